@@ -1,0 +1,3 @@
+"""Limbeck: knowledge distillation as a finished tool."""
+
+__version__ = "0.1.0"

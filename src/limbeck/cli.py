@@ -1,0 +1,307 @@
+"""The command. Thin: a sub-command imports what it needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+
+from . import __version__
+from .errors import BadInput, LimbeckError
+
+P = ParamSpec("P")
+
+_STORE_FILES = ("plan.json", "manifest.json", "seal.json")
+
+app = typer.Typer(
+    name="limbeck",
+    help="Distil a large image classifier into a small one: teacher, soft targets, student, evidence.",
+    epilog="Start with: [bold]limbeck run recipes/digits.yaml[/], or for your own data "
+    "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/]",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipe_app = typer.Typer(no_args_is_help=True, help="Check a recipe, or print the schema that editors complete from.")
+targets_app = typer.Typer(no_args_is_help=True, help="Look into stored soft targets, and verify them.")
+app.add_typer(recipe_app, name="recipe", epilog="Example: [bold]limbeck recipe check recipes/digits.yaml[/]")
+app.add_typer(targets_app, name="targets", epilog="Example: [bold]limbeck targets verify runs/digits[/]")
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Stage(StrEnum):
+    """A stage of a run, as `--force` names it."""
+
+    teacher = "teacher"
+    targets = "targets"
+    student = "student"
+    baseline = "baseline"
+    smoothed = "smoothed"
+    evaluate = "evaluate"
+    export = "export"
+
+
+def _command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Adds a sub-command whose help is its docstring, with an example.
+
+    What a person can mend is printed as a sentence, with its exit code; anything else keeps its traceback.
+    """
+
+    def decorate(command: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(command)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                command(*args, **kwargs)
+            except LimbeckError as error:
+                _complain(str(error))
+                raise typer.Exit(error.exit_code) from None
+            except KeyboardInterrupt:
+                _complain("stopped. Run the same command again, and it goes on from where it was.")
+                raise typer.Exit(130) from None
+
+        # Lines are broken for the source; the terminal has its own width.
+        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        return to.command(name, help=text, epilog=f"Example: [bold]{example}[/]")(wrapped)
+
+    return decorate
+
+
+def _complain(message: str) -> None:
+    print(f"limbeck: {message}", file=sys.stderr, flush=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"limbeck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    del version
+
+
+@_command(app, "run", example="limbeck run recipes/digits.yaml --set student.width=12 --set seeds=3")
+def run(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. train.epochs=3. May be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run's folder; runs/NAME where not given.")
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what would run, how long and how much disk it takes; run nothing."),
+    ] = False,
+    force: Annotated[
+        list[Stage] | None, typer.Option(metavar="STAGE", help="Do a finished stage again. May be repeated.")
+    ] = None,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Let the recipe run code that it names (module:callable).")
+    ] = False,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; torch decides otherwise.")
+    ] = None,
+) -> None:
+    """Run a recipe: train the teacher, keep its soft targets, train the student, measure, report.
+
+    Finished stages are skipped and an unfinished one goes on from its last checkpoint, so the same command
+    resumes a run that was stopped. Results land in the run's folder: report.html, results.json, student.onnx.
+    """
+    from . import console, recipe_file
+
+    read = recipe_file.read(recipe, set_ or ())
+    folder = out if out is not None else Path("runs") / str(read.name)
+    from . import pipeline
+
+    if plan:
+        console.print_plan(pipeline.plan(read, folder, trust_code))
+        return
+    results = pipeline.run(
+        read,
+        out=folder,
+        trust_code=trust_code,
+        force=tuple(stage.value for stage in force or ()),
+        device=device.value,
+        threads=threads,
+    )
+    console.print_results(results)
+
+
+@_command(app, "init", example="limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist")
+def init(
+    teacher: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="A name (wrn_16_2), timm/NAME, module:callable, or a file of weights."),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(metavar="DATA", help="digits, a Hugging Face data set, or a folder (of images, or a data set)."),
+    ],
+    student: Annotated[str, typer.Option(metavar="MODEL", help="The small model.")] = "convnet",
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
+) -> None:
+    """Look at a teacher and at data, and write a recipe to start from.
+
+    The recipe is commented, and sized by what was found: image size, number of classes and of examples. A
+    teacher whose classes do not fit the data is refused. An existing file is never overwritten.
+    """
+    from . import draft
+
+    draft.write(teacher=teacher, data=data, student=student, out=out)
+    print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
+
+
+@_command(app, "predict", example="limbeck predict runs/fashion_mnist shoe.png bag.png --top 3")
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a run's folder.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Show the N likeliest classes.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Classify images with an exported model, in onnxruntime (torch is not needed).
+
+    The model file carries its own preprocessing and class names. A run's folder stands for its student.onnx.
+    """
+    from .deploy import predict as deployed
+
+    file = model / "student.onnx" if model.is_dir() else model
+    if not file.is_file():
+        raise BadInput(f"{file}: there is no such file; give an exported .onnx file or a finished run.")
+    try:
+        answers = deployed.predict(file, images, top=top)
+    except ValueError as error:  # the module stands alone, so it knows no errors of ours
+        raise BadInput(str(error)) from None
+    if not as_json:
+        print(deployed.table(answers))
+        return
+    plain = [
+        {
+            "image": str(answer.image),
+            "top": [{"class": name, "probability": probability} for name, probability in answer.classes],
+        }
+        for answer in answers
+    ]
+    print(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+@_command(recipe_app, "schema", example="limbeck recipe schema > recipe.schema.json")
+def recipe_schema() -> None:
+    """Print the recipe's JSON schema.
+
+    An editor with a YAML language server completes and checks a recipe whose first line is
+    # yaml-language-server: $schema=recipe.schema.json
+    """
+    from .recipe_reference import schema
+
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
+@_command(recipe_app, "check", example="limbeck recipe check recipes/digits.yaml --set seeds=3")
+def recipe_check(
+    file: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field first. May be repeated."),
+    ] = None,
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print it with every default written out.")] = False,
+) -> None:
+    """Say whether a recipe is right, and what is wrong with it where it is not (exit code 2).
+
+    Only the recipe itself is checked: neither data nor models are opened.
+    """
+    from . import recipe_file
+
+    recipe = recipe_file.read(file, set_ or ())
+    print(recipe_file.resolved_yaml(recipe) if resolved else f"{file} is a good recipe.")
+
+
+@_command(targets_app, "verify", example="limbeck targets verify runs/digits")
+def targets_verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A store of soft targets, or a run's folder.")],
+) -> None:
+    """Read every byte of stored soft targets and compare it with its checksum.
+
+    Names each shard that is missing, truncated or altered, and exits with 2 if there is one.
+    """
+    paths = _stores(folder)
+    from .targets import store
+
+    problems: list[str] = []
+    for path in paths:
+        found = store.verify(path)
+        if not found:
+            print(f"{path}: every byte is as it was written.")
+        problems += found
+    if problems:
+        raise BadInput("\n".join(problems))
+
+
+@_command(targets_app, "inspect", example="limbeck targets inspect runs/digits")
+def targets_inspect(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A store of soft targets, or a run's folder.")],
+) -> None:
+    """Say what stored soft targets hold: teacher, data, views, codec, size, measured error."""
+    paths = _stores(folder)
+    from .targets import store
+
+    for path in paths:
+        print(path)
+        for key, value in store.inspect(path).items():
+            print(f"  {key:<20} {value}")
+
+
+def _stores(folder: Path) -> list[Path]:
+    """The stores that a folder stands for: itself, or those of a run."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: there is no such folder; give a store of soft targets or a run's folder.")
+    if any((folder / name).exists() for name in _STORE_FILES):
+        return [folder]
+    inside = folder / "stages" / "targets"
+    found = sorted({path.parent for name in _STORE_FILES for path in inside.rglob(name)})
+    if not found:
+        raise BadInput(
+            f"{folder} holds no soft targets: give a store, or the folder of a run "
+            "(a run with targets.live stores none)."
+        )
+    return found
+
+
+def main() -> None:
+    """The `limbeck` command."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader (head, less) has gone; point stdout elsewhere so that the last flush stays quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

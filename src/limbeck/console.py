@@ -1,0 +1,173 @@
+"""What a person reads in the terminal: the plan of a run, and its results as a table. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .progress import seconds_text
+
+
+class PlannedStage(Protocol):
+    """A stage as `--plan` shows it; `seconds` and `bytes` are estimates, None where nothing is known."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def bytes(self) -> int | None: ...
+
+
+_DASH = "–"
+_ROWS = (
+    ("teacher", "teacher"),
+    ("student", "student"),
+    ("baseline", "student, no teacher"),
+    ("smoothed", "student, smoothed labels"),
+)
+
+
+def bytes_text(count: float) -> str:
+    """A size as a person says it: `812 B`, `36.1 KB`, `2.4 MB` (1 KB = 1000 B)."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def print_plan(stages: Sequence[PlannedStage], console: Console | None = None) -> None:
+    """The stages of a run: which are finished, which would run, and about what they take."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("stage")
+    table.add_column("state")
+    table.add_column("about", justify="right")
+    table.add_column("disk", justify="right")
+    table.add_column("detail", overflow="fold")
+    styles = {"finished": "green", "unfinished": "yellow", "to do": "cyan"}
+    for stage in stages:
+        table.add_row(
+            stage.name,
+            f"[{styles.get(stage.state, 'default')}]{escape(stage.state)}[/]",
+            seconds_text(stage.seconds) if stage.seconds is not None else _DASH,
+            bytes_text(stage.bytes) if stage.bytes is not None else _DASH,
+            escape(stage.detail),
+        )
+    console = console or Console()
+    console.print(table)
+    waiting = [stage for stage in stages if stage.state != "finished"]
+    if not waiting:
+        console.print("\nEverything is finished; the same command shows the results.")
+        return
+    known = [stage.seconds for stage in waiting if stage.seconds is not None]
+    disk = [stage.bytes for stage in waiting if stage.bytes is not None]
+    parts = [f"{len(waiting)} of {len(stages)} stages to run"]
+    if known:
+        at_least = "" if len(known) == len(waiting) else "at least "
+        parts.append(f"about {at_least}{seconds_text(sum(known))}")
+    if disk:
+        parts.append(f"{bytes_text(sum(disk))} of disk")
+    console.print(f"\n{', '.join(parts)}. Nothing was run.")
+
+
+def print_results(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """The results of a run (as in results.json): one row a model, the comparison, where things lie."""
+    console = console or Console()
+    teacher = results["teacher"]
+    table = Table(
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        title=escape(str(results["name"])),
+        title_justify="left",
+    )
+    table.add_column("")
+    for heading in ("accuracy %", "NLL", "ECE %", "parameters", "size", "latency p50", "smaller", "faster"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for key, title in _ROWS:
+        entry = results.get(key)
+        if entry is None:
+            continue
+        latency = _latency(entry)
+        own, others = (_latency(teacher), latency)
+        metrics = entry["metrics"]
+        table.add_row(
+            f"{title} [dim]({escape(str(entry['model']))})[/]" if key in ("teacher", "student") else title,
+            _figure(metrics.get("accuracy"), 100, 2),
+            _figure(metrics.get("nll"), 1, 4),
+            _figure(metrics.get("ece"), 100, 2),
+            f"{entry['parameters']:,}" if entry.get("parameters") is not None else _DASH,
+            bytes_text(entry["bytes"]) if entry.get("bytes") is not None else _DASH,
+            f"{latency:.3g} ms" if latency is not None else _DASH,
+            _times(teacher.get("bytes"), entry.get("bytes")) if key != "teacher" else "",
+            _times(own, others) if key != "teacher" else "",
+        )
+    console.print(table)
+    for line in _verdicts(results):
+        console.print(line)
+    out = Path(results["out"]) if results.get("out") else None
+    if out is not None:
+        console.print()
+        for label, name in (
+            ("report", "report.html"),
+            ("results", "results.json"),
+            ("model", "student.onnx"),
+        ):
+            if (out / name).exists():
+                console.print(f"{label:<8} {escape(str(out / name))}", soft_wrap=True)
+
+
+def _latency(entry: Mapping[str, Any]) -> float | None:
+    latency = entry.get("latency_ms")
+    return latency.get("p50") if latency else None
+
+
+def _figure(value: Mapping[str, Any] | None, scale: float, digits: int) -> str:
+    """`93.12 ± 0.10`; the deviation only where there was more than one seed."""
+    if not value or value.get("mean") is None:
+        return _DASH
+    text = f"{value['mean'] * scale:.{digits}f}"
+    if value.get("sd") is not None and value.get("n", 1) > 1:
+        text += f" ± {value['sd'] * scale:.{digits}f}"
+    return text
+
+
+def _times(whole: float | None, part: float | None) -> str:
+    if not whole or not part:
+        return _DASH
+    ratio = whole / part
+    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
+
+
+def _verdicts(results: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    fidelity = results.get("fidelity") or {}
+    agreement = _figure(fidelity.get("agreement"), 100, 2)
+    if agreement != _DASH:
+        lines.append(
+            f"The student names the teacher's class on {agreement} % of test images; "
+            f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
+        )
+    comparison = results.get("comparison") or {}
+    for key, title in (("baseline", "no teacher"), ("smoothed", "smoothed labels")):
+        gain = (comparison.get(key) or {}).get("accuracy")
+        if gain:
+            low, high = gain["low"] * 100, gain["high"] * 100
+            verdict = "ahead" if low > 0 else "behind" if high < 0 else "no more than the noise"
+            lines.append(
+                f"Against {title}: {gain['difference'] * 100:+.2f} points of accuracy "
+                f"(95 % interval {low:+.2f} to {high:+.2f}): {verdict}."
+            )
+    share = results.get("student_over_teacher_seconds")
+    if share is not None:
+        lines.append(f"Training the student took {share:.2f} of the teacher's time, the teacher's pass counted in.")
+    return lines

@@ -1,0 +1,190 @@
+"""Examples in memory, each with a stable id, and the three splits.
+
+Shapes: N examples, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import BadInput
+
+Recorder = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Images with their labels and ids; what training indexes and what views are rendered from.
+
+    ``images`` (N, C, H, W) uint8, or float32 in [0, 1]; ``labels`` (N,) int64 class ids, or None for a set
+    without labels; ``ids`` (N,) int64, at least 0, no two equal. Raises ``BadInput`` where two ids are equal
+    and ``ValueError`` where shapes or types do not fit one another.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    ids: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4:
+            raise ValueError(f"images must be (N, C, H, W), not {tuple(self.images.shape)}")
+        if self.images.dtype not in (torch.uint8, torch.float32):
+            raise ValueError(f"images must be uint8 or float32, not {self.images.dtype}")
+        count = len(self.images)
+        if self.ids.shape != (count,) or self.ids.dtype != torch.int64:
+            raise ValueError(f"ids must be ({count},) int64, not {tuple(self.ids.shape)} {self.ids.dtype}")
+        if self.labels is not None and (self.labels.shape != (count,) or self.labels.dtype != torch.int64):
+            raise ValueError(f"labels must be ({count},) int64, not {tuple(self.labels.shape)} {self.labels.dtype}")
+        # Elsewhere than on the CPU the check would wait for the device, and what lies there came from here.
+        if self.ids.device.type == "cpu":
+            self._check_ids()
+
+    @cached_property
+    def _sorted(self) -> tuple[Tensor, Tensor]:
+        ids_N, order_N = torch.sort(self.ids)
+        return ids_N, order_N
+
+    def _check_ids(self) -> None:
+        ids_N, order_N = self._sorted
+        if len(ids_N) and int(ids_N[0]) < 0:
+            raise ValueError("ids must be at least 0")
+        equal = (ids_N[1:] == ids_N[:-1]).nonzero()
+        if len(equal):
+            first = int(equal[0])
+            raise BadInput(
+                f"rows {int(order_N[first])} and {int(order_N[first + 1])} have the same example id "
+                f"{int(ids_N[first])}: every example needs an id of its own; leave one of the two out."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, index: Tensor) -> Examples:
+        """The examples at positions ``index`` (B,) int64, in that order; a position may not come twice."""
+        labels = None if self.labels is None else self.labels[index]
+        return Examples(self.images[index], labels, self.ids[index])
+
+    def position_of(self, ids_B: Tensor) -> Tensor:
+        """Positions (B,) int64 of the examples with these ids; ``KeyError`` names the first not here."""
+        ids_N, order_N = self._sorted
+        place_B = torch.searchsorted(ids_N, ids_B).clamp(max=max(len(self) - 1, 0))
+        absent = (ids_N[place_B] != ids_B) if len(self) else torch.ones_like(ids_B, dtype=torch.bool)
+        if absent.any():
+            raise KeyError(f"no example has id {int(ids_B[absent][0])}")
+        return order_N[place_B]
+
+    def to(self, device: torch.device | str) -> Examples:
+        """The same examples on a device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return Examples(self.images.to(device), labels, self.ids.to(device))
+
+
+def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
+    """Raise ``BadInput`` naming the split and row of the first label outside 0 .. classes - 1."""
+    wrong = ((labels < 0) | (labels >= len(classes))).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        value = int(labels[row])
+        hint = " (-1 commonly marks a split published without labels)" if value == -1 else ""
+        raise BadInput(
+            f"split '{split}', row {row}: label {value} is out of range{hint}; with {len(classes)} classes "
+            f"labels must lie in 0 to {len(classes) - 1}."
+        )
+
+
+def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when: str = "") -> None:
+    """Raise ``BadInput`` naming the classes of which ``labels`` (N,) holds no example."""
+    counts = torch.bincount(labels, minlength=len(classes))
+    missing = [classes[int(index)] for index in (counts == 0).nonzero()]
+    if missing:
+        named = ", ".join(repr(name) for name in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise BadInput(
+            f"split '{split}' has no example of {len(missing)} of {len(classes)} classes ({named}){when}: "
+            "every class needs at least one training example."
+        )
+
+
+class HeldOut:
+    """The test split, shut: nothing of it is read until ``open``, which works once.
+
+    ``count`` is the number of rows where that is known without reading (corrupt rows may be left out later).
+    ``notes`` gains, on opening, what a person should know of the split.
+    """
+
+    def __init__(self, read: Callable[[list[str]], Examples], *, count: int | None = None) -> None:
+        """``read`` gives the examples; it may append sentences to the list it is handed."""
+        self._read = read
+        self._opened_for: str | None = None
+        self._recorder: Recorder | None = None
+        self.count = count
+        self.notes: list[str] = []
+
+    def record_with(self, recorder: Recorder) -> None:
+        """Have ``recorder(purpose)`` called before the split is read, so that a ledger can be kept."""
+        self._recorder = recorder
+
+    @property
+    def opened(self) -> bool:
+        """Whether the split has been read."""
+        return self._opened_for is not None
+
+    def open(self, purpose: str) -> Examples:
+        """The test examples, read now. A second call is a ``RuntimeError`` whatever came of the first."""
+        if self._opened_for is not None:
+            raise RuntimeError(
+                f"the test split was already opened for {self._opened_for!r}; it is read once, so it cannot "
+                f"be opened again for {purpose!r}: keep the examples of the first time"
+            )
+        self._opened_for = purpose
+        if self._recorder is not None:
+            self._recorder(purpose)
+        return self._read(self.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """All that a run knows of its data.
+
+    ``mean`` and ``std`` are per channel over the training images on the 0-1 scale. ``fingerprint`` covers ids
+    (which are hashes of content) and labels of train and validation, the transfer ids and the class names,
+    whatever the order they were stored in; the test split takes no part. ``notes`` are sentences a person
+    should see.
+    """
+
+    train: Examples
+    validation: Examples
+    test: HeldOut
+    transfer: Examples | None
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for split, examples in (("train", self.train), ("validation", self.validation)):
+            if not len(examples):
+                raise BadInput(f"split '{split}' is empty: it needs at least one example.")
+            if examples.labels is None:
+                raise BadInput(f"split '{split}' has no labels: training and validation need one for each image.")
+            check_labels(examples.labels, self.classes, split)
+        check_every_class(self.train.labels, self.classes, "train")  # pyright: ignore[reportArgumentType]
+        shapes = {"train": self.train.images.shape[1:], "validation": self.validation.images.shape[1:]}
+        if self.transfer is not None:
+            shapes["transfer"] = self.transfer.images.shape[1:]
+        for split, shape in shapes.items():
+            if shape != shapes["train"]:
+                raise BadInput(
+                    f"images of '{split}' are {_size_of(shape)} and those of 'train' "
+                    f"{_size_of(shapes['train'])}: set data.size and data.channels so that all are alike."
+                )
+
+
+def _size_of(shape: torch.Size) -> str:
+    channels, height, width = shape
+    return f"{width}x{height} with {channels} channel{'s' if channels != 1 else ''}"

@@ -1,0 +1,161 @@
+"""From the recipe's ``data`` to the splits of a run."""
+
+from __future__ import annotations
+
+import datasets
+import torch
+
+from limbeck import recipe
+from limbeck.errors import BadInput, did_you_mean
+
+from .assemble import Part, assemble
+from .columns import Columns, class_names, find_columns, find_image, read_labels
+from .examples import Examples, HeldOut, Splits, check_every_class
+from .ids import content_ids, example_ids
+from .images import Form, Progress, Wanted, decode
+from .sources import Rows, open_source
+
+_DEFAULT_TEST = "test"
+_TEST_NAMES = ("test", "testing")
+_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+
+
+def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
+    """Find the data set, decode train, validation and transfer, and shut the test split away unread.
+
+    ``progress`` is ``limbeck.progress.bar`` or its like; None: silent. A test split that the data gives is
+    decoded when it is opened, and neither its images nor its labels are looked at before. Transfer examples
+    that stand in train or validation are left out; those that stand in such a test split cannot be known.
+
+    Raises ``BadInput`` for whatever is wrong with the data: not found, unreadable, empty, without the named
+    splits or columns, with images that are corrupt or of several sizes, with labels out of range, with a
+    class missing from train.
+    """
+    rows = open_source(data.name, data.config)
+    train_rows, validation_rows, test_rows = _choose(rows, data)
+    columns = find_columns(train_rows.features, data.image, data.label)
+    classes = class_names(train_rows, columns.label)
+    for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
+        if split is not None:
+            _check_columns(split, columns, train_rows, name or _DEFAULT_TEST)
+    notes: list[str] = []
+    wanted = Wanted(size=data.size, channels=data.channels, skip_corrupt=data.on_corrupt == "skip")
+
+    # Labels come before images: they are quick to read, and quick to be wrong.
+    train_labels = read_labels(train_rows, columns.label, classes, data.train)
+    check_every_class(train_labels, classes, data.train)
+    decoded = decode(train_rows, columns.image, data.train, wanted, progress)
+    train = Part.of(decoded.images, train_labels[decoded.rows])
+    notes += decoded.notes
+    wanted.form = Form.of(train.images)
+
+    validation = None
+    if validation_rows is not None:
+        name = data.validation or "validation"
+        labels = read_labels(validation_rows, columns.label, classes, name)
+        decoded = decode(validation_rows, columns.image, name, wanted, progress)
+        validation = Part.of(decoded.images, labels[decoded.rows])
+        notes += decoded.notes
+    elif unused := [name for name in _VALIDATION_NAMES if name in rows]:
+        notes.append(f"the data's own split '{unused[0]}' is not used: data.validation: {unused[0]} would.")
+
+    test = None
+    if test_rows is not None:
+        test = _held_out(test_rows, columns, classes, data.test or _DEFAULT_TEST, wanted, train.content, progress)
+
+    transfer = None
+    if data.transfer is not None:
+        transfer, transfer_notes = _transfer(data.transfer, wanted, progress)
+        notes += transfer_notes
+    return assemble(
+        train,
+        validation,
+        test,
+        transfer,
+        classes=classes,
+        fraction=data.validation_fraction,
+        limit=data.limit,
+        transfer_limit=data.transfer.limit if data.transfer else None,
+        notes=notes,
+    )
+
+
+def _choose(rows: Rows, data: recipe.Data) -> tuple[datasets.Dataset, datasets.Dataset | None, datasets.Dataset | None]:
+    """Train, validation and test rows; None for a split to be carved."""
+    if data.validation is not None:
+        if data.validation == data.test or data.validation.lower() in _TEST_NAMES:
+            raise BadInput(
+                f"data.validation: '{data.validation}' is the test split, which cannot be used for "
+                "selection: name another split, or leave validation out to have it carved from train."
+            )
+        if data.validation == data.train:
+            raise BadInput(
+                f"data.validation: '{data.validation}' is the training split, which cannot be used for "
+                "selection: name another split, or leave validation out to have it carved from train."
+            )
+    if data.test == data.train:
+        raise BadInput(
+            f"data.test: '{data.test}' is the training split: name another, or leave it out to have it carved."
+        )
+    train = _split(rows, data.train, "data.train", data.name)
+    validation = None
+    if data.validation is not None:
+        validation = _split(rows, data.validation, "data.validation", data.name)
+    if data.test is None or (data.test == _DEFAULT_TEST and data.test not in rows):
+        return train, validation, None
+    return train, validation, _split(rows, data.test, "data.test", data.name)
+
+
+def _split(rows: Rows, name: str, field: str, source: str) -> datasets.Dataset:
+    if name not in rows:
+        raise BadInput(f"{field}: '{source}' has no split '{name}'; it has {', '.join(rows)}.{_near(name, rows)}")
+    if not len(rows[name]):
+        raise BadInput(f"{field}: split '{name}' of '{source}' is empty: it needs at least one example.")
+    return rows[name]
+
+
+def _near(name: str, rows: Rows) -> str:
+    hint = did_you_mean(name, rows)
+    return hint if "Did you mean" in hint else ""
+
+
+def _check_columns(rows: datasets.Dataset, columns: Columns, train: datasets.Dataset, name: str) -> None:
+    for column in (columns.image, columns.label):
+        if column not in rows.features:
+            raise BadInput(f"split '{name}' has no column '{column}': every split needs the columns that train has.")
+    names, train_names = (getattr(split.features[columns.label], "names", None) for split in (rows, train))
+    if names != train_names:
+        raise BadInput(
+            f"split '{name}' numbers its classes otherwise than the training split "
+            f"(column '{columns.label}'): give all splits the same class names in the same order."
+        )
+
+
+def _held_out(
+    rows: datasets.Dataset,
+    columns: Columns,
+    classes: tuple[str, ...],
+    name: str,
+    wanted: Wanted,
+    train_content: torch.Tensor,
+    progress: Progress | None,
+) -> HeldOut:
+    def read(notes: list[str]) -> Examples:
+        labels = read_labels(rows, columns.label, classes, name)
+        decoded = decode(rows, columns.image, name, wanted, progress)
+        notes += decoded.notes
+        content = content_ids(decoded.images)
+        if shared := int(torch.isin(content, train_content).sum()):
+            notes.append(f"{shared} of {len(content)} test images stand in the training data too.")
+        labels = labels[decoded.rows]
+        return Examples(decoded.images, labels, example_ids(content, labels))
+
+    return HeldOut(read, count=len(rows))
+
+
+def _transfer(transfer: recipe.Transfer, wanted: Wanted, progress: Progress | None) -> tuple[Part, list[str]]:
+    source = open_source(transfer.name, transfer.config, "data.transfer.name", labelled=False)
+    rows = _split(source, transfer.split, "data.transfer.split", transfer.name)
+    column = find_image(rows.features, None, "data.image")
+    decoded = decode(rows, column, f"transfer {transfer.split}", wanted, progress)
+    return Part.of(decoded.images, None), decoded.notes

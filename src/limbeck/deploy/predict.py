@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Classify images with an exported model: ONNX Runtime, NumPy and Pillow are all it needs.
+
+    pip install onnxruntime numpy pillow
+    python predict.py student.onnx shoe.png bag.jpg
+
+The model carries its class names and its preprocessing in its metadata, so nothing else has to be said.
+This file stands alone: copy it wherever the model goes.
+
+How an image becomes the model's input, exactly as in training: it is turned as its EXIF orientation says (PNG
+files are taken as they are); of 16-bit grey the high byte is kept; it becomes grey (ITU-R 601 luma) or RGB,
+as the model has it, and transparency is ignored; an image of another size is scaled until it covers the
+model's height and width (bicubic, antialiased) and cropped at the centre; values are divided by 255, the
+mean is subtracted, and the result is divided by the standard deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+METADATA_KEY = "limbeck"
+SCHEMA_VERSION = 1
+BATCH = 64
+EXIF_ORIENTATION = 0x0112
+
+
+class Prediction(NamedTuple):
+    """An image's most probable classes, best first, with their probabilities."""
+
+    image: Path
+    classes: list[tuple[str, float]]
+
+
+class Metadata(NamedTuple):
+    """What an exported model says of itself: what it takes and what its outputs mean."""
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def predict(model: Path, images: Sequence[Path], top: int = 3) -> list[Prediction]:
+    """The ``top`` most probable classes of every image.
+
+    Raises ``ValueError``, with a sentence, for a model or an image that is missing or cannot be used.
+    """
+    if top < 1:
+        raise ValueError(f"top is {top}; at least 1 class can be asked for.")
+    session = open_model(model)
+    metadata = read_metadata(session, model)
+    name = session.get_inputs()[0].name
+    predictions = []
+    for start in range(0, len(images), BATCH):
+        some = [Path(image) for image in images[start : start + BATCH]]
+        inputs_BCHW = np.stack([preprocess(read_image(image), metadata) for image in some])
+        logits_BC = np.asarray(session.run(None, {name: inputs_BCHW})[0])
+        if logits_BC.shape != (len(some), len(metadata.classes)):
+            raise ValueError(
+                f"{model} answers with shape {logits_BC.shape}, but its metadata names "
+                f"{len(metadata.classes)} classes: export it again."
+            )
+        for image, probabilities_C in zip(some, softmax(logits_BC)):
+            best = np.argsort(-probabilities_C, kind="stable")[:top]
+            predictions.append(Prediction(image, [(metadata.classes[c], float(probabilities_C[c])) for c in best]))
+    return predictions
+
+
+def open_model(path: Path) -> onnxruntime.InferenceSession:
+    """A CPU session of the model; ``ValueError`` where the file is missing or is no ONNX model."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and said below
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise ValueError(
+            f"model {path} cannot be loaded: it is not an ONNX model, or it is damaged. "
+            f"Export or copy it again. (ONNX Runtime says: {_first_line(error)})"
+        ) from error
+
+
+def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
+    """What the model says of itself; ``ValueError`` where it says nothing or something that makes no
+    sense."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ValueError(
+            f"model {path} has no '{METADATA_KEY}' metadata, so its classes and preprocessing are unknown: "
+            "use a model that 'limbeck run' or 'limbeck export' wrote."
+        )
+    try:
+        return _parse_metadata(json.loads(text))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"model {path} has '{METADATA_KEY}' metadata that cannot be used ({error}): export it again."
+        ) from error
+
+
+def read_image(path: Path) -> Image.Image:
+    """The (first) picture of an image file, upright; ``ValueError`` where it is missing or cannot be read."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"image {path} does not exist.")
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode == "F":
+                raise ValueError("floating-point pixels are not supported")
+            turned = image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1
+            return ImageOps.exif_transpose(image) if turned else image
+    # Pillow's readers raise these, and SyntaxError, for files that are broken in various ways.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"image {path} cannot be read: it is not an image, or it is damaged ({_first_line(error)})."
+        ) from error
+
+
+def preprocess(image: Image.Image, metadata: Metadata) -> np.ndarray:
+    """The model's input for one picture: float32 (channels, height, width), normalised."""
+    image = cover(recolour(image, metadata.channels), metadata.height, metadata.width)
+    pixels_HWC = np.asarray(image, dtype=np.float32).reshape(metadata.height, metadata.width, metadata.channels)
+    mean_C, std_C = np.array(metadata.mean, np.float32), np.array(metadata.std, np.float32)
+    return np.ascontiguousarray(((pixels_HWC / np.float32(255) - mean_C) / std_C).transpose(2, 0, 1))
+
+
+def recolour(image: Image.Image, channels: int) -> Image.Image:
+    """The picture in 8 bits as grey (1 channel) or RGB (3)."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # 16-bit grey: the high byte. Pillow's own conversion would clip at 255 instead.
+        values_HW = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(values_HW.clip(0, 255).astype(np.uint8))
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
+
+
+def cover(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Scaled until it just covers ``height`` x ``width``, then cropped at the centre."""
+    if image.size == (width, height):
+        return image
+    scale = max(width / image.width, height / image.height)
+    scaled = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    image = image.resize(scaled, Image.Resampling.BICUBIC)
+    left, upper = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, upper, left + width, upper + height))
+
+
+def softmax(logits_BC: np.ndarray) -> np.ndarray:
+    """Probabilities (B, C), in float64."""
+    shifted_BC = logits_BC.astype(np.float64)
+    shifted_BC -= shifted_BC.max(axis=1, keepdims=True)
+    exp_BC = np.exp(shifted_BC)
+    return exp_BC / exp_BC.sum(axis=1, keepdims=True)
+
+
+def table(predictions: Sequence[Prediction]) -> str:
+    """The predictions for a person to read, one image a block; names cannot steer the terminal."""
+    lines = []
+    for prediction in predictions:
+        lines.append(printable(str(prediction.image)))
+        lines += [f"  {probability:7.2%}  {printable(name)}" for name, probability in prediction.classes]
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters (which could steer a terminal) and lone surrogates escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: prints each image's classes; 2 where the model or an image cannot be used."""
+    parser = argparse.ArgumentParser(
+        description="Classify images with an exported model.",
+        epilog="example: python %(prog)s student.onnx shoe.png bag.jpg --top 5",
+    )
+    parser.add_argument("model", type=Path, help="the exported .onnx file")
+    parser.add_argument("images", type=Path, nargs="+", help="image files (PNG, JPEG, ...)")
+    parser.add_argument("--top", type=int, default=3, help="how many classes to name, best first (default: 3)")
+    given = parser.parse_args(arguments)
+    try:
+        print(table(predict(given.model, given.images, given.top)))
+    except ValueError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parse_metadata(value: dict[str, Any]) -> Metadata:
+    if value["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {value['schema_version']!r}, this program reads {SCHEMA_VERSION}")
+    if value["task"] != "image-classification":
+        raise ValueError(f"task is {value['task']!r}, this program does image-classification")
+    given = value["input"]
+    if given["scale"] != "0-1":
+        raise ValueError(f"input.scale is {given['scale']!r}, this program knows 0-1")
+    metadata = Metadata(
+        name=str(value.get("name", "")),
+        classes=tuple(str(name) for name in value["classes"]),
+        channels=int(given["channels"]),
+        height=int(given["height"]),
+        width=int(given["width"]),
+        mean=tuple(float(x) for x in given["mean"]),
+        std=tuple(float(x) for x in given["std"]),
+    )
+    if metadata.channels not in (1, 3):
+        raise ValueError(f"input.channels is {metadata.channels}, not 1 or 3")
+    if metadata.height < 1 or metadata.width < 1:
+        raise ValueError("input.height and input.width must be at least 1")
+    if len(metadata.mean) != metadata.channels or len(metadata.std) != metadata.channels:
+        raise ValueError("input.mean and input.std must have one number a channel")
+    if not all(math.isfinite(x) for x in (*metadata.mean, *metadata.std)) or min(metadata.std) <= 0:
+        raise ValueError("input.mean must be finite and input.std positive")
+    return metadata
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""The script that lies beside an exported model and runs it without Limbeck."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from ..files import write_text
+
+
+def write_standalone(path: Path) -> None:
+    """Writes the stand-alone script (ONNX Runtime, NumPy, Pillow) to ``path``, atomically.
+
+    It is the very source of :mod:`limbeck.deploy.predict`, so both preprocess alike.
+    """
+    source = resources.files("limbeck.deploy").joinpath("predict.py").read_text(encoding="utf-8")
+    write_text(Path(path), source)

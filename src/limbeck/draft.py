@@ -1,0 +1,249 @@
+"""What `limbeck init` does: look at a teacher and at data, and write a recipe to start from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import recipe_file
+from .errors import BadInput
+from .files import write_text
+from .recipe import Data, Model
+
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin")
+# Data whose classes a mirror image would change: letters, digits, signs.
+_NO_FLIP = ("digit", "mnist", "svhn", "usps", "letter", "char", "glyph", "sign", "ocr", "gtsrb", "text")
+_HEADS = ("fc.weight", "head.weight", "classifier.weight", "linear.weight", "head.fc.weight")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was seen of the data."""
+
+    name: str
+    examples: int  # in train, after validation is carved off
+    classes: int
+    channels: int
+    size: int  # side in pixels
+
+
+def write(*, teacher: str, data: str, student: str, out: Path) -> None:
+    """Writes a commented recipe for `teacher` and `data` to `out`.
+
+    Raises `BadInput` where `out` exists, the data cannot be read, a model is not known, or the teacher's
+    classes do not fit the data; nothing is written then.
+    """
+    if out.exists():
+        raise BadInput(f"{out} exists and is not overwritten; choose another file with --out.")
+    found = look_at_data(data)
+    text = draft(teacher, found, student)
+    values = yaml.safe_load(text)
+    recipe_file.from_dict(values, "the draft")
+    write_text(out, text)
+
+
+def look_at_data(name: str) -> Found:
+    """Reads the training split of a data set. Raises `BadInput` where it cannot be read."""
+    from . import progress
+    from .data.load import load
+
+    splits = load(Data(name=name), progress.bar)
+    _, channels, _, size = splits.train.images.shape
+    return Found(name, len(splits.train), len(splits.classes), channels, size)
+
+
+def draft(teacher: str, found: Found, student: str = "convnet") -> str:
+    """The text of the recipe. Raises `BadInput` where a model is unknown or does not fit the data."""
+    lines_teacher = _teacher(teacher, found)
+    knobs = {"width": _width(found)} if student == "convnet" else {}
+    small = _count(Model.model_validate({"model": student, **knobs}), found, "student")
+    described = "" if small is None else f"  # {small:,} parameters"
+    student_text = _flow({"model": student, **knobs})
+    examples = f"{found.examples:,} training examples, {found.classes} classes, "
+    kind = "grey" if found.channels == 1 else "colour"
+    lines = [
+        f"# A recipe to start from: {examples}{kind} images of {found.size}x{found.size} pixels.",
+        "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
+        "task: image-classification",
+        f"data: {_flow({'name': found.name})}",
+        "",
+        "# How examples are varied, for the soft targets and for the student alike.",
+        f"views: {_flow(_views(found))}",
+        "",
+        *lines_teacher,
+        "",
+        "# The teacher answers so many views of each example, once; then students learn from what it said.",
+        "targets: {views: 8}",
+        "",
+        f"student: {student_text}{described}",
+        "",
+        "# Softened answers of the teacher, and a little of the labels. Try temperatures from 1 to 8.",
+        "objective:",
+        "  kd: {temperature: 4, weight: 0.9}",
+        "  cross_entropy: {weight: 0.1}",
+        "",
+        f"train: {_flow(_train(found, 4_000_000, most=60))}",
+        "",
+        "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
+        "seeds: 1",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _teacher(name: str, found: Found) -> list[str]:
+    if name.endswith(_WEIGHTS):
+        return _teacher_of_weights(name, found)
+    if name.startswith("timm/"):
+        return _teacher_of_timm(name, found)
+    count = _count(Model(model=name), found, "teacher")
+    described = "" if count is None else f"  # {count:,} parameters"
+    comment = "# It runs code that the recipe names: limbeck run --trust-code." if ":" in name else None
+    return [
+        *([comment] if comment else []),
+        "teacher:",
+        f"  model: {_flow(name)}{described}",
+        f"  train: {_flow(_train(found, 2_000_000, most=40))}",
+    ]
+
+
+def _teacher_of_weights(path: str, found: Found) -> list[str]:
+    from .models.weights import read_state
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
+    answers = classes_of(shapes)
+    if answers is not None and answers != found.classes:
+        raise BadInput(
+            f"the teacher in {path} answers {answers} classes, and {found.name} has {found.classes}; "
+            "give a teacher and data of the same classes."
+        )
+    model = _recognised(shapes, found)
+    if model is None:
+        return [
+            "# The file does not name the model it belongs to: put it here, for instance timm/NAME,",
+            "# or module:callable together with limbeck run --trust-code.",
+            "teacher:",
+            "  model: module:callable",
+            f"  weights: {_flow(path)}",
+        ]
+    return [
+        "teacher:",
+        f"  model: {model}  # the names and shapes in the file are this model's",
+        f"  weights: {_flow(path)}",
+        "  # preprocess: {mean: [...], std: [...]}  # where it was trained on other than the data's own",
+    ]
+
+
+def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
+    """How many classes a state dict's last layer answers, where its name gives it away; else None."""
+    heads = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(_HEADS)]
+    return heads[0] if len(heads) == 1 else None
+
+
+def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
+    from .models import resnet, wide_resnet
+
+    counts = {"num_batches_tracked"}  # absent from old files
+    wanted = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in counts}
+    for name in (*resnet.NAMES, *wide_resnet.NAMES):
+        model = _build(Model(model=name), found, "teacher")
+        own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        if wanted == {key: shape for key, shape in own.items() if key.rpartition(".")[2] not in counts}:
+            return name
+    return None
+
+
+def _teacher_of_timm(name: str, found: Found) -> list[str]:
+    _count(Model(model=name), found, "teacher")
+    import timm
+
+    config = timm.get_pretrained_cfg(name.removeprefix("timm/"), allow_unregistered=False)
+    if config is None or not config.has_weights:
+        return ["teacher:", f"  model: {name}", f"  train: {_flow(_train(found, 2_000_000, most=40))}"]
+    preprocess = {"size": config.input_size[-1]}
+    if len(config.mean) == found.channels:
+        preprocess |= {"mean": list(config.mean), "std": list(config.std)}
+    fits = config.num_classes == found.classes
+    comment = (
+        f"# Its published weights know {config.num_classes} classes, as many as the data: used as they are."
+        if fits
+        else f"# Its published weights know {config.num_classes} classes, the data has {found.classes}: "
+        "it is trained on from them."
+    )
+    gentle = {"epochs": 10, "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.0003}
+    return [
+        comment,
+        "teacher:",
+        f"  model: {name}",
+        "  pretrained: true",
+        f"  preprocess: {_flow(preprocess)}",
+        *([] if fits else [f"  train: {_flow(gentle)}"]),
+    ]
+
+
+def _count(section: Model, found: Found, role: str) -> int | None:
+    """Parameters of the model, built and tried on the data's shape; None for code not trusted yet."""
+    if ":" in section.model:
+        return None
+    from .models.build import check_fits
+
+    model = _build(section, found, role)
+    if not section.model.startswith("timm/"):  # which may want another size, given by preprocess
+        shape: dict[str, Any] = {"classes": found.classes, "channels": found.channels, "size": found.size}
+        check_fits(model, name=role, **shape)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _build(section: Model, found: Found, role: str) -> Any:
+    from .models.build import build
+
+    try:
+        return build(
+            section,
+            classes=found.classes,
+            channels=found.channels,
+            size=found.size,
+            trust_code=False,
+            seed=0,
+        )
+    except BadInput as error:
+        raise BadInput(f"--{role} {section.model}: {error}") from None
+
+
+def _views(found: Found) -> dict[str, Any]:
+    """Crops by the image's size; flips unless a mirror image would be another class."""
+    if found.size < 16:
+        views: dict[str, Any] = {"shift": 0.1}
+    elif found.size <= 64:
+        views = {"pad_crop": max(2, found.size // 8)}
+    else:
+        views = {"resized_crop": {"scale": [0.35, 1.0]}}
+    return views | ({"flip": True} if _may_flip(found.name) else {})
+
+
+def _may_flip(name: str) -> bool:
+    last = Path(name).name.lower()
+    if re.search(r"fashion", last):
+        return True
+    return not any(part in last for part in _NO_FLIP)
+
+
+def _width(found: Found) -> int:
+    """Width of the convolutional student: 8 for small images, more where there is more to tell."""
+    width = 8 if found.size <= 40 else 12 if found.size <= 96 else 16
+    return width if found.classes <= 20 else width * 2
+
+
+def _train(found: Found, examples: int, most: int) -> dict[str, Any]:
+    """Epochs that show about `examples`, from 10 to `most`; batches that leave an epoch 20 steps."""
+    epochs = min(most, max(10, round(examples / max(1, found.examples) / 5) * 5))
+    batch_size = next((size for size in (128, 64, 32) if found.examples >= 20 * size), 16)
+    return {"epochs": epochs, "batch_size": batch_size}
+
+
+def _flow(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,192 @@
+"""Figures over a whole split, in float64, from logits and labels.
+
+Shapes: N examples, C classes. Logits may hold -inf (a class ruled out); such a class counts as having the
+smallest positive normal float64 (2.2e-308) as its probability, so that every figure stays finite. NaN and
++inf are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import BadInput
+
+_RULED_OUT = math.log(torch.finfo(torch.float64).tiny)
+_COLDEST, _HOTTEST = (
+    0.01,
+    100.0,
+)  # temperatures; beyond them a fit says only that validation is separable or noise
+
+
+def classification(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
+    """``accuracy``, ``top5`` (only where C > 5), ``nll`` (nats), ``ece`` and ``brier``.
+
+    Accuracies are fractions. ``ece`` is the L1 gap over 15 equal bins of the largest probability (Guo et al.
+    2017); ``brier`` sums the squared error over classes and averages over examples (0 to 2). Raises
+    ``BadInput`` for no examples, NaN or +inf logits, or labels out of range.
+    """
+    log_probs_NC = log_probabilities(logits_NC, labels_N)
+    rank_N = _label_rank(logits_NC, labels_N)
+    log_prob_N = _of_label(log_probs_NC, labels_N)
+    brier_N = log_probs_NC.exp().square().sum(dim=1) - 2 * log_prob_N.exp() + 1
+    figures = {"accuracy": _share(rank_N == 0)}
+    if logits_NC.shape[1] > 5:
+        figures["top5"] = _share(rank_N < 5)
+    return figures | {
+        "nll": -log_prob_N.mean().item(),
+        "ece": _calibration_gap(reliability(logits_NC, labels_N)),
+        "brier": brier_N.mean().item(),
+    }
+
+
+def correct(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """(N,) float64: 1 where the first of the largest logits is the label's, else 0."""
+    check(logits_NC, labels_N)
+    return (_label_rank(logits_NC, labels_N) == 0).double()
+
+
+def negative_log_likelihood(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """(N,) float64, in nats."""
+    return -_of_label(log_probabilities(logits_NC, labels_N), labels_N)
+
+
+def per_class(logits_NC: Tensor, labels_N: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """``{"class", "accuracy", "support"}`` of each class: recall (None without examples), their number."""
+    if len(classes) != logits_NC.shape[1]:
+        raise ValueError(f"{len(classes)} class names for logits of {logits_NC.shape[1]} classes")
+    correct_N = correct(logits_NC, labels_N)
+    labels_N = labels_N.cpu()
+    support_C = torch.bincount(labels_N, minlength=len(classes)).tolist()
+    right_C = torch.bincount(labels_N, weights=correct_N, minlength=len(classes)).tolist()
+    return [
+        {"class": name, "accuracy": right / support if support else None, "support": support}
+        for name, right, support in zip(classes, right_C, support_C, strict=True)
+    ]
+
+
+def confusion(logits_NC: Tensor, labels_N: Tensor, classes: int) -> Tensor:
+    """(classes, classes) int64 counts: rows are the labels, columns what was predicted."""
+    check(logits_NC, labels_N)
+    if logits_NC.shape[1] != classes:
+        raise ValueError(f"logits of {logits_NC.shape[1]} classes where {classes} were expected")
+    cell_N = labels_N.cpu() * classes + logits_NC.argmax(dim=1).cpu()
+    return torch.bincount(cell_N, minlength=classes * classes).reshape(classes, classes)
+
+
+def reliability(logits_NC: Tensor, labels_N: Tensor, bins: int = 15) -> list[dict[str, Any]]:
+    """``{"low", "high", "confidence", "accuracy", "count"}`` of each equal bin (low, high] of confidence.
+
+    Confidence is the largest probability; ``confidence`` and ``accuracy`` are means over the bin, None where
+    empty.
+    """
+    # torchmetrics puts a confidence of exactly 1, common in float32, into a bin of its own: not the published
+    # ECE.
+    confidence_N = log_probabilities(logits_NC, labels_N).amax(dim=1).exp()
+    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
+    bin_N = torch.bucketize(confidence_N, edges[1:-1])
+    count = torch.bincount(bin_N, minlength=bins).tolist()
+    confidence = torch.bincount(bin_N, weights=confidence_N, minlength=bins).tolist()
+    right = torch.bincount(bin_N, weights=correct(logits_NC, labels_N), minlength=bins).tolist()
+    return [
+        {
+            "low": edges[i].item(),
+            "high": edges[i + 1].item(),
+            "confidence": confidence[i] / count[i] if count[i] else None,
+            "accuracy": right[i] / count[i] if count[i] else None,
+            "count": count[i],
+        }
+        for i in range(bins)
+    ]
+
+
+def fit_temperature(logits_NC: Tensor, labels_N: Tensor) -> float:
+    """The T in [0.01, 100] that minimises the NLL of ``logits / T``; fit it on validation, never on test.
+
+    The NLL is convex in 1/T: safeguarded Newton on its slope. Examples whose label is ruled out (-inf) are
+    left out, since no temperature changes what they cost; 1.0 where the NLL does not depend on T.
+    """
+    check(logits_NC, labels_N)
+    z_NC = logits_NC.detach().to("cpu", torch.float64)
+    z_NC = z_NC - z_NC.amax(dim=1, keepdim=True)
+    label_z_N = _of_label(z_NC, labels_N)
+    possible_N = label_z_N.isfinite()
+    if not possible_N.any():
+        return 1.0
+    z_NC, label_z_N = z_NC[possible_N], label_z_N[possible_N]
+    finite_z_NC = z_NC.masked_fill(z_NC.isinf(), 0.0)  # their probability is 0: keeps 0 * inf out of the moments
+
+    low, high, inverse = 1 / _HOTTEST, 1 / _COLDEST, 1.0
+    for _ in range(100):
+        probs_NC = torch.softmax(inverse * z_NC, dim=1)
+        mean_N = (probs_NC * finite_z_NC).sum(dim=1)
+        slope = (mean_N - label_z_N).mean().item()
+        curvature = ((probs_NC * finite_z_NC.square()).sum(dim=1) - mean_N.square()).mean().item()
+        if slope == 0:
+            break
+        low, high = (inverse, high) if slope < 0 else (low, inverse)
+        newton = inverse - slope / curvature if curvature > 0 else math.inf
+        following = newton if low < newton < high else math.sqrt(low * high)
+        done = abs(following - inverse) <= 1e-10 * inverse
+        inverse = following
+        if done:
+            break
+    return 1 / inverse
+
+
+def log_probabilities(logits_NC: Tensor, labels_N: Tensor | None = None) -> Tensor:
+    """(N, C) float64 log-softmax on the CPU, finite everywhere (see the module's note on -inf)."""
+    check(logits_NC, labels_N)
+    logits_NC = logits_NC.detach().to("cpu", torch.float64)
+    return torch.log_softmax(logits_NC, dim=1).masked_fill(logits_NC.isneginf(), _RULED_OUT)
+
+
+def check(logits_NC: Tensor, labels_N: Tensor | None = None) -> None:
+    """Raises ``ValueError`` for shapes that do not fit, ``BadInput`` for values that cannot be evaluated."""
+    if logits_NC.ndim != 2:
+        raise ValueError(f"logits must be (N, C), not {tuple(logits_NC.shape)}")
+    if 0 in logits_NC.shape:
+        raise BadInput("There is nothing to evaluate: the split holds no examples, or the model has no outputs.")
+    refused_N = (logits_NC.isnan() | logits_NC.isposinf()).any(dim=1) | logits_NC.isneginf().all(dim=1)
+    if refused_N.any():
+        row = int(refused_N.nonzero()[0])
+        raise BadInput(
+            f"The model's outputs cannot be evaluated: {int(refused_N.sum())} of {len(refused_N)} examples "
+            f"(the first at row {row}) have NaN, +inf or nothing but -inf among their logits."
+        )
+    if labels_N is None:
+        return
+    if labels_N.shape != logits_NC.shape[:1]:
+        raise ValueError(f"labels {tuple(labels_N.shape)} do not fit logits {tuple(logits_NC.shape)}")
+    low, high, classes = int(labels_N.min()), int(labels_N.max()), logits_NC.shape[1]
+    if low < 0 or high >= classes:
+        raise BadInput(
+            f"The labels run from {low} to {high}, but the model tells {classes} classes apart: "
+            f"labels must be 0 to {classes - 1}."
+        )
+
+
+def _label_rank(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
+    """(N,) int64: how many classes stand before the label; ties go to the lower class, as in argmax."""
+    logits_NC, labels_N = logits_NC.detach().cpu(), labels_N.cpu()
+    label_N1 = logits_NC.gather(1, labels_N[:, None])
+    earlier_NC = torch.arange(logits_NC.shape[1]) < labels_N[:, None]
+    return ((logits_NC > label_N1) | ((logits_NC == label_N1) & earlier_NC)).sum(dim=1)
+
+
+def _of_label(values_NC: Tensor, labels_N: Tensor) -> Tensor:
+    return values_NC.gather(1, labels_N.to(values_NC.device)[:, None])[:, 0]
+
+
+def _share(flags_N: Tensor) -> float:
+    return int(flags_N.sum()) / len(flags_N)
+
+
+def _calibration_gap(bins: list[dict[str, Any]]) -> float:
+    filled = [row for row in bins if row["count"]]
+    gap = math.fsum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in filled)
+    return gap / sum(row["count"] for row in filled)

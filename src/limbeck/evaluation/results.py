@@ -1,0 +1,269 @@
+"""``results.json``: what a run found out, as one plain dictionary (docs/results-schema.md has every field).
+
+Built from stored logits alone, so anyone can compute it again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import __version__
+from .compare import mean_sd, paired_bootstrap
+from .fidelity import fidelity
+from .metrics import classification, correct, fit_temperature, negative_log_likelihood, per_class
+
+SCHEMA_VERSION = 1
+COST_FIELDS = (
+    "parameters",
+    "macs",
+    "bytes",
+    "latency_ms",
+    "throughput_per_s",
+    "peak_memory_mb",
+    "energy_mj",
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of a split."""
+
+    logits_NC: Tensor
+    labels_N: Tensor
+
+
+@dataclass(frozen=True)
+class RunEvidence:
+    """One trained model of one seed: its predictions, and how long it trained."""
+
+    seed: int
+    test: Predictions
+    validation: Predictions
+    seconds: float  # of training; 0 for a model that came ready-made
+
+
+@dataclass(frozen=True)
+class ModelEvidence:
+    """One model over its seeds. ``cost`` holds ``COST_FIELDS`` as measured; what is missing becomes None."""
+
+    model: str
+    runs: Sequence[RunEvidence]
+    cost: Mapping[str, Any]
+
+
+def run_metrics(run: RunEvidence) -> dict[str, float]:
+    """Test figures of one run, with NLL and ECE also after a temperature fitted on its validation split."""
+    temperature = fit_temperature(run.validation.logits_NC, run.validation.labels_N)
+    scaled = classification(run.test.logits_NC.double() / temperature, run.test.labels_N)
+    return classification(run.test.logits_NC, run.test.labels_N) | {
+        "nll_scaled": scaled["nll"],
+        "ece_scaled": scaled["ece"],
+        "temperature": temperature,
+    }
+
+
+def model_section(
+    name: str, runs: Sequence[RunEvidence], cost: Mapping[str, Any], classes: Sequence[str]
+) -> dict[str, Any]:
+    """The section of one model: its metrics over seeds, per class, cost and runs."""
+    flat = [run_metrics(run) for run in runs]
+    rows = [per_class(run.test.logits_NC, run.test.labels_N, classes) for run in runs]
+    return {
+        "model": name,
+        "metrics": {figure: mean_sd([one[figure] for one in flat]) for figure in flat[0]},
+        "per_class": [
+            same_class[0] | {"accuracy": _mean([row["accuracy"] for row in same_class])}
+            for same_class in zip(*rows, strict=True)
+        ],
+        **dict.fromkeys(COST_FIELDS),
+        **cost,
+        "runs": [
+            {
+                "seed": run.seed,
+                "metrics": metrics,
+                "validation": classification(run.validation.logits_NC, run.validation.labels_N),
+                "seconds": run.seconds,
+            }
+            for run, metrics in zip(runs, flat, strict=True)
+        ],
+    }
+
+
+def fidelity_section(runs: Sequence[RunEvidence], teacher: Predictions) -> dict[str, Any]:
+    """How closely the runs follow the teacher on test, over seeds; a figure that has no examples is None."""
+    flat = [fidelity(run.test.logits_NC, teacher.logits_NC, run.test.labels_N) for run in runs]
+    section: dict[str, Any] = {}
+    for figure in flat[0]:
+        values = [value for one in flat if (value := one[figure]) is not None]
+        section[figure] = mean_sd(values) if values else None
+    return section
+
+
+def comparison_section(runs: Sequence[RunEvidence], others: Sequence[RunEvidence]) -> dict[str, Any]:
+    """Accuracy and NLL of ``runs`` minus those of ``others``, paired by seed, with bootstrap intervals."""
+    if [run.seed for run in runs] != [other.seed for other in others]:
+        raise ValueError("both sides of a comparison need the same seeds in the same order")
+    return {
+        name: paired_bootstrap(
+            [score(run.test.logits_NC, run.test.labels_N).numpy() for run in runs],
+            [score(other.test.logits_NC, other.test.labels_N).numpy() for other in others],
+        )
+        for name, score in (("accuracy", correct), ("nll", negative_log_likelihood))
+    }
+
+
+def assemble(
+    *,
+    name: str,
+    task: str,
+    data: Mapping[str, Any],
+    teacher: ModelEvidence,
+    student: ModelEvidence,
+    baseline: ModelEvidence,
+    smoothed: ModelEvidence | None,
+    export: Mapping[str, Any] | None,
+    timings: Mapping[str, Mapping[str, Any]],
+    fingerprints: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    test_reads: Sequence[Any],
+    created: str | None = None,
+) -> dict[str, Any]:
+    """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
+
+    ``data`` holds ``classes`` (names in label order) among its fields. ``timings`` gives each stage
+    ``seconds`` (all its runs together) and ``runs``. Raises ``ValueError`` where models were not tested on
+    the same labels.
+    """
+    controls = {"baseline": baseline} | ({"smoothed": smoothed} if smoothed else {})
+    _check_same_test([teacher, student, *controls.values()])
+    sections = {
+        role: model_section(evidence.model, evidence.runs, evidence.cost, data["classes"])
+        for role, evidence in ({"teacher": teacher, "student": student} | controls).items()
+    }
+    answers = teacher.runs[0].test
+    comparisons = {role: comparison_section(student.runs, control.runs) for role, control in controls.items()}
+    return _plain(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "limbeck_version": __version__,
+            "name": name,
+            "task": task,
+            "created": created or datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": data,
+            "teacher": sections["teacher"],
+            "student": sections["student"],
+            "baseline": sections["baseline"],
+            "smoothed": sections.get("smoothed"),
+            "fidelity": fidelity_section(student.runs, answers),
+            "fidelity_baseline": fidelity_section(baseline.runs, answers),
+            "comparison": {"smoothed": None} | comparisons,
+            "ratios": ratios(sections["teacher"], sections["student"]),
+            "export": export,
+            "timings": timings,
+            "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings),
+            "fingerprints": fingerprints,
+            "recipe": recipe,
+            "environment": environment(),
+            "test_reads": test_reads,
+        }
+    )
+
+
+def ratios(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> dict[str, float | None]:
+    """Teacher over student for ``parameters``, ``macs``, ``bytes`` and ``latency`` (p50); None: not measured.
+
+    ``accuracy_kept`` is the student's mean accuracy over the teacher's.
+    """
+    cost = {field: _ratio(teacher[field], student[field]) for field in ("parameters", "macs", "bytes")}
+    return cost | {
+        "latency": _ratio((teacher["latency_ms"] or {}).get("p50"), (student["latency_ms"] or {}).get("p50")),
+        "accuracy_kept": _ratio(student["metrics"]["accuracy"]["mean"], teacher["metrics"]["accuracy"]["mean"]),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions behind the figures."""
+    packages = ("torch", "onnxruntime", "numpy", "datasets", "accelerate")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": _cores(),
+        "torch_threads": torch.get_num_threads(),
+        "versions": {package: _version(package) for package in packages},
+    }
+
+
+def _student_over_teacher_seconds(
+    student: ModelEvidence, teacher: ModelEvidence, timings: Mapping[str, Mapping[str, Any]]
+) -> float | None:
+    """One student's training and the teacher's whole pass over the data, over the teacher's training."""
+    one_student = statistics.fmean(run.seconds for run in student.runs)
+    teacher_pass = timings.get("targets", {}).get("seconds") or 0.0
+    return _ratio(one_student + teacher_pass, teacher.runs[0].seconds)
+
+
+def _check_same_test(models: Sequence[ModelEvidence]) -> None:
+    labels_N = models[0].runs[0].test.labels_N.cpu()
+    for model in models:
+        for run in model.runs:
+            if not torch.equal(run.test.labels_N.cpu(), labels_N):
+                raise ValueError(f"{model.model}, seed {run.seed}, was tested on other labels than the teacher")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _ratio(top: float | None, bottom: float | None) -> float | None:
+    return top / bottom if top is not None and bottom else None
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in types that JSON knows; floats that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, (np.ndarray, Tensor)):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    # What this process may use, which in a container is less than what the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

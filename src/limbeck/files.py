@@ -1,0 +1,93 @@
+"""Files that are either whole or absent: write to a temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import LimbeckError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``; on a clean exit it is fsynced and renamed to ``path``.
+
+    Where the body fails, the temporary file is removed and ``path`` is as it was. A full disk or a folder that
+    cannot be written is reported as a sentence (:class:`LimbeckError`).
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise_as_sentence(error, path)
+        raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def raise_as_sentence(error: OSError, path: Path) -> None:
+    """Raises a :class:`LimbeckError` for a full disk or a place that cannot be written; returns otherwise."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise LimbeckError(
+            f"the disk that holds {path.parent} is full: {path.name} could not be written. "
+            "Free some space and run the same command; what is finished is kept."
+        ) from error
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        raise LimbeckError(
+            f"{path.parent} cannot be written to ({error.strerror}): choose another folder with --out, "
+            "or give yourself the right to write there."
+        ) from error
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        raise LimbeckError(
+            f"{path.parent} cannot be a folder: a file of that name, or of a parent's, stands in its place."
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON, atomically; NaN is refused (``ValueError``), since it is not JSON."""
+    text = json.dumps(value, indent=2, sort_keys=False, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hex digits that name ``value`` (anything JSON can say); the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

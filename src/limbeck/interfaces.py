@@ -1,0 +1,135 @@
+"""The few types that the rooms hand to one another.
+
+Shapes: B batch, C classes, L positions, V vocabulary, H hidden. Tensors in numeric code carry them as suffixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loop hands round: the same for teacher, student and objective."""
+
+    ids: Tensor  # (B,) int64: stable example ids
+    view: Tensor  # (B,) int64: which rendering of each example this is
+    inputs: Any  # what the student sees
+    labels: Tensor | None = None  # (B,) class ids, (B, C) probabilities (mixes), or None for a transfer set
+    mask: Tensor | None = None  # (B, L) bool: the positions that count; None: all of them
+    teacher_inputs: Any = None  # where the teacher needs its own (normalisation, resolution); None: inputs
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the student says of a batch."""
+
+    logits: Tensor | None = None  # (B, C), (B, L, V) ...; None where a fused objective takes hidden + head
+    values: Tensor | None = None  # (B, ...) regression
+    hidden: Tensor | None = None
+    head: nn.Module | None = None
+    features: Mapping[str, Tensor] = field(default_factory=dict)  # by module path, only what was asked for
+
+
+@dataclass(frozen=True)
+class DenseLogits:
+    """One kind of teacher's answer: logits (..., C), each row known up to a constant; temperature-free."""
+
+    logits: Tensor
+
+
+Column = TypeVar("Column")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the teacher said: columns of one kind each. An objective takes the kind that suits it best."""
+
+    columns: tuple[Any, ...] = ()
+
+    def get(self, kind: type[Column]) -> Column:
+        """The column of that kind. Raises ``KeyError`` naming what there is instead."""
+        for column in self.columns:
+            if isinstance(column, kind):
+                return column
+        there = ", ".join(type(column).__name__ for column in self.columns) or "nothing"
+        raise KeyError(f"the objective needs {kind.__name__}, but the teacher's answer holds {there}")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective asks of the loop."""
+
+    labels: bool = False
+    target: tuple[type, ...] = ()  # kinds of target it can take, best first; empty: no teacher needed
+    features: tuple[str, ...] = ()  # module paths of the student
+    teacher_features: tuple[str, ...] = ()
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            labels=self.labels or other.labels,
+            target=self.target + tuple(kind for kind in other.target if kind not in self.target),
+            features=tuple(dict.fromkeys(self.features + other.features)),
+            teacher_features=tuple(dict.fromkeys(self.teacher_features + other.teacher_features)),
+        )
+
+
+class Term(NamedTuple):
+    """One named part of a loss: a sum over positions, and how many positions stand behind it.
+
+    The loop divides totals by counts over the whole global batch, so that padding, micro-batches and processes do
+    not change the loss.
+    """
+
+    total: Tensor  # scalar
+    count: Tensor  # scalar
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A live model, stored targets, an ensemble, a remote API: all look alike."""
+
+    def __call__(self, batch: Batch, needs: Needs) -> Target: ...
+
+
+class Source(Protocol):
+    """Where batches come from: a data set is one, a roll-out of the student another."""
+
+    def steps_per_epoch(self) -> int:
+        """How many global batches make an epoch."""
+        ...
+
+    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
+        """One part (of a micro-batch or a process) of a step's global batch: a pure function of its arguments.
+
+        Steps are counted from 0 over the whole run; the parts of a step, put together, are its global batch.
+        """
+        ...
+
+
+class Task(Protocol):
+    """A modality. The loop, the pipeline and the report know it only through this."""
+
+    name: str
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """The student's answer to ``batch.inputs``."""
+        ...
+
+    def validation(self, model: nn.Module) -> dict[str, float]:
+        """Figures over the validation split, ``accuracy`` and ``nll`` among them."""
+        ...
+
+    def answer(self, model: nn.Module, batch: Batch) -> Tensor:
+        """A teacher's logits for ``batch.teacher_inputs`` (or ``inputs``)."""
+        ...
+
+
+def zero_term(device: torch.device | str = "cpu") -> Term:
+    """A term that says nothing: total 0 over 0 positions."""
+    return Term(torch.zeros((), device=device), torch.zeros((), device=device))

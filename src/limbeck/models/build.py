@@ -1,0 +1,212 @@
+"""A model by its name in a recipe: ours, timm's, or a person's own; and whether it fits the data."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import randomness
+from ..errors import BadInput, did_you_mean
+from ..recipe import Model
+from . import convnet, resnet, wide_resnet
+from .asking import ask
+from .weights import load_weights
+
+
+def build(section: Model, *, classes: int, channels: int, size: int, trust_code: bool, seed: int) -> nn.Module:
+    """The model that a recipe's section names, from images (B, channels, size, size) to logits (B, classes).
+
+    Initialised from ``seed`` alone, then given the section's weights, if any; torch's random state stays as
+    it was. A ``module:callable`` is called with the section's knobs, and with ``classes``, ``channels`` and
+    ``size`` (also ``num_classes``, ``in_channels``, ``in_chans``) where it has parameters of those names.
+
+    Raises:
+        BadInput: the name or a knob is unknown, a knob is out of range, code is not trusted or does not give
+            a module, an extra is not installed, or the weights do not fit.
+    """
+    with _seeded(seed):
+        if section.model.startswith("timm/"):
+            model = _from_timm(section, classes=classes, channels=channels)
+        elif ":" in section.model:
+            model = _from_code(section, trust_code, classes=classes, channels=channels, size=size)
+        else:
+            model = _ours(section, classes=classes, channels=channels, size=size)
+    if section.weights is not None:
+        load_weights(model, section.weights, section.model)
+    return model
+
+
+def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name: str) -> None:
+    """Asks ``model`` about two images (2, channels, size, size); it is afterwards as it was.
+
+    ``name`` (``teacher``, ``student``) is how messages speak of it.
+
+    Raises:
+        BadInput: it fails on the shape, or does not answer with finite logits (2, classes).
+    """
+    try:
+        answer = ask(model, torch.full((2, channels, size, size), 0.5))
+    except Exception as error:
+        raise BadInput(
+            f"the {name} fails on the data's images, which are {channels}x{size}x{size} "
+            f"(channels, height, width): {_short(error)}"
+        ) from error
+    if not isinstance(answer, Tensor):
+        raise BadInput(
+            f"the {name} answers with a {type(answer).__name__}; it should answer with a tensor of logits "
+            f"(images, classes)."
+        )
+    if answer.dim() == 2 and answer.shape[0] == 2 and answer.shape[1] != classes:
+        raise BadInput(
+            f"the {name} answers {answer.shape[1]} classes, the data has {classes}: give it a last layer of "
+            f"{classes}, or data with {answer.shape[1]} classes."
+        )
+    if answer.shape != (2, classes):
+        raise BadInput(
+            f"the {name} answers two images with the shape {tuple(answer.shape)}; (2, {classes}) is what "
+            f"{classes} classes need."
+        )
+    if not bool(torch.isfinite(answer).all()):
+        raise BadInput(f"the {name} answers a plain grey image with NaN or infinity: its weights are not usable.")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which also reseeds the accelerators; those are not restored here.
+        torch.default_generator.manual_seed(randomness.torch_seed(seed, "init"))
+        yield
+
+
+def _ours(section: Model, *, classes: int, channels: int, size: int) -> nn.Module:
+    name, knobs = section.model, section.knobs
+    if name == "convnet":
+        _check_knobs(name, knobs, convnet.KNOBS)
+        return convnet.ConvNet(classes, channels, size, **knobs)
+    if re.fullmatch(r"resnet\d+(x4)?", name):
+        _check_knobs(name, knobs, {})
+        return resnet.resnet(name, classes=classes, channels=channels)
+    if re.fullmatch(r"wrn_\d+_\d+", name):
+        _check_knobs(name, knobs, {})
+        return wide_resnet.wide_resnet(name, classes=classes, channels=channels)
+    known = ("convnet", *resnet.NAMES, *wide_resnet.NAMES)
+    raise BadInput(
+        f"model: there is no model '{name}'.{did_you_mean(name, known)} timm/NAME and module:callable also work."
+    )
+
+
+def _check_knobs(name: str, knobs: dict[str, Any], known: dict[str, range | tuple[int, ...]]) -> None:
+    for knob, value in knobs.items():
+        if knob not in known:
+            if not known:
+                raise BadInput(f"model: {name} has no knobs, so '{knob}' cannot be set.")
+            raise BadInput(f"model: {name} has no knob '{knob}'; it has {', '.join(known)}.")
+        allowed = known[knob]
+        if type(value) is not int or value not in allowed:
+            right = (
+                f"a whole number from {allowed[0]} to {allowed[-1]}"
+                if isinstance(allowed, range)
+                else "one of " + ", ".join(map(str, allowed))
+            )
+            raise BadInput(f"model: {name}'s {knob} is {value!r}; it must be {right}.")
+
+
+def _from_timm(section: Model, *, classes: int, channels: int) -> nn.Module:
+    try:
+        timm = importlib.import_module("timm")
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"model: {section.model} needs timm, which is not installed: install limbeck[vision]."
+        ) from error
+    name, knobs = section.model.removeprefix("timm/"), section.knobs
+    if not isinstance(knobs.get("pretrained", False), bool):
+        raise BadInput(f"model: {section.model}'s pretrained is {knobs['pretrained']!r}; it must be true or false.")
+    bare = name.partition(".")[0]  # what follows the dot names a set of pretrained weights
+    if not timm.is_model(bare):
+        near = difflib.get_close_matches(bare, timm.list_models(), n=1)
+        hint = f" Did you mean 'timm/{near[0]}'?" if near else " timm.list_models() lists them."
+        raise BadInput(f"model: timm has no model '{name}'.{hint}")
+    pretrained = knobs.pop("pretrained", False)
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes, in_chans=channels, **knobs)
+    except Exception as error:  # timm hands knobs to constructors of every kind, and may reach for the network
+        tried = f" with {section.knobs}" if section.knobs else ""
+        raise BadInput(f"model: timm could not make {name}{tried}: {_short(error)}") from error
+
+
+def _from_code(section: Model, trust_code: bool, *, classes: int, channels: int, size: int) -> nn.Module:
+    module_name, _, attribute = section.model.partition(":")
+    if not trust_code:
+        raise BadInput(
+            f"model: '{section.model}' runs code that did not come with Limbeck; where you trust it, pass --trust-code."
+        )
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise BadInput(f"model: '{section.model}' should be module:callable, such as my_models.nets:small_net.")
+    found: Any = _imported(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            known = [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
+            raise BadInput(f"model: {module_name} has no '{attribute}'.{did_you_mean(part, known)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise BadInput(f"model: {section.model} is a {type(found).__name__} and cannot be called to make a model.")
+    facts = {
+        "classes": classes,
+        "num_classes": classes,
+        "channels": channels,
+        "in_channels": channels,
+        "in_chans": channels,
+        "size": size,
+    }
+    accepted = _parameter_names(found)
+    arguments = {key: value for key, value in facts.items() if key in accepted} | section.knobs
+    try:
+        model = found(**arguments)
+    except Exception as error:
+        raise BadInput(
+            f"model: {section.model} failed when called with {arguments}: {type(error).__name__}: {_short(error)}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"model: {section.model} returned a {type(model).__name__}; a torch.nn.Module is wanted.")
+    return model
+
+
+def _imported(module_name: str) -> Any:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        importlib.invalidate_caches()
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise BadInput(
+                f"model: there is no module '{module_name}' in {folder} or among the installed packages."
+            ) from error
+        raise BadInput(f"model: importing {module_name} needs '{error.name}', which is not installed.") from error
+    except Exception as error:
+        raise BadInput(f"model: importing {module_name} failed: {type(error).__name__}: {_short(error)}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _parameter_names(function: Any) -> set[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a callable without a signature
+        return set()
+    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:240] or type(error).__name__

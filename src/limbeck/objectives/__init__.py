@@ -1,0 +1,1 @@
+"""What the student is asked to match. Needs torch and ``limbeck.interfaces`` alone."""

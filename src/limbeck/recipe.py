@@ -1,0 +1,319 @@
+"""The recipe: what a person asks for.
+
+Pydantic models, strict: an unknown field is an error. Every field is documented here, and the documentation page
+and the JSON schema are generated from these classes. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Fraction = float
+
+
+class Section(BaseModel):
+    """Strict: unknown fields are refused, and a recipe does not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Transfer(Section):
+    """Examples without labels that the teacher answers and the student learns from, beside the training set."""
+
+    name: str
+    """A Hugging Face data set, a local folder of one, or a folder of images."""
+    config: str | None = None
+    """The data set's configuration, where it has several."""
+    split: str = "train"
+    """The split to use; its labels, if any, are ignored."""
+    limit: PositiveInt | None = None
+    """Use at most so many examples (those with the smallest ids)."""
+
+
+class Data(Section):
+    """Where the examples come from."""
+
+    name: str
+    """``digits``, a Hugging Face data set, a local folder of one, or a folder of images (one sub-folder a class)."""
+    config: str | None = None
+    """The data set's configuration, where it has several."""
+    train: str = "train"
+    """Name of the training split."""
+    validation: str | None = None
+    """Name of the validation split; where there is none, it is carved from train by a fixed hash of the id."""
+    test: str | None = "test"
+    """Name of the test split, read once, at the end; where the data has none, it is carved from train likewise."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=0.9)
+    """Share of the training examples carved off for validation (and for test, where the data has none)."""
+    image: str | None = None
+    """Column of the images; found by its type where not given."""
+    label: str | None = None
+    """Column of the labels; found by its type where not given."""
+    size: PositiveInt | None = None
+    """Side in pixels that every image is resized and centre-cropped to; needed where images differ in size."""
+    channels: Literal[1, 3] | None = None
+    """1 grey, 3 colour; that of the first image where not given."""
+    on_corrupt: Literal["refuse", "skip"] = "refuse"
+    """What to do with an image that cannot be read: stop and name it, or leave it out and say so."""
+    limit: PositiveInt | None = None
+    """Use at most so many training examples (those with the smallest ids): for trying a recipe out."""
+    transfer: Transfer | None = None
+    """A transfer set: unlabelled examples for the soft targets."""
+
+
+class Affine(Section):
+    """Rotation, scale and shear drawn uniformly around the image's centre."""
+
+    degrees: float = Field(default=0.0, ge=0, le=180)
+    """Rotation up to so many degrees either way."""
+    scale: float = Field(default=0.0, ge=0, lt=1)
+    """Scale between 1 - s and 1 + s."""
+    shear: float = Field(default=0.0, ge=0, le=60)
+    """Shear up to so many degrees either way."""
+
+
+class ColorJitter(Section):
+    """Brightness, contrast and saturation, each multiplied by a factor between 1 - x and 1 + x."""
+
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Spread of the brightness factor."""
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Spread of the contrast factor."""
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    """Spread of the saturation factor (colour images)."""
+
+
+class ResizedCrop(Section):
+    """A crop of random area and shape, scaled back to the image's size."""
+
+    scale: tuple[float, float] = (0.35, 1.0)
+    """Smallest and largest share of the area."""
+    ratio: tuple[float, float] = (0.75, 1.3333333333333333)
+    """Narrowest and widest shape."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ResizedCrop:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError("scale must be two shares of the area, 0 < smallest <= largest <= 1")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError("ratio must be two positive numbers, narrowest first")
+        return self
+
+
+class Views(Section):
+    """How an example is varied. View 0 of an empty section is the image as it is.
+
+    Whatever is random is computed from (seed, view, example id), so a stored soft target belongs to the very pixels
+    that the student sees.
+    """
+
+    pad_crop: int = Field(default=0, ge=0)
+    """Pad by so many pixels and crop back at a random place."""
+    shift: float = Field(default=0.0, ge=0, lt=1)
+    """Shift by up to this share of the side, to a fraction of a pixel."""
+    flip: bool = False
+    """Mirror left and right, half of the time."""
+    resized_crop: ResizedCrop | None = None
+    """A random crop scaled back to full size."""
+    affine: Affine | None = None
+    """Rotation, scale, shear."""
+    color: ColorJitter | None = None
+    """Brightness, contrast, saturation."""
+    erase: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a random rectangle (2 % to 33 % of the area) is replaced by grey noise."""
+    cutout: int = Field(default=0, ge=0)
+    """Side in pixels of a square blanked at a random place; 0: none."""
+    mixup: float = Field(default=0.0, ge=0)
+    """Beta(a, a) of mixup; 0: none. Teacher and student see the same mix."""
+    cutmix: float = Field(default=0.0, ge=0)
+    """Beta(a, a) of CutMix; 0: none. With mixup too, each example takes one of the two."""
+
+
+class Train(Section):
+    """One training run; the same fields for teacher and student."""
+
+    epochs: PositiveInt = 30
+    """Passes over the training set."""
+    batch_size: PositiveInt = 128
+    """Examples in a step, over all processes and micro-batches."""
+    micro_batches: PositiveInt = 1
+    """Split each step's batch into so many parts and add up their gradients, to save memory."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
+    learning_rate: PositiveFloat | None = None
+    """Peak learning rate; 0.1 for sgd and 0.002 for adamw where not given."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of sgd; beta1 of adamw."""
+    nesterov: bool = True
+    """Nesterov's form of the momentum."""
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """Decay of weight matrices and kernels; biases and normalisation are never decayed."""
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    """How the learning rate falls after warm-up: to zero along a cosine, at milestones, or not at all."""
+    milestones: tuple[PositiveInt, ...] = ()
+    """Epochs at which ``steps`` multiplies the rate by ``gamma``."""
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    """The factor at each milestone."""
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    """Epochs over which the rate rises from zero."""
+    clip_norm: PositiveFloat | None = None
+    """Clip the gradient's global norm."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is then what is kept; 0: none."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the model's arithmetic; losses are float32 either way."""
+    keep: Literal["last", "best"] = "last"
+    """Keep the last epoch's weights, or those with the best validation accuracy."""
+    patience: PositiveInt | None = None
+    """Stop when so many epochs have not bettered the validation loss; keeps the best."""
+    compile: bool = False
+    """Compile the step with torch.compile (pays on a GPU)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if self.schedule == "steps" and not self.milestones:
+            raise ValueError("schedule 'steps' needs milestones, such as [150, 180, 210]")
+        if self.schedule != "steps" and self.milestones:
+            raise ValueError("milestones are for schedule 'steps'")
+        if self.micro_batches > self.batch_size:
+            raise ValueError("micro_batches cannot exceed batch_size")
+        return self
+
+
+class Preprocess(Section):
+    """What a teacher from elsewhere wants done to its input."""
+
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel on a 0-1 scale, subtracted."""
+    std: tuple[PositiveFloat, ...] | None = None
+    """Standard deviation of each channel on a 0-1 scale, divided by."""
+    size: PositiveInt | None = None
+    """Side in pixels the image is scaled to."""
+
+
+class Model(Section):
+    """A model by name; further fields are its knobs (``width: 8``)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    model: str
+    """A family of ours (``convnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or ``module:callable``."""
+    weights: str | None = None
+    """A ``.safetensors`` file (or ``.pt``/``.th`` holding a plain state dict) to start from."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The further fields: keyword arguments of the model."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class TeacherSection(Model):
+    """The large model. Trained here with ``train``, or ready-made with ``weights``."""
+
+    train: Train | None = None
+    """Train it here (from ``weights``, where given)."""
+    views: Views | None = None
+    """How its training examples are varied; the recipe's ``views`` where not given."""
+    preprocess: Preprocess | None = None
+    """What it wants done to its input, where that differs from the data's own mean and deviation."""
+
+
+class Targets(Section):
+    """How the teacher is asked."""
+
+    views: PositiveInt = 4
+    """How many views of each example it answers; epoch e shows view (e + hash(id)) mod views."""
+    codec: Literal["dense"] = "dense"
+    """How an answer is stored: ``dense`` is every class's logit, centred, in float16."""
+    average: bool = False
+    """Answer every view with the mean of the teacher's probabilities over all stored views of the example."""
+    live: bool = False
+    """Ask at every step instead of storing: for endless views, at a teacher's pass each epoch."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Targets:
+        if self.live and self.average:
+            raise ValueError("average needs stored views: leave out live")
+        return self
+
+
+class KD(Section):
+    """T^2 KL(teacher || student) of softened probabilities (Hinton et al. 2015)."""
+
+    temperature: PositiveFloat = 4.0
+    """T, which divides both models' logits."""
+    weight: float = Field(default=1.0, ge=0)
+    """Factor of the term in the loss."""
+
+
+class CrossEntropy(Section):
+    """Cross-entropy with the labels."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """Factor of the term in the loss."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the label's mass spread evenly over all classes."""
+
+
+class Objective(Section):
+    """What the student is asked to match: a weighted sum."""
+
+    kd: KD | None = None
+    """Match the teacher's softened probabilities."""
+    cross_entropy: CrossEntropy | None = None
+    """Match the labels."""
+
+    @model_validator(mode="after")
+    def _some(self) -> Objective:
+        if self.kd is None and self.cross_entropy is None:
+            raise ValueError("an objective needs at least one term: kd, cross_entropy")
+        return self
+
+
+class Baseline(Section):
+    """The controls: the same student, under the same budget, without a teacher."""
+
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Smoothing of the second control, which asks whether soft labels of any kind would do as well; 0: leave it out."""
+
+
+class Export(Section):
+    """The exported model, and what it must prove."""
+
+    max_abs_difference: PositiveFloat = 1e-3
+    """Largest difference allowed between a logit in PyTorch and in onnxruntime."""
+    agreement: float = Field(default=0.999, gt=0, le=1)
+    """Smallest share of test images on which both must name the same class."""
+
+
+class Recipe(Section):
+    """All that a run needs to know."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run and its folder; the file's name where not given."""
+    task: Literal["image-classification"] = "image-classification"
+    """The modality."""
+    data: Data
+    """Where the examples come from."""
+    views: Views = Views()
+    """How examples are varied, for the soft targets and for every student."""
+    teacher: TeacherSection
+    """The large model."""
+    targets: Targets = Targets()
+    """How it is asked."""
+    student: Model
+    """The small model."""
+    objective: Objective = Objective(kd=KD(temperature=4.0, weight=0.9), cross_entropy=CrossEntropy(weight=0.1))
+    """What the student is asked to match."""
+    train: Train = Train()
+    """How the student and its baselines are trained."""
+    baseline: Baseline = Baseline()
+    """The student without a teacher, which every result is set beside."""
+    seeds: PositiveInt = 1
+    """How many students (and baselines) are trained, for mean and standard deviation."""
+    seed: int = Field(default=0, ge=0)
+    """The first seed; the views and the teacher use it too."""
+    export: Export = Export()
+    """The exported model, and what it must prove."""

@@ -1,0 +1,348 @@
+"""The report: one self-contained HTML page, opened offline, with the verdict first.
+
+Everything that comes from data (names of classes, of models, of files; the recipe) is escaped: by Jinja2 in
+the template, by ``svg.tag`` in the charts. The page's policy forbids scripts and the network besides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, Template
+from markupsafe import Markup
+
+from ..files import write_text
+from . import charts, formats, gallery, svg
+from .evidence import Accord, Evidence, accord, confusion, log_softmax, reliability
+from .formats import dig, figure
+
+MATRIX_CLASSES = 20  # beyond that many, the most confused pairs are listed instead of the matrix
+# C0 controls and DEL have no place in HTML; tab and line feed do.
+NOT_TEXT = dict.fromkeys((*range(9), *range(11, 32), 127))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure to be seen from across the room."""
+
+    value: str
+    label: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of models: a cell a model, in the order of the columns."""
+
+    label: str
+    hint: str
+    cells: tuple[tuple[str, str], ...]  # (figure, what stands small beside it)
+
+
+def write_report(evidence: Evidence, path: Path) -> None:
+    """Writes the page to ``path``, atomically. Raises :class:`LimbeckError` where it cannot be written."""
+    page = _template().render(_content(evidence))
+    # A folder's name may hold bytes that are no text: shown as escapes rather than refused at the very end.
+    page = page.encode("utf-8", "backslashreplace").decode("utf-8").translate(NOT_TEXT)
+    write_text(path, page)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("limbeck.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(names=charts.NAMES, mark=_legend_mark)
+    for name in ("number", "count", "percent", "duration", "times", "signed"):
+        environment.filters[name] = getattr(formats, name)
+    return environment.get_template("template.html.j2")
+
+
+def _content(evidence: Evidence) -> dict[str, Any]:
+    results = evidence.results
+    keys = [key for key in charts.NAMES if dig(results, key)]
+    comparison = dig(results, "comparison") or {}
+    return {
+        "results": results,
+        "verdict": evidence.verdict,
+        "created": dig(results, "created"),
+        "data": dig(results, "data") or {},
+        "image": "×".join(formats.count(side) for side in dig(results, "data", "image") or ()),
+        "class_count": len(evidence.classes),
+        "tiles": _tiles(results),
+        "keys": keys,
+        "models": {key: dig(results, key, "model") for key in keys},
+        "quality": _quality(results, keys),
+        "cost": _cost(results, keys),
+        "seeds": _seeds(results),
+        "differences": [
+            picture
+            for picture in (
+                charts.differences(comparison, "accuracy", "difference in accuracy, percentage points", 100, 2),
+                charts.differences(comparison, "nll", "difference in NLL, nats (less is better)", 1, 3),
+            )
+            if picture is not None
+        ],
+        "trade_offs": _trade_offs(results, keys),
+        "curve_keys": [key for key in charts.NAMES if evidence.histories.get(key)],
+        "curves": _curves(evidence.histories),
+        "temperatures": gallery.temperatures(evidence),
+        "parity": dig(results, "export", "parity") or {},
+        "export_path": dig(results, "export", "path"),
+        "timings": _timings(results),
+        "student_over_teacher": figure(dig(results, "student_over_teacher_seconds")),
+        "recipe": _yaml(dig(results, "recipe")),
+        "records": [
+            (title, _yaml(value))
+            for title, value in (
+                ("Environment", dig(results, "environment")),
+                ("Fingerprints", dig(results, "fingerprints")),
+                ("Every reading of the test split", dig(results, "test_reads")),
+                ("How the energy was obtained", dig(results, "student", "energy_mj", "how")),
+            )
+            if value
+        ],
+        **_from_answers(evidence),
+    }
+
+
+def _from_answers(evidence: Evidence) -> dict[str, Any]:
+    """What is worked out of the logits on the test split: nothing where the split is empty."""
+    labels_N, classes = evidence.labels_N.astype(np.int64), evidence.classes
+    empty = {"tested": len(labels_N), "reliability": [], "matrix": None, "pairs": [], "fidelity": []}
+    if not len(labels_N):
+        return empty | {"per_class": None, "per_class_shown": 0, "gallery": []}
+    logits = {
+        "teacher": evidence.teacher_logits_NC,
+        "student": evidence.student_logits_NC,
+        "baseline": evidence.baseline_logits_NC,
+    }
+    bins = {key: reliability(log_softmax(logits_NC), labels_N) for key, logits_NC in logits.items()}
+    answers = {key: logits_NC.argmax(axis=1) for key, logits_NC in logits.items()}
+    counts_CC = confusion(answers["student"], labels_N, len(classes))
+    by_class = _by_class(classes, labels_N, answers["teacher"], answers["student"])
+    few = len(classes) <= MATRIX_CLASSES
+    return empty | {
+        "reliability": [
+            (key, found.calibration_error(), charts.reliability(found, key)) for key, found in bins.items()
+        ],
+        "matrix": charts.confusion(counts_CC, classes) if few else None,
+        "pairs": [] if few else _pairs(counts_CC, classes),
+        "fidelity": [
+            _fidelity(name, dig(evidence.results, key), accord(answers["teacher"], answers[model], labels_N))
+            for name, key, model in (
+                ("Student", "fidelity", "student"),
+                ("No teacher", "fidelity_baseline", "baseline"),
+            )
+        ],
+        "per_class": charts.per_class(by_class[:MATRIX_CLASSES]) if by_class else None,
+        "per_class_shown": len(by_class[:MATRIX_CLASSES]),
+        "gallery": gallery.groups(evidence),
+    }
+
+
+def _tiles(results: dict[str, Any]) -> list[Tile]:
+    tiles = []
+    student, teacher = (figure(dig(results, key, "metrics", "accuracy")) for key in ("student", "teacher"))
+    if student is not None:
+        compared = ""
+        if teacher is not None:
+            compared = f"teacher {formats.percent(teacher)}: {formats.signed(student - teacher, 2, 100)} points"
+        tiles.append(Tile(formats.percent(student), "test accuracy", compared))
+    for label, keys, show in (
+        ("fewer parameters", ("parameters",), formats.count),
+        ("faster, one image at a time", ("latency_ms", "p50"), lambda value: formats.with_unit(value, "ms")),
+        ("smaller file", ("bytes",), formats.kilobytes),
+    ):
+        large, small = figure(dig(results, "teacher", *keys)), figure(dig(results, "student", *keys))
+        if large and small and large > 0 and small > 0:
+            tiles.append(Tile(formats.times(large / small), label, f"{show(large)} → {show(small)}"))
+    gain = dig(results, "comparison", "baseline", "accuracy")
+    if figure(dig(gain, "difference")) is not None:
+        low, high = (formats.signed(dig(gain, end), 2, 100) for end in ("low", "high"))
+        detail = f"95 % interval {low} to {high}" if formats.MISSING not in (low, high) else ""
+        value = formats.signed(dig(gain, "difference"), 2, 100)
+        tiles.append(Tile(value, "points over the same network without a teacher", detail))
+    return tiles
+
+
+def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
+    rows = []
+    for label, hint, metric, share in (
+        ("Accuracy", "more is better", "accuracy", True),
+        ("Top-5 accuracy", "more is better", "top5", True),
+        ("NLL", "nats, less is better", "nll", False),
+        ("Calibration error (ECE)", "less is better", "ece", False),
+        ("Brier score", "less is better", "brier", False),
+    ):
+        cells = []
+        for key in keys:
+            found = dig(results, key, "metrics", metric)
+            if share:
+                cells.append((formats.percent(found), formats.spread(found, 100, 2)))
+            else:
+                text = f"{figure(found):.4f}" if figure(found) is not None else formats.MISSING
+                cells.append((text, formats.spread(found, 1, 4)))
+        rows.append(Row(label, hint, tuple(cells)))
+    return _told(rows)
+
+
+def _cost(results: dict[str, Any], keys: list[str]) -> list[Row]:
+    def row(label: str, hint: str, path: tuple[str, ...], show: Any) -> Row:
+        return Row(label, hint, tuple((show(dig(results, key, *path)), "") for key in keys))
+
+    energy = Row(
+        "Energy",
+        "millijoules an image",
+        tuple(
+            (formats.with_unit(value, "mJ"), str(dig(results, key, "energy_mj", "kind") or "")[:20])
+            if figure(value := dig(results, key, "energy_mj", "value")) is not None
+            else (formats.MISSING, "")
+            for key in keys
+        ),
+    )
+    return _told(
+        [
+            row("Parameters", "", ("parameters",), formats.count),
+            row("MACs", "multiply-adds an image", ("macs",), formats.count),
+            row("File", "ONNX", ("bytes",), formats.kilobytes),
+            row(
+                "Latency p50",
+                "one image, one thread",
+                ("latency_ms", "p50"),
+                lambda v: formats.with_unit(v, "ms"),
+            ),
+            row(
+                "Latency p95",
+                "one image, one thread",
+                ("latency_ms", "p95"),
+                lambda v: formats.with_unit(v, "ms"),
+            ),
+            row("Throughput", "images a second", ("throughput_per_s",), formats.number),
+            row("Peak memory", "", ("peak_memory_mb",), lambda v: formats.with_unit(v, "MB")),
+            energy,
+        ]
+    )
+
+
+def _told(rows: list[Row]) -> list[Row]:
+    """The rows that say anything."""
+    return [row for row in rows if any(cell != formats.MISSING for cell, _ in row.cells)]
+
+
+def _seeds(results: dict[str, Any]) -> list[tuple[str, Any, Any, Any, Any]]:
+    return [
+        (
+            charts.NAMES[key],
+            dig(run, "seed"),
+            dig(run, "metrics", "accuracy"),
+            dig(run, "metrics", "nll"),
+            dig(run, "seconds"),
+        )
+        for key in ("student", "baseline", "smoothed")
+        for run in dig(results, key, "runs") or []
+    ]
+
+
+def _trade_offs(results: dict[str, Any], keys: list[str]) -> list[Markup]:
+    drawn = []
+    for title, path, unit in (
+        ("parameters", ("parameters",), " parameters"),
+        ("latency p50, ms", ("latency_ms", "p50"), " ms"),
+    ):
+        points = []
+        for key in keys:
+            cost, metric = figure(dig(results, key, *path)), dig(results, key, "metrics", "accuracy")
+            accuracy = figure(metric)
+            if cost is not None and cost > 0 and accuracy is not None:
+                points.append(charts.Point(key, cost, accuracy, figure(dig(metric, "sd"))))
+        if len(points) > 1:
+            drawn.append(charts.trade_off(points, title, unit))
+    return drawn
+
+
+def _curves(histories: dict[str, list[dict[str, Any]]]) -> list[Markup]:
+    drawn = []
+    for title, field in (
+        ("validation accuracy", "validation_accuracy"),
+        ("validation NLL, nats", "validation_nll"),
+        ("training loss", "train_loss"),
+    ):
+        accuracy = field == "validation_accuracy"
+        series = {}
+        for key in charts.NAMES:
+            points = [(figure(dig(e, "epoch")), figure(dig(e, field))) for e in histories.get(key) or []]
+            # A loss that is not positive has no place on a logarithmic axis.
+            line = [(a, b) for a, b in points if a is not None and b is not None and (accuracy or b > 0)]
+            if line:
+                series[key] = line
+        if series:
+            drawn.append(charts.curves(series, title, accuracy=accuracy))
+    return drawn
+
+
+def _by_class(
+    classes: tuple[str, ...], labels_N: np.ndarray, teacher_N: np.ndarray, student_N: np.ndarray
+) -> list[tuple[str, float, float]]:
+    """(name, teacher's accuracy, student's) of classes that have examples, the greatest loss first."""
+    support = np.bincount(labels_N, minlength=len(classes))
+    right = [np.bincount(labels_N[a == labels_N], minlength=len(classes)) for a in (teacher_N, student_N)]
+    rows = [
+        (name, float(right[0][index] / support[index]), float(right[1][index] / support[index]))
+        for index, name in enumerate(classes)
+        if support[index]
+    ]
+    return sorted(rows, key=lambda row: row[2] - row[1])
+
+
+def _pairs(counts_CC: np.ndarray, classes: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
+    """The most frequent mistakes: true class, answer, how many, and what share of the true class."""
+    mistakes = counts_CC - np.diag(np.diag(counts_CC))
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MATRIX_CLASSES]
+    rows, columns = np.unravel_index(order, mistakes.shape)
+    return [
+        (
+            classes[row],
+            classes[column],
+            int(mistakes[row, column]),
+            float(mistakes[row, column] / counts_CC[row].sum()),
+        )
+        for row, column in zip(rows.tolist(), columns.tolist())
+        if mistakes[row, column]
+    ]
+
+
+def _fidelity(name: str, measured: Any, found: Accord) -> dict[str, Any]:
+    return {
+        "name": name,
+        "agreement": dig(measured, "agreement"),
+        "kl": dig(measured, "kl"),
+        "where_wrong": dig(measured, "agreement_where_teacher_wrong"),
+        "accord": found,
+    }
+
+
+def _timings(results: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """(stage, seconds, share of the longest)."""
+    found = [(stage, figure(dig(value, "seconds"))) for stage, value in (dig(results, "timings") or {}).items()]
+    told = [(stage, seconds) for stage, seconds in found if seconds is not None]
+    longest = max((seconds for _, seconds in told), default=0.0) or 1.0
+    return [(stage, seconds, seconds / longest) for stage, seconds in told]
+
+
+def _yaml(value: Any) -> str:
+    if not value or isinstance(value, str):
+        return value or ""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=88, default_flow_style=False)
+
+
+def _legend_mark(key: str) -> Markup:
+    return svg.drawing(14, 14, "", svg.mark(key, 7, 7, 4.2), class_="key")

@@ -1,0 +1,35 @@
+"""A teacher that was asked once: its answers come from a store."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import randomness
+from ..interfaces import Batch, DenseLogits, Needs, Target
+from .store import Store
+
+
+class StoredTeacher:
+    """Answers from a store; an :class:`interfaces.Teacher`.
+
+    With ``average``, every view of an example is answered with the mean of the teacher's probabilities over
+    all stored views, and the student may see any view.
+    """
+
+    def __init__(self, store: Store, average: bool = False) -> None:
+        self.store, self.average = store, average
+        self._mean_NC = store.mean_probabilities().to(store.device) if average else None
+
+    def __call__(self, batch: Batch, needs: Needs) -> Target:
+        """Logits (B, C), float32, on the store's device. Raises as :meth:`Store.gather` does."""
+        if self._mean_NC is None:
+            return Target((DenseLogits(self.store.gather(batch.ids, batch.view)),))
+        return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
+
+    def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
+        """Which view each example shows in an epoch: int64 (B,); one whose answer is known."""
+        if self.average:
+            return torch.full_like(ids_B, epoch)
+        offset_B = randomness.bits(self.store.view_seed, ids_B, 0, "stored.view") % self.store.views
+        return (epoch + offset_B) % self.store.views

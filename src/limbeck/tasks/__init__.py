@@ -1,0 +1,1 @@
+"""The modalities, one file each."""

@@ -1,0 +1,187 @@
+"""Image classification: how examples become batches, and what the models say of them.
+
+Shapes: B batch, N examples, C classes (or channels, in BCHW), H and W rows and columns.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.examples import Examples, Splits
+from ..data.views import render
+from ..interfaces import Batch, Output
+from ..objectives.functional import IGNORED
+from ..randomness import order
+from ..recipe import Views
+
+ViewOf = Callable[[Tensor, int], Tensor]  # (ids_B, epoch) -> view_B
+
+PLAIN = Views()
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a model wants done to images on a 0-1 scale: (x - mean) / std per channel, at a size."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int | None = None  # None: as the images are
+
+    def __call__(self, images_BCHW: Tensor) -> Tensor:
+        if self.size is not None and images_BCHW.shape[-2:] != (self.size, self.size):
+            images_BCHW = F.interpolate(
+                images_BCHW, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            )
+        mean = images_BCHW.new_tensor(self.mean).view(1, -1, 1, 1)
+        std = images_BCHW.new_tensor(self.std).view(1, -1, 1, 1)
+        return ((images_BCHW - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def every_epoch_anew(ids_B: Tensor, epoch: int) -> Tensor:
+    """A fresh view each epoch: view = epoch."""
+    return torch.full_like(ids_B, epoch)
+
+
+class ImageClassification:
+    """The task: normalisation, batches, answers and validation figures.
+
+    Args:
+        splits: the data; train and validation are read here, never test.
+        normalisation: of the student.
+        teacher_normalisation: of the teacher, where it differs.
+        view_seed: seed of the views' randomness.
+        device: where examples that fit are kept and batches are made.
+    """
+
+    name = "image-classification"
+
+    def __init__(
+        self,
+        splits: Splits,
+        *,
+        normalisation: Normalisation,
+        teacher_normalisation: Normalisation | None,
+        view_seed: int,
+        device: torch.device | str = "cpu",
+        batch_size: int = 500,
+    ) -> None:
+        self.classes = splits.classes
+        self.train = splits.train.to(device)
+        self.held_out = splits.validation.to(device)
+        self.normalisation = normalisation
+        self.teacher_normalisation = teacher_normalisation
+        self.view_seed = view_seed
+        self.batch_size = batch_size
+        self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
+
+    def seen_by_teacher(self) -> ImageClassification:
+        """The same task with the teacher in the student's place: for training a teacher."""
+        if self.teacher_normalisation is None:
+            return self
+        other = copy.copy(self)
+        other.normalisation, other.teacher_normalisation = self.teacher_normalisation, None
+        return other
+
+    def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
+        """The batch of these examples at these views."""
+        rendered = render(views, self.view_seed, examples, index_B, view_B, len(self.classes))
+        other = self.teacher_normalisation
+        return Batch(
+            ids=examples.ids[index_B],
+            view=view_B,
+            inputs=self.normalisation(rendered.images_BCHW),
+            labels=rendered.labels,
+            teacher_inputs=None if other is None else other(rendered.images_BCHW),
+        )
+
+    def source(
+        self,
+        examples: Examples,
+        *,
+        views: Views,
+        seed: int,
+        batch_size: int,
+        view_of: ViewOf = every_epoch_anew,
+    ) -> ImageSource:
+        """Batches over these examples, in an order of (seed, epoch)."""
+        return ImageSource(self, examples, views, seed, batch_size, view_of)
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        return Output(logits=model(batch.inputs))
+
+    def answer(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits (B, C) of a teacher, which gets the input it was made for."""
+        return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
+
+    @torch.inference_mode()
+    def logits(self, model: nn.Module, examples: Examples, *, as_teacher: bool = False) -> Tensor:
+        """Float32 logits (N, C) of the examples as they are, on the CPU, in evaluation mode."""
+        was_training = model.training
+        model.eval()
+        device = next(model.parameters()).device
+        answers = []
+        for start in range(0, len(examples), self.batch_size):
+            index_B = torch.arange(start, min(start + self.batch_size, len(examples)), device=examples.ids.device)
+            batch = self.batch(examples, index_B, torch.zeros_like(index_B), PLAIN)
+            inputs = batch.teacher_inputs if as_teacher and batch.teacher_inputs is not None else batch.inputs
+            answers.append(model(inputs.to(device)).float().cpu())
+        model.train(was_training)
+        return torch.cat(answers)
+
+    def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
+        """``accuracy`` and ``nll`` over the validation split."""
+        logits_NC = self.logits(model, self.held_out, as_teacher=as_teacher).double()
+        assert self.held_out.labels is not None
+        labels_N = self.held_out.labels.cpu()
+        return {
+            "accuracy": (logits_NC.argmax(dim=1) == labels_N).double().mean().item(),
+            "nll": F.cross_entropy(logits_NC, labels_N).item(),
+        }
+
+
+@dataclass
+class ImageSource:
+    """An epoch is every example once, in steps of equal size (to within one example, so that none is tiny)."""
+
+    task: ImageClassification
+    examples: Examples
+    views: Views
+    seed: int
+    batch_size: int
+    view_of: ViewOf
+
+    def __post_init__(self) -> None:
+        self._order: tuple[int, Tensor] | None = None
+
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.examples) // self.batch_size)
+
+    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
+        del student  # a data set does not look at who learns from it
+        epoch, place = divmod(step, self.steps_per_epoch())
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, order(self.seed, epoch, self.examples.ids))
+        number, steps = len(self.examples), self.steps_per_epoch()
+        low, high = number * place // steps, number * (place + 1) // steps
+        low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
+        index_B = self._order[1][low:high]
+        view_B = self.view_of(self.examples.ids[index_B], epoch)
+        return self.task.batch(self.examples, index_B, view_B, self.views)
+
+
+def pooled(labelled: Examples, transfer: Examples) -> Examples:
+    """Training and transfer examples together; the latter carry the label that objectives ignore."""
+    fresh = ~torch.isin(transfer.ids, labelled.ids)
+    assert labelled.labels is not None
+    ignored = torch.full((int(fresh.sum()),), IGNORED, dtype=torch.int64, device=labelled.labels.device)
+    return Examples(
+        images=torch.cat([labelled.images, transfer.images[fresh]]),
+        labels=torch.cat([labelled.labels, ignored]),
+        ids=torch.cat([labelled.ids, transfer.ids[fresh]]),
+    )

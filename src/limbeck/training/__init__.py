@@ -1,0 +1,1 @@
+"""One loop for teacher and student alike."""

@@ -1,0 +1,287 @@
+"""The training loop: one, for teacher and student alike.
+
+Everything in a step is a pure function of (seed, step, weights), so a run that was killed goes on from its last
+checkpoint to the very weights it would have reached (same thread count, same versions). The host never waits for the
+device inside a step: a loss that is not finite sets ``first_bad_step`` on the device, which stops the updates there,
+and is read when something is shown or saved.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from .. import progress
+from ..errors import Interrupted
+from ..interfaces import Batch, Source, Target, Task, Teacher
+from ..objectives.modules import Objective
+from ..randomness import torch_seed
+from ..recipe import Train
+from . import checkpoint
+from .diagnosis import explain
+from .optimizer import optimizer_for
+from .schedule import learning_rate
+from .stopping import stop_requested
+
+# Seconds between checkpoints within a run; a save that takes long stretches it, so that saving stays below 5 %.
+SAVE_EVERY = float(os.environ.get("LIMBECK_CHECKPOINT_SECONDS", "20"))
+LOOK_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training run consists of."""
+
+    title: str
+    model: nn.Module
+    task: Task
+    source: Source
+    objective: Objective
+    teacher: Teacher | None  # None where the objective asks for none
+    plan: Train
+    seed: int
+    folder: Path  # where the checkpoint lives
+
+
+@dataclass
+class _State:
+    """What changes from step to step, beside the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] | None = None
+    best: dict[str, Any] | None = None  # {"score": (accuracy, -nll), "epoch": int, "weights": state dict}
+
+
+def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
+    """Trains ``run.model`` in place and returns the history, one record an epoch.
+
+    A record holds ``epoch``, ``train_loss``, ``validation_accuracy``, ``validation_nll``, ``learning_rate`` and
+    ``seconds`` (since the start, interruptions left out). On return the model holds the weights to keep: the moving
+    average where ``plan.ema``, the best epoch's where ``plan.keep`` is ``best`` or ``patience`` is set.
+
+    Raises:
+        Interrupted: somebody asked to stop; the checkpoint is written.
+        NotFinite: a loss or a teacher's answer is NaN or infinite.
+    """
+    plan, device = run.plan, accelerator.device
+    model = run.model.to(device=device, memory_format=torch.channels_last)
+    objective = run.objective.to(device)
+    optimizer = optimizer_for([model, objective], plan)
+    average = copy.deepcopy(model).eval() if plan.ema else None
+    path = run.folder / "checkpoint.pt"
+    state = _restore(path, model, objective, optimizer, average)
+    stepped, optimizer = accelerator.prepare(model, optimizer)
+    if plan.compile:
+        stepped = torch.compile(stepped)
+
+    per_epoch = run.source.steps_per_epoch()
+    total_steps = plan.epochs * per_epoch
+    history = state.history or []
+    first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+    epoch_loss = torch.zeros((), dtype=torch.float64, device="cpu" if device.type == "mps" else device)
+    loaded = checkpoint.load(path)
+    if loaded is not None:
+        epoch_loss += loaded["epoch_loss"].to(epoch_loss.device)
+
+    began = time.monotonic() - state.seconds
+    last_look = last_save = time.monotonic()
+    save_every = SAVE_EVERY
+
+    def look(step: int) -> None:
+        if int(first_bad) >= 0:
+            raise _explanation(run, model, int(first_bad), per_epoch, accelerator)
+
+    def save(step: int) -> None:
+        nonlocal last_save, save_every
+        look(step)
+        started = time.monotonic()
+        if accelerator.is_main_process:
+            values = {
+                "step": step,
+                "seconds": started - began,
+                "history": history,
+                "best": state.best,
+                "epoch_loss": epoch_loss.cpu(),
+                "model": model.state_dict(),
+                "objective": objective.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "average": None if average is None else average.state_dict(),
+            }
+            checkpoint.save(path, values)
+        last_save = time.monotonic()
+        save_every = max(SAVE_EVERY, 20 * (last_save - started))
+
+    finished = _patience_is_out(history, plan)
+    with stop_requested() as stop, progress.bar(total_steps, run.title) as advance:
+        advance(state.step)
+        model.train()
+        step = state.step
+        while step < total_steps and not finished:
+            loss = _step(run, stepped, optimizer, accelerator, first_bad, step, per_epoch)
+            epoch_loss += loss
+            if average is not None:
+                _update(average, model, plan.ema)
+            step += 1
+            now = time.monotonic()
+            if step % per_epoch == 0:
+                look(step)
+                record = _end_of_epoch(run, average or model, step, per_epoch, float(epoch_loss) / per_epoch)
+                record["seconds"] = time.monotonic() - began
+                history.append(record)
+                epoch_loss.zero_()
+                _remember_best(state, record, average or model, plan)
+                finished = _patience_is_out(history, plan)
+                model.train()
+            elif now - last_look > LOOK_EVERY:
+                look(step)
+                last_look = now
+            figures = {"loss": float(loss)} if now - last_look < 0.01 else {}
+            if history:
+                figures["val_acc"] = history[-1]["validation_accuracy"]
+            advance(1, **figures)
+            if stop():
+                save(step)
+                raise Interrupted(
+                    f"{run.title}: stopped at epoch {step // per_epoch + 1} of {plan.epochs} and saved; "
+                    "run the same command to go on from there."
+                )
+            if now - last_save > save_every:
+                save(step)
+        save(step)
+
+    if average is not None:
+        model.load_state_dict(average.state_dict())
+    if state.best is not None:
+        model.load_state_dict(state.best["weights"])
+    model.eval()
+    return history
+
+
+def _step(
+    run: Training,
+    stepped: nn.Module,
+    optimizer: Any,
+    accelerator: Accelerator,
+    first_bad: Tensor,
+    step: int,
+    per_epoch: int,
+) -> Tensor:
+    """One optimiser step; returns the loss (a scalar on the device, of this process's share)."""
+    plan, micro = run.plan, run.plan.micro_batches
+    parts = accelerator.num_processes * micro
+    first = accelerator.process_index * micro
+    batches = [run.source.next(step, stepped, first + i, parts) for i in range(micro)]
+    counts = _global_counts(run.objective, batches, accelerator)
+    rate = learning_rate(plan, step, per_epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    losses = []
+    for i, batch in enumerate(batches):
+        torch.manual_seed(torch_seed(run.seed, "step", step, i, accelerator.process_index))
+        held_back = accelerator.no_sync(stepped) if i < micro - 1 else nullcontext()
+        with held_back:
+            with accelerator.autocast():
+                target = run.teacher(batch, run.objective.needs) if run.teacher is not None else Target()
+                output = run.task.forward(stepped, batch)
+                terms = run.objective(output, target, batch)
+            loss = torch.stack([term.total / counts[name] for name, term in terms.items()]).sum()
+            # the processes' gradients are averaged, whereas their shares of the loss add up
+            accelerator.backward(loss * accelerator.num_processes)
+        losses.append(loss.detach())
+    loss = torch.stack(losses).sum()
+    if plan.clip_norm is not None:
+        accelerator.clip_grad_norm_(stepped.parameters(), plan.clip_norm)
+    bad = ~loss.isfinite()
+    if accelerator.num_processes > 1:
+        bad = accelerator.reduce(bad.float(), reduction="sum") > 0  # type: ignore[union-attr]
+    first_bad.copy_(torch.where(bad & (first_bad < 0), step, first_bad))
+    optimizer.optimizer.found_inf = (first_bad >= 0).float()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss
+
+
+def _global_counts(objective: Objective, batches: list[Batch], accelerator: Accelerator) -> dict[str, Tensor]:
+    """How many positions stand behind each term over all micro-batches and processes; at least 1."""
+    counts: dict[str, Tensor] = {}
+    for batch in batches:
+        for name, count in objective.counts(batch).items():
+            counts[name] = counts[name] + count if name in counts else count
+    if accelerator.num_processes > 1:
+        counts = {
+            name: accelerator.reduce(count.float(), reduction="sum")  # type: ignore[misc]
+            for name, count in counts.items()
+        }
+    return {name: count.clamp(min=1) for name, count in counts.items()}
+
+
+def _end_of_epoch(run: Training, model: nn.Module, step: int, per_epoch: int, train_loss: float) -> dict[str, float]:
+    figures = run.task.validation(model)
+    return {
+        "epoch": step // per_epoch,
+        "train_loss": train_loss,
+        "validation_accuracy": figures["accuracy"],
+        "validation_nll": figures["nll"],
+        "learning_rate": learning_rate(run.plan, step - 1, per_epoch),
+    }
+
+
+def _remember_best(state: _State, record: dict[str, float], model: nn.Module, plan: Train) -> None:
+    if plan.keep != "best" and plan.patience is None:
+        return
+    accuracy, nll = record["validation_accuracy"], record["validation_nll"]
+    score = [accuracy, -nll] if plan.keep == "best" else [-nll, accuracy]
+    if state.best is None or score > state.best["score"]:
+        weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        state.best = {"score": score, "epoch": record["epoch"], "weights": weights}
+
+
+def _patience_is_out(history: list[dict[str, float]], plan: Train) -> bool:
+    if plan.patience is None or not history:
+        return False
+    losses = [record["validation_nll"] for record in history]
+    return len(losses) - 1 - losses.index(min(losses)) >= plan.patience
+
+
+@torch.no_grad()
+def _update(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Moves the average's parameters a little towards the model's; buffers (batch-norm statistics) are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(new)
+
+
+def _restore(path: Path, model: nn.Module, objective: nn.Module, optimizer: Any, average: nn.Module | None) -> _State:
+    loaded = checkpoint.load(path)
+    if loaded is None:
+        return _State(history=[])
+    model.load_state_dict(loaded["model"])
+    objective.load_state_dict(loaded["objective"])
+    optimizer.load_state_dict(loaded["optimizer"])
+    if average is not None:
+        average.load_state_dict(loaded["average"])
+    return _State(loaded["step"], loaded["seconds"], loaded["history"], loaded["best"])
+
+
+def _explanation(run: Training, model: nn.Module, step: int, per_epoch: int, accelerator: Accelerator) -> Exception:
+    batch = run.source.next(step, model, accelerator.process_index, accelerator.num_processes)
+    return explain(
+        title=run.title,
+        step=step,
+        steps_per_epoch=per_epoch,
+        batch=batch,
+        model=model,
+        task=run.task,
+        teacher=run.teacher,
+        objective=run.objective,
+    )

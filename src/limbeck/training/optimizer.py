@@ -1,0 +1,27 @@
+"""The optimisers, in the fused form that can skip an update on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from ..recipe import Train
+
+
+def optimizer_for(modules: Iterable[nn.Module], plan: Train) -> Optimizer:
+    """SGD or AdamW over the modules' trainable parameters; vectors (biases, normalisation) are not decayed.
+
+    The fused kernels read ``found_inf`` on the device and leave everything untouched where it is 1: so a bad loss
+    stops the updates without the host having to look.
+    """
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": plan.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if plan.optimizer == "sgd":
+        return SGD(groups, lr=0.0, momentum=plan.momentum, nesterov=plan.nesterov and plan.momentum > 0, fused=True)
+    return AdamW(groups, lr=0.0, betas=(plan.momentum, 0.999), fused=True)

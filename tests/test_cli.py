@@ -1,0 +1,333 @@
+"""The command as a person meets it: help, sentences, exit codes; and what it prints."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from rich.console import Console
+from safetensors.torch import save_file
+
+from limbeck import __version__, draft, progress, recipe_file
+from limbeck.cli import app
+from limbeck.console import bytes_text, print_plan, print_results
+from limbeck.errors import BadInput
+
+HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy")
+COMMANDS = (
+    (), ("run",), ("init",), ("predict",), ("recipe",), ("recipe", "schema"), ("recipe", "check"),
+    ("targets",), ("targets", "verify"), ("targets", "inspect"),
+)  # fmt: skip
+
+GOOD = """\
+data: {name: digits}
+teacher: {model: resnet20, train: {epochs: 2}}
+student: {model: convnet, width: 8}
+"""
+
+
+def limbeck(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "limbeck.cli", *arguments],
+        cwd=cwd, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def helps() -> dict[str, dict]:
+    """Every command's help, from one process, with the heavy modules that were imported by then."""
+    code = f"""
+import contextlib, io, json, sys
+from limbeck.cli import app
+told = {{}}
+for command in {COMMANDS!r}:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            app([*command, "--help"])
+        except SystemExit as end:
+            code = end.code
+    heavy = [module for module in {HEAVY!r} if module in sys.modules]
+    told[" ".join(command)] = dict(text=out.getvalue(), code=code, heavy=heavy)
+print(json.dumps(told))
+"""
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("command", [" ".join(command) for command in COMMANDS])
+def test_help_has_an_example_and_imports_nothing_heavy(helps: dict[str, dict], command: str) -> None:
+    told = helps[command]
+    assert told["code"] == 0
+    assert told["heavy"] == []
+    assert "Usage:" in told["text"]
+    example = "Start with: limbeck run" if command == "" else f"Example: limbeck {command}"
+    assert example in told["text"]
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    ran = limbeck("--version", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, f"limbeck {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "wrong.yaml"), "train.epohcs: no such field. Did you mean 'epochs'?"),
+        (("run", "missing.yaml"), "limbeck: missing.yaml: there is no such file."),
+        (("run", "good.yaml", "--plan", "--set", "train.epochs=0"), "0 was given; it must be greater than 0"),
+        (("recipe", "check", "wrong.yaml"), "limbeck: wrong.yaml: train.epohcs"),
+        (
+            ("init", "--teacher", "resnet20", "--data", "digits", "--out", "good.yaml"),
+            "good.yaml exists and is not",
+        ),
+        (("predict", "none.onnx", "a.png"), "limbeck: none.onnx: there is no such file"),
+        (("targets", "verify", "."), "holds no soft targets"),
+        (("targets", "inspect", "nowhere"), "there is no such folder"),
+        (("run", "good.yaml", "--force", "techer"), "techer"),
+        (("run",), "Missing argument"),
+    ],
+)
+def test_bad_input_gets_a_sentence_and_exit_code_2_and_nothing_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "wrong.yaml").write_text(GOOD + "train: {epohcs: 3}\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        app(list(arguments))
+    out, err = capsys.readouterr()
+    assert end.value.code == 2
+    assert sentence in err
+    assert out == ""
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+def test_the_process_itself_ends_with_2_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(GOOD + "train: {epohcs: 3}\n")
+    ran = limbeck("run", "wrong.yaml", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr == "limbeck: wrong.yaml: train.epohcs: no such field. Did you mean 'epochs'?\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.yaml"]
+
+
+def test_ctrl_c_ends_with_130_and_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe_file, "read", interrupted)
+    with pytest.raises(SystemExit) as end:
+        app(["run", "any.yaml"])
+    assert end.value.code == 130
+    assert "Run the same command again" in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(recipe_file, "read", broken)
+    with pytest.raises(ZeroDivisionError):
+        app(["recipe", "check", "any.yaml"])
+
+
+def test_a_good_recipe_is_printed_with_what_was_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    with pytest.raises(SystemExit) as end:
+        app(["recipe", "check", str(tmp_path / "good.yaml"), "--set", "seeds=3", "--resolved"])
+    assert end.value.code == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seeds"] == 3
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["bash", "-c", f"'{sys.executable}' -m limbeck.cli recipe schema | head -n 1"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.stdout == "{\n"
+    assert ran.stderr == ""
+
+
+# What `init` writes.
+
+DIGITS = draft.Found("digits", examples=1461, classes=10, channels=1, size=8)
+FASHION = draft.Found("zalando-datasets/fashion_mnist", examples=54000, classes=10, channels=1, size=28)
+PHOTOS = draft.Found("./my photos", examples=3000, classes=37, channels=3, size=224)
+
+
+@pytest.mark.parametrize("found", [DIGITS, FASHION, PHOTOS], ids=lambda found: found.name)
+def test_a_draft_is_a_right_recipe_and_commented(found: draft.Found) -> None:
+    text = draft.draft("resnet20", found)
+    recipe = recipe_file.from_dict(yaml.safe_load(text))
+    assert recipe.data.name == found.name
+    assert recipe.teacher.train is not None
+    assert text.count("#") >= 6
+
+
+def test_a_draft_mirrors_photographs_and_clothes_but_no_digits() -> None:
+    flips = [yaml.safe_load(draft.draft("resnet20", f))["views"].get("flip", False) for f in (DIGITS, FASHION, PHOTOS)]
+    assert flips == [False, True, True]
+
+
+def test_a_draft_recognises_the_model_that_weights_belong_to(tmp_path: Path) -> None:
+    from limbeck.models.build import build
+    from limbeck.recipe import Model
+
+    model = build(Model(model="resnet8x4"), classes=10, channels=1, size=8, trust_code=False, seed=0)
+    path = tmp_path / "teacher.safetensors"
+    save_file(model.state_dict(), path)
+    teacher = yaml.safe_load(draft.draft(str(path), DIGITS))["teacher"]
+    assert teacher == {"model": "resnet8x4", "weights": str(path)}
+
+
+def test_a_draft_refuses_a_teacher_of_other_classes(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.safetensors"
+    save_file({"features.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(100, 4)}, path)
+    with pytest.raises(BadInput, match=r"answers 100 classes, and digits has 10"):
+        draft.draft(str(path), DIGITS)
+
+
+def test_a_draft_asks_for_the_name_of_a_model_it_cannot_recognise(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.safetensors"
+    save_file({"features.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(10, 4)}, path)
+    assert "does not name the model" in draft.draft(str(path), DIGITS)
+
+
+def test_a_draft_names_the_option_of_a_model_that_is_not_known() -> None:
+    with pytest.raises(BadInput, match=r"--teacher resnt20: .*Did you mean 'resnet20'"):
+        draft.draft("resnt20", DIGITS)
+    with pytest.raises(BadInput, match=r"--student convnt: .*Did you mean 'convnet'"):
+        draft.draft("resnet20", DIGITS, "convnt")
+
+
+# What a person sees of a run.
+
+
+def test_progress_is_silent_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.bar(3, "training") as advance:
+        advance(2, loss=0.5)
+        advance(loss=0.25)
+    assert capsys.readouterr() == ("", "")
+    progress.note("a plain line")
+    assert capsys.readouterr() == ("", "a plain line\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_shows_count_and_latest_figures_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.bar(3, "training") as advance:
+        advance(2, loss=0.12345, acc="93.1 [x]")
+        advance()
+    shown = terminal.getvalue()
+    assert "training" in shown
+    assert "3/3" in shown
+    assert "loss=0.1235 acc=93.1 [x]" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.44, "0.4 s"), (59.4, "59 s"), (59.9, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert progress.seconds_text(seconds) == text
+
+
+def test_sizes_are_said_as_people_say_them() -> None:
+    assert [bytes_text(n) for n in (812, 36_100, 2_400_000)] == ["812 B", "36.1 KB", "2.4 MB"]
+
+
+def model(accuracy: float, n: int, size: int, latency: float) -> dict:
+    figures = {"accuracy": accuracy, "nll": 0.25, "ece": 0.02}
+    return {
+        "model": "convnet",
+        "metrics": {name: {"mean": mean, "sd": 0.001 if n > 1 else None, "n": n} for name, mean in figures.items()},
+        "parameters": size // 4,
+        "macs": 1000,
+        "bytes": size,
+        "latency_ms": {"p50": latency, "p95": latency * 2},
+    }
+
+
+def printed(results: dict) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    print_results(results, console)
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("")
+    results = {
+        "name": "[bold]mine[/]",
+        "teacher": model(0.99, 1, 4_000_000, 2.0),
+        "student": model(0.975, 3, 40_000, 0.05),
+        "baseline": model(0.97, 3, 40_000, 0.05),
+        "smoothed": None,
+        "fidelity": {"agreement": {"mean": 0.98, "sd": 0.0, "n": 3}, "kl": {"mean": 0.03, "sd": 0.0, "n": 3}},
+        "comparison": {"baseline": {"accuracy": {"difference": 0.005, "low": 0.001, "high": 0.009}}},
+        "student_over_teacher_seconds": 0.31,
+        "out": str(tmp_path),
+    }
+    text = printed(results)
+    student = next(line for line in text.splitlines() if line.startswith("student (convnet)"))
+    assert student.split()[2:5] == ["97.50", "±", "0.10"]
+    assert student.split()[-2:] == ["100×", "40×"]
+    assert "[bold]mine[/]" in text  # names from data are text, not markup
+    assert "Against no teacher: +0.50 points of accuracy (95 % interval +0.10 to +0.90): ahead." in text
+    assert "smoothed labels" not in text
+    assert "report.html" in text
+    assert "student.onnx" not in text  # it is not there
+
+
+def test_the_table_of_results_does_without_what_was_not_measured() -> None:
+    bare = {"model": "m", "metrics": {"accuracy": {"mean": 0.5, "sd": None, "n": 1}}}
+    text = printed({"name": "x", "teacher": bare, "student": bare, "baseline": bare, "smoothed": None})
+    assert "50.00" in text
+    assert "±" not in text
+
+
+@dataclass
+class Planned:
+    name: str
+    state: str
+    detail: str
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+def test_the_plan_adds_up_what_is_still_to_do() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    print_plan(
+        [
+            Planned("teacher", "finished", "resnet20", 100.0, 1_000_000),
+            Planned("targets", "to do", "[8 views]", 30.0, 2_000_000),
+            Planned("student", "unfinished", "3 seeds", None, 500_000),
+        ],
+        console,
+    )
+    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "2 of 3 stages to run, about at least 30 s, 2.5 MB of disk. Nothing was run." in " ".join(text.split())
+    assert "[8 views]" in text
