@@ -128,6 +128,9 @@ def run(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="CPU threads; torch decides otherwise.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Train so many students at a time, the threads shared out.")
+    ] = 1,
 ) -> None:
     """Run a recipe: train the teacher, keep its soft targets, train the student, measure, report.
 
@@ -138,11 +141,13 @@ def run(
 
     read = recipe_file.read(recipe, set_ or ())
     folder = out if out is not None else Path("runs") / str(read.name)
+    if plan:
+        from . import planning
+
+        console.print_plan(planning.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads))
+        return
     from . import pipeline
 
-    if plan:
-        console.print_plan(pipeline.plan(read, folder, trust_code))
-        return
     results = pipeline.run(
         read,
         out=folder,
@@ -150,6 +155,7 @@ def run(
         force=tuple(stage.value for stage in force or ()),
         device=device.value,
         threads=threads,
+        jobs=jobs,
     )
     console.print_results(results)
 

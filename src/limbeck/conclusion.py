@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from . import progress, stages
+from . import progress
 from .data.examples import Examples
 from .deploy.energy import energy_per_inference
 from .deploy.export import export_onnx, image_metadata
@@ -29,9 +29,7 @@ from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
 from .targets.store import Store
-
-if TYPE_CHECKING:
-    from .pipeline import Trained
+from .trained import Trained, begun
 
 EVALUATION_VERSION = 1
 EXPORT_VERSION = 1
@@ -72,7 +70,7 @@ def conclude(job: Job, teacher: Trained, store: Store | None, arms: dict[str, li
     test = TestSplit(job)
     chosen = best_on_validation(arms["student"])
     evaluation, answers = evaluate(job, test, teacher, arms)
-    export = export_and_measure(job, test, teacher, arms["student"][chosen])
+    export = export_and_measure(job, test, export_stage(job, teacher, arms), teacher, arms["student"][chosen])
     return report(job, test, teacher, arms, chosen, store, evaluation, answers, export)
 
 
@@ -86,14 +84,8 @@ def evaluate(
     job: Job, test: TestSplit, teacher: Trained, arms: dict[str, list[Trained]]
 ) -> tuple[Stage, dict[str, Tensor]]:
     """Logits of every model on validation and test, stored so that each figure can be computed again."""
-    models = {"teacher": teacher} | {f"{arm}-{one.seed}": one for arm, ones in arms.items() for one in ones}
-    ingredients = {
-        "version": EVALUATION_VERSION,
-        "data": job.splits.fingerprint,
-        "test": [job.recipe.data.test, job.splits.test.count],
-        "models": {name: one.identity["weights"] for name, one in models.items()},
-    }
-    here = _begun(job, stage(job.out, "evaluate", ingredients))
+    models = _models(teacher, arms)
+    here = begun(job, evaluate_stage(job, teacher, arms))
     path = here.folder / "answers.safetensors"
     if here.finished:
         here.facts()
@@ -122,19 +114,10 @@ def evaluate(
     return here, answers
 
 
-def export_and_measure(job: Job, test: TestSplit, teacher: Trained, student: Trained) -> Stage:
+def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained) -> Stage:
     """ONNX of student and teacher, held to PyTorch's answers on test images, then measured side by side."""
     limits = job.recipe.export
-    ingredients = {
-        "version": EXPORT_VERSION,
-        "student": student.identity["weights"],
-        "teacher": teacher.identity["weights"],
-        "code": job.code,
-        "classes": list(job.splits.classes),
-        "limits": limits.model_dump(mode="json"),
-        "data": job.splits.fingerprint,
-    }
-    here = _begun(job, stage(job.out, "export", ingredients))
+    here = begun(job, wanted)
     if here.finished:
         here.facts()
         return here
@@ -198,14 +181,7 @@ def report(
     export: Stage,
 ) -> dict[str, Any]:
     """``results.json``, ``report.html`` and the products at the top of the run folder."""
-    ingredients = {
-        "version": REPORT_VERSION,
-        "name": job.name,
-        "recipe": job.recipe.model_dump(mode="json"),
-        "evaluate": evaluation.fingerprint,
-        "export": export.fingerprint,
-    }
-    here = _begun(job, stage(job.out, "report", ingredients))
+    here = begun(job, report_stage(job, evaluation, export))
     if not here.finished:
         here.prepare()
         images = test.open("pictures in the report")
@@ -323,7 +299,43 @@ def _unit(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float() / 255
 
 
-def _begun(job: Job, here: Stage) -> Stage:
-    if here.name in job.force:
-        stages.redo(job.out, here)
-    return here
+def evaluate_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:
+    """The stage of the evaluation: it depends on every model's weights."""
+    ingredients = {
+        "version": EVALUATION_VERSION,
+        "data": job.splits.fingerprint,
+        "test": [job.recipe.data.test, job.splits.test.count],
+        "models": {name: one.identity["weights"] for name, one in _models(teacher, arms).items()},
+    }
+    return stage(job.out, "evaluate", ingredients)
+
+
+def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:
+    """The stage of the export: of the teacher and of the student that did best on validation."""
+    student, limits = arms["student"][best_on_validation(arms["student"])], job.recipe.export
+    ingredients = {
+        "version": EXPORT_VERSION,
+        "student": student.identity["weights"],
+        "teacher": teacher.identity["weights"],
+        "code": job.code,
+        "classes": list(job.splits.classes),
+        "limits": limits.model_dump(mode="json"),
+        "data": job.splits.fingerprint,
+    }
+    return stage(job.out, "export", ingredients)
+
+
+def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
+    """The stage of the report."""
+    ingredients = {
+        "version": REPORT_VERSION,
+        "name": job.name,
+        "recipe": job.recipe.model_dump(mode="json"),
+        "evaluate": evaluation.fingerprint,
+        "export": export.fingerprint,
+    }
+    return stage(job.out, "report", ingredients)
+
+
+def _models(teacher: Trained, arms: dict[str, list[Trained]]) -> dict[str, Trained]:
+    return {"teacher": teacher} | {f"{arm}-{one.seed}": one for arm, ones in arms.items() for one in ones}

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+# The label of an example that has none; objectives that need labels leave it out of total and count.
+IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Needs:
         )
 
 
-class Term(NamedTuple):
+@dataclass(frozen=True)
+class Term:
     """One named part of a loss: a sum over positions, and how many positions stand behind it.
 
     The loop divides totals by counts over the whole global batch, so that padding, micro-batches and processes do

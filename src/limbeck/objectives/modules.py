@@ -64,8 +64,8 @@ class Sum(Objective):
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         terms: dict[str, Term] = {}
         for weight, part in self.weighted:
-            for name, (total, count) in part(student, target, batch).items():
-                terms[_fresh(name, terms)] = Term(weight * total, count)
+            for name, term in part(student, target, batch).items():
+                terms[_fresh(name, terms)] = Term(weight * term.total, term.count)
         return terms
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from ..data.examples import Examples, Splits
 from ..data.views import render
-from ..interfaces import Batch, Output
-from ..objectives.functional import IGNORED
+from ..interfaces import IGNORED, Batch, Output
 from ..randomness import order
 from ..recipe import Views
 

@@ -14,7 +14,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -74,7 +74,8 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
         NotFinite: a loss or a teacher's answer is NaN or infinite.
     """
     plan, device = run.plan, accelerator.device
-    model = run.model.to(device=device, memory_format=torch.channels_last)
+    model = run.model.to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = run.objective.to(device)
     optimizer = optimizer_for([model, objective], plan)
     average = copy.deepcopy(model).eval() if plan.ema else None
@@ -82,7 +83,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     state = _restore(path, model, objective, optimizer, average)
     stepped, optimizer = accelerator.prepare(model, optimizer)
     if plan.compile:
-        stepped = torch.compile(stepped)
+        stepped = cast(nn.Module, torch.compile(stepped))
 
     per_epoch = run.source.steps_per_epoch()
     total_steps = plan.epochs * per_epoch
@@ -256,7 +257,8 @@ def _patience_is_out(history: list[dict[str, float]], plan: Train) -> bool:
 @torch.no_grad()
 def _update(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Moves the average's parameters a little towards the model's; buffers (batch-norm statistics) are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
     for kept, new in zip(average.buffers(), model.buffers(), strict=True):
         kept.copy_(new)
 

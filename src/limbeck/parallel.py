@@ -1,0 +1,71 @@
+"""Several students at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import progress
+from .arms import ARMS, members, the_arms, train_member
+from .data.load import load
+from .errors import Interrupted
+from .job import job_from_recipe, use_threads
+from .recipe import Recipe
+from .teaching import the_targets, the_teacher
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as it was asked for, to be handed to another process."""
+
+    recipe: Recipe
+    out: Path
+    trust_code: bool
+    force: tuple[str, ...]
+    device: str
+    threads: int
+
+
+def side_by_side(asked: Asked, jobs: int, total: int) -> None:
+    """Finishes the students' stages in ``jobs`` processes. What a process could not finish is left to the caller."""
+    context = torch.multiprocessing.get_context("spawn")
+    done = context.Queue()
+    workers = [context.Process(target=_share_of_students, args=(asked, k, jobs, done)) for k in range(jobs)]
+    for worker in workers:
+        worker.start()
+    try:
+        with progress.bar(total, f"students and baselines, {jobs} at a time") as advance:
+            while any(worker.is_alive() for worker in workers):
+                try:
+                    done.get(timeout=0.5)
+                    advance()
+                except queue.Empty:
+                    continue
+    finally:
+        for worker in workers:
+            worker.join()
+
+
+def _share_of_students(asked: Asked, number: int, jobs: int, done: Any) -> None:
+    """One process's part of :func:`side_by_side`: every ``jobs``-th training run, starting with ``number``."""
+    use_threads(asked.threads)
+    job = job_from_recipe(
+        asked.recipe,
+        load(asked.recipe.data),
+        out=asked.out,
+        trust_code=asked.trust_code,
+        device=asked.device,
+        force=tuple(set(asked.force) & set(ARMS)),
+    )
+    try:
+        teacher = the_teacher(job)
+        arms = the_arms(job, teacher, the_targets(job, teacher))
+        for name, seed in members(job)[number::jobs]:
+            train_member(job, arms[name], seed)
+            done.put((name, seed))
+    except (Interrupted, KeyboardInterrupt):
+        return

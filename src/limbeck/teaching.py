@@ -1,0 +1,112 @@
+"""The teacher, and what it is asked once: the first two steps of a run."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from . import progress
+from .job import Job, coarse
+from .models.identity import identity
+from .objectives.modules import CrossEntropy
+from .stages import Stage, stage
+from .targets.cast import cast
+from .targets.live import LiveTeacher
+from .targets.manifest import StoreIdentity
+from .targets.store import Store
+from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
+
+# Bumped by hand when the meaning of the soft targets changes.
+TARGETS_VERSION = 1
+
+
+def the_teacher(job: Job) -> Trained:
+    """The teacher: trained here, or as it came."""
+    section = job.recipe.teacher
+    if section.train is None:
+        known = identity(job.teacher, *teacher_shape(job))
+        return Trained(job.teacher, job.recipe.seed, 0.0, "as it came", known, [])
+    return train_stage(
+        job,
+        teacher_stage(job),
+        title="teacher",
+        build=lambda: job.teacher,
+        objective=CrossEntropy(),
+        plan=section.train,
+        views=section.views or job.recipe.views,
+        seed=job.recipe.seed,
+        as_teacher=True,
+    )
+
+
+def teacher_stage(job: Job) -> Stage:
+    """The stage of a teacher that is trained here."""
+    section = job.recipe.teacher
+    assert section.train is not None
+    ingredients = {
+        "version": TRAINING_VERSION,
+        "model": named(section.model, section.knobs),
+        "initial": job.code["teacher"],
+        "train": section.train.model_dump(mode="json"),
+        "views": (section.views or job.recipe.views).model_dump(mode="json"),
+        "seed": job.recipe.seed,
+        "data": job.splits.fingerprint,
+        "normalisation": normalisation(job, as_teacher=True),
+    }
+    return stage(job.out, "teacher", ingredients)
+
+
+def the_targets(job: Job, teacher: Trained) -> Store | None:
+    """The soft targets of every view of every example; None where the teacher is asked live."""
+    wanted = job.recipe.targets
+    if wanted.live or not job.objective().needs.target:
+        return None
+    known = store_identity(job, teacher)
+    here = begun(job, targets_stage(job, teacher))
+    path = here.folder / "store"
+    if here.finished:
+        here.facts()
+        return Store.open(path, expect=known).to(job.accelerator.device)
+    here.prepare()
+    pool, task = job.task.pool, job.task
+    teacher.model.to(job.accelerator.device)
+    live = LiveTeacher(teacher.model, task)
+    views = job.recipe.views
+
+    def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
+        index_B = index_B.to(pool.ids.device)
+        batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
+        return task.answer(live.model, batch).float()
+
+    began = time.monotonic()
+    with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
+        store = cast(path, known, pool.ids, wanted.views, ask, progress=advance)
+    here.finish({"seconds": time.monotonic() - began, "targets": wanted.views * len(pool)}, ["store/seal.json"])
+    return store.to(job.accelerator.device)
+
+
+def store_identity(job: Job, teacher: Trained) -> StoreIdentity:
+    """What a store of soft targets must agree with to be used in this job."""
+    return {
+        "classes": len(job.splits.classes),
+        "data": job.splits.fingerprint,
+        "teacher": teacher.identity,
+        "preprocess": normalisation(job, as_teacher=True),
+        "precision": "float32",
+        "views": job.recipe.views.model_dump(mode="json"),
+        "view_seed": job.recipe.seed,
+    }
+
+
+def targets_stage(job: Job, teacher: Trained) -> Stage:
+    """The stage of the soft targets."""
+    wanted = job.recipe.targets
+    ingredients = {
+        "version": TARGETS_VERSION,
+        **store_identity(job, teacher),
+        "teacher": coarse(teacher.identity),
+        "count": wanted.views,
+        "codec": wanted.codec,
+    }
+    return stage(job.out, "targets", ingredients)

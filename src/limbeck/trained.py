@@ -1,0 +1,103 @@
+"""Training as a stage: skipped where finished, resumed where begun."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from . import stages
+from .job import Job
+from .models.identity import Identity, identity
+from .models.weights import load_weights, save_weights
+from .objectives.modules import Objective
+from .recipe import Train, Views
+from .stages import Stage
+from .targets.live import LiveTeacher
+from .targets.stored import StoredTeacher
+from .tasks.image import ViewOf, every_epoch_anew
+from .training.history import read_history, write_history
+from .training.loop import Training, fit
+
+# Bumped by hand when the meaning of training changes, so that results of an older version are not taken for new ones.
+TRAINING_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model at the end of its stage."""
+
+    model: nn.Module
+    seed: int
+    seconds: float  # of training; 0 for a model that came ready-made
+    fingerprint: str
+    identity: Identity
+    history: list[dict[str, float]]
+
+
+def train_stage(
+    job: Job,
+    here: Stage,
+    *,
+    title: str,
+    build: Callable[[], nn.Module],
+    objective: Objective,
+    plan: Train,
+    views: Views,
+    seed: int,
+    teacher: LiveTeacher | StoredTeacher | None = None,
+    view_of: ViewOf = every_epoch_anew,
+    as_teacher: bool = False,
+) -> Trained:
+    """One training stage: skipped where finished, resumed where begun."""
+    here = begun(job, here)
+    model, channels_size = build(), teacher_shape(job) if as_teacher else student_shape(job)
+    task = job.task.seen_by_teacher() if as_teacher else job.task
+    if here.finished:
+        facts = here.facts()
+        load_weights(model, here.folder / "model.safetensors", title)
+        model.eval()
+        history = read_history(here.folder)
+        return Trained(model, seed, facts["seconds"], here.fingerprint, facts["identity"], history)
+    here.prepare()
+    # only a teacher has something to say of the unlabelled examples of a transfer set
+    examples = task.train if teacher is None else task.pool
+    source = task.source(examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of)
+    history = fit(Training(title, model, task, source, objective, teacher, plan, seed, here.folder), job.accelerator)
+    known = identity(model, *channels_size)
+    save_weights(model, here.folder / "model.safetensors")
+    write_history(here.folder, history)
+    facts = {"seconds": history[-1]["seconds"], "identity": known, "seed": seed}
+    here.finish(facts, ["model.safetensors", "history.json"])
+    (here.folder / "checkpoint.pt").unlink(missing_ok=True)
+    return Trained(model, seed, facts["seconds"], here.fingerprint, known, history)
+
+
+def begun(job: Job, here: Stage) -> Stage:
+    """The stage, set aside first where ``--force`` names it."""
+    if here.name in job.force:
+        stages.redo(job.out, here)
+    return here
+
+
+def named(model: str, knobs: dict[str, Any]) -> dict[str, Any]:
+    return {"name": model, "knobs": knobs}
+
+
+def normalisation(job: Job, *, as_teacher: bool) -> dict[str, Any]:
+    other = job.task.teacher_normalisation if as_teacher else None
+    return dataclasses.asdict(other or job.task.normalisation)
+
+
+def student_shape(job: Job) -> tuple[int, int]:
+    _, channels, size, _ = job.splits.train.images.shape
+    return channels, size
+
+
+def teacher_shape(job: Job) -> tuple[int, int]:
+    channels, size = student_shape(job)
+    other = job.task.teacher_normalisation
+    return channels, size if other is None or other.size is None else other.size
