@@ -22,10 +22,22 @@ import time
 from pathlib import Path
 
 from common import arguments, print_conditions, print_table
+
 from limbeck.files import sha256_file
 
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "export", "report")
-MEANT = ("teacher", "teacher", "targets", "student", "student", "baseline", "smoothed", "evaluate", "export", "report")
+MEANT = (
+    "teacher",
+    "teacher",
+    "targets",
+    "student",
+    "student",
+    "baseline",
+    "smoothed",
+    "evaluate",
+    "export",
+    "report",
+)
 COMPARED = ("*/*/model.safetensors", "targets/*/store/seal.json", "evaluate/*/answers.safetensors")
 
 
@@ -50,40 +62,88 @@ def at_work(out: Path) -> str | None:
 
 
 def seconds_of(out: Path, stage: str) -> float:
-    """How long a finished stage took."""
-    (folder,) = (out / "stages" / stage).iterdir()
-    return (folder / "done.json").stat().st_mtime - (folder / "ingredients.json").stat().st_mtime
+    """How long a finished stage took, all its seeds together."""
+    folders = list((out / "stages" / stage).iterdir())
+    return sum((f / "done.json").stat().st_mtime - (f / "ingredients.json").stat().st_mtime for f in folders)
+
+
+def written(path: Path) -> tuple[int, int] | None:
+    """Tells one writing of a file from the next."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def killed(command: list[str], out: Path, log: Path, meant: str, delay: float) -> tuple[str, float] | None:
     """Kills the command ``delay`` seconds after stage ``meant`` (or a later one) is seen at work in it.
 
-    Returns the stage that was hit and the seconds from the command's start; None where it had finished by then.
+    Returns what was hit and the seconds from the command's start; None where it had finished by then.
     """
-    began = time.monotonic()
+    before, began = written(out / "recipe.yaml"), time.monotonic()
     process = start(command, out, log, LIMBECK_CHECKPOINT_SECONDS="0.3")
-    # what a killed process left behind looks like work before the new one has come as far
-    touched = time.time() + 2.0
     try:
         while process.poll() is None:
-            now = at_work(out)
-            if now and STAGES.index(now) >= STAGES.index(meant) and time.time() > touched and busy(process):
+            # the recipe is written anew when the stages begin; until then, what lies there is the last kill's
+            now = at_work(out) if written(out / "recipe.yaml") != before else None
+            if now and STAGES.index(now) >= STAGES.index(meant):
                 break
             time.sleep(0.005)
         deadline = time.monotonic() + delay
         while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        if process.poll() is not None:
-            return None
-        return at_work(out) or "between two stages", time.monotonic() - began
+            time.sleep(0.002)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return at_work(out) or "between stages", time.monotonic() - began
+        return None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait()
+
+
+def finish(command: list[str], out: Path, log: Path) -> None:
+    """Lets the command run to its end."""
+    process = start(command, out, log)
+    if process.wait():
+        sys.exit(f"the run failed:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
 def main() -> int:
-    return 0
+    parser = arguments(__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    asked = parser.parse_args()
+    began, draw = time.monotonic(), random.Random(asked.seed)
+    limbeck = str(Path(sys.executable).with_name("limbeck"))
+    command = [limbeck, "run", str(asked.recipe), "--threads", "1", "--device", "cpu"]
+    for override in ["seeds=1", *asked.set]:
+        command += ["--set", override]
+    with tempfile.TemporaryDirectory() as scratch:
+        base = asked.out or Path(scratch)
+        base.mkdir(parents=True, exist_ok=True)
+        alone, tried, log = base / "alone", base / "killed", base / "log.txt"
+        finish(command, alone, log)
+        rows, kills = [], 0
+        for number, meant in enumerate(MEANT, 1):
+            delay = draw.uniform(0, 0.9 * seconds_of(alone, meant))
+            hit = killed(command, tried, log, meant, delay)
+            kills += hit is not None
+            rows.append([number, meant, *((hit[0], f"{hit[1]:.2f}") if hit else ("finished before", "-"))])
+        finish(command, tried, log)
+        print_table(["kill", "meant for", "hit", "seconds after the start"], rows)
+        print()
+        compared = []
+        for pattern in COMPARED:
+            for path in sorted((alone / "stages").glob(pattern)):
+                other = tried / path.relative_to(alone)
+                same = other.exists() and sha256_file(path) == sha256_file(other)
+                compared.append(
+                    [path.relative_to(alone / "stages"), sha256_file(path)[:16], "yes" if same else "NO"]
+                )
+        print_table(["file", "SHA-256 of the undisturbed run's", "identical after the kills"], compared)
+        print(
+            f"\n{kills} kills, {sum(row[2] == 'yes' for row in compared)} of {len(compared)} files identical."
+        )
+    print_conditions(f"as the recipe says; of the kills' moments {asked.seed}; the runs have 1 thread", began)
+    return int(not compared or any(row[2] != "yes" for row in compared))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from common import arguments, print_conditions, print_table
+from torch import nn
+
 from limbeck.arms import Arm, the_arms
 from limbeck.data.load import load
 from limbeck.interfaces import Batch
@@ -45,7 +47,6 @@ from limbeck.recipe_file import from_dict
 from limbeck.teaching import the_targets
 from limbeck.trained import Trained, teacher_shape
 from limbeck.training.loop import Training, fit
-from torch import nn
 
 TRAIN = {"epochs": 1, "learning_rate": 0.01, "schedule": "constant", "warmup_epochs": 0}
 DIGITS = {
@@ -91,7 +92,9 @@ def by_fit(job: Job, arm: Arm, source: Steps, model: nn.Module, folder: Path) ->
     task = copy.copy(job.task)
     task.validation = lambda model, **_: {"accuracy": 0.0, "nll": 0.0}  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
-        training = Training("", model, task, source, arm.objective(), arm.teacher, job.recipe.train, 0, Path(fresh))
+        training = Training(
+            "", model, task, source, arm.objective(), arm.teacher, job.recipe.train, 0, Path(fresh)
+        )
         return timed(lambda: fit(training, job.accelerator))
 
 
@@ -102,9 +105,14 @@ def by_hand(job: Job, batches: list[Batch], model: nn.Module) -> Timed:
         model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         decayed = [p for p in model.parameters() if p.dim() >= 2]
         others = [p for p in model.parameters() if p.dim() < 2]
-        groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": plan.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         assert plan.learning_rate is not None
-        optimizer = torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=True, fused=True)
+        optimizer = torch.optim.SGD(
+            groups, lr=plan.learning_rate, momentum=plan.momentum, nesterov=True, fused=True
+        )
         for batch in batches:
             assert batch.labels is not None
             loss = F.cross_entropy(model(batch.inputs), batch.labels)
@@ -166,8 +174,12 @@ def main() -> None:
             wall, cpu = ([one[top][k] / one[bottom][k] for one in found] for k in (0, 1))
             step = statistics.median(one[bottom][0] for one in found) / asked.steps
             spread = f"{min(wall):.3f} - **{statistics.median(wall):.3f}** - {max(wall):.3f}"
-            rows.append([title, f"{top} / {bottom}", f"{1000 * step:.1f}", spread, f"{statistics.median(cpu):.3f}"])
-    print_table(["student", "ratio", "step of the latter, ms", "by wall: min - median - max", "by CPU: median"], rows)
+            rows.append(
+                [title, f"{top} / {bottom}", f"{1000 * step:.1f}", spread, f"{statistics.median(cpu):.3f}"]
+            )
+    print_table(
+        ["student", "ratio", "step of the latter, ms", "by wall: min - median - max", "by CPU: median"], rows
+    )
     print_conditions(f"0; {asked.rounds} rounds of {asked.steps} steps", began)
 
 

@@ -12,11 +12,11 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from tiny import digest, folder_of, job, recipe, snapshot, train
 
 from limbeck import pipeline
 from limbeck.arms import members
 from limbeck.parallel import Asked, side_by_side
+from tiny import digest, folder_of, job, recipe, snapshot, train
 
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "export", "report")
 TOP_LEVEL = {

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from . import progress
@@ -109,7 +110,8 @@ def evaluate(
                 answers[f"{split}/{name}"] = job.task.logits(one.model, of, as_teacher=as_teacher)
             advance()
     with atomic_path(path) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in answers.items()}, temporary)
+        # not save_file, whose error for a full disk is not an OSError
+        temporary.write_bytes(safetensors_bytes({name: value.cpu().contiguous() for name, value in answers.items()}))
     here.finish({"examples": len(examples)}, ["answers.safetensors"])
     return here, answers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from .progress import seconds_text
+
+WIDE = 120  # columns that the whole table takes; assumed where the output is not a terminal
 
 
 class PlannedStage(Protocol):
@@ -81,7 +84,8 @@ def print_plan(stages: Sequence[PlannedStage], console: Console | None = None) -
 
 def print_results(results: Mapping[str, Any], console: Console | None = None) -> None:
     """The results of a run (as in results.json): one row a model, the comparison, where things lie."""
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else WIDE)
+    wide = console.width >= WIDE
     teacher = results["teacher"]
     table = Table(
         box=None,
@@ -90,9 +94,11 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         title=escape(str(results["name"])),
         title_justify="left",
     )
-    table.add_column("")
-    for heading in ("accuracy %", "NLL", "ECE %", "parameters", "size", "latency p50", "smaller", "faster"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    headings = ["accuracy %", "NLL", "ECE %", "parameters", "size", "latency", "smaller", "faster"]
+    for heading in headings:
+        if wide or heading != "size":  # the ratio says as much
+            table.add_column(heading, justify="right", no_wrap=True)
     for key, title in _ROWS:
         entry = results.get(key)
         if entry is None:
@@ -100,17 +106,22 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         latency = _latency(entry)
         own, others = (_latency(teacher), latency)
         metrics = entry["metrics"]
-        table.add_row(
-            f"{title} [dim]({escape(str(entry['model']))})[/]" if key in ("teacher", "student") else title,
+        cells = [
+            f"{title} [dim]({escape(str(entry['model']))})[/]"
+            if wide and key in ("teacher", "student")
+            else title
+            if wide
+            else title.rpartition(", ")[2],
             _figure(metrics.get("accuracy"), 100, 2),
-            _figure(metrics.get("nll"), 1, 4),
-            _figure(metrics.get("ece"), 100, 2),
+            _figure(metrics.get("nll"), 1, 4, spread=wide),
+            _figure(metrics.get("ece"), 100, 2, spread=wide),
             f"{entry['parameters']:,}" if entry.get("parameters") is not None else _DASH,
             bytes_text(entry["bytes"]) if entry.get("bytes") is not None else _DASH,
             f"{latency:.3g} ms" if latency is not None else _DASH,
             _times(teacher.get("bytes"), entry.get("bytes")) if key != "teacher" else "",
             _times(own, others) if key != "teacher" else "",
-        )
+        ]
+        table.add_row(*(cells if wide else cells[:5] + cells[6:]))
     console.print(table)
     for line in _verdicts(results):
         console.print(line)
@@ -131,12 +142,12 @@ def _latency(entry: Mapping[str, Any]) -> float | None:
     return latency.get("p50") if latency else None
 
 
-def _figure(value: Mapping[str, Any] | None, scale: float, digits: int) -> str:
-    """`93.12 ± 0.10`; the deviation only where there was more than one seed."""
+def _figure(value: Mapping[str, Any] | None, scale: float, digits: int, spread: bool = True) -> str:
+    """`93.12 ± 0.10`; the deviation only where there was more than one seed and ``spread`` asks for it."""
     if not value or value.get("mean") is None:
         return _DASH
     text = f"{value['mean'] * scale:.{digits}f}"
-    if value.get("sd") is not None and value.get("n", 1) > 1:
+    if spread and value.get("sd") is not None and value.get("n", 1) > 1:
         text += f" ± {value['sd'] * scale:.{digits}f}"
     return text
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import LimbeckError
+from .errors import BadInput
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on a clean exit it is fsynced and renamed to ``path``.
 
     Where the body fails, the temporary file is removed and ``path`` is as it was. A full disk or a folder that
-    cannot be written is reported as a sentence (:class:`LimbeckError`).
+    cannot be written is reported as a sentence (:class:`BadInput`).
     """
     path = Path(path)
     temporary: Path | None = None
@@ -44,19 +44,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def raise_as_sentence(error: OSError, path: Path) -> None:
-    """Raises a :class:`LimbeckError` for a full disk or a place that cannot be written; returns otherwise."""
+    """Raises a :class:`BadInput` for a full disk or a place that cannot be written; returns otherwise."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise LimbeckError(
+        raise BadInput(
             f"the disk that holds {path.parent} is full: {path.name} could not be written. "
             "Free some space and run the same command; what is finished is kept."
         ) from error
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        raise LimbeckError(
+        raise BadInput(
             f"{path.parent} cannot be written to ({error.strerror}): choose another folder with --out, "
             "or give yourself the right to write there."
         ) from error
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        raise LimbeckError(
+        raise BadInput(
             f"{path.parent} cannot be a folder: a file of that name, or of a parent's, stands in its place."
         ) from error
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput, LimbeckError
+from .errors import BadInput
 from .files import atomic_path, fingerprint, raise_as_sentence, sha256_file, write_json
 
 SCHEMA_VERSION = 1
@@ -52,7 +52,8 @@ class Stage:
         return self.folder.exists() and any(self.folder.iterdir())
 
     def prepare(self) -> None:
-        """Makes the folder and notes the ingredients, for a person who looks."""
+        """Makes the folder, free of what a killed writer left, and notes the ingredients for a person who looks."""
+        sweep(self.folder)
         if not (self.folder / "ingredients.json").exists():
             write_json(self.folder / "ingredients.json", self.ingredients)
 
@@ -62,11 +63,15 @@ class Stage:
         done = {"schema_version": SCHEMA_VERSION, "stage": self.name, "fingerprint": self.fingerprint}
         write_json(self.folder / "done.json", {**done, "facts": facts, "files": digests, "versions": versions()})
 
+    def reopen(self) -> None:
+        """Declares the stage unfinished; its files stay."""
+        (self.folder / "done.json").unlink()
+
     def facts(self) -> dict[str, Any]:
         """What :meth:`finish` noted, once every file is found to be as it was written.
 
         Raises:
-            LimbeckError: a file is missing or has changed; names it and says how to make it anew.
+            BadInput: a file is missing or has changed; names it and says how to make it anew.
         """
         again = f"run again with --force {self.name} to make it anew"
         try:
@@ -74,12 +79,12 @@ class Stage:
             for name, digest in done["files"].items():
                 path = self.folder / name
                 if not path.is_file():
-                    raise LimbeckError(f"{path} is missing, although its stage is finished: {again}.")
+                    raise BadInput(f"{path} is missing, although its stage is finished: {again}.")
                 if sha256_file(path) != digest:
-                    raise LimbeckError(f"{path} has changed since it was written: {again}.")
+                    raise BadInput(f"{path} has changed since it was written: {again}.")
             return done["facts"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LimbeckError(f"{self.folder / 'done.json'} cannot be read ({error}): {again}.") from error
+            raise BadInput(f"{self.folder / 'done.json'} cannot be read ({error}): {again}.") from error
 
 
 def stage(run: Path, name: str, ingredients: dict[str, Any]) -> Stage:
@@ -121,7 +126,14 @@ def claimed(run: Path) -> Iterator[None]:
             raise BadInput(
                 f"another run is at work in {run}: wait for it, or choose another folder with --out."
             ) from None
+        sweep(run)
         yield
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writers left half-written in a folder; only for who alone writes there."""
+    for left in folder.glob(".*.part"):
+        left.unlink(missing_ok=True)
 
 
 def publish(source: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from .models.identity import identity
 from .objectives.modules import CrossEntropy
 from .stages import Stage, stage
 from .targets.cast import cast
+from .targets.check import lacks_a_shard
 from .targets.live import LiveTeacher
 from .targets.manifest import StoreIdentity
 from .targets.store import Store
@@ -65,9 +66,12 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     known = store_identity(job, teacher)
     here = begun(job, targets_stage(job, teacher))
     path = here.folder / "store"
+    before = 0.0
     if here.finished:
-        here.facts()
-        return Store.open(path, expect=known).to(job.accelerator.device)
+        before = here.facts()["seconds"]
+        if not lacks_a_shard(path):
+            return Store.open(path, expect=known).to(job.accelerator.device)
+        here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
     here.prepare()
     pool, task = job.task.pool, job.task
     teacher.model.to(job.accelerator.device)
@@ -82,7 +86,9 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     began = time.monotonic()
     with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
         store = cast(path, known, pool.ids, wanted.views, ask, progress=advance)
-    here.finish({"seconds": time.monotonic() - began, "targets": wanted.views * len(pool)}, ["store/seal.json"])
+    here.finish(
+        {"seconds": before + time.monotonic() - began, "targets": wanted.views * len(pool)}, ["store/seal.json"]
+    )
     return store.to(job.accelerator.device)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from . import stages
@@ -59,7 +60,8 @@ def train_stage(
     if here.finished:
         facts = here.facts()
         load_weights(model, here.folder / "model.safetensors", title)
-        model.eval()
+        # laid out as training leaves it, or its answers would differ in the last bit from those given before a restart
+        model.to(memory_format=torch.channels_last).eval()
         history = read_history(here.folder)
         return Trained(model, seed, facts["seconds"], here.fingerprint, facts["identity"], history)
     here.prepare()

@@ -85,7 +85,7 @@ def test_kd_is_the_reference(case, temperature, dtype):
     assert value.shape == ()
     relative = 1e-6 if dtype == torch.float32 else 1e-12
     # a logit divided by T is rounded by its own size, and that error is in the exponent
-    largest = max(np.abs(array[np.isfinite(array)]).max() for array in (student, teacher)) / temperature
+    largest = max(float(np.abs(array[np.isfinite(array)]).max()) for array in (student, teacher)) / temperature
     assert value.item() == pytest.approx(expected, rel=relative, abs=relative * (1 + largest) * (size + temperature**2))
 
 
@@ -219,7 +219,7 @@ def test_a_high_temperature_matches_centred_logits():
         return logits - logits.mean(1, keepdim=True)
 
     limit = ((centred(student) - centred(teacher)) ** 2).sum(1).mean() / (2 * 10)
-    apart = [abs(kd(student, teacher, temperature=T) - limit).item() for T in (10.0, 100.0, 1000.0)]
+    apart = [abs(kd(student, teacher, temperature=T) - limit).item() for T in (30.0, 300.0, 3000.0)]
     assert apart[0] > 5 * apart[1] > 25 * apart[2]
     assert apart[2] < 5e-3 * limit
 
@@ -307,7 +307,7 @@ def test_bug_missing_or_doubled_temperature_squared():
 
 
 def test_bug_probabilities_for_logarithms_and_swapped_arguments():
-    student, teacher = torch.tensor([[2.0, 0.0, -1.0]], dtype=EXACT), torch.tensor([[0.0, 0.5, 3.0]], dtype=EXACT)
+    student, teacher = torch.tensor([[2.0, 0.0, 0.0]], dtype=EXACT), torch.tensor([[0.0, 0.0, 5.0]], dtype=EXACT)
     p, q = teacher.softmax(1), student.softmax(1)
     forward = (p * (p / q).log()).sum()
     swapped = F.kl_div(p.log(), q, reduction="batchmean")
@@ -332,7 +332,7 @@ def test_bug_the_student_for_teacher():
     assert first != second
     for loss, moves in ((first, True), (kd(student, student.detach(), temperature=4), False)):
         (gradient,) = torch.autograd.grad(loss, student)
-        assert (gradient.norm() > 1e-3) is moves or bool(gradient.norm() > 1e-3) is moves
+        assert bool(gradient.norm() > 1e-3) is moves
 
 
 def test_bug_padding_counts():
@@ -374,12 +374,15 @@ def test_bug_ruled_out_classes_make_nan_gradients():
     mask = torch.tensor([True, False, True])
 
     def buggy(s):
-        p = teacher.softmax(1)
-        return (((p * (p.log() - s.log_softmax(1))).sum(1)).nan_to_num() * mask).sum() / mask.sum()
+        p, log_q = teacher.softmax(1), s.softmax(1).log()
+        # where() mends the value and not the gradient: 0 from outside meets the infinite slope of log at 0
+        return torch.where((p > 0) & mask[:, None], p * (p.log() - log_q), 0.0).sum() / mask.sum()
 
     ours, theirs = (student.clone().requires_grad_() for _ in range(2))
-    kd(ours, teacher, mask=mask).backward()
-    buggy(theirs).backward()
+    values = kd(ours, teacher, mask=mask), buggy(theirs)
+    assert torch.allclose(*values)
+    for value in values:
+        value.backward()
     assert ours.grad.isfinite().all()
     assert (ours.grad[:, 1] == 0).all()
     assert not theirs.grad.isfinite().all()

@@ -45,8 +45,9 @@ def kd(
     Raises:
         ValueError: shapes differ, or the temperature is not positive.
     """
-    values = kd_positions(student_logits, teacher_logits, temperature=temperature)
-    return mean_over(values, counted(student_logits, labels, mask))
+    counts = counted(student_logits, labels, mask)
+    values = kd_positions(silenced(student_logits, counts), silenced(teacher_logits, counts), temperature=temperature)
+    return mean_over(values, counts)
 
 
 def kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
@@ -88,8 +89,9 @@ def cross_entropy(
     Returns:
         Scalar, at least float32.
     """
-    values = cross_entropy_positions(student_logits, labels, label_smoothing=label_smoothing)
-    return mean_over(values, counted(student_logits, labels, mask))
+    counts = counted(student_logits, labels, mask)
+    values = cross_entropy_positions(silenced(student_logits, counts), labels, label_smoothing=label_smoothing)
+    return mean_over(values, counts)
 
 
 def cross_entropy_positions(student_logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -131,6 +133,16 @@ def labelled(labels: Tensor, logits_dim: int) -> Tensor:
     if labels.dim() == logits_dim:
         return labels.sum(dim=-1) > 0
     return labels != IGNORED
+
+
+def silenced(logits: Tensor, counts: Tensor | None) -> Tensor:
+    """Logits (..., C) with 0 at the positions that do not count.
+
+    What stands there, NaN and rows of -inf included, would otherwise reach the gradient: 0 times NaN is NaN.
+    """
+    if counts is None or counts.shape != logits.shape[:-1]:
+        return logits  # a shape that does not fit is for the objective to refuse
+    return logits.masked_fill(~counts.unsqueeze(-1), 0.0)
 
 
 def mean_over(values: Tensor, counts: Tensor | None) -> Tensor:

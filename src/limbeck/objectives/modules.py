@@ -46,10 +46,8 @@ class Sum(Objective):
         super().__init__()
         flat: list[tuple[float, Objective]] = []
         for weight, part in parts:
-            if not weight >= 0:
-                raise ValueError(f"the weight of an objective cannot be negative: {weight} was given")
             inner = part.weighted if isinstance(part, Sum) else [(1.0, part)]
-            flat += [(weight * inner_weight, objective) for inner_weight, objective in inner]
+            flat += [(_not_negative(weight) * inner_weight, objective) for inner_weight, objective in inner]
         self.weights = tuple(weight for weight, _ in flat)
         self.parts = nn.ModuleList(objective for _, objective in flat)
         self.needs = Needs()
@@ -86,10 +84,13 @@ class KD(Objective):
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, not {temperature}")
         self.temperature = float(temperature)
-        self.weight = float(weight)
+        self.weight = _not_negative(weight)
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
-        values = functional.kd_positions(_logits(student), target.get(DenseLogits).logits, temperature=self.temperature)
+        student_logits, teacher_logits = (
+            functional.silenced(logits, batch.mask) for logits in (_logits(student), target.get(DenseLogits).logits)
+        )
+        values = functional.kd_positions(student_logits, teacher_logits, temperature=self.temperature)
         return {"kd": _term(self.weight * values, batch.mask)}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -106,14 +107,17 @@ class CrossEntropy(Objective):
 
     def __init__(self, weight: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.weight = float(weight)
+        self.weight = _not_negative(weight)
         self.label_smoothing = float(label_smoothing)
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         logits = _logits(student)
         labels = _labels(batch)
-        values = functional.cross_entropy_positions(logits, labels, label_smoothing=self.label_smoothing)
-        return {"cross_entropy": _term(self.weight * values, functional.counted(logits, labels, batch.mask))}
+        counts = functional.counted(logits, labels, batch.mask)
+        values = functional.cross_entropy_positions(
+            functional.silenced(logits, counts), labels, label_smoothing=self.label_smoothing
+        )
+        return {"cross_entropy": _term(self.weight * values, counts)}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         labels = _labels(batch)
@@ -124,6 +128,12 @@ class CrossEntropy(Objective):
 
     def extra_repr(self) -> str:
         return f"weight={self.weight}, label_smoothing={self.label_smoothing}"
+
+
+def _not_negative(weight: float) -> float:
+    if not weight >= 0:  # NaN is refused too
+        raise ValueError(f"the weight of an objective cannot be negative: {weight} was given")
+    return float(weight)
 
 
 def _logits(student: Output) -> Tensor:

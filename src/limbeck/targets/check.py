@@ -59,6 +59,11 @@ def lacks_a_file(path: Path, plan: Mapping[str, Any]) -> bool:
     return not all((path / name).exists() for name in names | beside)
 
 
+def lacks_a_shard(path: Path) -> bool:
+    """Whether a file of the finished store at ``path`` is gone. Raises :class:`BadInput` if its manifest is."""
+    return lacks_a_file(path, read_json(path / MANIFEST))
+
+
 def _file_problem(path: Path, entry: Mapping[str, Any], full: bool) -> str | None:
     try:
         size = path.stat().st_size

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..errors import BadInput, LimbeckError
+from ..errors import BadInput
 from ..files import fingerprint, raise_as_sentence, sha256_file, write_text
 from ..models.identity import Identity as TeacherIdentity
 from ..models.identity import same_probe
@@ -168,7 +168,7 @@ def alone(root: Path) -> Iterator[bool]:
     """Holds the store's lock: nobody else writes a file meanwhile. The kernel lets go when the process dies.
 
     Yields False where the file system has no locks; writers are then still safe as long as the teacher's
-    answers are the same to the bit. Raises :class:`LimbeckError` where the folder cannot be written.
+    answers are the same to the bit. Raises :class:`BadInput` where the folder cannot be written.
     """
     path = root / ".lock"
     try:
@@ -176,7 +176,7 @@ def alone(root: Path) -> Iterator[bool]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise_as_sentence(error, path)
-        raise LimbeckError(f"{root} cannot be written to: {error.strerror}.") from error
+        raise BadInput(f"{root} cannot be written to: {error.strerror}.") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

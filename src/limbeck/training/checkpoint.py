@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import LimbeckError
+from ..errors import BadInput
 from ..files import atomic_path
 
 # Bumped by hand when the meaning of what is saved changes; an older checkpoint is then refused.
@@ -15,24 +16,27 @@ CHECKPOINT_VERSION = 1
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors and plain values atomically."""
+    """Writes tensors and plain values atomically. Raises :class:`BadInput` where the disk is full."""
+    # Serialised in memory first: torch's own error for a full disk is not an OSError and does not say so.
+    buffer = io.BytesIO()
+    torch.save({"version": CHECKPOINT_VERSION, **state}, buffer)
     with atomic_path(path) as temporary:
-        torch.save({"version": CHECKPOINT_VERSION, **state}, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """What :func:`save` wrote, on the CPU; None where there is nothing. Raises :class:`LimbeckError` if damaged."""
+    """What :func:`save` wrote, on the CPU; None where there is nothing. Raises :class:`BadInput` if damaged."""
     if not path.exists():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         version = state["version"]
     except Exception as error:
-        raise LimbeckError(
+        raise BadInput(
             f"the checkpoint {path} is damaged ({type(error).__name__}): delete it, and the stage starts from its beginning."
         ) from error
     if version != CHECKPOINT_VERSION:
-        raise LimbeckError(
+        raise BadInput(
             f"the checkpoint {path} was written by another version of limbeck: delete it, and the stage starts again."
         )
     return state

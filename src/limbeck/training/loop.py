@@ -153,7 +153,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
             if stop():
                 save(step)
                 raise Interrupted(
-                    f"{run.title}: stopped at epoch {step // per_epoch + 1} of {plan.epochs} and saved; "
+                    f"{run.title}: stopped at epoch {min(step // per_epoch + 1, plan.epochs)} of {plan.epochs} and saved; "
                     "run the same command to go on from there."
                 )
             if now - last_save > save_every:
@@ -177,7 +177,7 @@ def _step(
     step: int,
     per_epoch: int,
 ) -> Tensor:
-    """One optimiser step; returns the loss (a scalar on the device, of this process's share)."""
+    """One optimiser step; returns the loss of the global batch (a scalar on the device)."""
     plan, micro = run.plan, run.plan.micro_batches
     parts = accelerator.num_processes * micro
     first = accelerator.process_index * micro
@@ -191,7 +191,7 @@ def _step(
         torch.manual_seed(torch_seed(run.seed, "step", step, i, accelerator.process_index))
         held_back = accelerator.no_sync(stepped) if i < micro - 1 else nullcontext()
         with held_back:
-            with accelerator.autocast():
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
                 target = run.teacher(batch, run.objective.needs) if run.teacher is not None else Target()
                 output = run.task.forward(stepped, batch)
                 terms = run.objective(output, target, batch)
@@ -200,12 +200,11 @@ def _step(
             accelerator.backward(loss * accelerator.num_processes)
         losses.append(loss.detach())
     loss = torch.stack(losses).sum()
+    if accelerator.num_processes > 1:
+        loss = cast(Tensor, accelerator.reduce(loss, reduction="sum"))
     if plan.clip_norm is not None:
         accelerator.clip_grad_norm_(stepped.parameters(), plan.clip_norm)
-    bad = ~loss.isfinite()
-    if accelerator.num_processes > 1:
-        bad = accelerator.reduce(bad.float(), reduction="sum") > 0  # type: ignore[union-attr]
-    first_bad.copy_(torch.where(bad & (first_bad < 0), step, first_bad))
+    first_bad.copy_(torch.where(~loss.isfinite() & (first_bad < 0), step, first_bad))
     optimizer.optimizer.found_inf = (first_bad >= 0).float()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,155 @@
+"""Settings chosen on validation, with as many trials for the baseline as for the student.
+
+    LIMBECK_DATA=... python benchmarks/tune_on_validation.py --recipe recipes/fashion_mnist.yaml --epochs 6 \\
+        --out runs/fashion_mnist --views 1 12
+
+Student: temperature x weight of the soft targets (the labels have the rest) x averaging over views; then the best of
+these with other numbers of stored views (`--views`) and other settings (`--also train.weight_decay=1e-4`). Baseline:
+label smoothing {0, 0.05, 0.1} x learning rates, halved and doubled from the recipe's outwards until there are as many
+trials, `--also` among them. Best is the highest validation accuracy, by mean over the recipe's seeds, then the lowest
+NLL. The test split stays shut: the script would fail if it were open.
+
+The teacher is trained, and asked, once: stages are kept by fingerprint, so `--out` with the folder of a run takes its
+teacher and targets as they are, and a trial that was finished before is only read. Each line's settings can be given
+to `limbeck run` with `--set`. Takes 2 x 18 short trainings; for digits with `--epochs 10 --set seeds=1` 3 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import arguments, job_of, mean_sd, print_conditions, print_table
+
+from limbeck import stages
+from limbeck.arms import Arm, the_arms, train_member
+from limbeck.data.examples import Splits
+from limbeck.data.load import load
+from limbeck.job import Job, use_threads
+from limbeck.recipe_file import read
+from limbeck.teaching import the_targets, the_teacher
+from limbeck.trained import Trained
+from limbeck.training.schedule import PEAK
+
+SMOOTHING = (0.0, 0.05, 0.1)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was set, and what validation said of it, seed by seed."""
+
+    settings: tuple[str, ...]
+    accuracy: list[float]
+    nll: list[float]
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return statistics.fmean(self.accuracy), -statistics.fmean(self.nll)
+
+
+def students_grid(asked: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Temperature x weight x averaging."""
+    grid = []
+    for temperature, weight, average in itertools.product(asked.temperatures, asked.weights, (False, True)):
+        labels = "objective.cross_entropy=null"
+        if weight < 1:
+            labels = f"objective.cross_entropy.weight={1 - weight:.6g}"
+        kd = (f"objective.kd.temperature={temperature:g}", f"objective.kd.weight={weight:g}")
+        grid.append((*kd, labels, f"targets.average={str(average).lower()}"))
+    return grid
+
+
+def baselines_grid(count: int, rate: float) -> list[tuple[str, ...]]:
+    """The first ``count`` of label smoothing x learning rate, the rates going outwards from ``rate``."""
+    factors = (2.0 ** (k // 2 if k % 2 == 0 else -(k + 1) // 2) for k in itertools.count())
+    pairs = ((smoothing, rate * factor) for factor in factors for smoothing in SMOOTHING)
+    return [
+        (f"baseline.label_smoothing={smoothing:g}", f"train.learning_rate={rate:.6g}")
+        for smoothing, rate in itertools.islice(pairs, count)
+    ]
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--epochs", type=int, help="of every trial; the recipe's where not given")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.5, 0.9, 1.0])
+    parser.add_argument(
+        "--views", type=int, nargs="*", default=[], help="numbers of stored views to try with the best"
+    )
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="FIELD=VALUE", help="to try with each side's best"
+    )
+    asked = parser.parse_args()
+    use_threads(asked.threads)
+    began = time.monotonic()
+    short = () if asked.epochs is None else (f"train.epochs={asked.epochs}",)
+    recipe = read(asked.recipe, [*asked.set, *short])
+    out = asked.out or Path("runs") / f"tune-{recipe.name}"
+    splits = load(recipe.data)
+    with stages.claimed(out):
+        teacher = the_teacher(job_of(asked, splits, out, short))
+
+        def student(job: Job) -> Arm:
+            return the_arms(job, teacher, the_targets(job, teacher))["student"]
+
+        def baseline(job: Job) -> Arm:
+            return the_arms(job, teacher, None)[
+                "smoothed" if job.recipe.baseline.label_smoothing else "baseline"
+            ]
+
+        def try_out(arm_of: Callable[[Job], Arm], settings: tuple[str, ...]) -> Trial:
+            job = job_of(asked, splits, out, (*short, *settings))
+            ones = [train_member(job, arm_of(job), seed) for seed in job.seeds]
+            return trial(job, settings, ones)
+
+        students = [try_out(student, settings) for settings in students_grid(asked)]
+        best = max(students, key=lambda one: one.rank).settings
+        further = [*(f"targets.views={count}" for count in asked.views), *asked.also]
+        students += [try_out(student, (*best, setting)) for setting in further]
+
+        rate = recipe.train.learning_rate or PEAK[recipe.train.optimizer]
+        grid = baselines_grid(len(students) - len(asked.also), rate)
+        baselines = [try_out(baseline, settings) for settings in grid]
+        best = max(baselines, key=lambda one: one.rank).settings
+        baselines += [try_out(baseline, (*best, setting)) for setting in asked.also]
+    shut(splits)
+    for title, trials in (("student", students), ("baseline", baselines)):
+        print(f"\n{title}: {len(trials)} trials, best first\n")
+        rows = [
+            [
+                " ".join(one.settings),
+                mean_sd(one.accuracy, scale=100),
+                mean_sd(one.nll, 4),
+                f"{one.seconds:.0f}",
+            ]
+            for one in sorted(trials, key=lambda one: one.rank, reverse=True)
+        ]
+        print_table(["settings", "validation accuracy, %", "validation NLL", "training, s"], rows)
+    print(
+        f"\n{recipe.train.epochs} epochs a trial; {len(splits.validation)} validation examples; test not opened."
+    )
+    print_conditions(f"{recipe.seed} to {recipe.seed + recipe.seeds - 1}", began)
+
+
+def trial(job: Job, settings: tuple[str, ...], ones: list[Trained]) -> Trial:
+    """The figures of the weights that were kept."""
+    figures = [job.task.validation(one.model.to(job.accelerator.device)) for one in ones]
+    accuracy, nll = ([one[name] for one in figures] for name in ("accuracy", "nll"))
+    return Trial(settings, accuracy, nll, sum(one.seconds for one in ones))
+
+
+def shut(splits: Splits) -> None:
+    """Fails where the test split was read."""
+    if splits.test.opened:
+        raise SystemExit("the test split was opened: these figures are not of a choice on validation.")
+
+
+if __name__ == "__main__":
+    main()
