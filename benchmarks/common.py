@@ -18,14 +18,10 @@ from limbeck.job import Job, job_from_recipe
 
 def arguments(docstring: str | None, *, recipe: bool = True) -> argparse.ArgumentParser:
     """A parser whose help is the script's docstring, with the options every benchmark of a recipe takes."""
-    parser = argparse.ArgumentParser(
-        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
     if recipe:
         parser.add_argument("--recipe", type=Path, default=Path("recipes/digits.yaml"))
-        parser.add_argument(
-            "--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `limbeck run`"
-        )
+        parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `limbeck run`")
         parser.add_argument("--out", type=Path, help="run folder")
         parser.add_argument("--threads", type=int, help="CPU threads; torch decides otherwise")
         parser.add_argument("--device", default="cpu")
@@ -36,9 +32,7 @@ def arguments(docstring: str | None, *, recipe: bool = True) -> argparse.Argumen
 def job_of(asked: argparse.Namespace, splits: Splits, out: Path, overrides: Sequence[str] = ()) -> Job:
     """The recipe asked for, with further overrides, as a job in the folder ``out``."""
     recipe = recipe_file.read(asked.recipe, [*asked.set, *overrides])
-    return job_from_recipe(
-        recipe, splits, out=out, trust_code=asked.trust_code, device=asked.device, force=()
-    )
+    return job_from_recipe(recipe, splits, out=out, trust_code=asked.trust_code, device=asked.device, force=())
 
 
 def borrow_teacher(run: Path, out: Path) -> None:

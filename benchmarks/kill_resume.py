@@ -120,6 +120,8 @@ def main() -> int:
         base = asked.out or Path(scratch)
         base.mkdir(parents=True, exist_ok=True)
         alone, tried, log = base / "alone", base / "killed", base / "log.txt"
+        if tried.exists() or alone.exists():
+            sys.exit(f"{base} holds such runs already: name a new folder.")
         finish(command, alone, log)
         rows, kills = [], 0
         for number, meant in enumerate(MEANT, 1):
@@ -135,13 +137,9 @@ def main() -> int:
             for path in sorted((alone / "stages").glob(pattern)):
                 other = tried / path.relative_to(alone)
                 same = other.exists() and sha256_file(path) == sha256_file(other)
-                compared.append(
-                    [path.relative_to(alone / "stages"), sha256_file(path)[:16], "yes" if same else "NO"]
-                )
+                compared.append([path.relative_to(alone / "stages"), sha256_file(path)[:16], "yes" if same else "NO"])
         print_table(["file", "SHA-256 of the undisturbed run's", "identical after the kills"], compared)
-        print(
-            f"\n{kills} kills, {sum(row[2] == 'yes' for row in compared)} of {len(compared)} files identical."
-        )
+        print(f"\n{kills} kills, {sum(row[2] == 'yes' for row in compared)} of {len(compared)} files identical.")
     print_conditions(f"as the recipe says; of the kills' moments {asked.seed}; the runs have 1 thread", began)
     return int(not compared or any(row[2] != "yes" for row in compared))
 

@@ -59,9 +59,7 @@ class AskedOnce(StoredTeacher):
 def varied(job: Job, **targets: Any) -> Job:
     """The same job, its teacher asked otherwise."""
     recipe = job.recipe
-    return replace(
-        job, recipe=recipe.model_copy(update={"targets": recipe.targets.model_copy(update=targets)})
-    )
+    return replace(job, recipe=recipe.model_copy(update={"targets": recipe.targets.model_copy(update=targets)}))
 
 
 def seconds_of(store: Store) -> float:
@@ -88,9 +86,7 @@ def the_ways(job: Job, teacher: Trained, wanted: list[str]) -> dict[str, tuple[J
         store = the_targets(plain, teacher)
         assert store is not None
         arm = the_arms(once, teacher, store)["student"]
-        arm = replace(
-            arm, ingredients=arm.ingredients | {"asked": "once, without views"}, teacher=AskedOnce(store)
-        )
+        arm = replace(arm, ingredients=arm.ingredients | {"asked": "once, without views"}, teacher=AskedOnce(store))
         ways["mismatched"] = (once, arm, seconds_of(store))
     if "no teacher" in wanted:
         ways["no teacher"] = (job, unlearned["baseline"], 0.0)
@@ -100,9 +96,7 @@ def the_ways(job: Job, teacher: Trained, wanted: list[str]) -> dict[str, tuple[J
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument(
-        "--teacher-from", type=Path, metavar="RUN", help="take the finished teacher of this run"
-    )
+    parser.add_argument("--teacher-from", type=Path, metavar="RUN", help="take the finished teacher of this run")
     asked = parser.parse_args()
     use_threads(asked.threads)
     began = time.monotonic()
@@ -133,9 +127,7 @@ def main() -> None:
             rows.append(row)
     print_table(["way", "accuracy, %", "NLL", "agreement, %", "training, s", "asking beforehand, s"], rows)
     known = classification(by_teacher, test.labels)
-    print(
-        f"\nTeacher: {100 * known['accuracy']:.2f} %, NLL {known['nll']:.4f}; {recipe.targets.views} views stored."
-    )
+    print(f"\nTeacher: {100 * known['accuracy']:.2f} %, NLL {known['nll']:.4f}; {recipe.targets.views} views stored.")
     print_conditions(f"{job.seeds[0]} to {job.seeds[-1]}", began)
 
 

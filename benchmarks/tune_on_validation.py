@@ -80,13 +80,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of every trial; the recipe's where not given")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1, 2, 4])
     parser.add_argument("--weights", type=float, nargs="+", default=[0.5, 0.9, 1.0])
-    parser.add_argument(
-        "--views", type=int, nargs="*", default=[], help="numbers of stored views to try with the best"
-    )
+    parser.add_argument("--views", type=int, nargs="*", default=[], help="numbers of stored views to try with the best")
     parser.add_argument(
         "--also", action="append", default=[], metavar="FIELD=VALUE", help="to try with each side's best"
     )
     asked = parser.parse_args()
+    if wrong := [setting for setting in asked.also if setting.startswith(("data.", "teacher.", "seed"))]:
+        parser.error(f"--also {wrong[0]}: all trials share data, teacher and seeds; change them with --set.")
     use_threads(asked.threads)
     began = time.monotonic()
     short = () if asked.epochs is None else (f"train.epochs={asked.epochs}",)
@@ -100,9 +100,7 @@ def main() -> None:
             return the_arms(job, teacher, the_targets(job, teacher))["student"]
 
         def baseline(job: Job) -> Arm:
-            return the_arms(job, teacher, None)[
-                "smoothed" if job.recipe.baseline.label_smoothing else "baseline"
-            ]
+            return the_arms(job, teacher, None)["smoothed" if job.recipe.baseline.label_smoothing else "baseline"]
 
         def try_out(arm_of: Callable[[Job], Arm], settings: tuple[str, ...]) -> Trial:
             job = job_of(asked, splits, out, (*short, *settings))
@@ -132,9 +130,7 @@ def main() -> None:
             for one in sorted(trials, key=lambda one: one.rank, reverse=True)
         ]
         print_table(["settings", "validation accuracy, %", "validation NLL", "training, s"], rows)
-    print(
-        f"\n{recipe.train.epochs} epochs a trial; {len(splits.validation)} validation examples; test not opened."
-    )
+    print(f"\n{recipe.train.epochs} epochs a trial; {len(splits.validation)} validation examples; test not opened.")
     print_conditions(f"{recipe.seed} to {recipe.seed + recipe.seeds - 1}", began)
 
 

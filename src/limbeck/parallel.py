@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ def side_by_side(asked: Asked, jobs: int, total: int) -> None:
 
 def _share_of_students(asked: Asked, number: int, jobs: int, done: Any) -> None:
     """One process's part of :func:`side_by_side`: every ``jobs``-th training run, starting with ``number``."""
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     use_threads(asked.threads)
     job = job_from_recipe(
         asked.recipe,
@@ -69,3 +72,11 @@ def _share_of_students(asked: Asked, number: int, jobs: int, done: Any) -> None:
             done.put((name, seed))
     except (Interrupted, KeyboardInterrupt):
         return
+
+
+def _leave_with_parent() -> None:
+    """Ends this process when its parent was killed: the folder is no longer claimed, and another run may begin."""
+    parent = torch.multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -8,11 +8,12 @@ import signal
 
 import torch
 from accelerate import Accelerator
+from sklearn.datasets import load_digits
 from torch import nn
 
 from limbeck import recipe
+from limbeck.data.arrays import from_arrays
 from limbeck.data.examples import Examples
-from limbeck.data.load import load
 from limbeck.models.build import build
 from limbeck.objectives.modules import KD, CrossEntropy
 from limbeck.randomness import torch_seed
@@ -24,13 +25,24 @@ from limbeck.training.loop import Training, fit
 # A server that has imported everything and computed nothing: forking it is quick, and safe where forking a process
 # whose threads are at work is not.
 FRESH = multiprocessing.get_context("forkserver")
-FRESH.set_forkserver_preload(["limbeck.training.loop", "limbeck.data.load", "limbeck.models.build", "limbeck.tasks.image"])
+FRESH.set_forkserver_preload(
+    [
+        "limbeck.data.arrays",
+        "limbeck.models.build",
+        "limbeck.tasks.image",
+        "limbeck.training.loop",
+        "sklearn.datasets",
+        "torch._dynamo",  # an optimiser imports it when it is made, which takes seconds
+    ]
+)
 
 
 @functools.cache
 def splits(count=240, unlabelled=0):
     """The digits: ``count`` training examples, of which ``unlabelled`` become a transfer set."""
-    digits = load(recipe.Data(name="digits", limit=count))
+    bunch = load_digits()
+    images, labels = (bunch.images * (255 / 16)).round().astype("uint8"), bunch.target
+    digits = from_arrays((images[:count], labels[:count]), (images[-100:], labels[-100:]), (images[-9:], labels[-9:]))
     if not unlabelled:
         return digits
     train = digits.train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ def load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            if (name := archive.testzip()) is not None:
+                raise ValueError(f"wrong checksum of {name}")
         state = torch.load(path, map_location="cpu", weights_only=True)
         version = state["version"]
     except Exception as error:
