@@ -425,9 +425,11 @@ def test_folders_that_hold_no_data(tmp_path):
 
 
 def test_an_empty_split_is_named(tmp_path):
-    # Parquet leaves empty splits out; a saved data set keeps them.
-    datasets.DatasetDict({"train": many(), "held": split([], [])}).save_to_disk(tmp_path / "set")
-    refused("data.test: split 'held' of .* is empty", name=str(tmp_path / "set"), test="held")
+    write_image_folder(tmp_path / "folder" / "train")
+    (tmp_path / "folder" / "test" / "cat").mkdir(parents=True)
+    refused("data.test: split 'test' of .* is empty", name=str(tmp_path / "folder"))
+    refused("data.name: split 'train' of .* is empty", name=write(tmp_path / "set", train=split([], [])))
+    refused("data.name: split 'test' of .* is empty", name=write(tmp_path / "held", train=many(), test=split([], [])))
 
 
 def test_a_missing_split_lists_those_there_are(tmp_path):

@@ -365,7 +365,9 @@ def test_bug_each_micro_batch_normalised_by_itself():
     assert torch.allclose(total / (labels != IGNORED).sum(), whole)
     buggy = sum(cross_entropy(student[part], labels=labels[part]) for part in parts) / 2
     assert not torch.allclose(buggy, whole)
-    assert torch.allclose(sum(kd_positions(student[part], teacher[part]).sum() for part in parts) / 6, kd(student, teacher))
+    assert torch.allclose(
+        sum(kd_positions(student[part], teacher[part]).sum() for part in parts) / 6, kd(student, teacher)
+    )
 
 
 def test_bug_ruled_out_classes_make_nan_gradients():

@@ -17,7 +17,9 @@ def normal(*shape, seed=0):
 
 def batch(labels, mask=None):
     count = len(labels)
-    return Batch(ids=torch.arange(count), view=torch.zeros(count, dtype=torch.int64), inputs=None, labels=labels, mask=mask)
+    return Batch(
+        ids=torch.arange(count), view=torch.zeros(count, dtype=torch.int64), inputs=None, labels=labels, mask=mask
+    )
 
 
 STUDENT, TEACHER = normal(6, 5, seed=1), normal(6, 5, seed=2)

@@ -48,7 +48,7 @@ def splits(count=240, unlabelled=0):
     train = digits.train
     cut = len(train) - unlabelled
     kept = train.take(torch.arange(cut))
-    assert kept.labels is not None and len(kept.labels.unique()) == 10
+    assert len(kept.labels.unique()) == 10
     transfer = Examples(train.images[cut:], None, train.ids[cut:])
     return dataclasses.replace(digits, train=kept, transfer=transfer)
 
@@ -72,10 +72,11 @@ def convnet(seed):
     return build(section, classes=10, channels=1, size=8, trust_code=False, seed=seed)
 
 
+UNVARIED = recipe.Views()
 STUDENTS = {"plain": plain, "dropout": functools.partial(plain, dropout=0.3), "convnet": convnet}
 
 
-def training(folder, plan, *, student="plain", distil=True, unlabelled=0, views=recipe.Views(), watch=None):
+def training(folder, plan, *, student="plain", distil=True, unlabelled=0, views=UNVARIED, watch=None):
     """A run; ``watch(step, student)`` is called before each step's batch is made."""
     data = splits(unlabelled=unlabelled)
     task = ImageClassification(
@@ -156,6 +157,7 @@ def train_as_one_of(rank, count, port, folder, options):
         "MASTER_PORT": str(port),
     }
     weights, history = finish(training(folder, **options))
+    assert torch.distributed.get_world_size() == count
     torch.save({"weights": weights, "history": history}, folder / f"result-{rank}.pt")
     torch.distributed.destroy_process_group()
 

@@ -179,7 +179,9 @@ def replaced(run, **changes):
     return Training(**{**vars(run), **changes})
 
 
-@pytest.mark.parametrize("plan", [{"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0}, {"optimizer": "adamw"}], ids=str)
+@pytest.mark.parametrize(
+    "plan", [{"optimizer": "sgd"}, {"optimizer": "sgd", "momentum": 0}, {"optimizer": "adamw"}], ids=str
+)
 @pytest.mark.parametrize("bad_step", [0, 2])
 def test_a_teacher_that_says_nan(plan, bad_step, tmp_path):
     before = {}
@@ -213,5 +215,3 @@ def test_a_teacher_may_rule_a_class_out(tmp_path):
     weights, history = runs.finish(replaced(run, teacher=Saying(run.teacher, -torch.inf)))
     assert all(value.isfinite().all() for value in weights.values())
     assert history[0]["train_loss"] < 100
-
-

@@ -41,9 +41,7 @@ def test_constant_and_the_peaks_that_are_assumed():
 )
 def test_never_negative_and_never_above_the_peak(epochs, warmup, schedule, peak, steps_per_epoch):
     milestones = (1, 3) if schedule == "steps" else ()
-    plan = Train(
-        epochs=epochs, warmup_epochs=warmup, schedule=schedule, milestones=milestones, learning_rate=peak
-    )
+    plan = Train(epochs=epochs, warmup_epochs=warmup, schedule=schedule, milestones=milestones, learning_rate=peak)
     values = rates(plan, steps_per_epoch)
     assert all(0 < value <= peak * (1 + 1e-12) for value in values)
     rising = [step for step in range(len(values)) if step < warmup * steps_per_epoch]

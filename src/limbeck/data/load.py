@@ -107,8 +107,6 @@ def _choose(rows: Rows, data: recipe.Data) -> tuple[datasets.Dataset, datasets.D
 
 
 def _split(rows: Rows, name: str, field: str, source: str) -> datasets.Dataset:
-    if not rows:
-        raise BadInput(f"{field}: '{source}' is empty: it needs at least one example of every class.")
     if name not in rows:
         raise BadInput(f"{field}: '{source}' has no split '{name}'; it has {', '.join(rows)}.{_near(name, rows)}")
     if not len(rows[name]):

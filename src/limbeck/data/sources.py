@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import urllib.parse
 import urllib.request
@@ -226,6 +227,10 @@ def _read(read: Callable[[], Any], name: str, field: str) -> Any:
     except Exception as error:
         if _is_network(error):
             raise _unreachable(name, field) from error
+        if empty := re.search(r'Instruction "(.+)" corresponds to no data', str(error)):
+            raise BadInput(
+                f"{field}: split '{empty[1]}' of '{name}' is empty: it needs at least one example."
+            ) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         cause = error.__cause__ or error.__context__
         if isinstance(error, datasets.exceptions.DatasetGenerationError) and cause is not None:
