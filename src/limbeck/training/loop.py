@@ -188,7 +188,7 @@ def _step(
         group["lr"] = rate
     losses = []
     for i, batch in enumerate(batches):
-        torch.manual_seed(torch_seed(run.seed, "step", step, i, accelerator.process_index))
+        _reseed(accelerator.device, torch_seed(run.seed, "step", step, i, accelerator.process_index))
         held_back = accelerator.no_sync(stepped) if i < micro - 1 else nullcontext()
         with held_back:
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
@@ -197,7 +197,7 @@ def _step(
                 terms = run.objective(output, target, batch)
             loss = torch.stack([term.total / counts[name] for name, term in terms.items()]).sum()
             # the processes' gradients are averaged, whereas their shares of the loss add up
-            accelerator.backward(loss * accelerator.num_processes)
+            (loss * accelerator.num_processes).backward()
         losses.append(loss.detach())
     loss = torch.stack(losses).sum()
     if accelerator.num_processes > 1:
@@ -205,10 +205,20 @@ def _step(
     if plan.clip_norm is not None:
         accelerator.clip_grad_norm_(stepped.parameters(), plan.clip_norm)
     first_bad.copy_(torch.where(~loss.isfinite() & (first_bad < 0), step, first_bad))
-    optimizer.optimizer.found_inf = (first_bad >= 0).float()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    # Accelerate's wrapper asks the import system questions at every step, half a millisecond of it; there is no
+    # gradient scaler here that it would be needed for
+    inner = optimizer.optimizer
+    inner.found_inf = (first_bad >= 0).float()
+    inner.step()
+    inner.zero_grad(set_to_none=True)
     return loss
+
+
+def _reseed(device: torch.device, seed: int) -> None:
+    """Seeds what torch draws by itself (dropout). ``torch.manual_seed`` costs a millisecond where there is no GPU."""
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _global_counts(objective: Objective, batches: list[Batch], accelerator: Accelerator) -> dict[str, Tensor]:
