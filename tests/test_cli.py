@@ -329,5 +329,5 @@ def test_the_plan_adds_up_what_is_still_to_do() -> None:
         console,
     )
     text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    assert "2 of 3 stages to run, about at least 30 s, 2.5 MB of disk. Nothing was run." in " ".join(text.split())
+    assert "2 of 3 stages to run, at least about 30 s, 2.5 MB of disk. Nothing was run." in " ".join(text.split())
     assert "[8 views]" in text

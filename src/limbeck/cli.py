@@ -56,6 +56,7 @@ class Stage(StrEnum):
     smoothed = "smoothed"
     evaluate = "evaluate"
     export = "export"
+    report = "report"
 
 
 def _command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:

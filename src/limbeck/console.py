@@ -76,7 +76,7 @@ def print_plan(stages: Sequence[PlannedStage], console: Console | None = None) -
     parts = [f"{len(waiting)} of {len(stages)} stages to run"]
     if known:
         at_least = "" if len(known) == len(waiting) else "at least "
-        parts.append(f"about {at_least}{seconds_text(sum(known))}")
+        parts.append(f"{at_least}about {seconds_text(sum(known))}")
     if disk:
         parts.append(f"{bytes_text(sum(disk))} of disk")
     console.print(f"\n{', '.join(parts)}. Nothing was run.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from .teaching import targets_stage, teacher_stage, the_targets, the_teacher
 from .trained import Trained, train_stage
 from .training.optimizer import optimizer_for
 
-TIMED_STEPS = 3
+WARM_UP_STEPS, TIMED_STEPS = 2, 5
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ def _training_seconds(job: Job, model: nn.Module, plan: Train, examples: int, ta
         optimizer.zero_grad()
 
     with torch.random.fork_rng(devices=[]):
-        step(0)  # the first pays for set-up
-        took = _timed(lambda: [step(i + 1) for i in range(TIMED_STEPS)]) / TIMED_STEPS
+        times = [_timed(partial(step, number)) for number in range(WARM_UP_STEPS + TIMED_STEPS)]
+        took = statistics.median(times[WARM_UP_STEPS:])
     return plan.epochs * (-(-examples // plan.batch_size)) * took
 
 

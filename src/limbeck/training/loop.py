@@ -60,6 +60,7 @@ class _State:
     seconds: float = 0.0
     history: list[dict[str, float]] | None = None
     best: dict[str, Any] | None = None  # {"score": (accuracy, -nll), "epoch": int, "weights": state dict}
+    epoch_loss: Tensor | None = None  # the sum over the steps of an epoch that was cut short
 
 
 def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
@@ -90,9 +91,8 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     history = state.history or []
     first_bad = torch.full((), -1, dtype=torch.int64, device=device)
     epoch_loss = torch.zeros((), dtype=torch.float64, device="cpu" if device.type == "mps" else device)
-    loaded = checkpoint.load(path)
-    if loaded is not None:
-        epoch_loss += loaded["epoch_loss"].to(epoch_loss.device)
+    if state.epoch_loss is not None:
+        epoch_loss += state.epoch_loss.to(epoch_loss.device)
 
     began = time.monotonic() - state.seconds
     last_look = last_save = time.monotonic()
@@ -281,7 +281,7 @@ def _restore(path: Path, model: nn.Module, objective: nn.Module, optimizer: Any,
     optimizer.load_state_dict(loaded["optimizer"])
     if average is not None:
         average.load_state_dict(loaded["average"])
-    return _State(loaded["step"], loaded["seconds"], loaded["history"], loaded["best"])
+    return _State(loaded["step"], loaded["seconds"], loaded["history"], loaded["best"], loaded["epoch_loss"])
 
 
 def _explanation(run: Training, model: nn.Module, step: int, per_epoch: int, accelerator: Accelerator) -> Exception:
