@@ -25,12 +25,12 @@ from .deploy.standalone import write_standalone
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
 from .evaluation.verdict import verdict
 from .files import atomic_path, write_json
-from .job import Job
+from .job import Job, coarse
 from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
 from .targets.store import Store
-from .trained import Trained, begun
+from .trained import Trained, begun, normalisation
 
 EVALUATION_VERSION = 1
 EXPORT_VERSION = 1
@@ -307,7 +307,8 @@ def evaluate_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -
         "version": EVALUATION_VERSION,
         "data": job.splits.fingerprint,
         "test": [job.recipe.data.test, job.splits.test.count],
-        "models": {name: one.identity["weights"] for name, one in _models(teacher, arms).items()},
+        "models": {name: coarse(one.identity) for name, one in _models(teacher, arms).items()},
+        "normalisation": _normalisations(job),
     }
     return stage(job.out, "evaluate", ingredients)
 
@@ -317,9 +318,9 @@ def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> 
     student, limits = arms["student"][best_on_validation(arms["student"])], job.recipe.export
     ingredients = {
         "version": EXPORT_VERSION,
-        "student": student.identity["weights"],
-        "teacher": teacher.identity["weights"],
-        "code": job.code,
+        "student": coarse(student.identity),
+        "teacher": coarse(teacher.identity),
+        "normalisation": _normalisations(job),
         "classes": list(job.splits.classes),
         "limits": limits.model_dump(mode="json"),
         "data": job.splits.fingerprint,
@@ -337,6 +338,11 @@ def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
         "export": export.fingerprint,
     }
     return stage(job.out, "report", ingredients)
+
+
+def _normalisations(job: Job) -> list[dict[str, Any]]:
+    """What is done to the student's input and to the teacher's."""
+    return [normalisation(job, as_teacher=as_teacher) for as_teacher in (False, True)]
 
 
 def _models(teacher: Trained, arms: dict[str, list[Trained]]) -> dict[str, Trained]:

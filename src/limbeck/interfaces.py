@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 # The label of an example that has none; objectives that need labels leave it out of total and count.
@@ -132,8 +131,3 @@ class Task(Protocol):
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
         """A teacher's logits for ``batch.teacher_inputs`` (or ``inputs``)."""
         ...
-
-
-def zero_term(device: torch.device | str = "cpu") -> Term:
-    """A term that says nothing: total 0 over 0 positions."""
-    return Term(torch.zeros((), device=device), torch.zeros((), device=device))

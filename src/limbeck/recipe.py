@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-Fraction = float
-
 
 class Section(BaseModel):
     """Strict: unknown fields are refused, and a recipe does not change once read."""
