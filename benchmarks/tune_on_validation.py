@@ -7,7 +7,7 @@ Student: temperature x weight of the soft targets (the labels have the rest) x a
 these with other numbers of stored views (`--views`) and other settings (`--also train.weight_decay=1e-4`). Baseline:
 label smoothing {0, 0.05, 0.1} x learning rates, halved and doubled from the recipe's outwards until there are as many
 trials, `--also` among them. Best is the highest validation accuracy, by mean over the recipe's seeds, then the lowest
-NLL. The test split stays shut: the script would fail if it were open.
+NLL. The test split stays shut: a trial would fail if it were open.
 
 The teacher is trained, and asked, once: stages are kept by fingerprint, so `--out` with the folder of a run takes its
 teacher and targets as they are, and a trial that was finished before is only read. Each line's settings can be given
@@ -18,16 +18,18 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common import arguments, job_of, mean_sd, print_conditions, print_table
 
 from limbeck import stages
-from limbeck.arms import Arm, the_arms, train_member
+from limbeck.arms import the_arms, train_member
 from limbeck.data.examples import Splits
 from limbeck.data.load import load
 from limbeck.job import Job, use_threads
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of every trial; the recipe's where not given")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1, 2, 4])
     parser.add_argument("--weights", type=float, nargs="+", default=[0.5, 0.9, 1.0])
+    parser.add_argument("--jobs", type=int, default=1, help="trials side by side, each with --threads")
     parser.add_argument("--views", type=int, nargs="*", default=[], help="numbers of stored views to try with the best")
     parser.add_argument(
         "--also", action="append", default=[], metavar="FIELD=VALUE", help="to try with each side's best"
@@ -94,30 +97,23 @@ def main() -> None:
     out = asked.out or Path("runs") / f"tune-{recipe.name}"
     splits = load(recipe.data)
     with stages.claimed(out):
-        teacher = the_teacher(job_of(asked, splits, out, short))
+        job = job_of(asked, splits, out, short)
+        the_targets(job, the_teacher(job))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(asked.jobs, context, initializer=_prepare, initargs=(asked, out, short)) as pool:
 
-        def student(job: Job) -> Arm:
-            return the_arms(job, teacher, the_targets(job, teacher))["student"]
+            def tried(side: str, settings: list[tuple[str, ...]]) -> list[Trial]:
+                return list(pool.map(_try_out, [side] * len(settings), settings))
 
-        def baseline(job: Job) -> Arm:
-            return the_arms(job, teacher, None)["smoothed" if job.recipe.baseline.label_smoothing else "baseline"]
+            students = tried("student", students_grid(asked))
+            best = max(students, key=lambda one: one.rank).settings
+            further = [*(f"targets.views={count}" for count in asked.views), *asked.also]
+            students += tried("student", [(*best, setting) for setting in further])
 
-        def try_out(arm_of: Callable[[Job], Arm], settings: tuple[str, ...]) -> Trial:
-            job = job_of(asked, splits, out, (*short, *settings))
-            ones = [train_member(job, arm_of(job), seed) for seed in job.seeds]
-            return trial(job, settings, ones)
-
-        students = [try_out(student, settings) for settings in students_grid(asked)]
-        best = max(students, key=lambda one: one.rank).settings
-        further = [*(f"targets.views={count}" for count in asked.views), *asked.also]
-        students += [try_out(student, (*best, setting)) for setting in further]
-
-        rate = recipe.train.learning_rate or PEAK[recipe.train.optimizer]
-        grid = baselines_grid(len(students) - len(asked.also), rate)
-        baselines = [try_out(baseline, settings) for settings in grid]
-        best = max(baselines, key=lambda one: one.rank).settings
-        baselines += [try_out(baseline, (*best, setting)) for setting in asked.also]
-    shut(splits)
+            rate = recipe.train.learning_rate or PEAK[recipe.train.optimizer]
+            baselines = tried("baseline", baselines_grid(len(students) - len(asked.also), rate))
+            best = max(baselines, key=lambda one: one.rank).settings
+            baselines += tried("baseline", [(*best, setting) for setting in asked.also])
     for title, trials in (("student", students), ("baseline", baselines)):
         print(f"\n{title}: {len(trials)} trials, best first\n")
         rows = [
@@ -132,6 +128,28 @@ def main() -> None:
         print_table(["settings", "validation accuracy, %", "validation NLL", "training, s"], rows)
     print(f"\n{recipe.train.epochs} epochs a trial; {len(splits.validation)} validation examples; test not opened.")
     print_conditions(f"{recipe.seed} to {recipe.seed + recipe.seeds - 1}", began)
+
+
+_given: list[Any] = []  # a worker process's own: what was asked, the folder, the common settings, the data
+
+
+def _prepare(asked: argparse.Namespace, out: Path, short: tuple[str, ...]) -> None:
+    use_threads(asked.threads)
+    recipe = read(asked.recipe, [*asked.set, *short])
+    _given[:] = asked, out, short, load(recipe.data)
+
+
+def _try_out(side: str, settings: tuple[str, ...]) -> Trial:
+    """Trains one setting's student, or baseline, seed by seed."""
+    asked, out, short, splits = _given
+    job = job_of(asked, splits, out, (*short, *settings))
+    teacher = the_teacher(job)
+    arms = the_arms(job, teacher, the_targets(job, teacher) if side == "student" else None)
+    if side == "baseline" and job.recipe.baseline.label_smoothing:
+        side = "smoothed"
+    found = trial(job, settings, [train_member(job, arms[side], seed) for seed in job.seeds])
+    shut(splits)
+    return found
 
 
 def trial(job: Job, settings: tuple[str, ...], ones: list[Trained]) -> Trial:

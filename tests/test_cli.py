@@ -229,6 +229,20 @@ def test_progress_is_silent_where_nobody_watches(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("", "a plain line\n")
 
 
+def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 61.0, 62.0, 122.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar(100, "training") as advance:
+        advance(40)  # what an earlier run had finished, which says nothing of the pace
+        advance(10, loss=0.5)
+        advance(1)
+        advance(9)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "training: 50 of 100, about 5 min 5 s left loss=0.5"
+    assert second == "training: 60 of 100, about 4 min 4 s left loss=0.5"
+
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

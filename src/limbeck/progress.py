@@ -1,12 +1,16 @@
 """What a person watching a run sees: one bar per loop, and plain lines. All of it on stderr."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+# Seconds between two lines in a log.
+LINE_EVERY = 60.0
 
 
 class Advance(Protocol):
@@ -20,19 +24,37 @@ def _figures_text(figures: dict[str, float | str]) -> str:
     return " ".join(f"{name}={text}" for name, text in texts)
 
 
-def _silent(n: int = 1, **figures: float | str) -> None:
-    del n, figures
+def _lines(total: int, title: str) -> Advance:
+    """What stands in for the bar in a log: a line a minute."""
+    began = said = time.monotonic()
+    done = 0
+    start: int | None = None
+    latest: dict[str, float | str] = {}
+
+    def advance(n: int = 1, **figures: float | str) -> None:
+        nonlocal done, said, start
+        done += n
+        latest.update(figures)
+        start = done if start is None else start  # the first call tells what an earlier run had finished
+        now = time.monotonic()
+        if now - said < LINE_EVERY or done == start:
+            return
+        said = now
+        left = seconds_text((now - began) / (done - start) * (total - done))
+        note(f"{title}: {done} of {total}, about {left} left {_figures_text(latest)}".rstrip())
+
+    return advance
 
 
 @contextmanager
 def bar(total: int, title: str) -> Iterator[Advance]:
     """Shows the progress of `total` steps: count, time left, latest figures.
 
-    Yields `advance(n=1, **figures)`; figures given once stay until they are given again. Nothing is printed
-    when stderr is not a terminal, so logs of unattended runs hold no bars.
+    Yields `advance(n=1, **figures)`; figures given once stay until they are given again. Where stderr is not a
+    terminal there is a plain line a minute instead, so that logs of unattended runs stay short.
     """
     if not sys.stderr.isatty():
-        yield _silent
+        yield _lines(total, title)
         return
     latest: dict[str, float | str] = {}
     columns = (
