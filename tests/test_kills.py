@@ -216,7 +216,10 @@ def test_a_polite_stop_says_how_to_go_on_and_the_run_does(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_process_itself_with_130_and_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_polite_stop_ends_the_process_itself_with_130_and_no_traceback(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     out = tmp_path / "run"
     process = subprocess.Popen(
@@ -224,7 +227,7 @@ def test_ctrl_c_ends_the_process_itself_with_130_and_no_traceback(tmp_path: Path
         env=SETTINGS, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until(lambda: (out / "stages" / "teacher").exists())
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said, complained = process.communicate(timeout=120)
     assert (process.returncode, said) == (130, "")
     assert complained.splitlines()[-1].startswith("limbeck: ")

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -302,6 +303,8 @@ def _stores(folder: Path) -> list[Path]:
 
 def main() -> None:
     """The `limbeck` command."""
+    # what ends a job politely (a scheduler, a closing session) is answered as Ctrl-C is, outside training too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except BrokenPipeError:
