@@ -132,10 +132,12 @@ def _walk(
 
 
 def counted(student_logits: Tensor, labels: Tensor | None, mask: Tensor | None) -> Tensor | None:
-    """Which positions count, (...) bool; None where all do."""
+    """Which positions count, (...) bool; None where all do. Raises ``ValueError`` where labels and mask do not fit."""
     here = labelled(labels, student_logits.dim()) if labels is not None else None
     if mask is None:
         return here
+    if here is not None and mask.shape != here.shape:
+        raise ValueError(f"a mask {tuple(mask.shape)} does not fit labels for positions {tuple(here.shape)}")
     return mask if here is None else mask & here
 
 
@@ -167,6 +169,11 @@ def mean_over(values: Tensor, counts: Tensor | None) -> Tensor:
 def at_least_float32(logits: Tensor) -> Tensor:
     """The tensor itself, or a float32 copy of a narrower one."""
     return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """A context in which a surrounding autocast does not round products: it would undo a conversion to float32."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
