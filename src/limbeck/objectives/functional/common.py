@@ -95,14 +95,14 @@ class _InChunks(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         student_NC, *rest = ctx.saved_tensors
         counts_N, others = (rest[0], rest[1:]) if ctx.counted else (None, rest)
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:  # backward for the second time: the first took the gradient and scaled it in place
             _, gradient = _walk(ctx.values_of, counts_N, student_NC, others, True)
-        gradient.mul_(upstream)
-        return None, None, gradient, *(None for _ in others)
+        assert gradient is not None
+        return None, None, gradient.mul_(upstream), *(None for _ in others)
 
 
 def _walk(
@@ -116,9 +116,9 @@ def _walk(
     number, classes = student_NC.shape
     step = max(1, CHUNK.get(student_NC.device.type, CHUNK["cuda"]) // classes)
     gradient = torch.empty_like(student_NC) if wanted else None
-    total = torch.zeros(
-        (), dtype=torch.float64 if student_NC.device.type == "cpu" else torch.float32, device=student_NC.device
-    )
+    # the sum of many small sums, wide where that costs nothing
+    wide = torch.float64 if student_NC.device.type == "cpu" else at_least_float32(student_NC[:0]).dtype
+    total = torch.zeros((), dtype=wide, device=student_NC.device)
     for low in range(0, number, step):
         here = slice(low, low + step)
         student = student_NC[here].detach()
@@ -128,7 +128,7 @@ def _walk(
         if gradient is not None:
             gradient[here] = torch.autograd.grad(part, student)[0]
         total += part.detach()
-    return total.to(part.dtype), gradient
+    return total.to(at_least_float32(student_NC[:0]).dtype), gradient
 
 
 def counted(student_logits: Tensor, labels: Tensor | None, mask: Tensor | None) -> Tensor | None:

@@ -245,12 +245,12 @@ class BatchNorm(nn.BatchNorm2d):
     One value has no variance, and torch refuses it; the last micro-batch of an epoch may have one example.
     """
 
-    def forward(self, maps_BCHW: Tensor) -> Tensor:
-        if self.training and maps_BCHW[:, 0].numel() < 2:
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and input[:, 0].numel() < 2:
             return F.batch_norm(
-                maps_BCHW, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
-        return super().forward(maps_BCHW)
+        return super().forward(input)
 
 
 class Pooling(nn.Module):
