@@ -18,11 +18,12 @@ from limbeck import __version__, draft, progress, recipe_file
 from limbeck.cli import app
 from limbeck.console import bytes_text, print_plan, print_results
 from limbeck.errors import BadInput
+from limbeck.objectives.catalogue import CATALOGUE
 
 HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy")
 COMMANDS = (
     (), ("run",), ("init",), ("predict",), ("recipe",), ("recipe", "schema"), ("recipe", "check"),
-    ("targets",), ("targets", "verify"), ("targets", "inspect"),
+    ("targets",), ("targets", "verify"), ("targets", "inspect"), ("objectives",),
 )  # fmt: skip
 
 GOOD = """\
@@ -93,6 +94,7 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (("predict", "none.onnx", "a.png"), "limbeck: none.onnx: there is no such file"),
         (("targets", "verify", "."), "holds no soft targets"),
         (("targets", "inspect", "nowhere"), "there is no such folder"),
+        (("objectives", "dkdd"), "limbeck: dkdd: no such objective. Did you mean 'dkd'?"),
         (("run", "good.yaml", "--force", "techer"), "techer"),
         (("run",), "Missing argument"),
     ],
@@ -154,6 +156,29 @@ def test_a_good_recipe_is_printed_with_what_was_set(tmp_path: Path, capsys: pyte
         app(["recipe", "check", str(tmp_path / "good.yaml"), "--set", "seeds=3", "--resolved"])
     assert end.value.code == 0
     assert yaml.safe_load(capsys.readouterr().out)["seeds"] == 3
+
+
+def test_objectives_are_listed_and_explained_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as end:
+            app(["objectives", *arguments])
+        assert end.value.code == 0
+        return capsys.readouterr().out
+
+    listed = {line.split()[0]: line for line in told().splitlines() if line}
+    assert all({name, f"{name}†", f"{name}‡"} & listed.keys() for name in CATALOGUE)
+    assert listed["dkd"].split()[1:5] == ["Zhao", "et", "al.", "2022"]
+    assert "beta 8" in listed["dkd"]
+    explained = " ".join(told("standardized_kd").split())
+    assert '"Logit Standardization in Knowledge Distillation", 2024' in explained
+    assert "beware" in explained
+    assert "NLL" in explained
+    assert "T, which divides both models' logits." in explained
+    code = (
+        "import sys; from limbeck import objectives_reference as o; o.print_table(); o.print_entry(o.find('dkd')); "
+        f"sys.exit(any(name in sys.modules for name in {HEAVY!r}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

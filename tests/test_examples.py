@@ -1,19 +1,27 @@
 """What the documentation shows of Python runs as it stands."""
 
+import inspect
+import itertools
 import json
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 import torch
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "own_modules.py"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def example(name):
+    return runpy.run_path(str(EXAMPLES / name))["main"]
 
 
 @pytest.fixture(scope="module")
 def distilled(tmp_path_factory):
     out = tmp_path_factory.mktemp("example") / "run"
-    return runpy.run_path(str(EXAMPLE))["main"](str(out), epochs=4)
+    return example("own_modules.py")(str(out), epochs=4)
 
 
 def test_own_modules_give_a_deployed_student_and_the_evidence(distilled):
@@ -33,3 +41,36 @@ def test_the_student_returned_is_the_one_exported(distilled):
     deployed = session.run(None, {session.get_inputs()[0].name: images_BCHW.numpy()})[0]
     with torch.no_grad():
         torch.testing.assert_close(distilled.student(images_BCHW), torch.from_numpy(deployed), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["objective_in_a_loop.py", "objective_in_trainer.py", "objective_in_lightning.py"])
+def test_an_objective_teaches_a_student_in_anybodys_loop(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the Trainer makes its folder where it is
+    assert example(name)() > 0.85  # of ten classes
+
+
+@pytest.fixture(scope="module")
+def worked():
+    """All names that the page on adding an objective defines, its code run from top to bottom."""
+    page = (ROOT / "docs" / "adding-an-objective.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "docs/adding-an-objective.md", "exec", dont_inherit=True), names)
+    return names
+
+
+def test_the_worked_example_of_adding_an_objective_passes_its_own_tests(worked):
+    tests = [value for name, value in worked.items() if name.startswith("test_")]
+    assert len(tests) >= 5
+    for test in tests:
+        marks = [mark.args for mark in getattr(test, "pytestmark", [])]
+        cases = [[dict(zip(given, case, strict=True)) for case in values] for given, values in marks]
+        for chosen in itertools.product(*cases):
+            test(**{name: value for case in chosen for name, value in case.items()})
+
+
+def test_the_worked_example_says_the_same_in_module_catalogue_and_recipe(worked):
+    entry, section = worked["entry"], worked["PKTSection"]
+    parameters = inspect.signature(worked["PKT"]).parameters
+    assert list(parameters) == [*entry.required, *entry.defaults] == list(section.model_fields)
+    assert parameters["weight"].default == entry.defaults["weight"] == section.model_fields["weight"].default

@@ -78,6 +78,34 @@ def written(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Path:
         ("teacher.train.warmup_epochs=3", "it must be at most teacher.train.epochs (2)"),
         ("objective={}", "objective: an objective needs at least one term: kd, cross_entropy"),
         ("objective={kd: {weight: 0}}", "objective: every weight is 0"),
+        ("objective={kd: {weight: {linear: {start: 0, end: 0}}}}", "objective: every weight is 0"),
+        ("objective={dkdd: {}}", "objective.dkdd: no such field. Did you mean 'dkd'?"),
+        ("objective={dkd: {bta: 8}}", "objective.dkd.bta: no such field. Did you mean 'beta'?"),
+        ("objective.kd.weight=big", "objective.kd.weight: 'big' was given; it must be a number"),
+        ("objective.kd.weight=-1", "objective.kd.weight: -1 was given; it must be at least 0"),
+        ("objective.kd.weight={}", "objective.kd.weight: a schedule is one of linear and cosine"),
+        ("objective.kd.weight={liner: {}}", "objective.kd.weight.liner: no such field. Did you mean 'linear'?"),
+        ("objective.kd.weight={linear: {start: 0}}", "objective.kd.weight.linear.end: is missing."),
+        (
+            "objective.kd.weight={linear: {start: 0, end: 1}, cosine: {start: 0, end: 1}}",
+            "objective.kd.weight: a schedule is one of linear and cosine",
+        ),
+        (
+            "objective.kd.weight={linear: {start: -1, end: 1}}",
+            "objective.kd.weight: a weight cannot be negative, and this schedule reaches -1",
+        ),
+        (
+            "objective.kd.temperature={cosine: {start: 4, end: 0}}",
+            "objective.kd.temperature: a temperature must be greater than 0, and this schedule reaches 0",
+        ),
+        ("objective={fitnets: {student: a}}", "objective.fitnets.teacher: is missing. As many modules"),
+        ("objective={fitnets: {student: 3, teacher: a}}", "objective.fitnets.student: 3 was given; it must be text"),
+        ("objective={fitnets: {student: [], teacher: a}}", "objective.fitnets.student: [] was given; it must hold at"),
+        (
+            "objective={fitnets: {student: [a, b], teacher: c}}",
+            "objective: fitnets compares layers in pairs, and names 2 of the student and 1 of the teacher",
+        ),
+        ("objective={rkd: {student: [a], teacher: b}}", 'objective.rkd.student: ["a"] was given; it must be text'),
         (
             "data.validation=test",
             "data.validation: 'test' is the test split, and the test split cannot be used for selection",
@@ -112,6 +140,12 @@ def test_a_wrong_field_is_named_with_what_was_given_and_what_would_be_right(over
     assert sentence in message
     assert "pydantic" not in message
     assert "\n" not in message
+
+
+def test_mixes_and_objectives_that_need_one_class_exclude_one_another() -> None:
+    message = complaint(GOOD, "views.cutmix=1", "objective={dkd: {}}")
+    assert "objective.dkd: it needs one class for each example, and views.cutmix gives shares of two" in message
+    recipe_file.from_dict(recipe_file.apply_overrides(GOOD, ["views.cutmix=1", "objective={dist: {}}"]))
 
 
 def test_every_problem_has_a_line_of_its_own() -> None:
@@ -164,6 +198,20 @@ def test_overriding_one_field_of_a_section_that_is_left_out_keeps_the_rest_of_it
     assert default.kd is not None
     assert (changed.kd.temperature, changed.kd.weight) == (2.0, default.kd.weight)
     assert changed.cross_entropy == default.cross_entropy
+
+
+def test_a_schedule_is_set_as_a_whole_or_end_by_end_and_reads_back(tmp_path: Path) -> None:
+    warm = ["objective.dkd.weight.linear.start=0", "objective.dkd.weight.linear={start: 0, end: 1, epochs: 20}"]
+    features = "objective.fitnets={student: [stages.0, stages.1], teacher: [layer1, layer2], weight: 50}"
+    recipe = recipe_file.from_dict(recipe_file.apply_overrides(GOOD, [*warm, features]))
+    assert recipe.objective.dkd is not None
+    weight = recipe.objective.dkd.weight
+    assert not isinstance(weight, float)
+    assert (weight.way.start, weight.way.end, weight.way.epochs) == (0.0, 1.0, 20.0)
+    assert recipe.objective.fitnets is not None
+    assert recipe.objective.fitnets.teacher == ("layer1", "layer2")
+    path = written(tmp_path, recipe_file.resolved_yaml(recipe))
+    assert recipe_file.read(path).objective == recipe.objective
 
 
 def test_null_says_null_where_a_field_can_be_null_and_otherwise_brings_the_default_back() -> None:

@@ -45,11 +45,13 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
     wanted, smoothing = job.recipe.targets, job.recipe.baseline.label_smoothing
     taught: dict[str, Any] = {"objective": job.code["objective"]}
     answers: LiveTeacher | StoredTeacher | None = None
-    if job.objective().needs.target:
+    if job.asks_teacher:
         taught["teacher"] = coarse(teacher.identity)
         if store is None:
             answers = LiveTeacher(teacher.model.to(job.accelerator.device), job.task)
             taught["live"] = True
+            if job.needs.teacher_features:
+                taught["features"] = [*job.needs.features], [*job.needs.teacher_features]
         else:
             answers = StoredTeacher(store, average=wanted.average)
             store.require(job.task.pool.ids)
@@ -65,13 +67,14 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
     }
 
 
-def train_member(job: Job, arm: Arm, seed: int) -> Trained:
-    """One student of one seed."""
+def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Trained:
+    """One student of one seed; ``title`` is how a person sees it, the arm's name and number where not given."""
     recipe = job.recipe
+    number = "" if recipe.seeds == 1 else f" {seed - recipe.seed + 1}/{recipe.seeds}"
     return train_stage(
         job,
         member_stage(job, arm, seed),
-        title=arm.name if recipe.seeds == 1 else f"{arm.name} {seed - recipe.seed + 1}/{recipe.seeds}",
+        title=title or f"{arm.name}{number}",
         build=partial(job.student, seed),
         objective=arm.objective(),
         plan=recipe.train,

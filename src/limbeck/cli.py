@@ -162,6 +162,57 @@ def run(
     console.print_results(results)
 
 
+@_command(app, "compare", example="limbeck compare recipes/compare_fashion_mnist.yaml --jobs 2")
+def compare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison file, a YAML file.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field of its recipe, e.g. seeds=5. May be repeated."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The comparison's folder; runs/NAME where not given.")
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what would run, how long and how much disk it takes; run nothing."),
+    ] = False,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Let the recipe run code that it names (module:callable).")
+    ] = False,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads; torch decides otherwise.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Train so many students at a time, the threads shared out.")
+    ] = 1,
+) -> None:
+    """Compare objectives (and students) over seeds: one teacher, one store of soft targets, the same budget for all.
+
+    Finished students are never trained again, so the same command resumes a comparison that was stopped, and a row more
+    costs that row alone. Results land in the folder: compare.html, compare.csv, compare.tex, compare.json.
+    """
+    from . import comparison_file, console
+
+    read = comparison_file.read(file, set_ or ())
+    folder = out if out is not None else Path("runs") / read.name
+    if plan:
+        from . import comparison_plan
+
+        console.print_plan(
+            comparison_plan.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs)
+        )
+        return
+    from . import comparing
+
+    results = comparing.compare(
+        read, out=folder, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs
+    )
+    console.print_comparison(results)
+
+
 @_command(app, "init", example="limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist")
 def init(
     teacher: Annotated[
@@ -217,6 +268,22 @@ def predict(
         for answer in answers
     ]
     print(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+@_command(app, "objectives", example="limbeck objectives dkd")
+def objectives(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One objective, to be explained.")] = None,
+) -> None:
+    """List what a student can be asked to match, with papers and defaults; or explain one objective.
+
+    Any of them can stand in a recipe's objective section, unless marked otherwise.
+    """
+    from . import objectives_reference
+
+    if name is None:
+        objectives_reference.print_table()
+    else:
+        objectives_reference.print_entry(objectives_reference.find(name))
 
 
 @_command(recipe_app, "schema", example="limbeck recipe schema > recipe.schema.json")

@@ -137,6 +137,63 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
                 console.print(f"{label:<8} {escape(str(out / name))}", soft_wrap=True)
 
 
+def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """The results of a comparison (as in compare.json): one row a student and objective, and where things lie."""
+    console = console or Console(width=None if sys.stdout.isatty() else WIDE)
+    wide = console.width >= WIDE
+    several = len(results["students"]) > 1
+    table = Table(
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        title=escape(str(results["name"])),
+        title_justify="left",
+    )
+    table.add_column("", overflow="fold")
+    headings = ["accuracy %", "over no teacher", "NLL", "ECE %", "agreement %", "seconds", "teacher"]
+    shown = headings if wide else [*headings[:3], headings[5]]
+    for heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    teacher = results["teacher"]
+    for row in (None, *results["rows"]):
+        metrics = teacher["metrics"] if row is None else row["metrics"]
+        cells = {
+            "accuracy %": _spread(metrics["accuracy"], 100, 2, wide),
+            "over no teacher": "" if row is None else _gain(row),
+            "NLL": _spread(metrics["nll"], 1, 4, wide),
+            "ECE %": _spread(metrics["ece"], 100, 2, False),
+            "agreement %": "" if row is None else _spread(metrics["agreement"], 100, 2, False),
+            "seconds": f"{teacher['seconds']:.0f}" if row is None else f"{row['seconds']['mean']:.0f}",
+            "teacher": "" if row is None else row["teacher"],
+        }
+        if row is None:
+            title = f"teacher ({teacher['model']})"
+        else:
+            title = f"{row['student']}, {row['title']}" if several else row["title"]
+        table.add_row(escape(title), *(cells[heading] for heading in shown))
+    console.print(table)
+    console.print(f"\n{escape(results['tuning'])}", soft_wrap=True)
+    console.print(
+        "In brackets: 95 % intervals, paired by seed and test image; none is corrected for there being many.",
+        soft_wrap=True,
+    )
+    console.print()
+    for label, name in (("page", "compare.html"), ("table", "compare.csv"), ("LaTeX", "compare.tex")):
+        console.print(f"{label:<8} {escape(str(Path(results['out']) / name))}", soft_wrap=True)
+
+
+def _spread(value: float | Mapping[str, Any], scale: float, digits: int, spread: bool) -> str:
+    return _figure(value if isinstance(value, Mapping) else {"mean": value}, scale, digits, spread)
+
+
+def _gain(row: Mapping[str, Any]) -> str:
+    gain = row["comparison"]["baseline"].get("accuracy")
+    if gain is None or row["name"] == gain["other"]:
+        return _DASH
+    difference, low, high = (f"{100 * gain[end]:+.2f}" for end in ("difference", "low", "high"))
+    return escape(f"{difference} [{low}, {high}]")
+
+
 def _latency(entry: Mapping[str, Any]) -> float | None:
     latency = entry.get("latency_ms")
     return latency.get("p50") if latency else None

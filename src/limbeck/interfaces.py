@@ -45,6 +45,13 @@ class DenseLogits:
     logits: Tensor
 
 
+@dataclass(frozen=True)
+class Features:
+    """One kind of teacher's answer: what its inner modules gave, by module path."""
+
+    values: Mapping[str, Tensor]
+
+
 Column = TypeVar("Column")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from .composition import described, objective_of, temperature_of
 from .data.examples import Splits
 from .errors import BadInput
+from .interfaces import DenseLogits, Features, Needs, Output, Target
+from .models.asking import ask
 from .models.build import build, check_fits
+from .models.capture import Capture
 from .models.identity import Identity, identity
-from .objectives.modules import KD, CrossEntropy, Objective, Sum
-from .recipe import Objective as ObjectiveSection
+from .objectives.modules import Objective, Sum
 from .recipe import Recipe
 from .tasks.image import ImageClassification, Normalisation
 
@@ -50,11 +54,24 @@ class Job:
         return [self.recipe.seed + i for i in range(self.recipe.seeds)]
 
     @property
+    def needs(self) -> Needs:
+        """What the objective asks for."""
+        return self.objective().needs
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the student learns anything from the teacher."""
+        return bool(self.needs.target or self.needs.teacher_features)
+
+    @property
+    def live(self) -> bool:
+        """Whether the teacher, where it is asked, is asked at every step; only its logits are stored."""
+        return self.recipe.targets.live or bool(self.needs.teacher_features)
+
+    @property
     def temperature(self) -> float | None:
-        """The temperature of the KD term, where there is one."""
-        objective = self.objective()
-        parts = objective.parts if isinstance(objective, Sum) else [objective]
-        return next((part.temperature for part in parts if isinstance(part, KD)), None)
+        """The temperature that the student is trained at, where its objective has one."""
+        return temperature_of(self.objective())
 
 
 def job_from_recipe(
@@ -98,7 +115,10 @@ def job_from_models(
     device: str,
     force: tuple[str, ...] = (),
 ) -> Job:
-    """A job from models at hand. Raises :class:`limbeck.errors.BadInput` where one does not fit the data."""
+    """A job from models at hand.
+
+    Raises :class:`limbeck.errors.BadInput` where one does not fit the data, or the objective does not fit both.
+    """
     channels, size = _shape(splits)
     classes = len(splits.classes)
     preprocess = recipe.teacher.preprocess
@@ -120,6 +140,13 @@ def job_from_models(
         view_seed=recipe.seed,
         device=accelerator.device,
     )
+    needs = objective().needs
+    if needs.teacher_features and recipe.targets.average:
+        raise BadInput(
+            f"targets.average needs stored answers, and {wants_features(objective())} needs the teacher's features, which "
+            "are not stored: leave out targets.average, or that objective."
+        )
+    _try(objective(), teacher, first, task, recipe)
     return Job(
         recipe=recipe,
         name=recipe.name or "run",
@@ -133,21 +160,53 @@ def job_from_models(
         code={
             "teacher": coarse(identity(teacher, channels, teacher_size)),
             "student": coarse(identity(first, channels, size)),
-            "objective": repr(objective()),
+            "objective": described(objective()),
         },
         force=force,
     )
 
 
-def objective_of(section: ObjectiveSection) -> Objective:
-    """The objective a recipe's section describes."""
-    parts: list[tuple[float, Objective]] = []
-    if section.kd is not None:
-        parts.append((section.kd.weight, KD(section.kd.temperature)))
-    if section.cross_entropy is not None:
-        smoothing = section.cross_entropy.label_smoothing
-        parts.append((section.cross_entropy.weight, CrossEntropy(label_smoothing=smoothing)))
-    return Sum(parts)
+def wants_features(objective: Objective) -> str:
+    """The parts of an objective that need the teacher's features, by name."""
+    parts = objective.parts if isinstance(objective, Sum) else [objective]
+    wanting = [part for part in parts if isinstance(part, Objective) and part.needs.teacher_features]
+    return " and ".join(dict.fromkeys(str(getattr(part, "name", type(part).__name__)) for part in wanting))
+
+
+def _try(
+    objective: Objective, teacher: nn.Module, student: nn.Module, task: ImageClassification, recipe: Recipe
+) -> None:
+    """Asks both models about two examples, and the objective about what they say: a misfit shows before any training."""
+    index_B = torch.arange(min(2, len(task.pool)), device=task.pool.ids.device)
+    batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), recipe.views)
+    there = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    batch = dataclasses.replace(batch, **{name: value.cpu() for name, value in there.items() if value is not None})
+    needs = objective.needs
+    target = Target()
+    logits, features = _answer(student, batch.inputs, needs.features, "student")
+    output = Output(logits=logits, features=features)
+    if needs.target or needs.teacher_features:
+        inputs = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
+        logits, features = _answer(teacher, inputs, needs.teacher_features, "teacher")
+        target = Target((DenseLogits(logits), Features(features)) if features else (DenseLogits(logits),))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            objective.build(output, target, batch, task.pool.ids.cpu())
+            objective(output, target, batch)
+    except ValueError as error:
+        raise BadInput(f"objective: {error}") from error
+
+
+def _answer(
+    model: nn.Module, inputs: torch.Tensor, paths: tuple[str, ...], name: str
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Logits and features on the CPU, in evaluation mode. Raises :class:`BadInput` where there are no such features."""
+    try:
+        with Capture(model, paths) as features:
+            logits = ask(model, inputs)
+    except ValueError as error:
+        raise BadInput(f"the {name}'s features: {error}") from error
+    return logits.float().cpu(), {path: value.cpu() for path, value in features.items()}
 
 
 def coarse(model: Identity) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Several students at a time, each in a process of its own."""
+"""Several trainings at a time, each in a process of its own."""
 
 from __future__ import annotations
 
 import os
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import torch
 from . import progress
 from .arms import ARMS, members, the_arms, train_member
 from .data.load import load
-from .errors import Interrupted
+from .errors import LimbeckError
 from .job import job_from_recipe, use_threads
 from .recipe import Recipe
 from .teaching import the_targets, the_teacher
+
+Done = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,22 @@ class Asked:
 
 def side_by_side(asked: Asked, jobs: int, total: int) -> None:
     """Finishes the students' stages in ``jobs`` processes. What a process could not finish is left to the caller."""
+    in_processes(_share_of_students, asked, jobs, total, "students and baselines")
+
+
+def in_processes(share: Callable[[Any, int, int, Done], None], asked: Any, jobs: int, total: int, title: str) -> None:
+    """Calls ``share(asked, k, jobs, done)`` for every k below ``jobs`` (there may be none), each in its own process.
+
+    ``share`` is a function of a module, ``asked`` can be pickled, and ``done`` is to be called after each of ``total``
+    pieces of work. What a process could not finish is left to the caller, who meets the same error and says it.
+    """
     context = torch.multiprocessing.get_context("spawn")
     done = context.Queue()
-    workers = [context.Process(target=_share_of_students, args=(asked, k, jobs, done)) for k in range(jobs)]
+    workers = [context.Process(target=_work, args=(share, asked, k, jobs, done)) for k in range(jobs)]
     for worker in workers:
         worker.start()
     try:
-        with progress.bar(total, f"students and baselines, {jobs} at a time") as advance:
+        with progress.bar(total, f"{title}, {jobs} at a time") as advance:
             while any(worker.is_alive() for worker in workers):
                 try:
                     done.get(timeout=0.5)
@@ -52,9 +64,16 @@ def side_by_side(asked: Asked, jobs: int, total: int) -> None:
             worker.join()
 
 
-def _share_of_students(asked: Asked, number: int, jobs: int, done: Any) -> None:
-    """One process's part of :func:`side_by_side`: every ``jobs``-th training run, starting with ``number``."""
+def _work(share: Callable[[Any, int, int, Done], None], asked: Any, number: int, jobs: int, done: Any) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    try:
+        share(asked, number, jobs, lambda: done.put(number))
+    except (LimbeckError, KeyboardInterrupt):
+        return
+
+
+def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None:
+    """One process's part of :func:`side_by_side`: every ``jobs``-th training run, starting with ``number``."""
     use_threads(asked.threads)
     job = job_from_recipe(
         asked.recipe,
@@ -64,14 +83,11 @@ def _share_of_students(asked: Asked, number: int, jobs: int, done: Any) -> None:
         device=asked.device,
         force=tuple(set(asked.force) & set(ARMS)),
     )
-    try:
-        teacher = the_teacher(job)
-        arms = the_arms(job, teacher, the_targets(job, teacher))
-        for name, seed in members(job)[number::jobs]:
-            train_member(job, arms[name], seed)
-            done.put((name, seed))
-    except (Interrupted, KeyboardInterrupt):
-        return
+    teacher = the_teacher(job)
+    arms = the_arms(job, teacher, the_targets(job, teacher))
+    for name, seed in members(job)[number::jobs]:
+        train_member(job, arms[name], seed)
+        done()
 
 
 def _leave_with_parent() -> None:

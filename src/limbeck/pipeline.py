@@ -25,7 +25,7 @@ from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import the_targets, the_teacher
+from .teaching import the_targets, the_teacher, why_live
 from .trained import Trained
 
 STAGES = ("teacher", "targets", *ARMS, "evaluate", "export", "report")
@@ -75,8 +75,9 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
 
     ``ahead`` is called once the targets are there; it may finish students' stages in other processes.
     """
-    for note in job.splits.notes:
-        progress.note(note)
+    for note in (*job.splits.notes, why_live(job)):
+        if note is not None:
+            progress.note(note)
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:

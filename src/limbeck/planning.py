@@ -25,7 +25,7 @@ from .recipe import Recipe, Train
 from .stages import Stage
 from .targets.codecs import bytes_per_target, codec_named
 from .targets.store import Store
-from .teaching import targets_stage, teacher_stage, the_targets, the_teacher
+from .teaching import targets_stage, teacher_stage, the_targets, the_teacher, why_live
 from .trained import Trained, train_stage
 from .training.optimizer import optimizer_for
 
@@ -54,12 +54,14 @@ def plan(
     use_threads(threads)
     splits = load(recipe.data, progress.bar)
     job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
-    planned = [_the_teacher(job)]
+    if note := why_live(job):
+        progress.note(note)
+    planned = [planned_teacher(job)]
     known = planned[-1].state == "finished"
     teacher = the_teacher(job) if known else None
     store = None
-    if job.objective().needs.target and not recipe.targets.live:
-        planned.append(_the_targets(job, teacher))
+    if job.asks_teacher and not job.live:
+        planned.append(planned_targets(job, teacher))
         known = planned[-1].state == "finished"
         store = the_targets(job, teacher) if known and teacher is not None else None
     students = _the_students(job, teacher if known else None, store)
@@ -68,7 +70,8 @@ def plan(
     return planned + _the_conclusion(job, teacher if known else None, store)
 
 
-def _the_teacher(job: Job) -> PlannedStage:
+def planned_teacher(job: Job) -> PlannedStage:
+    """What is to be done for the teacher."""
     section = job.recipe.teacher
     if section.train is None:
         return PlannedStage("teacher", "finished", f"{section.model}, as it comes")
@@ -76,16 +79,17 @@ def _the_teacher(job: Job) -> PlannedStage:
     seconds = None
     if not here.finished:
         task = job.task.seen_by_teacher()
-        seconds = _training_seconds(job, job.teacher, section.train, len(task.train), task)
+        seconds = training_seconds(job, job.teacher, section.train, len(task.train), task)
     detail = f"{section.model}, {section.train.epochs} epochs of {len(job.splits.train)}"
-    return PlannedStage("teacher", _state(here), detail, seconds, _weights_bytes(job.teacher))
+    return PlannedStage("teacher", _state(here), detail, seconds, weights_bytes(job.teacher))
 
 
-def _the_targets(job: Job, teacher: Trained | None) -> PlannedStage:
+def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
+    """What is to be done for the soft targets; ``teacher`` where it is there already."""
     wanted, count = job.recipe.targets, len(job.task.pool)
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
     size = wanted.views * count * bytes_per_target(codec_named(wanted.codec), len(job.splits.classes))
-    seconds = None if state == "finished" else wanted.views * count * _answer_seconds(job)
+    seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)
     return PlannedStage("targets", state, f"{wanted.views} views of {count} examples", seconds, size)
 
 
@@ -101,12 +105,12 @@ def _the_students(job: Job, teacher: Trained | None, store: Store | None) -> lis
         if state == "to do" and (finished or any(stage.begun for stage in stages)):
             state = "unfinished"
         if state != "finished" and one is None:
-            one = _training_seconds(job, student, recipe.train, len(job.task.pool), job.task)
+            one = training_seconds(job, student, recipe.train, len(job.task.pool), job.task)
         seconds = None if state == "finished" or one is None else one * (recipe.seeds - finished)
-        if name == "student" and recipe.targets.live and seconds is not None:
-            seconds += recipe.seeds * recipe.train.epochs * len(job.task.pool) * _answer_seconds(job)
+        if name == "student" and job.asks_teacher and job.live and seconds is not None:
+            seconds += recipe.seeds * recipe.train.epochs * len(job.task.pool) * answer_seconds(job)
         detail = f"{recipe.student.model}, {recipe.train.epochs} epochs, {recipe.seeds} seed(s), {finished} finished"
-        planned.append(PlannedStage(name, state, detail, seconds, recipe.seeds * _weights_bytes(student)))
+        planned.append(PlannedStage(name, state, detail, seconds, recipe.seeds * weights_bytes(student)))
     return planned
 
 
@@ -141,7 +145,7 @@ def _state(stage: Stage) -> str:
     return "finished" if stage.finished else "unfinished" if stage.begun else "to do"
 
 
-def _training_seconds(job: Job, model: nn.Module, plan: Train, examples: int, task: Any) -> float:
+def training_seconds(job: Job, model: nn.Module, plan: Train, examples: int, task: Any) -> float:
     """Epochs times steps times what a step takes, from a few steps of a copy."""
     device = job.accelerator.device
     trial = copy.deepcopy(model).to(device).train()
@@ -163,7 +167,7 @@ def _training_seconds(job: Job, model: nn.Module, plan: Train, examples: int, ta
     return plan.epochs * (-(-examples // plan.batch_size)) * took
 
 
-def _answer_seconds(job: Job) -> float:
+def answer_seconds(job: Job) -> float:
     """What the teacher's answer to one example takes."""
     examples = job.task.train
     index_B = torch.arange(min(128, len(examples)), device=examples.ids.device)
@@ -184,5 +188,6 @@ def _timed(action: Any) -> float:
     return time.perf_counter() - began
 
 
-def _weights_bytes(model: nn.Module) -> int:
+def weights_bytes(model: nn.Module) -> int:
+    """Size of a model's weights, buffers included."""
     return sum(value.numel() * value.element_size() for value in model.state_dict().values())

@@ -58,7 +58,7 @@ def bar(total: int, title: str) -> Iterator[Advance]:
         return
     latest: dict[str, float | str] = {}
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),

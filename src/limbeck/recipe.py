@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-
-class Section(BaseModel):
-    """Strict: unknown fields are refused, and a recipe does not change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+from .recipe_objectives import KD, CrossEntropy, Objective
+from .recipe_section import Section
 
 
 class Transfer(Section):
@@ -234,39 +231,6 @@ class Targets(Section):
     def _consistent(self) -> Targets:
         if self.live and self.average:
             raise ValueError("average needs stored views: leave out live")
-        return self
-
-
-class KD(Section):
-    """T^2 KL(teacher || student) of softened probabilities (Hinton et al. 2015)."""
-
-    temperature: PositiveFloat = 4.0
-    """T, which divides both models' logits."""
-    weight: float = Field(default=1.0, ge=0)
-    """Factor of the term in the loss."""
-
-
-class CrossEntropy(Section):
-    """Cross-entropy with the labels."""
-
-    weight: float = Field(default=1.0, ge=0)
-    """Factor of the term in the loss."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the label's mass spread evenly over all classes."""
-
-
-class Objective(Section):
-    """What the student is asked to match: a weighted sum."""
-
-    kd: KD | None = None
-    """Match the teacher's softened probabilities."""
-    cross_entropy: CrossEntropy | None = None
-    """Match the labels."""
-
-    @model_validator(mode="after")
-    def _some(self) -> Objective:
-        if self.kd is None and self.cross_entropy is None:
-            raise ValueError("an objective needs at least one term: kd, cross_entropy")
         return self
 
 

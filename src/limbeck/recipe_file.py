@@ -65,33 +65,52 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises `BadInput` with a line per problem, each naming the field, what was given and what would be right.
     """
     path = Path(path)
-    values = _parse(_text_of(path), str(path))
-    values = apply_overrides(values, overrides)
-    if values.get("name") is None:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
-        values = {"name": stem or "recipe", **{key: value for key, value in values.items() if key != "name"}}
-    return from_dict(values, str(path))
+    values = apply_overrides(values_in(path), overrides)
+    return from_dict(named_after(path, values), str(path))
+
+
+def values_in(path: Path, kind: str = "recipe", needs: str = "data, teacher and student") -> dict[str, Any]:
+    """The plain values in a YAML file; ``kind`` and what such a file ``needs`` are for the message of `BadInput`."""
+    return _parse(_text_of(path, kind), str(path), kind, needs)
+
+
+def named_after(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with a ``name``: the file's, where they have none."""
+    if values.get("name") is not None:
+        return values
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
+    return {"name": stem or "recipe", **{key: value for key, value in values.items() if key != "name"}}
 
 
 def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """The recipe that plain values (as from YAML) describe. `where` heads the message of `BadInput`."""
-    problems = list(_unplain(values))
-    if problems:
-        raise _refusal(where, problems)
+    check_plain(values, where)
     try:
         # Through JSON, where strict means what a person means: 3 is a float, "3" is no int, lists are tuples.
         recipe = Recipe.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise _refusal(where, sentences(error)) from None
+        raise refusal(where, sentences(error)) from None
     problems = contradictions(recipe)
     if problems:
-        raise _refusal(where, problems)
+        raise refusal(where, problems)
     return recipe
+
+
+def check_plain(values: Mapping[str, Any], where: str) -> None:
+    """Raises `BadInput` for what JSON cannot say: keys that are not text, dates, infinities, endless nesting."""
+    problems = _unplain(values)
+    if problems:
+        raise refusal(where, problems)
+
+
+def as_yaml(values: Any) -> str:
+    """Plain values as YAML that reads back as the same values."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def resolved_yaml(recipe: Recipe) -> str:
     """The recipe with every default written out, as YAML that reads back as an equal recipe."""
-    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return as_yaml(recipe.model_dump(mode="json"))
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -138,7 +157,7 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) ->
         here[parts[-1]] = value
 
 
-def _text_of(path: Path) -> str:
+def _text_of(path: Path, kind: str) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -147,18 +166,18 @@ def _text_of(path: Path) -> str:
         hint = f" Did you mean '{path.parent / near[0]}'?" if near else ""
         raise BadInput(f"{path}: there is no such file.{hint}") from None
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder; give a recipe, which is a YAML file.") from None
+        raise BadInput(f"{path} is a folder; give a {kind}, which is a YAML file.") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{path} is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}); a recipe is a YAML file."
+            f"{path} is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}); a {kind} is a YAML file."
         ) from None
 
 
-def _parse(text: str, where: str) -> dict[str, Any]:
+def _parse(text: str, where: str, kind: str, needs: str) -> dict[str, Any]:
     try:
         values = yaml.load(text, Loader=_Loader)
     except BadInput as error:
@@ -171,9 +190,9 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         problem = "it nests too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise BadInput(f"{where}: not valid YAML ({problem}).") from None
     if values is None:
-        raise BadInput(f"{where} is empty; a recipe needs at least data, teacher and student.")
+        raise BadInput(f"{where} is empty; a {kind} needs at least {needs}.")
     if not isinstance(values, dict):
-        raise BadInput(f"{where} holds {shown(values)}; a recipe is made of fields such as 'data: {{name: digits}}'.")
+        raise BadInput(f"{where} holds {shown(values)}; a {kind} is made of fields, such as 'name: first'.")
     return values
 
 
@@ -210,7 +229,8 @@ def _unplain(values: Any) -> list[str]:
     return problems
 
 
-def _refusal(where: str, problems: Sequence[str]) -> BadInput:
+def refusal(where: str, problems: Sequence[str]) -> BadInput:
+    """The error for what is wrong in ``where``: one sentence, or a list of them."""
     if len(problems) == 1:
         return BadInput(f"{where}: {problems[0]}")
     return BadInput("\n".join([f"{where} has {len(problems)} problems:", *(f"  {line}" for line in problems)]))

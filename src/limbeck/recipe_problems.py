@@ -17,10 +17,12 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import did_you_mean
 from .recipe import Model, Recipe, Train
+from .recipe_section import TAGS, most
 
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
 _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
 _TEST_NAMES = ("test", "testing")
+_ONE_CLASS = ("dkd", "nkd")  # objectives that tell the true class from the others
 
 _WANTED = {
     "int_type": "a whole number",
@@ -63,16 +65,21 @@ def shown(value: Any) -> str:
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
     """The section class behind a field's annotation (`Train | None` gives `Train`); None for a value."""
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    for member in members:
+    for member in members(annotation):
         if isinstance(member, type) and issubclass(member, BaseModel):
             return member
     return None
 
 
+def members(annotation: Any) -> tuple[Any, ...]:
+    """What a union is made of (``Train | None`` gives ``Train`` and ``None``'s type); else the annotation alone."""
+    parts = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    return tuple(typing.get_args(part)[0] if typing.get_origin(part) is typing.Annotated else part for part in parts)
+
+
 def accepts_none(annotation: Any) -> bool:
     """Whether a field may be null."""
-    return _is_union(annotation) and type(None) in typing.get_args(annotation)
+    return type(None) in members(annotation)
 
 
 def _is_union(annotation: Any) -> bool:
@@ -85,7 +92,7 @@ def sentences(error: ValidationError) -> list[str]:
 
 
 def _sentence(problem: dict[str, Any]) -> str:
-    location: tuple[str | int, ...] = problem["loc"]
+    location = tuple(part for part in problem["loc"] if part not in TAGS)
     path = ".".join(str(part) for part in location) or "recipe"
     kind, given, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "extra_forbidden":
@@ -102,6 +109,8 @@ def _sentence(problem: dict[str, Any]) -> str:
         return f"{path}: {shown(given)} was given; it must be {words} {context[key]:g}"
     if kind == "too_long":
         return f"{path}: {shown(given)} was given; it must hold {context['max_length']} values"
+    if kind == "too_short":
+        return f"{path}: {shown(given)} was given; it must hold at least {context['min_length']}"
     if kind == "string_pattern_mismatch":
         return f"{path}: {shown(given)} was given; it must be letters, digits, '.', '_' and '-' alone"
     if kind == "value_error":
@@ -160,10 +169,8 @@ def _literals(location: tuple[str | int, ...]) -> list[Any]:
     field = _field_at(location)
     if field is None:
         return []
-    members = typing.get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
-    return [
-        value for member in members if typing.get_origin(member) is typing.Literal for value in typing.get_args(member)
-    ]
+    literals = (member for member in members(field.annotation) if typing.get_origin(member) is typing.Literal)
+    return [value for literal in literals for value in typing.get_args(literal)]
 
 
 def _choices(location: tuple[str | int, ...]) -> str:
@@ -254,9 +261,16 @@ def _knobs(where: str, section: Model) -> Iterator[str]:
 
 
 def _objective(recipe: Recipe) -> Iterator[str]:
-    terms = (recipe.objective.kd, recipe.objective.cross_entropy)
-    if not any(term is not None and term.weight > 0 for term in terms):
+    terms = recipe.objective.terms
+    if not any(most(term.weight) > 0 for term in terms.values()):
         yield "objective: every weight is 0, so nothing is learnt; give a term a weight above 0"
+    mixes = [name for name in ("mixup", "cutmix") if getattr(recipe.views, name) > 0]
+    for name in _ONE_CLASS:
+        if name in terms and mixes:
+            yield (
+                f"objective.{name}: it needs one class for each example, and views.{mixes[0]} gives shares of two; "
+                "leave out one of the two"
+            )
 
 
 def _schedule(where: str, train: Train) -> Iterator[str]:

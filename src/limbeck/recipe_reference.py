@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from .recipe import Model, Recipe
 from .recipe_problems import section_of
+from .recipe_section import Schedule, Way
 
 _PREFACE = """\
 # The recipe
@@ -67,13 +68,15 @@ def page() -> str:
         parts.append(_table(section, f"{path}."))
         if issubclass(section, Model):
             parts.append("\nFurther fields are the model's knobs, such as `width: 8`.\n")
+    parts.append(f"\n## Schedule\n\n{_text(Schedule.__doc__)} Weights and temperatures of objectives may be one.\n\n")
+    parts.append(f"{_table(Schedule, '')}\nEach of the two:\n\n{_table(Way, '')}")
     return "".join(parts)
 
 
 def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tuple[str, type[BaseModel], FieldInfo]]:
     for name, field in section.model_fields.items():
         below = section_of(field.annotation)
-        if below is not None:
+        if below is not None and below is not Schedule:  # which has a chapter of its own
             yield prefix + name, below, field
             # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
             if not (prefix == "teacher." and name in Recipe.model_fields):
@@ -117,20 +120,25 @@ def _plain(value: Any) -> str:
 
 def _kind(field: FieldInfo) -> str:
     text = _annotation(field.annotation)
+    return f"{text} {_limits(field.metadata)}".strip()
+
+
+def _limits(constraints: typing.Iterable[Any]) -> str:
     limits = []
-    for constraint in field.metadata:
+    for constraint in constraints:
+        if isinstance(constraint, FieldInfo):
+            return _limits(constraint.metadata)
         for key, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
             limit = getattr(constraint, key, None)
             if limit is not None:
                 limits.append(f"{sign} {limit:g}")
-    return f"{text} {', '.join(limits)}".strip()
+    return ", ".join(limits)
 
 
 def _annotation(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        limits = [f"> {c.gt:g}" for c in arguments[1:] if getattr(c, "gt", None) is not None]
-        return " ".join([_annotation(arguments[0]), *limits])
+        return f"{_annotation(arguments[0])} {_limits(arguments[1:])}".strip()
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (types.UnionType, typing.Union):
@@ -139,6 +147,8 @@ def _annotation(annotation: Any) -> str:
         if arguments[-1] is Ellipsis:
             return f"list of {_annotation(arguments[0])}"
         return f"list of {len(arguments)} numbers"
+    if annotation is Schedule:
+        return "[schedule](#schedule)"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(annotation, "any")

@@ -7,7 +7,7 @@ import time
 import torch
 
 from . import progress
-from .job import Job, coarse
+from .job import Job, coarse, wants_features
 from .models.identity import identity
 from .objectives.modules import CrossEntropy
 from .stages import Stage, stage
@@ -61,7 +61,7 @@ def teacher_stage(job: Job) -> Stage:
 def the_targets(job: Job, teacher: Trained) -> Store | None:
     """The soft targets of every view of every example; None where the teacher is asked live."""
     wanted = job.recipe.targets
-    if wanted.live or not job.objective().needs.target:
+    if job.live or not job.asks_teacher:
         return None
     known = store_identity(job, teacher)
     here = begun(job, targets_stage(job, teacher))
@@ -90,6 +90,16 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         {"seconds": before + time.monotonic() - began, "targets": wanted.views * len(pool)}, ["store/seal.json"]
     )
     return store.to(job.accelerator.device)
+
+
+def why_live(job: Job) -> str | None:
+    """One line for a person who did not ask for a live teacher and gets one."""
+    if job.recipe.targets.live or not job.needs.teacher_features:
+        return None
+    return (
+        f"{wants_features(job.objective())} needs the teacher's features, which are not stored: the teacher is asked at "
+        "every step, and no soft targets are kept."
+    )
 
 
 def store_identity(job: Job, teacher: Trained) -> StoreIdentity:

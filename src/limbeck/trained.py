@@ -68,7 +68,8 @@ def train_stage(
     # only a teacher has something to say of the unlabelled examples of a transfer set
     examples = task.train if teacher is None else task.pool
     source = task.source(examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of)
-    history = fit(Training(title, model, task, source, objective, teacher, plan, seed, here.folder), job.accelerator)
+    run = Training(title, model, task, source, objective, teacher, plan, seed, here.folder, examples.ids)
+    history = fit(run, job.accelerator)
     known = identity(model, *channels_size)
     save_weights(model, here.folder / "model.safetensors")
     write_history(here.folder, history)

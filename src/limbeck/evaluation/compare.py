@@ -1,6 +1,6 @@
 """Whether a difference stands out from the noise of seeds and test images.
 
-Shapes: S seeds, N test examples, D bootstrap draws.
+Shapes: K comparisons, S seeds, N test examples, D bootstrap draws.
 """
 
 from __future__ import annotations
@@ -47,32 +47,45 @@ def paired_bootstrap(
     a_SN, b_SN = np.asarray(a_SN, dtype=np.float64), np.asarray(b_SN, dtype=np.float64)
     if a_SN.shape != b_SN.shape or a_SN.ndim != 2:
         raise ValueError(f"scores must be two (S, N) arrays of one shape, not {a_SN.shape} and {b_SN.shape}")
-    if a_SN.size == 0:
+    return paired_bootstraps((a_SN - b_SN)[None], draws=draws, level=level, seed=seed)[0]
+
+
+def paired_bootstraps(
+    difference_KSN: ArrayLike, *, draws: int = 10_000, level: float = 0.95, seed: int = 0
+) -> list[dict[str, Any]]:
+    """:func:`paired_bootstrap` for K differences A - B at once, over the same draws: most of the work is in drawing."""
+    difference_KSN = np.asarray(difference_KSN, dtype=np.float64)
+    if difference_KSN.ndim != 3:
+        raise ValueError(f"differences must be (K, S, N), not {difference_KSN.shape}")
+    if difference_KSN.size == 0:
         raise BadInput("There is nothing to compare: no seeds or no test examples.")
-    difference_SN = a_SN - b_SN
-    if not np.isfinite(difference_SN).all():
+    if not np.isfinite(difference_KSN).all():
         raise ValueError("scores must be finite")
-    seeds, examples = difference_SN.shape
+    count, seeds, examples = difference_KSN.shape
+    difference_NC = difference_KSN.reshape(count * seeds, examples).T
 
     rng = np.random.Generator(np.random.Philox(seed))
-    by_seed_DS = np.empty((draws, seeds))
+    by_seed_DC = np.empty((draws, count * seeds))
     chunk = max(1, _CHUNK // examples)
     for start in range(0, draws, chunk):
         rows = min(chunk, draws - start)
         drawn_DN = rng.integers(0, examples, size=(rows, examples)) + examples * np.arange(rows)[:, None]
         times_DN = np.bincount(drawn_DN.ravel(), minlength=rows * examples).reshape(rows, examples)
-        by_seed_DS[start : start + rows] = times_DN.astype(np.float64) @ difference_SN.T
+        by_seed_DC[start : start + rows] = times_DN.astype(np.float64) @ difference_NC
     times_DS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
-    mean_D = (by_seed_DS * times_DS).sum(axis=1) / (seeds * examples)
-    low, high = np.quantile(mean_D, [(1 - level) / 2, (1 + level) / 2])
+    mean_DK = (by_seed_DC.reshape(draws, count, seeds) * times_DS[:, None]).sum(axis=2) / (seeds * examples)
+    low_K, high_K = np.quantile(mean_DK, [(1 - level) / 2, (1 + level) / 2], axis=0)
     over = "seeds and test examples" if seeds > 1 else "test examples only (one seed)"
-    return {
-        "difference": float(difference_SN.mean()),
-        "low": float(low),
-        "high": float(high),
-        "level": level,
-        "draws": draws,
-        "seeds": seeds,
-        "examples": examples,
-        "method": f"paired percentile bootstrap over {over}",
-    }
+    return [
+        {
+            "difference": float(difference_KSN[k].mean()),
+            "low": float(low_K[k]),
+            "high": float(high_K[k]),
+            "level": level,
+            "draws": draws,
+            "seeds": seeds,
+            "examples": examples,
+            "method": f"paired percentile bootstrap over {over}",
+        }
+        for k in range(count)
+    ]

@@ -37,6 +37,7 @@ class Interval(NamedTuple):
     difference: float
     low: float
     high: float
+    key: str = "student"
 
 
 def trade_off(points: Sequence[Point], x_title: str, unit: str) -> Markup:
@@ -211,8 +212,8 @@ def intervals(rows: Sequence[Interval], x_title: str, digits: int) -> Markup:
         parts.append(tag("line", class_="axis", x1=x(0), x2=x(0), y1=at_y - 9, y2=at_y + 9))
         parts.append(text(12, at_y - 16, row.label, class_="label"))
         parts.append(text(width - 12, at_y - 16, said, "end", class_="label"))
-        parts.append(tag("line", class_="whisker student", x1=x(row.low), x2=x(row.high), y1=at_y, y2=at_y))
-        parts.append(svg.mark("student", x(row.difference), at_y, label=said))
+        parts.append(tag("line", class_=f"whisker {row.key}", x1=x(row.low), x2=x(row.high), y1=at_y, y2=at_y))
+        parts.append(svg.mark(row.key, x(row.difference), at_y, label=said))
     return svg.drawing(width, bottom + 42, x_title, *parts)
 
 
@@ -221,9 +222,9 @@ def differences(comparison: dict[str, dict], measure: str, x_title: str, scale: 
     rows = []
     for key, label in (("baseline", "against no teacher"), ("smoothed", "against label smoothing")):
         found = formats.dig(comparison, key, measure)
-        values = [formats.figure(formats.dig(found, part)) for part in ("difference", "low", "high")]
-        if None not in values:
-            rows.append(Interval(label, *(scale * value for value in values if value is not None)))
+        difference, low, high = (formats.figure(formats.dig(found, part)) for part in ("difference", "low", "high"))
+        if difference is not None and low is not None and high is not None:
+            rows.append(Interval(label, scale * difference, scale * low, scale * high))
     return intervals(rows, x_title, digits) if rows else None
 
 

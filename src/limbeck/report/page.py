@@ -7,23 +7,19 @@ the template, by ``svg.tag`` in the charts. The page's policy forbids scripts an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
-from ..files import write_text
 from . import charts, formats, gallery, svg
 from .evidence import Accord, Evidence, accord, confusion, log_softmax, reliability
 from .formats import dig, figure
+from .html import write_html
 
 MATRIX_CLASSES = 20  # beyond that many, the most confused pairs are listed instead of the matrix
-# C0 controls and DEL have no place in HTML; tab and line feed do.
-NOT_TEXT = dict.fromkeys((*range(9), *range(11, 32), 127))
 
 
 @dataclass(frozen=True)
@@ -46,24 +42,8 @@ class Row:
 
 def write_report(evidence: Evidence, path: Path) -> None:
     """Writes the page to ``path``, atomically. Raises :class:`LimbeckError` where it cannot be written."""
-    page = _template().render(_content(evidence))
-    # A folder's name may hold bytes that are no text: shown as escapes rather than refused at the very end.
-    page = page.encode("utf-8", "backslashreplace").decode("utf-8").translate(NOT_TEXT)
-    write_text(path, page)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("limbeck.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(names=charts.NAMES, mark=_legend_mark)
-    for name in ("number", "count", "percent", "duration", "times", "signed"):
-        environment.filters[name] = getattr(formats, name)
-    return environment.get_template("template.html.j2")
+    content = _content(evidence) | {"names": charts.NAMES, "mark": _legend_mark}
+    write_html(path, "template.html.j2", content)
 
 
 def _content(evidence: Evidence) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..interfaces import Batch, DenseLogits, Needs, Target, Task
+from ..interfaces import Batch, DenseLogits, Features, Needs, Target, Task
+from ..models.capture import Capture
 
 
 class LiveTeacher:
@@ -14,15 +15,25 @@ class LiveTeacher:
     def __init__(self, model: nn.Module, task: Task) -> None:
         self.model, self.task = model.eval().requires_grad_(False), task
         self._modules = tuple(model.modules())
+        self._captures: dict[tuple[str, ...], Capture] = {}
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        """Logits (B, C), float32, on the model's device."""
+        """Logits (B, C), float32, on the model's device; and the features that are needed, as the modules give them.
+
+        Raises ``ValueError`` as :class:`limbeck.models.capture.Capture` does.
+        """
         # A wrapper's train() may have reached the teacher since the last step; batch norm would then move.
         if any(module.training for module in self._modules):
             self.model.eval()
         # no_grad, not inference_mode: an inference tensor cannot take part in the student's backward pass
-        with torch.no_grad():
-            return Target((DenseLogits(self.task.answer(self.model, batch).float()),))
+        with torch.no_grad(), self._capture(needs.teacher_features) as features:
+            logits = DenseLogits(self.task.answer(self.model, batch).float())
+        return Target((logits, Features(features)) if features else (logits,))
+
+    def _capture(self, paths: tuple[str, ...]) -> Capture:
+        if paths not in self._captures:
+            self._captures[paths] = Capture(self.model, paths)
+        return self._captures[paths]
 
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         """Which view each example shows in an epoch: a new one each time; int64 (B,)."""

@@ -22,7 +22,15 @@ class StoredTeacher:
         self._mean_NC = store.mean_probabilities().to(store.device) if average else None
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        """Logits (B, C), float32, on the store's device. Raises as :meth:`Store.gather` does."""
+        """Logits (B, C), float32, on the store's device.
+
+        Raises as :meth:`Store.gather` does, and ``ValueError`` where features are needed, which no store keeps.
+        """
+        if needs.teacher_features:
+            raise ValueError(
+                f"the teacher's features at {', '.join(needs.teacher_features)} are needed, and a store keeps none: ask a "
+                "live teacher"
+            )
         if self._mean_NC is None:
             return Target((DenseLogits(self.store.gather(batch.ids, batch.view)),))
         return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import LimbeckError
-from ..interfaces import Batch, Target, Task, Teacher
+from ..interfaces import Batch, Features, Target, Task, Teacher
 from ..objectives.modules import Objective
 
 
@@ -35,7 +37,8 @@ def explain(
         if bad := _bad_rows(batch.inputs):
             return NotFinite(f"{where}: the input itself is not, for {_name(batch, bad)}. Look at those examples.")
         if teacher is not None:
-            logits = _logits_of(teacher(batch, objective.needs))
+            target = teacher(batch, objective.needs)
+            logits = _logits_of(target)
             # -inf is an honest answer (a class ruled out); NaN and +inf are not
             if bad := _bad_rows(logits.masked_fill(logits == -torch.inf, 0.0)) if logits is not None else []:
                 return NotFinite(
@@ -43,6 +46,13 @@ def explain(
                     "weights hold NaN, its precision is too narrow (try float32), or its input is normalised differently "
                     "(teacher.preprocess)."
                 )
+            for path, features in _features_of(target).items():
+                if bad := _bad_rows(features):
+                    return NotFinite(
+                        f"{where}: the teacher's features at '{path}' are not, for {_name(batch, bad)}. Likely causes: the "
+                        "teacher's precision is too narrow (try float32), or its input is normalised differently "
+                        "(teacher.preprocess)."
+                    )
         logits = task.forward(model, batch).logits
         bad = _bad_rows(logits) if logits is not None else []
     causes = "the learning rate is too high (lower train.learning_rate, or raise train.warmup_epochs)"
@@ -56,6 +66,10 @@ def explain(
 
 def _logits_of(target: Target) -> Tensor | None:
     return next((column.logits for column in target.columns if hasattr(column, "logits")), None)
+
+
+def _features_of(target: Target) -> Mapping[str, Tensor]:
+    return next((column.values for column in target.columns if isinstance(column, Features)), {})
 
 
 def _bad_rows(values: object) -> list[int]:

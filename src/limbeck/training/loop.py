@@ -9,10 +9,11 @@ and is read when something is shown or saved.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,11 +24,14 @@ from torch import Tensor, nn
 from .. import progress
 from ..errors import Interrupted
 from ..interfaces import Batch, Source, Target, Task, Teacher
+from ..models.capture import Capture
 from ..objectives.modules import Objective
+from ..objectives.schedules import Progress
 from ..randomness import torch_seed
 from ..recipe import Train
 from . import checkpoint
 from .diagnosis import explain
+from .dry_run import broadcast, has_to_build, of_one_batch
 from .optimizer import optimizer_for
 from .schedule import learning_rate
 from .stopping import stop_requested
@@ -50,6 +54,8 @@ class Training:
     plan: Train
     seed: int
     folder: Path  # where the checkpoint lives
+    # ids of all training examples, for an objective that remembers something of each
+    ids_N: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
 
 @dataclass
@@ -77,7 +83,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     plan, device = run.plan, accelerator.device
     model = run.model.to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    objective = run.objective.to(device)
+    objective = _built(run, model, accelerator)
     optimizer = optimizer_for([model, objective], plan)
     average = copy.deepcopy(model).eval() if plan.ema else None
     path = run.folder / "checkpoint.pt"
@@ -85,6 +91,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     stepped, optimizer = accelerator.prepare(model, optimizer)
     if plan.compile:
         stepped = cast(nn.Module, torch.compile(stepped))
+    capture = Capture(stepped, objective.needs.features)
 
     per_epoch = run.source.steps_per_epoch()
     total_steps = plan.epochs * per_epoch
@@ -128,7 +135,8 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
         model.train()
         step = state.step
         while step < total_steps and not finished:
-            loss = _step(run, stepped, optimizer, accelerator, first_bad, step, per_epoch)
+            objective.at(Progress(step, per_epoch, total_steps))
+            loss = _step(run, stepped, capture, optimizer, accelerator, first_bad, step, per_epoch)
             epoch_loss += loss
             if average is not None:
                 _update(average, model, plan.ema)
@@ -168,9 +176,26 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     return history
 
 
+def _built(run: Training, model: nn.Module, accelerator: Accelerator) -> Objective:
+    """The objective, with what it makes from the models' shapes; the same whenever a run is taken up again."""
+    objective = run.objective.to(accelerator.device)
+    if has_to_build(objective):
+        parts = accelerator.num_processes * run.plan.micro_batches
+        precision = _precision(run, accelerator)
+        student, target, batch = of_one_batch(
+            model, run.task, run.source, run.teacher, objective.needs, parts, precision
+        )
+        _reseed(accelerator.device, torch_seed(run.seed, "objective"))
+        objective.build(student, target, batch, run.ids_N.to(accelerator.device))
+        objective.to(accelerator.device)
+        broadcast(objective, accelerator)
+    return objective
+
+
 def _step(
     run: Training,
     stepped: nn.Module,
+    capture: Capture,
     optimizer: Any,
     accelerator: Accelerator,
     first_bad: Tensor,
@@ -191,19 +216,29 @@ def _step(
         _reseed(accelerator.device, torch_seed(run.seed, "step", step, i, accelerator.process_index))
         held_back = accelerator.no_sync(stepped) if i < micro - 1 else nullcontext()
         with held_back:
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            with _precision(run, accelerator):
                 target = run.teacher(batch, run.objective.needs) if run.teacher is not None else Target()
-                output = run.task.forward(stepped, batch)
+                with capture as features:
+                    output = run.task.forward(stepped, batch)
+                if features:
+                    output = dataclasses.replace(output, features=features)
                 terms = run.objective(output, target, batch)
             loss = torch.stack([term.total / counts[name] for name, term in terms.items()]).sum()
+            if features and output.logits is not None:
+                # An objective may leave layers behind its features out of the loss. Processes wait for one another's
+                # gradient of every parameter, so those get a zero; with one process too, that weights decay alike.
+                loss = loss + (output.logits * 0).nan_to_num().sum()
             # the processes' gradients are averaged, whereas their shares of the loss add up
             (loss * accelerator.num_processes).backward()
         losses.append(loss.detach())
     loss = torch.stack(losses).sum()
     if accelerator.num_processes > 1:
         loss = cast(Tensor, accelerator.reduce(loss, reduction="sum"))
+    own = [parameter for parameter in run.objective.parameters() if parameter.requires_grad]
+    if accelerator.num_processes > 1 and own:
+        _average_gradients(own, accelerator)
     if plan.clip_norm is not None:
-        accelerator.clip_grad_norm_(stepped.parameters(), plan.clip_norm)
+        accelerator.clip_grad_norm_([*stepped.parameters(), *own], plan.clip_norm)
     first_bad.copy_(torch.where(~loss.isfinite() & (first_bad < 0), step, first_bad))
     # Accelerate's wrapper asks the import system questions at every step, half a millisecond of it; there is no
     # gradient scaler here that it would be needed for
@@ -212,6 +247,21 @@ def _step(
     inner.step()
     inner.zero_grad(set_to_none=True)
     return loss
+
+
+def _precision(run: Training, accelerator: Accelerator) -> torch.autocast:
+    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=run.plan.precision == "bfloat16")
+
+
+def _average_gradients(parameters: list[nn.Parameter], accelerator: Accelerator) -> None:
+    """Does for the objective's own parameters what ``DistributedDataParallel`` does for the model's."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
+    flat = cast(Tensor, accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="mean"))
+    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view(gradient.shape))
 
 
 def _reseed(device: torch.device, seed: int) -> None:

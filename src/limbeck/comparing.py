@@ -1,0 +1,375 @@
+"""The story of a comparison: one teacher, one store of soft targets, and a grid of students trained from it.
+
+Every student is a stage of a run (:mod:`limbeck.arms`), in the same folders under the same fingerprints: what is
+finished is not trained again, whoever asked for it first. A sweep sees validation alone; the test split is opened once,
+for all rows together, after the last student is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import __version__, progress, stages
+from .arms import Arm, member_stage, the_arms, train_member
+from .comparison_file import Comparison, Row, resolved
+from .composition import objective_of
+from .conclusion import TestSplit, evaluate, test_reads
+from .data.examples import Splits
+from .data.load import load
+from .deploy.measure import parameters
+from .errors import BadInput, Interrupted
+from .evaluation.grid import RowEvidence, rows_section
+from .evaluation.results import Predictions, RunEvidence, environment, run_metrics
+from .files import write_json, write_text
+from .job import Job, job_from_models, job_from_recipe, use_threads, wants_features
+from .models.build import build
+from .parallel import Done, in_processes
+from .recipe import Recipe, Train
+from .recipe_file import resolved_yaml
+from .report.comparison import write_page
+from .report.tables import csv_text, latex_text
+from .stages import Stage, publish, stage
+from .teaching import the_targets, the_teacher
+from .trained import Trained
+
+# Bumped by hand when the meaning of the figures changes.
+COMPARE_VERSION = 1
+SCHEMA_VERSION = 1
+PRODUCTS = ("compare.json", "compare.csv", "compare.tex", "compare.html")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training run of the grid."""
+
+    title: str
+    arm: str
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a row came to by validation alone."""
+
+    recipe: Recipe
+    chosen: str  # in words
+    trials: list[dict[str, Any]]  # "settings", "accuracy", "nll", "seconds" of each
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Training runs to be done in another process."""
+
+    comparison: Comparison
+    members: Sequence[Member]
+    out: Path
+    trust_code: bool
+    device: str
+    threads: int
+
+
+class Bench:
+    """What all rows share: the data, the teacher's job, the device."""
+
+    def __init__(self, comparison: Comparison, splits: Splits, *, out: Path, trust_code: bool, device: str) -> None:
+        # the first row has no teacher, so that this job asks for nothing but a teacher that is trained
+        recipe = comparison.rows[0].recipe
+        self.job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
+        self.trust_code, self.device = trust_code, device
+        self._jobs: dict[str, Job] = {}
+        self._latest: tuple[Member, Job, Arm] | None = None
+
+    def job_of(self, recipe: Recipe) -> Job:
+        """The job of one row, with its own student and objective. Raises `BadInput` where these do not fit."""
+        key = recipe.model_dump_json()
+        if key not in self._jobs:
+            self._jobs[key] = self._job_of(recipe)
+        return self._jobs[key]
+
+    def _job_of(self, recipe: Recipe) -> Job:
+        objective = objective_of(recipe.objective)
+        if objective.needs.teacher_features:  # only logits are stored
+            live = recipe.targets.model_copy(update={"live": True, "average": False})
+            recipe = recipe.model_copy(update={"targets": live})
+        base = self.job
+        job = job_from_models(
+            recipe,
+            base.splits,
+            out=base.out,
+            teacher=base.teacher,
+            student=partial(_student, recipe, base.splits, self.trust_code),
+            objective=lambda: objective_of(recipe.objective),
+            device=self.device,
+        )
+        return dataclasses.replace(job, task=base.task, accelerator=base.accelerator)
+
+    def arm_of(self, member: Member, teacher: Trained) -> tuple[Job, Arm]:
+        """What a student learns from; the latest is kept, since the seeds of a row come one after the other."""
+        if self._latest is not None and dataclasses.replace(self._latest[0], seed=member.seed) == member:
+            return self._latest[1:]
+        job = self.job_of(member.recipe)
+        arm = the_arms(job, teacher, the_targets(job, teacher))[member.arm]
+        self._latest = (member, job, arm)
+        return job, arm
+
+    def stage_of(self, member: Member, teacher: Trained) -> Stage:
+        """The stage of a student."""
+        job, arm = self.arm_of(member, teacher)
+        return member_stage(job, arm, member.seed)
+
+    def train(self, member: Member, teacher: Trained) -> Trained:
+        """A student: trained, or as it was trained before."""
+        job, arm = self.arm_of(member, teacher)
+        return train_member(job, arm, member.seed, f"{member.title}, seed {member.seed}")
+
+
+def compare(
+    comparison: Comparison,
+    *,
+    out: Path,
+    trust_code: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    jobs: int = 1,
+) -> dict[str, Any]:
+    """Does what a comparison file asks and returns the results (``compare.json``).
+
+    Beside it come ``compare.csv`` (a line a row and seed), ``compare.tex`` and ``compare.html``. ``jobs`` students are
+    trained at a time, each in a process of its own with its share of ``threads``.
+
+    Raises :class:`limbeck.errors.LimbeckError` in sentences; nothing is written where a row is refused.
+    """
+    use_threads(threads)
+    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device)
+    share = max(1, (threads or torch.get_num_threads()) // jobs)
+
+    def train(members: Sequence[Member], teacher: Trained) -> list[Trained]:
+        if jobs > 1:
+            waiting = [member for member in members if not bench.stage_of(member, teacher).finished]
+            asked = Asked(comparison, waiting, out, trust_code, device, share)
+            in_processes(_share_of_members, asked, min(jobs, len(waiting)), len(waiting), "students")
+        return [bench.train(member, teacher) for member in members]
+
+    with stages.claimed(out):
+        write_text(out / "compare.recipe.yaml", resolved_yaml(comparison.recipe))
+        write_text(out / "compare.yaml", resolved(comparison, "compare.recipe.yaml"))
+        try:
+            teacher = the_teacher(bench.job)
+            for row in comparison.rows:
+                the_targets(bench.job_of(row.recipe), teacher)
+            in_trials = _grouped(train, [tried(row) for row in comparison.rows], teacher)
+            choices = [choose(row, found) for row, found in zip(comparison.rows, in_trials, strict=True)]
+            finals = [[members_of(row, one.recipe)] for row, one in zip(comparison.rows, choices, strict=True)]
+            trained = _grouped(train, finals, teacher)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; run the same command to go on from there.") from None
+        return _conclude(comparison, bench, teacher, choices, trained)
+
+
+def open_bench(comparison: Comparison, *, out: Path, trust_code: bool, device: str) -> Bench:
+    """The bench, every row and trial tried on it for fit; what a person should know is said."""
+    splits = load(comparison.recipe.data, progress.bar)
+    bench = Bench(comparison, splits, out=out, trust_code=trust_code, device=device)
+    for note in splits.notes:
+        progress.note(note)
+    for row in comparison.rows:
+        try:
+            job, *_ = [bench.job_of(recipe) for recipe in (row.recipe, *(trial.recipe for trial in row.trials))]
+        except BadInput as error:
+            raise BadInput(f"{row.student}, {row.title}: {error}") from None
+        if job.needs.teacher_features and not row.recipe.targets.live:
+            progress.note(
+                f"{row.title}: {wants_features(job.objective())} needs the teacher's features, which are not stored, "
+                "so that the teacher is asked at every step."
+            )
+    return bench
+
+
+def _student(recipe: Recipe, splits: Splits, trust_code: bool, seed: int) -> nn.Module:
+    _, channels, size, _ = splits.train.images.shape
+    shape = {"classes": len(splits.classes), "channels": channels, "size": size}
+    return build(recipe.student, **shape, trust_code=trust_code, seed=seed)
+
+
+def _share_of_members(asked: Asked, number: int, jobs: int, done: Done) -> None:
+    """One process's part: every ``jobs``-th training run, starting with ``number``."""
+    use_threads(asked.threads)
+    splits = load(asked.comparison.recipe.data)
+    bench = Bench(asked.comparison, splits, out=asked.out, trust_code=asked.trust_code, device=asked.device)
+    teacher = the_teacher(bench.job)
+    for member in asked.members[number::jobs]:
+        bench.train(member, teacher)
+        done()
+
+
+def members_of(row: Row, recipe: Recipe, what: str = "") -> list[Member]:
+    """The training runs of a row under a recipe, seed by seed."""
+    seeds = range(recipe.seed, recipe.seed + recipe.seeds)
+    return [Member(f"{row.student}, {row.title}{what}", row.arm, recipe, seed) for seed in seeds]
+
+
+def tried(row: Row) -> list[list[Member]]:
+    """The training runs of a row's trials, trial by trial."""
+    return [members_of(row, trial.short, f", {', '.join(trial.settings) or 'as given'}") for trial in row.trials]
+
+
+def _grouped(
+    train: Callable[[Sequence[Member], Trained], list[Trained]], groups: list[list[list[Member]]], teacher: Trained
+) -> list[list[list[Trained]]]:
+    """Trains all members of all groups, and gives the models in the same nesting."""
+    found = iter(train([member for row in groups for group in row for member in group], teacher))
+    return [[[next(found) for _ in group] for group in row] for row in groups]
+
+
+def choose(row: Row, in_trials: list[list[Trained]]) -> Choice:
+    """The trial with the best validation accuracy, then the lowest loss, by mean over its seeds; the first of equals."""
+    if not row.trials:
+        return Choice(row.recipe, "as given", [])
+    trials = []
+    for trial, ones in zip(row.trials, in_trials, strict=True):
+        figures = [kept(one.history, trial.short.train) for one in ones]
+        trials.append(
+            {
+                "settings": list(trial.settings),
+                "accuracy": fmean(record["validation_accuracy"] for record in figures),
+                "nll": fmean(record["validation_nll"] for record in figures),
+                "seconds": sum(one.seconds for one in ones),
+            }
+        )
+    best = max(range(len(trials)), key=lambda i: (trials[i]["accuracy"], -trials[i]["nll"]))
+    return Choice(row.trials[best].recipe, ", ".join(row.trials[best].settings) or "as given", trials)
+
+
+def kept(history: Sequence[dict[str, float]], plan: Train) -> dict[str, float]:
+    """The record of the epoch whose weights a training kept."""
+    if plan.keep == "best":
+        return max(history, key=lambda one: (one["validation_accuracy"], -one["validation_nll"]))
+    if plan.patience is not None:
+        return max(history, key=lambda one: (-one["validation_nll"], one["validation_accuracy"]))
+    return history[-1]
+
+
+def _conclude(
+    comparison: Comparison,
+    bench: Bench,
+    teacher: Trained,
+    choices: Sequence[Choice],
+    trained: list[list[list[Trained]]],
+) -> dict[str, Any]:
+    """Reads test for all rows at once, and writes what came out."""
+    job, rows = bench.job, comparison.rows
+    by_row = {row.key: ones for row, (ones,) in zip(rows, trained, strict=True)}
+    evaluation, answers = evaluate(job, TestSplit(job), teacher, by_row)
+    ingredients = {
+        "version": COMPARE_VERSION,
+        "name": comparison.name,
+        "recipe": comparison.recipe.model_dump(mode="json"),
+        "against": comparison.against,
+        "rows": [
+            [row.key, row.title, choice.recipe.objective.model_dump(mode="json"), choice.chosen, choice.trials]
+            for row, choice in zip(rows, choices, strict=True)
+        ],
+        "evaluate": evaluation.fingerprint,
+    }
+    here = stage(job.out, "compare", ingredients)
+    if not here.finished:
+        here.prepare()
+        results = _results(comparison, bench, teacher, choices, by_row, answers)
+        write_json(here.folder / "compare.json", results)
+        write_text(here.folder / "compare.csv", csv_text(results))
+        write_text(here.folder / "compare.tex", latex_text(results))
+        write_page(results, here.folder / "compare.html")
+        here.finish({}, PRODUCTS)
+    here.facts()
+    for name in PRODUCTS:
+        publish(here.folder / name, job.out / name)
+    return json.loads((job.out / "compare.json").read_text(encoding="utf-8")) | {"out": str(job.out)}
+
+
+def _results(
+    comparison: Comparison,
+    bench: Bench,
+    teacher: Trained,
+    choices: Sequence[Choice],
+    by_row: dict[str, list[Trained]],
+    answers: dict[str, Tensor],
+) -> dict[str, Any]:
+    job = bench.job
+
+    def run(key: str, one: Trained) -> RunEvidence:
+        test, validation = (
+            Predictions(answers[f"{split}/{key}"], answers[f"{split}/labels"]) for split in ("test", "validation")
+        )
+        return RunEvidence(one.seed, test, validation, one.seconds)
+
+    taught = run("teacher", teacher)
+    evidence = []
+    for row, choice in zip(comparison.rows, choices, strict=True):
+        ones = by_row[row.key]
+        runs = [run(f"{row.key}-{one.seed}", one) for one in ones]
+        evidence.append(RowEvidence(row.student, row.name, runs, _facts(bench, row, choice, ones)))
+    models = {row.student: (row.recipe.student, by_row[row.key][0].model) for row in comparison.rows}
+    _, channels, height, width = job.splits.train.images.shape
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "limbeck_version": __version__,
+        "name": comparison.name,
+        "task": job.task.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {
+            "name": comparison.recipe.data.name,
+            "classes": list(job.splits.classes),
+            "train": len(job.splits.train),
+            "validation": len(job.splits.validation),
+            "test": len(answers["test/labels"]),
+            "image": [channels, height, width],
+            "notes": list(job.splits.notes),
+        },
+        "teacher": {
+            "model": comparison.recipe.teacher.model,
+            "parameters": parameters(teacher.model),
+            "metrics": run_metrics(taught),
+            "seconds": teacher.seconds,
+        },
+        "students": {
+            name: {"model": section.model, "knobs": section.knobs, "parameters": parameters(model)}
+            for name, (section, model) in models.items()
+        },
+        "tuning": comparison.tuning,
+        "against": comparison.against,
+        "rows": rows_section(evidence, taught.test, comparison.against),
+        "recipe": comparison.recipe.model_dump(mode="json"),
+        "comparison": comparison.file.model_dump(mode="json"),
+        "environment": environment(),
+        "test_reads": test_reads(job.out),
+    }
+
+
+def _facts(bench: Bench, row: Row, choice: Choice, ones: Sequence[Trained]) -> dict[str, Any]:
+    """What a person wants to know of a row beside its figures."""
+    job = bench.job_of(choice.recipe)
+    settings = choice.recipe.objective.model_dump(mode="json", exclude_none=True)
+    if row.arm == "smoothed":
+        settings["cross_entropy"]["label_smoothing"] = row.recipe.baseline.label_smoothing
+    asked = "none" if not job.asks_teacher else "live" if job.live else "stored"
+    return {
+        "title": row.title,
+        "kind": "objective" if row.arm == "student" else "control",
+        "teacher": asked,
+        "settings": settings,
+        "chosen": choice.chosen,
+        "trials": choice.trials,
+        "fingerprints": {str(one.seed): one.fingerprint for one in ones},
+    }

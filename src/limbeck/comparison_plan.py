@@ -1,0 +1,75 @@
+"""What a comparison would do: which trainings are finished, which are to be done, and about how long they take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .comparing import Bench, Member, choose, members_of, open_bench, tried
+from .comparison_file import Comparison, Row
+from .job import use_threads
+from .planning import PlannedStage, answer_seconds, planned_targets, planned_teacher, training_seconds, weights_bytes
+from .recipe import Recipe
+from .teaching import the_teacher
+from .trained import Trained
+
+
+def plan(
+    comparison: Comparison,
+    out: Path,
+    *,
+    trust_code: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    jobs: int = 1,
+) -> list[PlannedStage]:
+    """Looks at the data and the folder, times a few steps of each model, and writes nothing.
+
+    What a stage is made from is only known once the stages before it are finished: behind an unfinished teacher, or
+    unfinished soft targets, all is "to do". Seconds are of the clock, with ``jobs`` students at a time.
+    """
+    use_threads(threads)
+    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device)
+    planned = [planned_teacher(bench.job)]
+    known = planned[0].state == "finished"
+    teacher = the_teacher(bench.job) if known else None
+    for row in comparison.rows:
+        job = bench.job_of(row.recipe)
+        if job.asks_teacher and not job.live:
+            planned.append(planned_targets(job, teacher))
+            known = known and planned[-1].state == "finished"
+            break
+    epochs: dict[str, float] = {}
+    for row in comparison.rows:
+        planned.append(_row(bench, row, teacher if known else None, epochs, jobs))
+    return planned
+
+
+def _row(bench: Bench, row: Row, teacher: Trained | None, epochs: dict[str, float], jobs: int) -> PlannedStage:
+    """``epochs`` remembers what an epoch of each student takes."""
+    job = bench.job_of(row.recipe)
+    trials = [one for trial in tried(row) for one in trial]
+    finals = members_of(row, _chosen(bench, row, trials, teacher))
+    left = [one for one in (*trials, *finals) if not _finished(bench, one, teacher)]
+    count, student = len(trials) + len(finals), job.student(row.recipe.seed)
+    seconds = None
+    if left:
+        if row.student not in epochs:
+            whole = training_seconds(job, student, row.recipe.train, len(job.task.pool), job.task)
+            epochs[row.student] = whole / row.recipe.train.epochs
+        answers = len(job.task.pool) * answer_seconds(job) if job.asks_teacher and job.live else 0.0
+        seconds = (epochs[row.student] + answers) * sum(one.recipe.train.epochs for one in left) / jobs
+    state = "to do" if len(left) == count else "unfinished" if left else "finished"
+    tuning = f", {len(trials)} more to choose settings" if trials else ""
+    detail = f"{len(finals)} seed(s){tuning}; {count - len(left)} of {count} finished"
+    return PlannedStage(f"{row.student}, {row.title}", state, detail, seconds, count * weights_bytes(student))
+
+
+def _chosen(bench: Bench, row: Row, trials: list[Member], teacher: Trained | None) -> Recipe:
+    """What the trials came to; the row as given where they are not all finished."""
+    if teacher is None or not all(_finished(bench, one, teacher) for one in trials):
+        return row.recipe
+    return choose(row, [[bench.train(one, teacher) for one in trial] for trial in tried(row)]).recipe
+
+
+def _finished(bench: Bench, member: Member, teacher: Trained | None) -> bool:
+    return teacher is not None and bench.stage_of(member, teacher).finished

@@ -1,0 +1,236 @@
+"""Objectives that blend forward and reverse KL, or teacher and student; see the package for the common form.
+
+``p = softmax(teacher_logits / T)`` and ``q = softmax(student_logits / T)``. None has a factor T², and what
+:mod:`.divergences` says of ruled-out classes holds here.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
+from .divergences import both_log_probabilities, finite, forward_kl_positions, probabilities
+
+
+def alpha_beta(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    labels: Tensor | None = None,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    alpha: float = 0.2,
+    beta: float = 0.7,
+) -> Tensor:
+    """α-β-divergence: ``-1/(αβ) Σ [p^α q^β - α/(α+β) p^(α+β) - β/(α+β) q^(α+β)]``, and its limits where that is 0/0.
+
+    Cichocki, Cruces, Amari 2011, "Generalized Alpha-Beta Divergences", section 2; for distillation Wang et al. 2025,
+    "ABKD". α and β may be any real numbers:
+
+    - β = 0: ``1/α² Σ [α p^α log(p/q) - p^α + q^α]``, for α = 1 the forward KL;
+    - α = 0: the same with p and q, α and β in each other's place, for β = 1 the reverse KL;
+    - α + β = 0: ``1/α² Σ [(p/q)^α - 1 - α log(p/q)]``;
+    - both 0: ``½ Σ log²(p/q)``.
+
+    A class that the teacher alone allows adds infinity unless β > 0 and α + β > 0; one that the student alone allows,
+    unless α > 0 and α + β > 0. A class that both rule out adds nothing. Where α and β are so close to 0 that rounding
+    would hide it, the limit for 0 is taken; a little above, rounding is that of the format divided by |α| + |β|.
+
+    Args:
+        student_logits: (..., C).
+        teacher_logits: (..., C); no gradient reaches it.
+        labels: (...) class ids; positions of -100 do not count. The labels are not used otherwise.
+        mask: (...) bool; true where a position counts.
+        temperature: T > 0, for both; no factor T².
+        alpha: the teacher's exponent. The defaults are ABKD's for language models; for CIFAR-100 it has 0.8 and 0.3.
+        beta: the student's exponent.
+
+    Returns:
+        Scalar, at least float32.
+
+    Raises:
+        ValueError: shapes differ, the temperature is not positive, or an exponent is not finite.
+    """
+    check_same_shape(student_logits, teacher_logits)
+    values_of = partial(alpha_beta_positions, alpha=alpha, beta=beta, temperature=temperature)
+    return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
+
+
+def alpha_beta_positions(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    alpha: float = 0.2,
+    beta: float = 0.7,
+    temperature: float = 1.0,
+) -> Tensor:
+    """:func:`alpha_beta` at every position: (..., C), (..., C) -> (...)."""
+    if not (math.isfinite(alpha) and math.isfinite(beta)):
+        raise ValueError(f"alpha and beta must be finite numbers, not {alpha} and {beta}")
+    log_q, log_p = both_log_probabilities(student_logits, teacher_logits, temperature)
+    log_q, log_p = finite(log_q), finite(log_p)
+    ratio = log_p - log_q
+
+    # With d = log(p/q) a class adds q^(α+β) times the second divided difference of x -> e^(xd) at the nodes 0, α, α+β.
+    # It is worked out from the node whose power is the largest, so every other power lies in [0, 1]: nothing overflows
+    # but what is infinite, equal nodes (the limits) divide by nothing, and d = 0 gives exactly 0.
+    total = alpha + beta
+    lowest, middle, highest = sorted((0.0, alpha, total))
+    below, above, width = middle - lowest, highest - middle, highest - lowest
+    if width < torch.finfo(ratio.dtype).eps ** 0.5:
+        return (ratio**2).sum(dim=-1) / 2
+    teachers = ratio > 0  # p > q: the largest power is that of the highest node, else of the lowest
+    fall = torch.where(teachers, -ratio, ratio)
+    power_below, slope_below = _power_and_slope(fall, below)
+    power_above, slope_above = _power_and_slope(fall, above)
+    difference = torch.where(teachers, power_above * slope_below - slope_above, power_below * slope_above - slope_below)
+    exponent = total * _larger(log_p, log_q, or_nothing=total < 0)
+    if lowest < 0 or highest > total:
+        exponent = exponent + torch.where(teachers, (total - highest) * fall, lowest * fall)
+    terms = exponent.exp() * difference / width
+    for distance, side in ((below, ~teachers), (above, teachers)):
+        if _is_nothing(distance, fall.dtype):  # where one model alone rules a class out, the slope is infinite
+            terms = terms.masked_fill(side & (fall < _unlikely(fall)), math.inf)
+    return terms.sum(dim=-1)
+
+
+def _power_and_slope(fall: Tensor, distance: float) -> tuple[Tensor, Tensor]:
+    """``e^(distance fall)`` and ``(e^(distance fall) - 1) / distance``, the latter ``fall`` where the distance is 0."""
+    if _is_nothing(distance, fall.dtype):
+        return torch.ones_like(fall), fall
+    rise = torch.expm1(distance * fall)
+    return rise + 1, rise / distance
+
+
+def _is_nothing(distance: float, dtype: torch.dtype) -> bool:
+    """Whether two nodes are as good as one: further apart by less than shows in the result."""
+    return distance < torch.finfo(dtype).eps ** 2
+
+
+def _larger(log_p: Tensor, log_q: Tensor, *, or_nothing: bool) -> Tensor:
+    """The larger of the two; with ``or_nothing`` 0 where both rule the class out, whose negative power is infinite."""
+    larger = torch.maximum(log_p, log_q)
+    return larger.masked_fill(larger < _unlikely(larger), 0.0) if or_nothing else larger
+
+
+def _unlikely(logs: Tensor) -> float:
+    """Below this is only what :func:`.finite` has put in the place of -inf, and its differences from other numbers."""
+    return torch.finfo(logs.dtype).min / 8
+
+
+def adaptive_kl(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    labels: Tensor | None = None,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+    mu: float = 0.5,
+) -> Tensor:
+    """``(g_h KL(p || q) + g_t KL(q || p)) / (g_h + g_t)``, g_h and g_t being ``Σ |p - q|`` over head and tail.
+
+    Wu et al. 2025, "Rethinking Kullback-Leibler Divergence in Knowledge Distillation for Large Language Models" (AKL).
+    The head are the teacher's most probable classes, as many as have a mass of at most μ together, and the most
+    probable class in any case. No gradient passes through g_h and g_t.
+
+    Classes of equal teacher's logits are in the head together or not at all: a class is in it if all that are at least
+    as probable, itself and its equals included, have a mass of at most μ, or if none is more probable. So the order of
+    the vocabulary does not matter, not even for half-precision logits, which are full of equals.
+
+    Infinite where one of the two KL is, as :func:`.forward_kl` and :func:`.reverse_kl` say, and its weight is not 0.
+
+    Args and errors as in :func:`alpha_beta`, and:
+        mu: μ in [0, 1], the teacher's mass in the head. 1: all classes, so the forward KL.
+    """
+    check_same_shape(student_logits, teacher_logits)
+    values_of = partial(adaptive_kl_positions, mu=mu, temperature=temperature)
+    return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
+
+
+def adaptive_kl_positions(
+    student_logits: Tensor, teacher_logits: Tensor, *, mu: float = 0.5, temperature: float = 1.0
+) -> Tensor:
+    """:func:`adaptive_kl` at every position: (..., C), (..., C) -> (...)."""
+    if not 0 <= mu <= 1:  # NaN is refused too
+        raise ValueError(f"mu, the mass in the head, must lie between 0 and 1, not {mu}")
+    if mu == 1:
+        return forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
+    log_q, log_p = both_log_probabilities(student_logits, teacher_logits, temperature)
+    q, p = log_q.exp(), log_p.exp()
+    gap = (p - q.detach()).abs_()
+    head = _head(teacher_logits.detach(), mu, temperature)
+    head_gap, tail_gap = gap.masked_fill(~head, 0.0).sum(dim=-1), gap.masked_fill(head, 0.0).sum(dim=-1)
+    whole = (head_gap + tail_gap).clamp(min=torch.finfo(gap.dtype).tiny)
+    return _share(head_gap / whole, weighted_gap(p, log_p, log_q)) + _share(
+        tail_gap / whole, weighted_gap(q, log_q, log_p)
+    )
+
+
+def _head(teacher_logits: Tensor, mu: float, temperature: float) -> Tensor:
+    """Which classes are in the head, (..., C) bool, in the order of the vocabulary.
+
+    Found by comparison with the first logit left out and not by position in the sorted order: equals stay together, and
+    nothing has to be put back in order.
+    """
+    ordered = teacher_logits.sort(dim=-1, descending=True).values
+    mass = probabilities(ordered, temperature).cumsum(dim=-1)
+    inside = (mass <= mu).sum(dim=-1, keepdim=True)
+    first_outside = ordered.gather(-1, inside.clamp_(max=ordered.shape[-1] - 1))
+    return (teacher_logits > first_outside) | (teacher_logits == ordered[..., :1])
+
+
+def _share(weight: Tensor, value: Tensor) -> Tensor:
+    """Their product, and 0 where the weight is 0, an infinite value included."""
+    return torch.where(weight > 0, weight * value, 0.0)
+
+
+def taid(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    *,
+    t: float | Tensor,
+    labels: Tensor | None = None,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+) -> Tensor:
+    """``KL(p_t || q)`` with ``p_t = softmax(((1-t) s + t z) / T)``: s the student's logits, detached, z the teacher's.
+
+    Shing et al. 2025, "TAID: Temporally Adaptive Interpolated Distillation", section 3. The target moves from the
+    student's own answer (t = 0: value and gradient 0) to the teacher's (t = 1: :func:`.forward_kl`);
+    :class:`limbeck.objectives.taid.TAIDSchedule` moves it. The authors' code has the cross-entropy ``-Σ p_t log q``,
+    which is more by the entropy of p_t, a constant to the student: the gradient is the same, but this form is 0 where
+    the student equals its target.
+
+    A class that the student rules out is ruled out by a target of t < 1 too, so the value is finite; at t = 1 it is
+    infinite where the teacher allows such a class.
+
+    Args and errors as in :func:`alpha_beta`, and:
+        t: the teacher's share in [0, 1]: a number, or a scalar tensor on the same device, whose value is not checked
+            (a look at it would halt an accelerator).
+    """
+    check_same_shape(student_logits, teacher_logits)
+    values_of = partial(taid_positions, t=t, temperature=temperature)
+    return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
+
+
+def taid_positions(
+    student_logits: Tensor, teacher_logits: Tensor, *, t: float | Tensor, temperature: float = 1.0
+) -> Tensor:
+    """:func:`taid` at every position: (..., C), (..., C) -> (...)."""
+    check_same_shape(student_logits, teacher_logits)
+    check_temperature(temperature)
+    logits, goal = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
+    dtype = torch.promote_types(logits.dtype, goal.dtype)
+    if isinstance(t, Tensor):
+        t = t.detach().to(dtype)
+    elif not 0 <= t <= 1:  # NaN is refused too
+        raise ValueError(f"t, the teacher's share, must lie between 0 and 1, not {t}")
+    # finite, for 0 times -inf is NaN; lerp, for it gives either end and equal logits exactly
+    lowest = torch.finfo(dtype).min / 4
+    start, end = logits.detach().to(dtype).clamp(min=lowest), goal.to(dtype).clamp(min=lowest)
+    log_target = log_probabilities(torch.lerp(start, end, t), temperature)
+    return weighted_gap(log_target.exp(), log_target, log_probabilities(logits, temperature))

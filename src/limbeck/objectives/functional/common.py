@@ -1,0 +1,213 @@
+"""What all functions on logits share: which positions count, the mean over them, and how little memory it takes.
+
+Rows: the leading dimensions of logits ``(..., C)`` flattened, so N rows of C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...interfaces import IGNORED
+
+Values = Callable[..., Tensor]
+"""``values_of(student_NC, *others) -> (N,)``: the value at every row. Others are ``(N, ...)`` each."""
+
+# Below so many logits a chunk's overhead shows and its memory does not matter: plain autograd, any order of derivative.
+WHOLE = 2**22
+# Elements of a chunk: its temporaries should stay in the processor's cache. A GPU wants more work in a launch.
+CHUNK = {"cpu": 2**18, "cuda": 2**24}
+
+
+def mean_of(
+    values_of: Values,
+    student_logits: Tensor,
+    *others: Tensor,
+    labels: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Mean of ``values_of`` over the positions that count; 0, with a graph, where none does.
+
+    Args:
+        values_of: gives (N,) values from student rows (N, C) and the rows of ``others``.
+        student_logits: (..., C).
+        others: (...) or (..., K): teacher's logits, labels, what else ``values_of`` takes. Nothing of them is detached
+            here.
+        labels: (...) or (..., C): positions without a label do not count. Passed to ``values_of`` only if among others.
+        mask: (...) bool: true where a position counts.
+    """
+    counts = counted(student_logits, labels, mask)
+    total = total_of(values_of, student_logits, *others, counts=counts)
+    number = student_logits.shape[:-1].numel() if counts is None else counts.sum()
+    return total / (max(number, 1) if isinstance(number, int) else number.clamp(min=1))
+
+
+def total_of(values_of: Values, student_logits: Tensor, *others: Tensor, counts: Tensor | None = None) -> Tensor:
+    """Sum of ``values_of`` over the positions that count, (...) bool; None: all of them.
+
+    Where the logits are many and only the student's need a gradient, the rows are taken a few at a time and the gradient
+    is worked out on the way: beside the logits there is then one tensor of their size, the gradient itself.
+
+    What stands at positions that do not count (NaN, rows of -inf) reaches neither value nor gradient; ``values_of`` sees
+    zeros there, in integer tensors as well, so an ignored label does no harm.
+    """
+    positions = student_logits.shape[:-1]
+    for tensor in (*others, *(() if counts is None else (counts,))):
+        if tensor.shape[: len(positions)] != positions:
+            raise ValueError(
+                f"{tuple(tensor.shape)} does not fit logits of shape {tuple(student_logits.shape)}: "
+                f"the leading dimensions must be {tuple(positions)}"
+            )
+    student_NC = student_logits.reshape(-1, student_logits.shape[-1])
+    rows = [tensor.reshape(student_NC.shape[0], *tensor.shape[len(positions) :]) for tensor in others]
+    counts_N = None if counts is None else counts.reshape(-1)
+    wanted = torch.is_grad_enabled() and any(other.requires_grad for other in others)
+    if student_NC.numel() <= WHOLE or wanted:
+        return _sum(values_of, student_NC, rows, counts_N)
+    return _InChunks.apply(values_of, counts_N, student_NC, *rows)  # type: ignore[no-any-return]
+
+
+def _sum(values_of: Values, student_NC: Tensor, others: list[Tensor], counts_N: Tensor | None) -> Tensor:
+    if counts_N is None:
+        return values_of(student_NC, *others).sum()
+    values_N = values_of(silenced(student_NC, counts_N), *(_silenced_rows(other, counts_N) for other in others))
+    # masked_fill and not a product: a masked position may hold NaN or inf
+    return values_N.masked_fill(~counts_N, 0.0).sum()
+
+
+def _silenced_rows(tensor: Tensor, counts_N: Tensor) -> Tensor:
+    return tensor.masked_fill(~counts_N.view(-1, *([1] * (tensor.dim() - 1))), 0)
+
+
+class _InChunks(torch.autograd.Function):
+    """The sum with its gradient worked out chunk by chunk in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, values_of: Values, counts_N: Tensor | None, student_NC: Tensor, *others: Tensor) -> Tensor:
+        ctx.values_of, ctx.counted = values_of, counts_N is not None
+        ctx.save_for_backward(student_NC, *([counts_N] if counts_N is not None else []), *others)
+        total, ctx.gradient = _walk(values_of, counts_N, student_NC, others, ctx.needs_input_grad[2])
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        student_NC, *rest = ctx.saved_tensors
+        counts_N, others = (rest[0], rest[1:]) if ctx.counted else (None, rest)
+        gradient, ctx.gradient = ctx.gradient, None
+        if gradient is None:  # backward for the second time: the first took the gradient and scaled it in place
+            _, gradient = _walk(ctx.values_of, counts_N, student_NC, others, True)
+        assert gradient is not None
+        return None, None, gradient.mul_(upstream), *(None for _ in others)
+
+
+def _walk(
+    values_of: Values,
+    counts_N: Tensor | None,
+    student_NC: Tensor,
+    others: tuple[Tensor, ...] | list[Tensor],
+    wanted: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Total and gradient, a few rows at a time."""
+    number, classes = student_NC.shape
+    step = max(1, CHUNK.get(student_NC.device.type, CHUNK["cuda"]) // classes)
+    gradient = torch.empty_like(student_NC) if wanted else None
+    # the sum of many small sums, wide where that costs nothing
+    wide = torch.float64 if student_NC.device.type == "cpu" else at_least_float32(student_NC[:0]).dtype
+    total = torch.zeros((), dtype=wide, device=student_NC.device)
+    for low in range(0, number, step):
+        here = slice(low, low + step)
+        student = student_NC[here].detach()
+        counts = None if counts_N is None else counts_N[here]
+        with torch.enable_grad() if wanted else torch.no_grad():
+            part = _sum(values_of, student.requires_grad_(wanted), [other[here] for other in others], counts)
+        if gradient is not None:
+            gradient[here] = torch.autograd.grad(part, student)[0]
+        total += part.detach()
+    return total.to(at_least_float32(student_NC[:0]).dtype), gradient
+
+
+def counted(student_logits: Tensor, labels: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """Which positions count, (...) bool; None where all do. Raises ``ValueError`` where labels and mask do not fit."""
+    here = labelled(labels, student_logits.dim()) if labels is not None else None
+    if mask is None:
+        return here
+    if here is not None and mask.shape != here.shape:
+        raise ValueError(f"a mask {tuple(mask.shape)} does not fit labels for positions {tuple(here.shape)}")
+    return mask if here is None else mask & here
+
+
+def labelled(labels: Tensor, logits_dim: int) -> Tensor:
+    """Which positions have a label: (...) bool, from class ids (...) or probabilities (..., C)."""
+    if labels.dim() == logits_dim:
+        return labels.sum(dim=-1) > 0
+    return labels != IGNORED
+
+
+def silenced(logits: Tensor, counts: Tensor | None) -> Tensor:
+    """Logits (..., C) with 0 at the positions that do not count.
+
+    What stands there, NaN and rows of -inf included, would otherwise reach the gradient: 0 times NaN is NaN.
+    """
+    if counts is None or counts.shape != logits.shape[:-1]:
+        return logits  # a shape that does not fit is for the objective to refuse
+    return logits.masked_fill(~counts.unsqueeze(-1), 0.0)
+
+
+def mean_over(values: Tensor, counts: Tensor | None) -> Tensor:
+    """Mean of values (...) where counts (...) is true; 0, with a graph, where it never is."""
+    if counts is None:
+        return values.mean() if values.numel() else values.sum()
+    # masked_fill and not a product: a masked position may hold NaN or inf
+    return values.masked_fill(~counts, 0.0).sum() / counts.sum().clamp(min=1)
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """The tensor itself, or a float32 copy of a narrower one."""
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """A context in which a surrounding autocast does not round products: it would undo a conversion to float32."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """log softmax(logits / T) over the last dimension, at least float32."""
+    logits = at_least_float32(logits)
+    return F.log_softmax(logits if temperature == 1 else logits / temperature, dim=-1)
+
+
+def check_same_shape(student_logits: Tensor, teacher_logits: Tensor) -> None:
+    """Raises ``ValueError`` where the two differ in shape, with the way out where it is the number of classes."""
+    student, teacher = tuple(student_logits.shape), tuple(teacher_logits.shape)
+    if student == teacher:
+        return
+    text = f"student logits {student} and teacher logits {teacher} must have the same shape"
+    if student[:-1] == teacher[:-1]:
+        text += (
+            f": {student[-1]} and {teacher[-1]} classes. If the longer one is padded, cut it to the classes both know "
+            "(logits[..., :C]); if the vocabularies differ, use uld, which compares sorted probabilities"
+        )
+    raise ValueError(text)
+
+
+def check_temperature(temperature: float) -> None:
+    """Raises ``ValueError`` unless T > 0."""
+    if not temperature > 0:  # NaN is refused too
+        raise ValueError(f"temperature must be positive, not {temperature}")
+
+
+def weighted_gap(weights: Tensor, log_first: Tensor, log_second: Tensor) -> Tensor:
+    """``Σ w (log a - log b)`` over classes, (..., C) -> (...), where a class of weight 0 adds nothing.
+
+    Both logarithms may be -inf at such a class, so they are replaced before the subtraction: filling afterwards would
+    leave inf - inf = NaN in the gradient.
+    """
+    absent = weights == 0
+    gap = log_first.masked_fill(absent, 0.0) - log_second.masked_fill(absent, 0.0)
+    return (weights * gap).sum(dim=-1)

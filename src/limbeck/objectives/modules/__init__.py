@@ -1,0 +1,54 @@
+"""The objectives as modules for the training loop, each a thin form of a function in :mod:`limbeck.objectives.functional`."""
+
+from .base import Objective, Sum
+from .crd import CRD
+from .divergences import (
+    JSD,
+    TAID,
+    AdaptiveKL,
+    AlphaBeta,
+    ForwardKL,
+    ReverseKL,
+    SkewForwardKL,
+    SkewReverseKL,
+    TotalVariation,
+)
+from .features import RKD, AttentionTransfer, FitNets, SimilarityPreserving, SimKD
+from .logits import DIST, DKD, KD, NKD, TTM, ULD, WTTM, CrossEntropy, MSELogits, PolicyKL, StandardizedKD
+from .review import ReviewKD
+from .transformers import AttentionMaps, HiddenStates, ValueRelations
+
+__all__ = [
+    "CRD",
+    "DIST",
+    "DKD",
+    "JSD",
+    "KD",
+    "NKD",
+    "RKD",
+    "TAID",
+    "TTM",
+    "ULD",
+    "WTTM",
+    "AdaptiveKL",
+    "AlphaBeta",
+    "AttentionMaps",
+    "AttentionTransfer",
+    "CrossEntropy",
+    "FitNets",
+    "ForwardKL",
+    "HiddenStates",
+    "MSELogits",
+    "Objective",
+    "PolicyKL",
+    "ReverseKL",
+    "ReviewKD",
+    "SimKD",
+    "SimilarityPreserving",
+    "SkewForwardKL",
+    "SkewReverseKL",
+    "StandardizedKD",
+    "Sum",
+    "TotalVariation",
+    "ValueRelations",
+]

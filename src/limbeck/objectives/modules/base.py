@@ -1,0 +1,150 @@
+"""What every objective module is, and the weighted sum of several: ``0.9 * KD(temperature=4) + CrossEntropy()``.
+
+Each gives named terms, a total and the count of positions behind it; the loop divides over the whole global batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...interfaces import Batch, Needs, Output, Target, Term
+from ..schedules import Progress, Scheduled, extremes, now
+
+
+class Objective(nn.Module):
+    """Base of every objective. A subclass gives :attr:`needs`, :meth:`forward` and :meth:`counts`.
+
+    Attributes:
+        needs: what it asks of the loop.
+        relational: whether it compares the examples of a batch with one another, so that its value depends on how a
+            batch is cut into micro-batches. Of all objectives only these may.
+        weight: factor of its terms.
+        progress: where the run stands; None in a loop that does not say.
+    """
+
+    needs: Needs = Needs()
+    relational: bool = False
+
+    def __init__(self, weight: Scheduled = 1.0) -> None:
+        super().__init__()
+        for bound in extremes(weight):
+            not_negative(bound)
+        self.weight = weight
+        self.progress: Progress | None = None
+
+    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
+        """Named terms, their weights multiplied in."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it asks of the student")
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """The count of each term of :meth:`forward`, from the batch alone.
+
+        The loop needs it before the first backward pass of a step, to divide every micro-batch by the same number.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how many positions count")
+
+    def build(self, student: Output, target: Target, batch: Batch, ids_N: Tensor) -> None:
+        """Makes what depends on the models' shapes (adapters, memory banks), from the answers of one dry run.
+
+        Called once, before the optimiser is made and under a seed, with what both models say of ``batch`` and the ids
+        of all training examples. Parameters made here are trained, saved with the checkpoint, and left behind at export.
+        """
+
+    def at(self, progress: Progress) -> None:
+        """Says where the run stands; called before every step."""
+        self.progress = progress
+
+    def scheduled(self, value: Scheduled) -> float:
+        """A setting as it is now."""
+        return now(value, self.progress)
+
+    def __add__(self, other: Objective) -> Sum:
+        return Sum([(1.0, self), (1.0, other)])
+
+    def __mul__(self, factor: float) -> Sum:
+        return Sum([(float(factor), self)])
+
+    __rmul__ = __mul__
+
+
+class Sum(Objective):
+    """A weighted sum of objectives. Terms of one name are told apart by a number: ``kd``, ``kd_2``."""
+
+    def __init__(self, parts: Sequence[tuple[float, Objective]]) -> None:
+        super().__init__()
+        flat: list[tuple[float, Objective]] = []
+        for weight, part in parts:
+            inner = part.weighted if isinstance(part, Sum) else [(1.0, part)]
+            flat += [(not_negative(weight) * inner_weight, objective) for inner_weight, objective in inner]
+        self.weights = tuple(weight for weight, _ in flat)
+        self.parts = nn.ModuleList(objective for _, objective in flat)
+        self.needs = Needs()
+        for _, objective in flat:
+            self.needs = self.needs | objective.needs
+        self.relational = any(objective.relational for _, objective in flat)
+
+    @property
+    def weighted(self) -> list[tuple[float, Objective]]:
+        """The parts with their weights."""
+        return [(w, part) for w, part in zip(self.weights, self.parts, strict=True) if isinstance(part, Objective)]
+
+    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
+        terms: dict[str, Term] = {}
+        for weight, part in self.weighted:
+            for name, term in part(student, target, batch).items():
+                terms[_fresh(name, terms)] = Term(weight * term.total, term.count)
+        return terms
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        counts: dict[str, Tensor] = {}
+        for _, part in self.weighted:
+            for name, count in part.counts(batch).items():
+                counts[_fresh(name, counts)] = count
+        return counts
+
+    def build(self, student: Output, target: Target, batch: Batch, ids_N: Tensor) -> None:
+        for _, part in self.weighted:
+            part.build(student, target, batch, ids_N)
+
+    def at(self, progress: Progress) -> None:
+        super().at(progress)
+        for _, part in self.weighted:
+            part.at(progress)
+
+
+def not_negative(weight: float) -> float:
+    """The weight, as a float. Raises ``ValueError`` where it is below 0."""
+    if not weight >= 0:  # NaN is refused too
+        raise ValueError(f"the weight of an objective cannot be negative: {weight} was given")
+    return float(weight)
+
+
+def logits_of(student: Output) -> Tensor:
+    """The student's logits. Raises ``ValueError`` where the task gave none."""
+    if student.logits is None:
+        raise ValueError("this objective needs the student's logits, and the task gave none")
+    return student.logits
+
+
+def labels_of(batch: Batch, name: str) -> Tensor:
+    """The labels. Raises ``ValueError`` where the data has none."""
+    if batch.labels is None:
+        raise ValueError(f"{name} needs labels, and the data has none: leave out {name}")
+    return batch.labels
+
+
+def examples(batch: Batch) -> Tensor:
+    """How many examples a batch holds: the count of a term that has one value an example."""
+    return torch.tensor(len(batch.ids), device=batch.ids.device)
+
+
+def _fresh(name: str, taken: dict) -> str:
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"

@@ -1,0 +1,145 @@
+"""Divergences between the two models' probabilities, as modules."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+from ...interfaces import Batch, Output, Target
+from .. import functional
+from ..schedules import Progress, Scheduled
+from ..taid import TAIDSchedule
+from .logits import OnLogits
+
+
+class ForwardKL(OnLogits):
+    """``KL(teacher || student)``; see :func:`limbeck.objectives.functional.forward_kl`."""
+
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("forward_kl", functional.forward_kl_positions, temperature=temperature, weight=weight)
+
+
+class ReverseKL(OnLogits):
+    """``KL(student || teacher)``; see :func:`limbeck.objectives.functional.reverse_kl`."""
+
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("reverse_kl", functional.reverse_kl_positions, temperature=temperature, weight=weight)
+
+
+class JSD(OnLogits):
+    """The generalised Jensen-Shannon divergence; see :func:`limbeck.objectives.functional.jsd`."""
+
+    def __init__(self, beta: Scheduled = 0.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("jsd", functional.jsd_positions, beta=beta, temperature=temperature, weight=weight)
+
+
+class SkewForwardKL(OnLogits):
+    """KL from the teacher to a mixture; see :func:`limbeck.objectives.functional.skew_forward_kl`."""
+
+    def __init__(self, skew: Scheduled = 0.1, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__(
+            "skew_forward_kl", functional.skew_forward_kl_positions, skew=skew, temperature=temperature, weight=weight
+        )
+
+
+class SkewReverseKL(OnLogits):
+    """KL from the student to a mixture; see :func:`limbeck.objectives.functional.skew_reverse_kl`."""
+
+    def __init__(self, skew: Scheduled = 0.1, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__(
+            "skew_reverse_kl", functional.skew_reverse_kl_positions, skew=skew, temperature=temperature, weight=weight
+        )
+
+
+class AlphaBeta(OnLogits):
+    """The alpha-beta divergence; see :func:`limbeck.objectives.functional.alpha_beta`.
+
+    Published settings: 0.8, 0.3 and weight 32 on CIFAR-100 (T 4, so twice T²); 0.2, 0.7, T 1 and weight 1 for
+    language models.
+    """
+
+    def __init__(
+        self,
+        alpha: Scheduled = 0.8,
+        beta: Scheduled = 0.3,
+        temperature: Scheduled = 4.0,
+        weight: Scheduled = 32.0,
+    ) -> None:
+        super().__init__(
+            "alpha_beta",
+            functional.alpha_beta_positions,
+            alpha=alpha,
+            beta=beta,
+            temperature=temperature,
+            weight=weight,
+        )
+
+
+class AdaptiveKL(OnLogits):
+    """Forward and reverse KL by the gap in head and tail; see :func:`limbeck.objectives.functional.adaptive_kl`."""
+
+    def __init__(self, mu: Scheduled = 0.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("adaptive_kl", functional.adaptive_kl_positions, mu=mu, temperature=temperature, weight=weight)
+
+
+class TotalVariation(OnLogits):
+    """Half the absolute difference of the probabilities; see :func:`limbeck.objectives.functional.total_variation`."""
+
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__(
+            "total_variation", functional.total_variation_positions, temperature=temperature, weight=weight
+        )
+
+
+class TAID(OnLogits):
+    """A target that moves from the student to the teacher; see :func:`limbeck.objectives.functional.taid`.
+
+    The target moves between steps, by the mean over all that was seen in the step before, so micro-batches and processes
+    do not change it. A loop must say where the run stands (:meth:`at`) before every step; where it does not, the target
+    stays where it began.
+
+    Args:
+        t0: share of the teacher at the start.
+        t1: share of the teacher at the end.
+        alpha: how fast the share grows beyond the progress of the run while the loss falls.
+        momentum: of the loss's relative change.
+        temperature: T.
+        weight: factor of the term.
+    """
+
+    seen_2: Tensor
+
+    def __init__(
+        self,
+        t0: float = 0.4,
+        t1: float = 1.0,
+        alpha: float = 5e-4,
+        momentum: float = 0.99,
+        temperature: Scheduled = 1.0,
+        weight: Scheduled = 1.0,
+    ) -> None:
+        super().__init__("taid", partial(functional.taid_positions, t=t1), temperature=temperature, weight=weight)
+        self.schedule = TAIDSchedule(t0, t1, alpha, momentum)
+        self.register_buffer("seen_2", torch.zeros(2))  # total and count since the step began; saved with it
+
+    def at(self, progress: Progress) -> None:
+        if self.progress is None or progress.step != self.progress.step:
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.all_reduce(self.seen_2)
+            # nothing seen gives 0/0, which the schedule takes for no news
+            self.schedule.update(self.seen_2[0] / self.seen_2[1], min(progress.step / progress.total_steps, 1.0))
+            self.seen_2.zero_()
+        super().at(progress)
+
+    def total(self, student: Output, target: Target, batch: Batch) -> Tensor:
+        total = super().total(student, target, batch)
+        if self.training:
+            self.seen_2 += torch.stack([total.detach().to(self.seen_2), self.counts(batch)[self.name].to(self.seen_2)])
+        return total
+
+    def values_now(self) -> functional.Values:
+        # a copy: the schedule moves in place, and a second backward pass works the values out again
+        return partial(super().values_now(), t=self.schedule.t.clone())

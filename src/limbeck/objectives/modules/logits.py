@@ -1,0 +1,261 @@
+"""Objectives on logits, as modules. Defaults are those of the papers (methods and settings in the docstrings)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...interfaces import Batch, DenseLogits, Needs, Output, Target, Term
+from .. import functional
+from ..schedules import Scheduled, extremes
+from .base import Objective, examples, labels_of, logits_of
+
+
+class OnLogits(Objective):
+    """One function of the logits at every position, under a name and with its settings.
+
+    Args:
+        name: of the term.
+        values_of: the function's ``..._positions``.
+        weight: factor of the term.
+        labels: whether ``values_of`` takes class ids after the teacher's logits; positions without one do not count.
+        settings: its hyper-parameters, ``temperature`` among them: numbers, or schedules.
+
+    Raises:
+        ValueError: a setting that ``values_of`` refuses, at the start or the end of its schedule.
+    """
+
+    def __init__(
+        self, name: str, values_of: functional.Values, *, weight: Scheduled, labels: bool = False, **settings: Scheduled
+    ) -> None:
+        super().__init__(number(weight))
+        self.name, self.values_of = name, values_of
+        self.settings = {setting: number(value) for setting, value in settings.items()}
+        self.needs = Needs(labels=labels, target=(DenseLogits,))
+        try_settings(values_of, self.settings, *([torch.zeros(1, dtype=torch.int64)] if labels else []))
+
+    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
+        total = self.scheduled(self.weight) * self.total(student, target, batch)
+        return {self.name: Term(total, self.counts(batch)[self.name])}
+
+    def total(self, student: Output, target: Target, batch: Batch) -> Tensor:
+        """The sum over the positions that count, without the weight."""
+        others = [target.get(DenseLogits).logits.detach()]
+        if self.needs.labels:
+            others.append(class_ids(batch, self.name))
+        return functional.total_of(self.values_now(), logits_of(student), *others, counts=self._counted(batch))
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        here = self._counted(batch)
+        return {self.name: examples(batch) if here is None else here.sum()}
+
+    def values_now(self) -> functional.Values:
+        """The function with its settings as they are now."""
+        return partial(self.values_of, **{name: self.scheduled(value) for name, value in self.settings.items()})
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in {**self.settings, "weight": self.weight}.items())
+
+    def _counted(self, batch: Batch) -> Tensor | None:
+        if not self.needs.labels:
+            return batch.mask
+        there = class_ids(batch, self.name) != functional.IGNORED
+        return there if batch.mask is None else there & batch.mask
+
+    def __getattr__(self, name: str) -> Any:
+        settings = self.__dict__.get("settings", {})
+        return settings[name] if name in settings else super().__getattr__(name)
+
+
+class KD(OnLogits):
+    """``T² KL(teacher || student)`` of softened probabilities; see :func:`limbeck.objectives.functional.kd`."""
+
+    def __init__(self, temperature: Scheduled = 4.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("kd", functional.kd_positions, temperature=temperature, weight=weight)
+
+
+class DKD(OnLogits):
+    """The true class's part of KD and the other classes', weighted apart; see :func:`limbeck.objectives.functional.dkd`.
+
+    Published settings: cross-entropy of weight 1 beside it, ``beta`` 2 to 8 on CIFAR-100 (8 for a large gap between
+    the models) and 0.5 to 2 on ImageNet, T 4 and 1, and a warm-up of the weight: ``weight=Linear(0, 1, epochs=20)``.
+    """
+
+    def __init__(
+        self,
+        alpha: Scheduled = 1.0,
+        beta: Scheduled = 8.0,
+        temperature: Scheduled = 4.0,
+        weight: Scheduled = 1.0,
+    ) -> None:
+        super().__init__(
+            "dkd",
+            functional.dkd_positions,
+            labels=True,
+            alpha=alpha,
+            beta=beta,
+            temperature=temperature,
+            weight=weight,
+        )
+
+
+class NKD(OnLogits):
+    """The true class's soft label, and the other classes normalised; see :func:`limbeck.objectives.functional.nkd`.
+
+    Published settings: cross-entropy of weight 1 beside it; T 1 on ImageNet, 3 on CIFAR-100.
+    """
+
+    def __init__(self, gamma: Scheduled = 1.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__(
+            "nkd", functional.nkd_positions, labels=True, gamma=gamma, temperature=temperature, weight=weight
+        )
+
+
+class StandardizedKD(OnLogits):
+    """KD between z-scored logits; see :func:`limbeck.objectives.functional.standardized_kd`.
+
+    Published settings: T 2 and weight 9 with a cross-entropy of weight 0.1. As the term does not see the scale of the
+    student's logits, so small a weight of the labels leaves it open, and the likelihood suffers: 0.5 or more is safer.
+    """
+
+    def __init__(self, temperature: Scheduled = 2.0, weight: Scheduled = 9.0) -> None:
+        super().__init__(
+            "standardized_kd", functional.standardized_kd_positions, temperature=temperature, weight=weight
+        )
+
+
+class TTM(OnLogits):
+    """The teacher's probabilities to a power against the student's own; see :func:`limbeck.objectives.functional.ttm`.
+
+    Published settings: a cross-entropy of weight 1 beside it.
+    """
+
+    def __init__(self, gamma: Scheduled = 0.1, weight: Scheduled = 45.0) -> None:
+        super().__init__("ttm", functional.ttm_positions, gamma=gamma, weight=weight)
+
+
+class WTTM(OnLogits):
+    """TTM with a weight for each example; see :func:`limbeck.objectives.functional.wttm`. Settings as for TTM."""
+
+    def __init__(self, gamma: Scheduled = 0.1, weight: Scheduled = 45.0) -> None:
+        super().__init__("wttm", functional.wttm_positions, gamma=gamma, weight=weight)
+
+
+class MSELogits(OnLogits):
+    """Squared difference of the logits; see :func:`limbeck.objectives.functional.mse_logits`."""
+
+    def __init__(self, weight: Scheduled = 1.0) -> None:
+        super().__init__("mse_logits", functional.mse_logits_positions, weight=weight)
+
+
+class PolicyKL(OnLogits):
+    """A student's policy against a teacher's values of the actions; see :func:`limbeck.objectives.functional.policy_kl`."""
+
+    def __init__(
+        self, teacher_temperature: Scheduled = 0.01, temperature: Scheduled = 1.0, weight: Scheduled = 1.0
+    ) -> None:
+        super().__init__(
+            "policy_kl",
+            functional.policy_kl_positions,
+            teacher_temperature=teacher_temperature,
+            temperature=temperature,
+            weight=weight,
+        )
+
+
+class ULD(OnLogits):
+    """Sorted probabilities of two vocabularies; see :func:`limbeck.objectives.functional.uld`. Put labels beside it."""
+
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("uld", functional.uld_positions, temperature=temperature, weight=weight)
+
+
+class DIST(Objective):
+    """Correlation within examples and within classes; see :func:`limbeck.objectives.functional.dist`.
+
+    Published settings: weight 2 with a cross-entropy of weight 1; T 4 on CIFAR-100, 1 on ImageNet.
+    """
+
+    relational = True
+    needs = Needs(target=(DenseLogits,))
+
+    def __init__(
+        self,
+        beta: Scheduled = 1.0,
+        gamma: Scheduled = 1.0,
+        temperature: Scheduled = 4.0,
+        weight: Scheduled = 2.0,
+    ) -> None:
+        super().__init__(number(weight))
+        self.beta, self.gamma, self.temperature = number(beta), number(gamma), number(temperature)
+        try_settings(functional.dist, {"beta": self.beta, "gamma": self.gamma, "temperature": self.temperature})
+
+    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
+        value = functional.dist(
+            logits_of(student),
+            target.get(DenseLogits).logits,
+            mask=batch.mask,
+            beta=self.scheduled(self.beta),
+            gamma=self.scheduled(self.gamma),
+            temperature=self.scheduled(self.temperature),
+        )
+        count = self.counts(batch)["dist"]
+        return {"dist": Term(self.scheduled(self.weight) * value * count, count)}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {"dist": examples(batch) if batch.mask is None else batch.mask.sum()}
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, gamma={self.gamma}, temperature={self.temperature}, weight={self.weight}"
+
+
+class CrossEntropy(Objective):
+    """Cross-entropy with the labels; see :func:`limbeck.objectives.functional.cross_entropy`."""
+
+    needs = Needs(labels=True)
+
+    def __init__(self, weight: Scheduled = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__(number(weight))
+        self.label_smoothing = float(label_smoothing)
+
+    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
+        labels = labels_of(batch, "cross_entropy")
+        values_of = partial(functional.cross_entropy_positions, label_smoothing=self.label_smoothing)
+        total = functional.total_of(values_of, logits_of(student), labels, counts=_counted(batch, labels))
+        return {"cross_entropy": Term(self.scheduled(self.weight) * total, self.counts(batch)["cross_entropy"])}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {"cross_entropy": _counted(batch, labels_of(batch, "cross_entropy")).sum()}
+
+    def extra_repr(self) -> str:
+        return f"weight={self.weight}, label_smoothing={self.label_smoothing}"
+
+
+def number(value: Scheduled) -> Scheduled:
+    """A number as a float, a schedule as it is: what an objective is told enters the names of finished stages."""
+    return float(value) if isinstance(value, int | float) else value
+
+
+def try_settings(function: functional.Values, settings: Mapping[str, Scheduled], *others: Tensor) -> None:
+    """Asks a function about two equal rows, with the settings at either end: it knows itself which are wrong."""
+    row = torch.zeros(1, 2)
+    for end in (0, -1):
+        function(row, row, *others, **{name: extremes(value)[end] for name, value in settings.items()})
+
+
+def class_ids(batch: Batch, name: str) -> Tensor:
+    """Labels as class ids. Raises ``ValueError`` where there are none, or only probabilities (mixes)."""
+    labels = labels_of(batch, name)
+    if labels.is_floating_point():
+        raise ValueError(f"{name} needs one class for each example, and mixup or CutMix give shares: leave those out")
+    return labels
+
+
+def _counted(batch: Batch, labels: Tensor) -> Tensor:
+    # class ids are integers, probabilities are not, and the latter have one dimension more
+    there = functional.labelled(labels, labels.dim() if labels.is_floating_point() else labels.dim() + 1)
+    return there if batch.mask is None else there & batch.mask

@@ -1,0 +1,109 @@
+"""What every section of a recipe is, and the kinds of value that objectives' sections share. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, Tag, model_validator
+
+
+class Section(BaseModel):
+    """Strict: unknown fields are refused, and a recipe does not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Way(Section):
+    """From one value to another."""
+
+    start: float
+    """The value at the first step."""
+    end: float
+    """The value after ``epochs``, and from there on."""
+    epochs: PositiveFloat | None = None
+    """Epochs that the change takes; the whole run where not given."""
+
+
+class Schedule(Section):
+    """A value that changes over the run: ``{linear: {start: 0, end: 8, epochs: 20}}``, or ``cosine`` likewise."""
+
+    linear: Way | None = None
+    """In equal steps."""
+    cosine: Way | None = None
+    """Along half a cosine: slowly at first and at last."""
+
+    @property
+    def way(self) -> Way:
+        """The one that was given."""
+        way = self.linear or self.cosine
+        assert way is not None
+        return way
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if (self.linear is None) == (self.cosine is None):
+            raise ValueError("a schedule is one of linear and cosine, such as {linear: {start: 0, end: 8, epochs: 20}}")
+        return self
+
+
+def least(value: float | Schedule) -> float:
+    """The smallest it gets."""
+    return min(value.way.start, value.way.end) if isinstance(value, Schedule) else value
+
+
+def most(value: float | Schedule) -> float:
+    """The largest it gets."""
+    return max(value.way.start, value.way.end) if isinstance(value, Schedule) else value
+
+
+# Tags of what a value may be; no field is called so, and where a problem lies is said without them.
+NUMBER, SCHEDULE, ONE, SEVERAL = TAGS = ("<number>", "<schedule>", "<one>", "<several>")
+
+
+def _number_or_schedule(value: Any) -> str:
+    return SCHEDULE if isinstance(value, dict | Schedule) else NUMBER
+
+
+def _one_or_several(value: Any) -> str:
+    return SEVERAL if isinstance(value, list | tuple) else ONE
+
+
+def _not_negative(schedule: Schedule) -> Schedule:
+    if least(schedule) < 0:
+        raise ValueError(f"a weight cannot be negative, and this schedule reaches {least(schedule):g}")
+    return schedule
+
+
+def _positive(schedule: Schedule) -> Schedule:
+    if not least(schedule) > 0:
+        raise ValueError(f"a temperature must be greater than 0, and this schedule reaches {least(schedule):g}")
+    return schedule
+
+
+Weight = Annotated[
+    Annotated[float, Field(ge=0), Tag(NUMBER)] | Annotated[Schedule, AfterValidator(_not_negative), Tag(SCHEDULE)],
+    Discriminator(_number_or_schedule),
+    Field(description="Factor of the term in the loss."),
+]
+"""A number of at least 0, or a schedule of them."""
+
+Temperature = Annotated[
+    Annotated[float, Field(gt=0), Tag(NUMBER)] | Annotated[Schedule, AfterValidator(_positive), Tag(SCHEDULE)],
+    Discriminator(_number_or_schedule),
+    Field(description="T, which divides both models' logits."),
+]
+"""A number above 0, or a schedule of them."""
+
+StudentPath = Annotated[
+    str, Field(description="Module of the student: ``stages.2`` for what it gives, ``fc:in`` for what it is given.")
+]
+TeacherPath = Annotated[str, Field(description="Module of the teacher, likewise.")]
+_Paths = Annotated[str, Tag(ONE)] | Annotated[tuple[str, ...], Field(min_length=1), Tag(SEVERAL)]
+StudentPaths = Annotated[
+    _Paths,
+    Discriminator(_one_or_several),
+    Field(description="Modules of the student: ``stages.2`` for what it gives, ``fc:in`` for what it is given."),
+]
+TeacherPaths = Annotated[
+    _Paths, Discriminator(_one_or_several), Field(description="As many modules of the teacher, in the same order.")
+]

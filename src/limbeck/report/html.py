@@ -1,0 +1,36 @@
+"""What the pages share: templates that escape whatever data says, one style, and how a page is written."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from ..files import write_text
+from . import formats
+
+# C0 controls and DEL have no place in HTML; tab and line feed do.
+NOT_TEXT = dict.fromkeys((*range(9), *range(11, 32), 127))
+
+
+def write_html(path: Path, template: str, content: dict[str, Any]) -> None:
+    """Writes a page to ``path``, atomically. Raises :class:`LimbeckError` where it cannot be written."""
+    page = _environment().get_template(template).render(content)
+    # A folder's name may hold bytes that are no text: shown as escapes rather than refused at the very end.
+    page = page.encode("utf-8", "backslashreplace").decode("utf-8").translate(NOT_TEXT)
+    write_text(path, page)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("limbeck.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "count", "percent", "duration", "times", "signed", "spread"):
+        environment.filters[name] = getattr(formats, name)
+    return environment

@@ -1,0 +1,126 @@
+"""The catalogue says what the classes, the functions and the recipe say."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from limbeck import objectives_reference
+from limbeck.composition import objective_of
+from limbeck.interfaces import DenseLogits, Features
+from limbeck.objectives import functional, modules
+from limbeck.objectives.catalogue import CATALOGUE
+from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS
+from limbeck.recipe_objectives import Objective
+from limbeck.recipe_problems import section_of
+
+PAGE = Path(__file__).parents[2] / "docs" / "objectives.md"
+MODULES = {entry.name: entry for entry in CATALOGUE.values() if entry.module is not None}
+REQUIRED = {"student": "stages.1", "teacher": "stages.2", "heads": 2}
+CHANGED = {
+    "layer_map": "last", "match": "cosine", "embeddings": ("a", "b"), "layers": (2, 4), "parts": "qkv",
+    "teacher_parts": "qkv", "relations": ("vv",),
+}  # fmt: skip
+# Where there are no templates, depths and maps of layers say nothing.
+TEMPLATED = {"hidden_states": "layer.{}", "attention_maps": "layer.{}", "value_relations": "layer.{}"}
+
+
+def made(entry, **settings):
+    """The module, with what it requires."""
+    given = {name: REQUIRED[name] for name in entry.required}
+    if entry.name in TEMPLATED:
+        given |= {"layers": (2, 2)}
+    return getattr(modules, entry.module)(**{**given, **settings})
+
+
+def own_settings(function):
+    """Parameters by name, but for those that every function takes, and those that have no default."""
+    parameters = inspect.signature(function).parameters.values()
+    common = ("labels", "mask", "self")
+    return {p.name: p.default for p in parameters if p.name not in common and p.default is not p.empty}
+
+
+def test_every_module_and_no_other_is_listed():
+    listed = sorted(entry.module for entry in MODULES.values())
+    assert listed == sorted(set(modules.__all__) - {"Objective", "Sum"})
+    assert {entry.name: key for key, entry in CATALOGUE.items()} == {key: key for key in CATALOGUE}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_defaults_are_the_real_ones(name):
+    entry = CATALOGUE[name]
+    if entry.function is not None:
+        assert callable(getattr(functional, entry.function))
+    if entry.module is None:
+        assert own_settings(getattr(functional, entry.function)) == dict(entry.defaults)
+        return
+    parameters = inspect.signature(getattr(modules, entry.module)).parameters
+    assert own_settings(getattr(modules, entry.module)) == dict(entry.defaults)
+    assert [key for key, value in parameters.items() if value.default is value.empty] == list(entry.required)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_needs_and_relations_are_the_modules(name):
+    entry = MODULES[name]
+    module = made(entry)
+    kinds = {LABELS: module.needs.labels, LOGITS: DenseLogits in module.needs.target}
+    kinds[FEATURES] = Features in module.needs.target
+    assert [kind for kind, needed in kinds.items() if needed] == list(entry.needs)
+    assert module.relational is entry.relational
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [(entry.name, setting) for entry in MODULES.values() for setting in entry.defaults]
+)
+def test_a_setting_changes_the_name_of_the_stage_that_it_enters(name, setting):
+    entry = MODULES[name]
+    if setting in ("layers", "layer_map") and name in TEMPLATED:
+        templates = {"student": TEMPLATED[name], "teacher": TEMPLATED[name]}
+        one, other = made(entry, layers=(2, 4), **templates), made(entry, **{"layers": (1, 4), **templates})
+        if setting == "layer_map":
+            other = made(entry, layers=(2, 4), layer_map=[(0, 0)], **templates)
+        assert repr(one) != repr(other)
+        return
+    default, other = entry.defaults[setting], CHANGED.get(setting)
+    if name in TEMPLATED and setting in ("student", "teacher"):
+        other = "other.{}"
+    if name == "attention_maps" and setting == "match":
+        other = "kl"
+    if isinstance(default, float | int):
+        other = default / 2 if default else 0.5
+        other = max(3, int(other)) if isinstance(default, int) else other
+    if setting == "weight" and default is None:
+        other = 3.0
+    one, other = made(entry), made(entry, **{setting: other})
+    assert (repr(one), one.needs) != (repr(other), other.needs)  # paths are named beside the objective
+
+
+@pytest.mark.parametrize("name", Objective.model_fields)
+def test_a_section_of_a_recipe_gives_the_module_with_the_same_defaults(name):
+    entry = CATALOGUE[name]
+    section = section_of(Objective.model_fields[name].annotation)
+    assert section is not None
+    assert section.__name__ == entry.module
+    defaults = {key: field.default for key, field in section.model_fields.items() if not field.is_required()}
+    assert defaults == dict(entry.defaults)
+    assert [key for key, field in section.model_fields.items() if field.is_required()] == list(entry.required)
+    given = {key: REQUIRED[key] for key in entry.required}
+    ((weight, module),) = objective_of(Objective(**{name: section(**given)})).weighted
+    assert weight == entry.defaults["weight"]
+    assert repr(module) == repr(made(entry, weight=1.0))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_what_is_said_is_short_and_whole(name):
+    entry = CATALOGUE[name]
+    assert "\n" not in entry.formula
+    assert 1900 < entry.year < 2100
+    assert entry.when.endswith(".")
+    assert entry.beware == "" or entry.beware.endswith(".")
+    assert not entry.title.endswith(".")
+
+
+def test_the_committed_page_is_what_the_catalogue_says():
+    written = PAGE.read_text(encoding="utf-8")
+    assert written == objectives_reference.page(), "run: python -m limbeck.objectives_reference > docs/objectives.md"
+    assert all(f"\n### `{name}`\n" in written for name in CATALOGUE)
