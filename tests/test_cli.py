@@ -23,7 +23,7 @@ from limbeck.objectives.catalogue import CATALOGUE
 HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy")
 COMMANDS = (
     (), ("run",), ("init",), ("predict",), ("recipe",), ("recipe", "schema"), ("recipe", "check"),
-    ("targets",), ("targets", "verify"), ("targets", "inspect"), ("objectives",),
+    ("targets",), ("targets", "verify"), ("targets", "inspect"), ("objectives",), ("compare",),
 )  # fmt: skip
 
 GOOD = """\
