@@ -52,6 +52,8 @@ def run(
     for name in force:
         if name not in STAGES:
             raise BadInput(f"--force {name}: no such stage.{did_you_mean(name, STAGES)}")
+    if force and "report" not in force:
+        force = (*force, "report")  # else the results would go on telling what was measured before
     use_threads(threads)
     splits = load(recipe.data, progress.bar)
     folder = out or default_folder(recipe)
