@@ -267,7 +267,6 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monk
     assert second == "training: 60 of 100, about 4 min 4 s left loss=0.5"
 
 
-
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
