@@ -52,7 +52,7 @@ def run(
     for name in force:
         if name not in STAGES:
             raise BadInput(f"--force {name}: no such stage.{did_you_mean(name, STAGES)}")
-    if force and "report" not in force:
+    if {"evaluate", "export"} & set(force) and "report" not in force:
         force = (*force, "report")  # else the results would go on telling what was measured before
     use_threads(threads)
     splits = load(recipe.data, progress.bar)

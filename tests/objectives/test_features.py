@@ -111,9 +111,12 @@ def reference_contrastive(positive, negatives, times, noise, temperature):
     def belongs(similarity):
         return math.exp(similarity / temperature) / (math.exp(similarity / temperature) + noise)
 
+    def stranger(similarity):  # 1 - belongs, which would lose its digits as a difference
+        return noise / (math.exp(similarity / temperature) + noise)
+
     values = []
     for own, others, often in zip(positive.tolist(), negatives.tolist(), times.tolist()):
-        apart = [n * math.log(1 - belongs(s)) for s, n in zip(others, often)]
+        apart = [n * math.log(stranger(s)) for s, n in zip(others, often)]
         values.append(-math.log(belongs(own)) - math.fsum(apart))
     return mean(values)
 
