@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from limbeck.composition import described, objective_of, temperature_of
+from limbeck.composition import objective_of, temperature_of
 from limbeck.errors import BadInput
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.modules import CRD, DKD, KD, CrossEntropy
@@ -56,7 +56,7 @@ def test_what_an_objective_refuses_is_said_with_the_field():
 
 def test_another_weight_is_another_objective():
     told = [
-        described(one)
+        repr(one)
         for one in (
             objective(kd={"weight": 0.9}, cross_entropy={"weight": 0.1}),
             objective(kd={"weight": 0.8}, cross_entropy={"weight": 0.1}),
@@ -68,7 +68,7 @@ def test_another_weight_is_another_objective():
     ]
     assert len(set(told)) == len(told)
     again = objective(kd={"weight": 0.9}, cross_entropy={"weight": 0.1})
-    assert described(again) == told[0] == described(0.9 * KD(4) + 0.1 * CrossEntropy())
+    assert repr(again) == told[0] == repr(0.9 * KD(4) + 0.1 * CrossEntropy())
 
 
 def test_the_temperature_is_that_of_the_softened_logits():

@@ -137,6 +137,16 @@ def test_another_student_leaves_teacher_and_targets_alone(finished: Finished, tm
     assert stage_files(out, *STAGES) == after
 
 
+def test_a_forced_export_is_what_the_results_tell(finished: Finished, tmp_path: Path) -> None:
+    out = finished.copy(tmp_path / "run")
+    export = folder_of(out, "export")
+    results = pipeline.run(recipe(), out=out, force=("export",), threads=1)
+    measured = json.loads((export / "done.json").read_text())["facts"]["teacher"]["latency_ms"]
+    assert results["teacher"]["latency_ms"] == measured
+    assert json.loads((out / "results.json").read_text())["teacher"]["latency_ms"] == measured
+    assert measured != finished.results["teacher"]["latency_ms"]
+
+
 def test_force_does_one_stage_again_and_keeps_what_it_replaces(finished: Finished, tmp_path: Path) -> None:
     out = finished.copy(tmp_path / "run")
     before = stage_files(out, *STAGES)

@@ -32,16 +32,17 @@ from .errors import BadInput, Interrupted
 from .evaluation.grid import RowEvidence, rows_section
 from .evaluation.results import Predictions, RunEvidence, environment, run_metrics
 from .files import write_json, write_text
-from .job import Job, job_from_models, job_from_recipe, use_threads, wants_features
+from .job import Job, asked_live, job_from_models, job_from_recipe, use_threads
 from .models.build import build
 from .parallel import Done, in_processes
-from .recipe import Recipe, Train
+from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .report.comparison import write_page
 from .report.tables import csv_text, latex_text
 from .stages import Stage, publish, stage
 from .teaching import the_targets, the_teacher
 from .trained import Trained
+from .training.history import kept
 
 # Bumped by hand when the meaning of the figures changes.
 COMPARE_VERSION = 1
@@ -190,10 +191,7 @@ def open_bench(comparison: Comparison, *, out: Path, trust_code: bool, device: s
         except BadInput as error:
             raise BadInput(f"{row.student}, {row.title}: {error}") from None
         if job.needs.teacher_features and not row.recipe.targets.live:
-            progress.note(
-                f"{row.title}: {wants_features(job.objective())} needs the teacher's features, which are not stored, "
-                "so that the teacher is asked at every step."
-            )
+            progress.note(f"{row.title}: {asked_live(job.objective())}.")
     return bench
 
 
@@ -250,15 +248,6 @@ def choose(row: Row, in_trials: list[list[Trained]]) -> Choice:
         )
     best = max(range(len(trials)), key=lambda i: (trials[i]["accuracy"], -trials[i]["nll"]))
     return Choice(row.trials[best].recipe, ", ".join(row.trials[best].settings) or "as given", trials)
-
-
-def kept(history: Sequence[dict[str, float]], plan: Train) -> dict[str, float]:
-    """The record of the epoch whose weights a training kept."""
-    if plan.keep == "best":
-        return max(history, key=lambda one: (one["validation_accuracy"], -one["validation_nll"]))
-    if plan.patience is not None:
-        return max(history, key=lambda one: (-one["validation_nll"], one["validation_accuracy"]))
-    return history[-1]
 
 
 def _conclude(

@@ -21,11 +21,6 @@ def objective_of(section: ObjectiveSection) -> Objective:
     return Sum([_weighted(name, term) for name, term in section.terms.items()])
 
 
-def described(objective: Objective) -> str:
-    """All that sets an objective apart from others, its weights included: part of a student's fingerprint."""
-    return f"{objective!r} weights={objective.weights}" if isinstance(objective, Sum) else repr(objective)
-
-
 def temperature_of(objective: Objective) -> float | None:
     """The temperature that logits are softened at: the KD term's where there is one, else the first; a schedule's last."""
     parts = [part for _, part in objective.weighted] if isinstance(objective, Sum) else [objective]

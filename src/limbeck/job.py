@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from .composition import described, objective_of, temperature_of
+from .composition import objective_of, temperature_of
 from .data.examples import Splits
 from .errors import BadInput
 from .interfaces import DenseLogits, Features, Needs, Output, Target
@@ -160,7 +160,7 @@ def job_from_models(
         code={
             "teacher": coarse(identity(teacher, channels, teacher_size)),
             "student": coarse(identity(first, channels, size)),
-            "objective": described(objective()),
+            "objective": repr(objective()),
         },
         force=force,
     )
@@ -171,6 +171,12 @@ def wants_features(objective: Objective) -> str:
     parts = objective.parts if isinstance(objective, Sum) else [objective]
     wanting = [part for part in parts if isinstance(part, Objective) and part.needs.teacher_features]
     return " and ".join(dict.fromkeys(str(getattr(part, "name", type(part).__name__)) for part in wanting))
+
+
+def asked_live(objective: Objective) -> str:
+    """Why the teacher of an objective on features is asked live, without the full stop."""
+    wanting = wants_features(objective)
+    return f"{wanting} needs the teacher's features, which are not stored: the teacher is asked at every step"
 
 
 def _try(

@@ -7,7 +7,7 @@ import time
 import torch
 
 from . import progress
-from .job import Job, coarse, wants_features
+from .job import Job, asked_live, coarse
 from .models.identity import identity
 from .objectives.modules import CrossEntropy
 from .stages import Stage, stage
@@ -96,10 +96,7 @@ def why_live(job: Job) -> str | None:
     """One line for a person who did not ask for a live teacher and gets one."""
     if job.recipe.targets.live or not job.needs.teacher_features:
         return None
-    return (
-        f"{wants_features(job.objective())} needs the teacher's features, which are not stored: the teacher is asked at "
-        "every step, and no soft targets are kept."
-    )
+    return f"{asked_live(job.objective())}, and no soft targets are kept."
 
 
 def store_identity(job: Job, teacher: Trained) -> StoreIdentity:

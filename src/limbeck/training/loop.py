@@ -32,6 +32,7 @@ from ..recipe import Train
 from . import checkpoint
 from .diagnosis import explain
 from .dry_run import broadcast, has_to_build, of_one_batch
+from .history import score
 from .optimizer import optimizer_for
 from .schedule import learning_rate
 from .stopping import stop_requested
@@ -299,11 +300,10 @@ def _end_of_epoch(run: Training, model: nn.Module, step: int, per_epoch: int, tr
 def _remember_best(state: _State, record: dict[str, float], model: nn.Module, plan: Train) -> None:
     if plan.keep != "best" and plan.patience is None:
         return
-    accuracy, nll = record["validation_accuracy"], record["validation_nll"]
-    score = [accuracy, -nll] if plan.keep == "best" else [-nll, accuracy]
-    if state.best is None or score > state.best["score"]:
+    reached = score(record, plan)
+    if state.best is None or reached > state.best["score"]:
         weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-        state.best = {"score": score, "epoch": record["epoch"], "weights": weights}
+        state.best = {"score": reached, "epoch": record["epoch"], "weights": weights}
 
 
 def _patience_is_out(history: list[dict[str, float]], plan: Train) -> bool:

@@ -68,7 +68,7 @@ def total_of(values_of: Values, student_logits: Tensor, *others: Tensor, counts:
     wanted = torch.is_grad_enabled() and any(other.requires_grad for other in others)
     if student_NC.numel() <= WHOLE or wanted:
         return _sum(values_of, student_NC, rows, counts_N)
-    return _InChunks.apply(values_of, counts_N, student_NC, *rows)  # type: ignore[no-any-return]
+    return _InChunks.apply(values_of, counts_N, student_NC, *rows)
 
 
 def _sum(values_of: Values, student_NC: Tensor, others: list[Tensor], counts_N: Tensor | None) -> Tensor:
@@ -113,12 +113,9 @@ def _walk(
     wanted: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Total and gradient, a few rows at a time."""
-    number, classes = student_NC.shape
-    step = max(1, CHUNK.get(student_NC.device.type, CHUNK["cuda"]) // classes)
+    number, step = len(student_NC), rows_of_a_chunk(student_NC)
     gradient = torch.empty_like(student_NC) if wanted else None
-    # the sum of many small sums, wide where that costs nothing
-    wide = torch.float64 if student_NC.device.type == "cpu" else at_least_float32(student_NC[:0]).dtype
-    total = torch.zeros((), dtype=wide, device=student_NC.device)
+    total = torch.zeros((), dtype=wide(student_NC), device=student_NC.device)
     for low in range(0, number, step):
         here = slice(low, low + step)
         student = student_NC[here].detach()
@@ -129,6 +126,17 @@ def _walk(
             gradient[here] = torch.autograd.grad(part, student)[0]
         total += part.detach()
     return total.to(at_least_float32(student_NC[:0]).dtype), gradient
+
+
+def rows_of_a_chunk(logits_NC: Tensor) -> int:
+    """How many rows are worked on at a time."""
+    device = logits_NC.device.type
+    return max(1, CHUNK[device if device in CHUNK else "cuda"] // logits_NC.shape[1])
+
+
+def wide(logits: Tensor) -> torch.dtype:
+    """For the sum of many small sums: float64 where that costs nothing."""
+    return torch.float64 if logits.device.type == "cpu" else at_least_float32(logits[:0]).dtype
 
 
 def counted(student_logits: Tensor, labels: Tensor | None, mask: Tensor | None) -> Tensor | None:

@@ -298,8 +298,7 @@ def _columns(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of every column: the means of q and p, the centred sums of qp, qq and pp, and whether anybody allows the class."""
     number, classes = student_NC.shape
-    step = max(1, common.CHUNK.get(student_NC.device.type, common.CHUNK["cuda"]) // classes)
-    wide = torch.float64 if student_NC.device.type == "cpu" else at_least_float32(student_NC[:0]).dtype
+    step, wide = common.rows_of_a_chunk(student_NC), common.wide(student_NC)
     seen = torch.zeros((), dtype=wide, device=student_NC.device)
     means_2C, moments_3C = (torch.zeros(n, classes, dtype=wide, device=student_NC.device) for n in (2, 3))
     known_C = torch.zeros(classes, dtype=torch.bool, device=student_NC.device)

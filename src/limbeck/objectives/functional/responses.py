@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
+from .common import at_least_float32, check_same_shape, mean_of
+from .divergences import forward_kl_positions
 
 
 def kd(
@@ -49,11 +50,7 @@ def kd(
 
 def kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`kd` at every position: (..., C), (..., C) -> (...)."""
-    check_same_shape(student_logits, teacher_logits)
-    check_temperature(temperature)
-    student_log_probs = log_probabilities(student_logits, temperature)
-    teacher_log_probs = log_probabilities(teacher_logits.detach(), temperature)
-    return temperature**2 * weighted_gap(teacher_log_probs.exp(), teacher_log_probs, student_log_probs)
+    return temperature**2 * forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
 
 
 def cross_entropy(

@@ -86,6 +86,9 @@ class Sum(Objective):
             self.needs = self.needs | objective.needs
         self.relational = any(objective.relational for _, objective in flat)
 
+    def extra_repr(self) -> str:
+        return f"weights={self.weights}"
+
     @property
     def weighted(self) -> list[tuple[float, Objective]]:
         """The parts with their weights."""
