@@ -46,6 +46,29 @@ class DenseLogits:
 
 
 @dataclass(frozen=True)
+class TopK:
+    """One kind of teacher's answer: its k largest logits, and the mass of all other classes at some temperatures.
+
+    Never renormalised: what the k do not hold is in ``log_rest``.
+    """
+
+    ids: Tensor  # (..., k) integers; negative: padding
+    logits: Tensor  # (..., k) float32, each row known up to the constant that log_rest allows for
+    log_rest: Tensor  # (..., R) log-sum-exp, over the other classes, of logits / T for each T of the ladder
+    temperatures: tuple[float, ...]  # (R,) the ladder, ascending
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One kind of teacher's answer: classes drawn from its distribution at one temperature, and how often each was."""
+
+    ids: Tensor  # (..., n) integers; negative: padding
+    counts: Tensor  # (..., n)
+    temperature: float  # at which the draws (or the weights) hold
+    weights: Tensor | None = None  # (..., n) importance weights p_T / r where drawn from a proposal r
+
+
+@dataclass(frozen=True)
 class Features:
     """One kind of teacher's answer: what its inner modules gave, by module path."""
 
