@@ -156,7 +156,7 @@ class ImageSource:
     view_of: ViewOf
 
     def __post_init__(self) -> None:
-        self._order: tuple[int, Tensor] | None = None
+        self._epoch: tuple[int, Tensor, Tensor] | None = None  # its number; order and views of all examples
 
     def steps_per_epoch(self) -> int:
         return -(-len(self.examples) // self.batch_size)
@@ -164,14 +164,14 @@ class ImageSource:
     def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
         del student  # a data set does not look at who learns from it
         epoch, place = divmod(step, self.steps_per_epoch())
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, order(self.seed, epoch, self.examples.ids))
+        if self._epoch is None or self._epoch[0] != epoch:
+            order_N = order(self.seed, epoch, self.examples.ids)
+            self._epoch = (epoch, order_N, self.view_of(self.examples.ids[order_N], epoch))
         number, steps = len(self.examples), self.steps_per_epoch()
         low, high = number * place // steps, number * (place + 1) // steps
         low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
-        index_B = self._order[1][low:high]
-        view_B = self.view_of(self.examples.ids[index_B], epoch)
-        return self.task.batch(self.examples, index_B, view_B, self.views)
+        _, order_N, view_N = self._epoch
+        return self.task.batch(self.examples, order_N[low:high], view_N[low:high], self.views)
 
 
 def pooled(labelled: Examples, transfer: Examples) -> Examples:
