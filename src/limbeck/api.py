@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .arms import student_of
 from .data.arrays import Given, from_arrays
 from .errors import BadInput
 from .job import job_from_models
@@ -110,7 +111,7 @@ def distill(
         device=device,
     )
     results = distil(job)
-    best = _fresh(student, seed)
+    best = student_of(job, job.teacher, seed)
     load_weights(best, Path(out) / "student.safetensors", "student")
     return Distilled(best.eval(), results, Path(out))
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .job import Job, coarse
+from torch import nn
+
+from .job import Job, coarse, two_examples
 from .objectives.modules import CrossEntropy, Objective
+from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
 from .targets.live import LiveTeacher
 from .targets.store import Store
@@ -26,6 +29,7 @@ class Arm:
     name: str
     ingredients: dict[str, Any]  # what sets its stage apart from the other arms'
     objective: Callable[[], Objective]
+    build: Callable[[int], nn.Module]  # a fresh student for a seed
     teacher: LiveTeacher | StoredTeacher | None = None
 
     @property
@@ -44,6 +48,8 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
     """The student's arm, and those of its baselines."""
     wanted, smoothing = job.recipe.targets, job.recipe.baseline.label_smoothing
     taught: dict[str, Any] = {"objective": job.code["objective"]}
+    if simkd_in(job.objective()) is not None:
+        taught["deployed"] = "body, projector, teacher's classifier"
     answers: LiveTeacher | StoredTeacher | None = None
     if job.asks_teacher:
         taught["teacher"] = coarse(teacher.identity)
@@ -57,25 +63,39 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             store.require(job.task.pool.ids)
             taught |= {"views_stored": wanted.views, "codec": wanted.codec, "average": wanted.average}
     return {
-        "student": Arm("student", taught, job.objective, answers),
-        "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy),
+        "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
+        "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy, job.student),
         "smoothed": Arm(
             "smoothed",
             {"objective": f"cross_entropy, label smoothing {smoothing}"},
             partial(CrossEntropy, label_smoothing=smoothing),
+            job.student,
         ),
     }
+
+
+def student_of(job: Job, teacher: nn.Module, seed: int) -> nn.Module:
+    """A fresh student for a seed, with all that its objective deploys with it."""
+    student, wanted = job.student(seed), simkd_in(job.objective())
+    if wanted is None:
+        return student
+    return with_teachers_classifier(wanted, student, teacher, two_examples(job.task, job.recipe), seed)
+
+
+def objective_of(job: Job) -> Objective:
+    """A fresh objective for such a student."""
+    objective = job.objective()
+    return objective if simkd_in(objective) is None else taught_as_one(objective)
 
 
 def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Trained:
     """One student of one seed; ``title`` is how a person sees it, the arm's name and number where not given."""
     recipe = job.recipe
-    number = "" if recipe.seeds == 1 else f" {seed - recipe.seed + 1}/{recipe.seeds}"
     return train_stage(
         job,
         member_stage(job, arm, seed),
-        title=title or f"{arm.name}{number}",
-        build=partial(job.student, seed),
+        title=title or titled(job, arm, seed),
+        build=partial(arm.build, seed),
         objective=arm.objective(),
         plan=recipe.train,
         views=recipe.views,
@@ -83,6 +103,18 @@ def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Tra
         teacher=arm.teacher,
         view_of=arm.view_of,
     )
+
+
+def titled(job: Job, arm: Arm, seed: int) -> str:
+    """The arm's name, and which of its seeds, where there are several."""
+    recipe = job.recipe
+    return arm.name if recipe.seeds == 1 else f"{arm.name} {seed - recipe.seed + 1}/{recipe.seeds}"
+
+
+def about_student(job: Job) -> str:
+    """What is trained, in words."""
+    recipe = job.recipe
+    return f"{recipe.student.model}, {recipe.train.epochs} epochs of {len(job.task.pool):,} examples"
 
 
 def member_stage(job: Job, arm: Arm, seed: int) -> Stage:

@@ -47,6 +47,18 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class CompareStage(StrEnum):
+    """A stage of a comparison, as `--force` names it."""
+
+    teacher = "teacher"
+    targets = "targets"
+    student = "student"
+    baseline = "baseline"
+    smoothed = "smoothed"
+    evaluate = "evaluate"
+    compare = "compare"
+
+
 class Stage(StrEnum):
     """A stage of a run, as `--force` names it."""
 
@@ -178,6 +190,10 @@ def compare(
         bool,
         typer.Option("--plan", help="Say what would run, how long and how much disk it takes; run nothing."),
     ] = False,
+    force: Annotated[
+        list[CompareStage] | None,
+        typer.Option(metavar="STAGE", help="Do a finished stage of all rows again. May be repeated."),
+    ] = None,
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="Let the recipe run code that it names (module:callable).")
     ] = False,
@@ -208,7 +224,13 @@ def compare(
     from . import comparing
 
     results = comparing.compare(
-        read, out=folder, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs
+        read,
+        out=folder,
+        trust_code=trust_code,
+        force=tuple(stage.value for stage in force or ()),
+        device=device.value,
+        threads=threads,
+        jobs=jobs,
     )
     console.print_comparison(results)
 
@@ -233,7 +255,8 @@ def init(
     """
     from . import draft
 
-    draft.write(teacher=teacher, data=data, student=student, out=out)
+    for warning in draft.write(teacher=teacher, data=data, student=student, out=out):
+        print(f"Beware: {warning}")
     print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
 
 
@@ -251,6 +274,13 @@ def predict(
     from .deploy import predict as deployed
 
     file = model / "student.onnx" if model.is_dir() else model
+    if not file.is_file() and (model / "stages").is_dir():
+        if (model / "compare.yaml").exists():
+            raise BadInput(f"{model} is a comparison, which exports no model: give the folder of a limbeck run.")
+        raise BadInput(
+            f"{model} is a run that is not finished, so its student is not exported yet: repeat the limbeck run that made "
+            "it, and it goes on from where it was."
+        )
     if not file.is_file():
         raise BadInput(f"{file}: there is no such file; give an exported .onnx file or a finished run.")
     try:

@@ -21,18 +21,18 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__, progress, stages
-from .arms import Arm, member_stage, the_arms, train_member
+from .arms import ARMS, Arm, member_stage, the_arms, train_member
 from .comparison_file import Comparison, Row, resolved
 from .composition import objective_of
 from .conclusion import TestSplit, evaluate, test_reads
 from .data.examples import Splits
 from .data.load import load
 from .deploy.measure import parameters
-from .errors import BadInput, Interrupted
+from .errors import BadInput, Interrupted, did_you_mean
 from .evaluation.grid import RowEvidence, rows_section
 from .evaluation.results import Predictions, RunEvidence, environment, run_metrics
 from .files import write_json, write_text
-from .job import Job, asked_live, job_from_models, job_from_recipe, use_threads
+from .job import Job, asked_live, deployed_with, job_from_models, job_from_recipe, use_threads
 from .models.build import build
 from .parallel import Done, in_processes
 from .recipe import Recipe
@@ -41,12 +41,13 @@ from .report.comparison import write_page
 from .report.tables import csv_text, latex_text
 from .stages import Stage, publish, stage
 from .teaching import the_targets, the_teacher
-from .trained import Trained
+from .trained import Trained, begun
 from .training.history import kept
 
 # Bumped by hand when the meaning of the figures changes.
 COMPARE_VERSION = 1
 SCHEMA_VERSION = 1
+STAGES = ("teacher", "targets", *ARMS, "evaluate", "compare")
 PRODUCTS = ("compare.json", "compare.csv", "compare.tex", "compare.html")
 
 
@@ -84,10 +85,19 @@ class Asked:
 class Bench:
     """What all rows share: the data, the teacher's job, the device."""
 
-    def __init__(self, comparison: Comparison, splits: Splits, *, out: Path, trust_code: bool, device: str) -> None:
+    def __init__(
+        self,
+        comparison: Comparison,
+        splits: Splits,
+        *,
+        out: Path,
+        trust_code: bool,
+        device: str,
+        force: tuple[str, ...] = (),
+    ) -> None:
         # the first row has no teacher, so that this job asks for nothing but a teacher that is trained
         recipe = comparison.rows[0].recipe
-        self.job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
+        self.job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=force)
         self.trust_code, self.device = trust_code, device
         self._jobs: dict[str, Job] = {}
         self._latest: tuple[Member, Job, Arm] | None = None
@@ -113,8 +123,10 @@ class Bench:
             student=partial(_student, recipe, base.splits, self.trust_code),
             objective=lambda: objective_of(recipe.objective),
             device=self.device,
+            force=base.force,
         )
-        return dataclasses.replace(job, task=base.task, accelerator=base.accelerator)
+        # a stage that several rows share is made anew once for all of them
+        return dataclasses.replace(job, task=base.task, accelerator=base.accelerator, redone=base.redone)
 
     def arm_of(self, member: Member, teacher: Trained) -> tuple[Job, Arm]:
         """What a student learns from; the latest is kept, since the seeds of a row come one after the other."""
@@ -126,9 +138,9 @@ class Bench:
         return job, arm
 
     def stage_of(self, member: Member, teacher: Trained) -> Stage:
-        """The stage of a student."""
+        """The stage of a student, set aside first where it is to be made anew."""
         job, arm = self.arm_of(member, teacher)
-        return member_stage(job, arm, member.seed)
+        return begun(job, member_stage(job, arm, member.seed))
 
     def train(self, member: Member, teacher: Trained) -> Trained:
         """A student: trained, or as it was trained before."""
@@ -141,19 +153,25 @@ def compare(
     *,
     out: Path,
     trust_code: bool = False,
+    force: tuple[str, ...] = (),
     device: str = "auto",
     threads: int | None = None,
     jobs: int = 1,
 ) -> dict[str, Any]:
     """Does what a comparison file asks and returns the results (``compare.json``).
 
-    Beside it come ``compare.csv`` (a line a row and seed), ``compare.tex`` and ``compare.html``. ``jobs`` students are
+    ``force`` names stages of :data:`STAGES` to be made anew: of all rows that have them, trials and all. Beside it come ``compare.csv`` (a line a row and seed), ``compare.tex`` and ``compare.html``. ``jobs`` students are
     trained at a time, each in a process of its own with its share of ``threads``.
 
     Raises :class:`limbeck.errors.LimbeckError` in sentences; nothing is written where a row is refused.
     """
+    for name in force:
+        if name not in STAGES:
+            raise BadInput(f"--force {name}: a comparison has no such stage.{did_you_mean(name, STAGES)}")
+    if force:
+        force = (*force, "compare")  # else the tables would go on telling what was measured before
     use_threads(threads)
-    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device)
+    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, force=force)
     share = max(1, (threads or torch.get_num_threads()) // jobs)
 
     def train(members: Sequence[Member], teacher: Trained) -> list[Trained]:
@@ -179,10 +197,12 @@ def compare(
         return _conclude(comparison, bench, teacher, choices, trained)
 
 
-def open_bench(comparison: Comparison, *, out: Path, trust_code: bool, device: str) -> Bench:
+def open_bench(
+    comparison: Comparison, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...] = ()
+) -> Bench:
     """The bench, every row and trial tried on it for fit; what a person should know is said."""
     splits = load(comparison.recipe.data, progress.bar)
-    bench = Bench(comparison, splits, out=out, trust_code=trust_code, device=device)
+    bench = Bench(comparison, splits, out=out, trust_code=trust_code, device=device, force=force)
     for note in splits.notes:
         progress.note(note)
     for row in comparison.rows:
@@ -192,6 +212,8 @@ def open_bench(comparison: Comparison, *, out: Path, trust_code: bool, device: s
             raise BadInput(f"{row.student}, {row.title}: {error}") from None
         if job.needs.teacher_features and not row.recipe.targets.live:
             progress.note(f"{row.title}: {asked_live(job.objective())}.")
+        if larger := deployed_with(job.objective()):
+            progress.note(f"{row.title}: {larger}")
     return bench
 
 
@@ -272,7 +294,7 @@ def _conclude(
         ],
         "evaluate": evaluation.fingerprint,
     }
-    here = stage(job.out, "compare", ingredients)
+    here = begun(job, stage(job.out, "compare", ingredients))
     if not here.finished:
         here.prepare()
         results = _results(comparison, bench, teacher, choices, by_row, answers)
@@ -309,7 +331,9 @@ def _results(
         ones = by_row[row.key]
         runs = [run(f"{row.key}-{one.seed}", one) for one in ones]
         evidence.append(RowEvidence(row.student, row.name, runs, _facts(bench, row, choice, ones)))
-    models = {row.student: (row.recipe.student, by_row[row.key][0].model) for row in comparison.rows}
+    # a row without a teacher, for an objective may deploy more than the student
+    models = {row.student: (row.recipe.student, by_row[row.key][0].model) for row in reversed(comparison.rows)}
+    models = {name: models[name] for name in comparison.students}
     _, channels, height, width = job.splits.train.images.shape
     return {
         "schema_version": SCHEMA_VERSION,
@@ -353,8 +377,9 @@ def _facts(bench: Bench, row: Row, choice: Choice, ones: Sequence[Trained]) -> d
     if row.arm == "smoothed":
         settings["cross_entropy"]["label_smoothing"] = row.recipe.baseline.label_smoothing
     asked = "none" if not job.asks_teacher else "live" if job.live else "stored"
+    larger = deployed_with(job.objective()) is not None
     return {
-        "title": row.title,
+        "title": f"{row.title} ({parameters(ones[0].model):,} parameters)" if larger else row.title,
         "kind": "objective" if row.arm == "student" else "control",
         "teacher": asked,
         "settings": settings,

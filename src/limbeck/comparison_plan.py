@@ -7,7 +7,7 @@ from pathlib import Path
 from .comparing import Bench, Member, choose, members_of, open_bench, tried
 from .comparison_file import Comparison, Row
 from .job import use_threads
-from .planning import PlannedStage, answer_seconds, planned_targets, planned_teacher, training_seconds, weights_bytes
+from .planning import PlannedStage, planned_targets, planned_teacher, student_seconds, weights_bytes
 from .recipe import Recipe
 from .teaching import the_teacher
 from .trained import Trained
@@ -45,7 +45,7 @@ def plan(
 
 
 def _row(bench: Bench, row: Row, teacher: Trained | None, epochs: dict[str, float], jobs: int) -> PlannedStage:
-    """``epochs`` remembers what an epoch of each student takes."""
+    """``epochs`` remembers what an epoch takes: of each student, and of each row with a live teacher."""
     job = bench.job_of(row.recipe)
     trials = [one for trial in tried(row) for one in trial]
     finals = members_of(row, _chosen(bench, row, trials, teacher))
@@ -53,11 +53,11 @@ def _row(bench: Bench, row: Row, teacher: Trained | None, epochs: dict[str, floa
     count, student = len(trials) + len(finals), job.student(row.recipe.seed)
     seconds = None
     if left:
-        if row.student not in epochs:
-            whole = training_seconds(job, student, row.recipe.train, len(job.task.pool), job.task)
-            epochs[row.student] = whole / row.recipe.train.epochs
-        answers = len(job.task.pool) * answer_seconds(job) if job.asks_teacher and job.live else 0.0
-        seconds = (epochs[row.student] + answers) * sum(one.recipe.train.epochs for one in left) / jobs
+        live = job.asks_teacher and job.live  # then an epoch costs what this very objective and its teacher cost
+        key = row.key if live else row.student
+        if key not in epochs:
+            epochs[key] = student_seconds(job) / row.recipe.train.epochs
+        seconds = epochs[key] * sum(one.recipe.train.epochs for one in left) / jobs
     state = "to do" if len(left) == count else "unfinished" if left else "finished"
     tuning = f", {len(trials)} more to choose settings" if trials else ""
     detail = f"{len(finals)} seed(s){tuning}; {count - len(left)} of {count} finished"

@@ -25,7 +25,7 @@ from .deploy.standalone import write_standalone
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
 from .evaluation.verdict import verdict
 from .files import atomic_path, write_json
-from .job import Job, coarse
+from .job import Job, coarse, deployed_with
 from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
@@ -38,6 +38,9 @@ REPORT_VERSION = 1
 
 # Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.
 PARITY_IMAGES = 5000
+
+
+CONCLUSION = ("evaluate", "export", "report")
 
 
 @dataclass
@@ -66,12 +69,17 @@ def test_reads(out: Path) -> list[dict[str, str]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
-def conclude(job: Job, teacher: Trained, store: Store | None, arms: dict[str, list[Trained]]) -> dict[str, Any]:
+def conclude(
+    job: Job, teacher: Trained, store: Store | None, arms: dict[str, list[Trained]], steps: progress.Steps
+) -> dict[str, Any]:
     """Evaluates, exports, measures and reports; returns the results."""
     test = TestSplit(job)
     chosen = best_on_validation(arms["student"])
+    steps.next(f"evaluate: {len(_models(teacher, arms))} models on validation and test")
     evaluation, answers = evaluate(job, test, teacher, arms)
+    steps.next("export: student and teacher, parity and speed")
     export = export_and_measure(job, test, export_stage(job, teacher, arms), teacher, arms["student"][chosen])
+    steps.next("report")
     return report(job, test, teacher, arms, chosen, store, evaluation, answers, export)
 
 
@@ -228,7 +236,13 @@ def _results(
 
     student_cost = {name: value for name, value in facts["student"].items() if name != "parity"}
     teacher_cost = {name: value for name, value in facts["teacher"].items() if name != "parity"}
-    by_arm = {arm: evidence(recipe.student.model, arm, ones, student_cost) for arm, ones in arms.items()}
+
+    def cost_of(ones: Sequence[Trained]) -> dict[str, Any]:
+        """The exported student's, but for a control that lacks what is deployed with it and was not exported itself."""
+        count = parameters(ones[0].model)
+        return student_cost if count == student_cost["parameters"] else {"parameters": count}
+
+    by_arm = {arm: evidence(recipe.student.model, arm, ones, cost_of(ones)) for arm, ones in arms.items()}
     timings: dict[str, dict[str, Any]] = {"teacher": {"seconds": teacher.seconds, "runs": 1}}
     fingerprints: dict[str, Any] = {"data": job.splits.fingerprint, "teacher": teacher.fingerprint}
     if store is not None:
@@ -247,7 +261,7 @@ def _results(
         "test": len(answers["test/labels"]),
         "transfer": 0 if job.splits.transfer is None else len(job.splits.transfer),
         "image": [channels, height, width],
-        "notes": list(job.splits.notes),
+        "notes": [*job.splits.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
     }
     return assemble(
         name=job.name,

@@ -17,6 +17,8 @@ from .recipe import Data, Model
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin")
 # Data whose classes a mirror image would change: letters, digits, signs.
 _NO_FLIP = ("digit", "mnist", "svhn", "usps", "letter", "char", "glyph", "sign", "ocr", "gtsrb", "text")
+# Below these, what is learnt or measured is mostly chance.
+FEW_TO_TRAIN, FEW_TO_MEASURE = 1000, 200
 _HEADS = ("fc.weight", "head.weight", "classifier.weight", "linear.weight", "head.fc.weight")
 
 
@@ -29,10 +31,29 @@ class Found:
     classes: int
     channels: int
     size: int  # side in pixels
+    validation: int | None = None  # examples; None: not known
+    test: int | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What so few examples mean for the figures, in sentences; usually nothing."""
+        said = []
+        if self.examples < FEW_TO_TRAIN:
+            said.append(
+                f"{self.examples:,} training examples are few: strong views, a transfer set of unlabelled images "
+                "(data.transfer) or a pretrained teacher (timm) make up for some of it; train several seeds."
+            )
+        for split, count in (("validation", self.validation), ("test", self.test)):
+            if count is not None and count < FEW_TO_MEASURE:
+                said.append(
+                    f"{count:,} {split} examples measure coarsely: one of them is {100 / max(1, count):.1f} points of "
+                    "accuracy, so small differences mean nothing."
+                )
+        return said
 
 
-def write(*, teacher: str, data: str, student: str, out: Path) -> None:
-    """Writes a commented recipe for `teacher` and `data` to `out`.
+def write(*, teacher: str, data: str, student: str, out: Path) -> list[str]:
+    """Writes a commented recipe for `teacher` and `data` to `out`; returns what to beware of, in sentences.
 
     Raises `BadInput` where `out` exists, the data cannot be read, a model is not known, or the teacher's
     classes do not fit the data; nothing is written then.
@@ -44,6 +65,7 @@ def write(*, teacher: str, data: str, student: str, out: Path) -> None:
     values = yaml.safe_load(text)
     recipe_file.from_dict(values, "the draft")
     write_text(out, text)
+    return found.warnings
 
 
 def look_at_data(name: str) -> Found:
@@ -53,7 +75,9 @@ def look_at_data(name: str) -> Found:
 
     splits = load(Data(name=name), progress.bar)
     _, channels, _, size = splits.train.images.shape
-    return Found(name, len(splits.train), len(splits.classes), channels, size)
+    return Found(
+        name, len(splits.train), len(splits.classes), channels, size, len(splits.validation), splits.test.count
+    )
 
 
 def draft(teacher: str, found: Found, student: str = "convnet") -> str:
@@ -67,6 +91,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
         f"# A recipe to start from: {examples}{kind} images of {found.size}x{found.size} pixels.",
+        *(f"# Beware: {warning}" for warning in found.warnings),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: image-classification",
         f"data: {_flow({'name': found.name})}",

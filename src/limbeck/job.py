@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch import nn
 from .composition import objective_of, temperature_of
 from .data.examples import Splits
 from .errors import BadInput
-from .interfaces import DenseLogits, Features, Needs, Output, Target
+from .interfaces import Batch, DenseLogits, Features, Needs, Output, Target
 from .models.asking import ask
 from .models.build import build, check_fits
 from .models.capture import Capture
 from .models.identity import Identity, identity
 from .objectives.modules import Objective, Sum
 from .recipe import Recipe
+from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .tasks.image import ImageClassification, Normalisation
 
 
@@ -34,6 +36,8 @@ class Job:
         student: a fresh student for a seed.
         objective: a fresh objective (it may hold parameters of its own).
         code: what identifies models that are not known by name alone; part of the fingerprints.
+        force: names of stages to be made anew, each once.
+        redone: folders of those that were.
     """
 
     recipe: Recipe
@@ -47,6 +51,7 @@ class Job:
     objective: Callable[[], Objective]
     code: dict[str, Any]
     force: tuple[str, ...] = ()
+    redone: set[Path] = field(default_factory=set)
 
     @property
     def seeds(self) -> list[int]:
@@ -173,6 +178,16 @@ def wants_features(objective: Objective) -> str:
     return " and ".join(dict.fromkeys(str(getattr(part, "name", type(part).__name__)) for part in wanting))
 
 
+def deployed_with(objective: Objective) -> str | None:
+    """One line for a person whose objective deploys more than the student."""
+    if simkd_in(objective) is None:
+        return None
+    return (
+        "simkd: what is trained, measured and exported is the student's body, a projector and the teacher's classifier; "
+        "it is larger than the student, which the baselines are."
+    )
+
+
 def asked_live(objective: Objective) -> str:
     """Why the teacher of an objective on features is asked live, without the full stop."""
     wanting = wants_features(objective)
@@ -183,10 +198,10 @@ def _try(
     objective: Objective, teacher: nn.Module, student: nn.Module, task: ImageClassification, recipe: Recipe
 ) -> None:
     """Asks both models about two examples, and the objective about what they say: a misfit shows before any training."""
-    index_B = torch.arange(min(2, len(task.pool)), device=task.pool.ids.device)
-    batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), recipe.views)
-    there = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    batch = dataclasses.replace(batch, **{name: value.cpu() for name, value in there.items() if value is not None})
+    batch = two_examples(task, recipe)
+    if (wanted := simkd_in(objective)) is not None:
+        student = with_teachers_classifier(wanted, copy.deepcopy(student), teacher, batch, recipe.seed)
+        objective = taught_as_one(objective)
     needs = objective.needs
     target = Target()
     logits, features = _answer(student, batch.inputs, needs.features, "student")
@@ -201,6 +216,14 @@ def _try(
             objective(output, target, batch)
     except ValueError as error:
         raise BadInput(f"objective: {error}") from error
+
+
+def two_examples(task: ImageClassification, recipe: Recipe) -> Batch:
+    """The first examples at view 0, on the CPU: from what models say of them an objective learns their shapes."""
+    index_B = torch.arange(min(2, len(task.pool)), device=task.pool.ids.device)
+    batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), recipe.views)
+    there = {one.name: getattr(batch, one.name) for one in dataclasses.fields(batch)}
+    return dataclasses.replace(batch, **{name: value.cpu() for name, value in there.items() if value is not None})
 
 
 def _answer(

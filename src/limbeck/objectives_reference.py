@@ -127,13 +127,27 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     if entry.beware:
         yield "beware", entry.beware
     if entry.name in Objective.model_fields:
-        given = dict.fromkeys(entry.required, "...") | dict(entry.defaults)
-        settings = ", ".join(f"{name}: {_plain(value)}" for name, value in given.items())
-        yield "recipe", f"objective: {{{entry.name}: {{{settings}}}}}"
+        yield "recipe", f"objective: {_flow(recipe_of(entry))}"
     if entry.module is not None:
         yield "module", f"limbeck.{entry.module}"
     if entry.function is not None:
         yield "function", f"limbeck.functional.{entry.function}"
+
+
+def recipe_of(entry: Entry) -> dict[str, dict[str, Any]]:
+    """What a recipe's objective section would hold: the objective, and what its text advises beside it."""
+    own = dict.fromkeys(entry.required, "...") | dict(entry.defaults) | dict(entry.beside.get(entry.name, {}))
+    own = {name: value for name, value in own.items() if value is not None}  # as where it is left out
+    return {entry.name: own, **{name: dict(terms) for name, terms in entry.beside.items() if name != entry.name}}
+
+
+def _flow(value: Any) -> str:
+    """Plain values as YAML on one line."""
+    if isinstance(value, str) and "{" in value:
+        return f'"{value}"'
+    if not isinstance(value, dict):
+        return _plain(value)
+    return f"{{{', '.join(f'{name}: {_flow(inner)}' for name, inner in value.items())}}}"
 
 
 def _settings(entry: Entry) -> Iterator[tuple[str, str, str]]:

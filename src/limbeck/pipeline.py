@@ -15,20 +15,20 @@ from typing import Any
 import torch
 
 from . import progress, stages
-from .arms import ARMS, members, the_arms, train_member
-from .conclusion import conclude
+from .arms import ARMS, about_student, member_stage, members, the_arms, titled, train_member
+from .conclusion import CONCLUSION, conclude
 from .data.load import load
 from .errors import BadInput, Interrupted, did_you_mean
 from .files import write_text
-from .job import Job, job_from_recipe, use_threads
+from .job import Job, deployed_with, job_from_recipe, use_threads
 from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import the_targets, the_teacher, why_live
+from .teaching import about_targets, about_teacher, the_targets, the_teacher, why_live
 from .trained import Trained
 
-STAGES = ("teacher", "targets", *ARMS, "evaluate", "export", "report")
+STAGES = ("teacher", "targets", *ARMS, *CONCLUSION)
 
 
 def run(
@@ -77,26 +77,36 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
 
     ``ahead`` is called once the targets are there; it may finish students' stages in other processes.
     """
-    for note in (*job.splits.notes, why_live(job)):
+    for note in (*job.splits.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
+    stored = job.asks_teacher and not job.live
+    steps = progress.Steps(1 + stored + len(members(job)) + len(CONCLUSION))
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:
+            steps.next(f"teacher: {about_teacher(job)}")
             teacher = the_teacher(job)
+            if stored:
+                steps.next(f"soft targets: {about_targets(job)}")
             store = the_targets(job, teacher)
             if ahead is not None:
                 ahead()
-            arms = the_students(job, teacher, store)
+            arms = the_students(job, teacher, store, steps)
         except KeyboardInterrupt:
             raise Interrupted("stopped; run the same command to go on from there.") from None
-        return conclude(job, teacher, store, arms)
+        results = conclude(job, teacher, store, arms, steps)
+    steps.end()
+    return results
 
 
-def the_students(job: Job, teacher: Trained, store: Store | None) -> dict[str, list[Trained]]:
+def the_students(job: Job, teacher: Trained, store: Store | None, steps: progress.Steps) -> dict[str, list[Trained]]:
     """For every seed: the student, and the same student without the teacher, once with plain labels, once smoothed."""
     arms = the_arms(job, teacher, store)
     trained: dict[str, list[Trained]] = {}
     for name, seed in members(job):
+        here = member_stage(job, arms[name], seed)
+        finished = ", finished before" if here.finished and name not in job.force else ""
+        steps.next(f"{titled(job, arms[name], seed)}: {about_student(job)}{finished}")
         trained.setdefault(name, []).append(train_member(job, arms[name], seed))
     return trained

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import statistics
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,22 +16,30 @@ import torch
 from torch import nn
 
 from . import progress
+from .arms import about_student, members, objective_of, student_of, the_arms, train_member
 from .arms import member_stage as stage_of
-from .arms import members, the_arms
-from .conclusion import evaluate_stage, export_stage, report_stage
+from .conclusion import CONCLUSION, PARITY_IMAGES, evaluate_stage, export_stage, report_stage
+from .data.examples import Examples
 from .data.load import load
 from .interfaces import Target
 from .job import Job, job_from_recipe, use_threads
-from .objectives.modules import CrossEntropy
+from .models.capture import Capture
+from .objectives.modules import CrossEntropy, Objective
+from .objectives.schedules import Progress
 from .recipe import Recipe, Train
 from .stages import Stage
 from .targets.codecs import bytes_per_target, codec_named
+from .targets.live import LiveTeacher
 from .targets.store import Store
-from .teaching import targets_stage, teacher_stage, the_targets, the_teacher, why_live
-from .trained import Trained, train_stage
+from .tasks.image import ImageClassification
+from .teaching import about_targets, about_teacher, targets_stage, teacher_stage, the_targets, the_teacher, why_live
+from .trained import Trained
+from .training.dry_run import has_to_build, of_one_batch
 from .training.optimizer import optimizer_for
 
 WARM_UP_STEPS, TIMED_STEPS = 2, 5
+# Rough: two models translated and measured for a fixed time, a process each for memory; and a page drawn.
+EXPORT_SECONDS, REPORT_SECONDS = 12.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -74,14 +84,13 @@ def planned_teacher(job: Job) -> PlannedStage:
     """What is to be done for the teacher."""
     section = job.recipe.teacher
     if section.train is None:
-        return PlannedStage("teacher", "finished", f"{section.model}, as it comes")
+        return PlannedStage("teacher", "finished", about_teacher(job))
     here = teacher_stage(job)
     seconds = None
     if not here.finished:
         task = job.task.seen_by_teacher()
-        seconds = training_seconds(job, job.teacher, section.train, len(task.train), task)
-    detail = f"{section.model}, {section.train.epochs} epochs of {len(job.splits.train)}"
-    return PlannedStage("teacher", _state(here), detail, seconds, weights_bytes(job.teacher))
+        seconds = training_seconds(job, job.teacher, section.train, task.train, task)
+    return PlannedStage("teacher", _state(here), about_teacher(job), seconds, weights_bytes(job.teacher))
 
 
 def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
@@ -90,13 +99,13 @@ def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
     size = wanted.views * count * bytes_per_target(codec_named(wanted.codec), len(job.splits.classes))
     seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)
-    return PlannedStage("targets", state, f"{wanted.views} views of {count} examples", seconds, size)
+    return PlannedStage("targets", state, about_targets(job), seconds, size)
 
 
 def _the_students(job: Job, teacher: Trained | None, store: Store | None) -> list[PlannedStage]:
     recipe, student = job.recipe, job.student(job.recipe.seed)
     arms = None if teacher is None else the_arms(job, teacher, store)
-    one = None
+    plain = None  # seconds of one without a live teacher
     planned = []
     for name in dict.fromkeys(name for name, _ in members(job)):
         stages = [] if arms is None else [stage_of(job, arms[name], seed) for seed in job.seeds]
@@ -104,78 +113,127 @@ def _the_students(job: Job, teacher: Trained | None, store: Store | None) -> lis
         state = "finished" if stages and finished == len(stages) else "to do"
         if state == "to do" and (finished or any(stage.begun for stage in stages)):
             state = "unfinished"
-        if state != "finished" and one is None:
-            one = training_seconds(job, student, recipe.train, len(job.task.pool), job.task)
-        seconds = None if state == "finished" or one is None else one * (recipe.seeds - finished)
-        if name == "student" and job.asks_teacher and job.live and seconds is not None:
-            seconds += recipe.seeds * recipe.train.epochs * len(job.task.pool) * answer_seconds(job)
-        detail = f"{recipe.student.model}, {recipe.train.epochs} epochs, {recipe.seeds} seed(s), {finished} finished"
+        seconds = None
+        if state != "finished":
+            if name == "student" and job.asks_teacher and job.live:
+                one = student_seconds(job)
+            else:
+                one = plain = plain or training_seconds(job, student, recipe.train, job.task.pool, job.task)
+            seconds = one * (recipe.seeds - finished)
+        detail = f"{about_student(job)}, {recipe.seeds} seed(s), {finished} finished"
         planned.append(PlannedStage(name, state, detail, seconds, recipe.seeds * weights_bytes(student)))
     return planned
 
 
 def _the_conclusion(job: Job, teacher: Trained | None, store: Store | None) -> list[PlannedStage]:
-    names = ("evaluate", "export", "report")
+    names = CONCLUSION
     if teacher is None:
-        return [PlannedStage(name, "to do", "") for name in names]
+        about = _conclusion_seconds(job)
+        return [PlannedStage(name, "to do", "", about[name]) for name in names]
     arms = the_arms(job, teacher, store)
     trained: dict[str, list[Trained]] = {}
     for name, seed in members(job):
-        trained.setdefault(name, []).append(_finished(job, name, stage_of(job, arms[name], seed), seed))
+        trained.setdefault(name, []).append(train_member(job, arms[name], seed))
     evaluation = evaluate_stage(job, teacher, trained)
     export = export_stage(job, teacher, trained)
     stages = (evaluation, export, report_stage(job, evaluation, export))
-    return [PlannedStage(name, _state(stage), "") for name, stage in zip(names, stages, strict=True)]
-
-
-def _finished(job: Job, name: str, here: Stage, seed: int) -> Trained:
-    return train_stage(
-        job,
-        here,
-        title=name,
-        build=lambda: job.student(seed),
-        objective=CrossEntropy(),
-        plan=job.recipe.train,
-        views=job.recipe.views,
-        seed=seed,
-    )
+    about = _conclusion_seconds(job) if not all(stage.finished for stage in stages) else {}
+    return [
+        PlannedStage(name, _state(stage), "", None if stage.finished else about[name])
+        for name, stage in zip(names, stages, strict=True)
+    ]
 
 
 def _state(stage: Stage) -> str:
     return "finished" if stage.finished else "unfinished" if stage.begun else "to do"
 
 
-def training_seconds(job: Job, model: nn.Module, plan: Train, examples: int, task: Any) -> float:
-    """Epochs times steps times what a step takes, from a few steps of a copy."""
+def training_seconds(
+    job: Job,
+    model: nn.Module,
+    plan: Train,
+    examples: Examples,
+    task: ImageClassification,
+    objective: Objective | None = None,
+    teacher: LiveTeacher | None = None,
+) -> float:
+    """Epochs times steps times what a step takes, from a few steps of a copy.
+
+    By default the step is that of cross-entropy, which one from stored answers costs too.
+    """
     device = job.accelerator.device
     trial = copy.deepcopy(model).to(device).train()
     trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = optimizer_for([trial], plan)
-    source = task.source(task.train, views=job.recipe.views, seed=0, batch_size=plan.batch_size)
-    objective = CrossEntropy()
-
-    def step(number: int) -> None:
-        batch = source.next(number, trial)
-        term = objective(task.forward(trial, batch), Target(), batch)["cross_entropy"]
-        (term.total / term.count).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
+    source = task.source(examples, views=job.recipe.views, seed=0, batch_size=plan.batch_size)
+    objective = (objective or CrossEntropy()).to(device)
     with torch.random.fork_rng(devices=[]):
+        if has_to_build(objective):
+            seen = of_one_batch(trial, task, source, teacher, objective.needs, plan.micro_batches, nullcontext())
+            objective.build(*seen, examples.ids)
+            objective.to(device)
+        optimizer = optimizer_for([trial, objective], plan)
+        capture = Capture(trial, objective.needs.features)
+        steps = source.steps_per_epoch()
+
+        def step(number: int) -> None:
+            objective.at(Progress(number, steps, plan.epochs * steps))
+            batch = source.next(number, trial)
+            target = teacher(batch, objective.needs) if teacher is not None else Target()
+            with capture as features:
+                output = task.forward(trial, batch)
+            output = dataclasses.replace(output, features=features) if features else output
+            terms = objective(output, target, batch).values()
+            torch.stack([term.total / term.count.clamp(min=1) for term in terms]).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
         times = [_timed(partial(step, number)) for number in range(WARM_UP_STEPS + TIMED_STEPS)]
         took = statistics.median(times[WARM_UP_STEPS:])
-    return plan.epochs * (-(-examples // plan.batch_size)) * took
+    return plan.epochs * steps * took
 
 
-def answer_seconds(job: Job) -> float:
-    """What the teacher's answer to one example takes."""
+def student_seconds(job: Job) -> float:
+    """What the training of one student takes, by its own objective where the teacher is asked live."""
+    plan, examples = job.recipe.train, job.task.pool
+    if not (job.asks_teacher and job.live):
+        return training_seconds(job, job.student(job.recipe.seed), plan, examples, job.task)
+    teacher = copy.deepcopy(job.teacher).to(job.accelerator.device)
+    student = student_of(job, teacher, job.recipe.seed)
+    live = LiveTeacher(teacher, job.task)
+    return training_seconds(job, student, plan, examples, job.task, objective_of(job), live)
+
+
+def answer_seconds(job: Job, student: nn.Module | None = None) -> float:
+    """What the teacher's answer to one example takes, or the student's."""
     examples = job.task.train
     index_B = torch.arange(min(128, len(examples)), device=examples.ids.device)
     batch = job.task.batch(examples, index_B, torch.zeros_like(index_B), job.recipe.views)
-    model = job.teacher.to(job.accelerator.device).eval()
+    model = (job.teacher if student is None else student).to(job.accelerator.device).eval()
+
+    def ask() -> None:
+        if student is None:
+            job.task.answer(model, batch)
+        else:
+            job.task.forward(model, batch)
+
     with torch.no_grad():
-        job.task.answer(model, batch)
-        return _timed(lambda: job.task.answer(model, batch)) / len(index_B)
+        ask()
+        return _timed(ask) / len(index_B)
+
+
+def _conclusion_seconds(job: Job) -> dict[str, float | None]:
+    """About what evaluation, export and report take; None where nobody knows how many test examples there are."""
+    test = job.splits.test.count
+    if test is None:
+        return {"evaluate": None, "export": None, "report": REPORT_SECONDS}
+    teacher, student = answer_seconds(job), answer_seconds(job, job.student(job.recipe.seed))
+    examples, compared = test + len(job.splits.validation), min(test, PARITY_IMAGES)
+    return {
+        "evaluate": examples * (teacher + len(members(job)) * student),
+        # each is asked twice, in PyTorch and in onnxruntime
+        "export": EXPORT_SECONDS + 2 * compared * (teacher + student),
+        "report": REPORT_SECONDS,
+    }
 
 
 def _timed(action: Any) -> float:

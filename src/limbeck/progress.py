@@ -74,6 +74,28 @@ def bar(total: int, title: str) -> Iterator[Advance]:
         yield advance
 
 
+class Steps:
+    """Where a run stands: a plain line a stage, such as `2 of 7, soft targets: 4 views of 1,286 examples`.
+
+    Only where stderr is not a terminal; there the bars say it.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.number = total, 0
+        self._began = time.monotonic()
+
+    def next(self, text: str) -> None:
+        """Says that the next stage begins."""
+        self.number += 1
+        if not sys.stderr.isatty():
+            note(f"{self.number} of {self.total}, {text}")
+
+    def end(self) -> None:
+        """Says how long it all took."""
+        if not sys.stderr.isatty():
+            note(f"all done in {seconds_text(time.monotonic() - self._began)}")
+
+
 def note(text: str) -> None:
     """Prints one plain line to stderr, terminal or not."""
     print(text, file=sys.stderr, flush=True)

@@ -6,14 +6,19 @@ One section for each objective that image classification can use, named and with
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from .recipe_section import (
+    LayerMap,
+    Layers,
+    Projections,
     Section,
+    StudentLayers,
     StudentPath,
     StudentPaths,
+    TeacherLayers,
     TeacherPath,
     TeacherPaths,
     Temperature,
@@ -246,7 +251,8 @@ class ReviewKD(Section):
 class SimKD(Section):
     """The last map, through a projector, equals the teacher's (Chen et al. 2022).
 
-    It does not train the student's own classifier, which is what is measured and exported here: give another term.
+    What is trained, measured and exported is the student's body, the projector and the teacher's classifier: larger than
+    the student, which the baselines are. Paths are those of the last maps, whose mean the last linear layer is given.
     """
 
     student: StudentPath
@@ -254,6 +260,61 @@ class SimKD(Section):
     weight: Weight = 1.0
     factor: PositiveInt = 2
     """How much narrower than the teacher's map the middle of the projector is."""
+
+
+class HiddenStates(Section):
+    """Hidden states of transformers, layer against layer (Jiao et al. 2020; Sun et al. 2019)."""
+
+    student: StudentLayers = "encoder.layer.{}"
+    teacher: TeacherLayers = "encoder.layer.{}"
+    layers: Layers | None = None
+    layer_map: LayerMap = "uniform"
+    match: Literal["mse", "cls", "cosine"] = "mse"
+    """By squared difference, by that of the first (class) position at length 1, or by the cosine."""
+    embeddings: tuple[str, str] | None = None
+    """Modules of the embeddings in student and teacher, to be matched too."""
+    weight: Weight = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("match") == "cls" and "weight" not in values:
+            return {**values, "weight": 500.0}
+        return values
+
+
+class AttentionMaps(Section):
+    """Attention of transformers, head against head (Jiao et al. 2020; Sun et al. 2020)."""
+
+    student: StudentLayers = "encoder.layer.{}.attention.self"
+    teacher: TeacherLayers = "encoder.layer.{}.attention.self"
+    heads: PositiveInt
+    """Attention heads of both models."""
+    layers: Layers | None = None
+    layer_map: LayerMap = "uniform"
+    match: Literal["mse", "kl"] = "mse"
+    """The scores before the softmax, or what comes after it."""
+    parts: Projections = ("query", "key", "value")
+    teacher_parts: Projections | None = None
+    """Those of the teacher, where they have other names."""
+    weight: Weight = 1.0
+
+
+class ValueRelations(Section):
+    """How positions relate to one another in self-attention (Wang et al. 2021)."""
+
+    student: StudentLayers = "encoder.layer.{}.attention.self"
+    teacher: TeacherLayers = "encoder.layer.{}.attention.self"
+    heads: PositiveInt
+    """Relation heads; must divide the width of both models."""
+    layers: Layers | None = None
+    layer_map: LayerMap = "last"
+    relations: tuple[str, ...] = ("qq", "kk", "vv")
+    """Each two letters of q, k and v."""
+    parts: Projections = ("query", "key", "value")
+    teacher_parts: Projections | None = None
+    """Those of the teacher, where they have other names."""
+    weight: Weight = 1.0
 
 
 class Objective(Section):
@@ -313,6 +374,12 @@ class Objective(Section):
     """Match features of several depths, fused."""
     simkd: SimKD | None = None
     """Match the features that the teacher's classifier is given."""
+    hidden_states: HiddenStates | None = None
+    """Match transformers' hidden states."""
+    attention_maps: AttentionMaps | None = None
+    """Match transformers' attention."""
+    value_relations: ValueRelations | None = None
+    """Match how positions relate in transformers' attention."""
 
     @model_validator(mode="after")
     def _some(self) -> Objective:

@@ -116,8 +116,24 @@ def _sentence(problem: dict[str, Any]) -> str:
     if kind == "value_error":
         return f"{path}: {context['error']}"
     if kind in _WANTED:
-        return f"{path}: {shown(given)} was given; it must be {_WANTED[kind]}"
+        return f"{path}: {shown(given)} was given; it must be {_WANTED[kind]}{_as_section(location, given)}"
     return f"{path}: {shown(given)} was given; {problem['msg']}"
+
+
+def _as_section(location: tuple[str | int, ...], given: Any) -> str:
+    """How to write it, where the name of a section was given in the place of the section around it."""
+    around = section_of(getattr(_field_at(location), "annotation", None))
+    if around is None or not isinstance(given, str):
+        return ""
+    sections = [name for name, field in around.model_fields.items() if section_of(field.annotation) is not None]
+    near = [given] if given in sections else difflib.get_close_matches(given, sections, n=1)
+    if not near:
+        return ""
+    inner = section_of(around.model_fields[near[0]].annotation)
+    assert inner is not None
+    required = ", ".join(f"{name}: ..." for name, field in inner.model_fields.items() if field.is_required())
+    path = ".".join(str(part) for part in location)
+    return f": write {path}={{{near[0]}: {{{required}}}}} (in a file, {path}: {{{near[0]}: {{{required}}}}})"
 
 
 def _section_at(location: tuple[str | int, ...]) -> type[BaseModel] | None:

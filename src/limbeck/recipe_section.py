@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, Tag, model_validator
 
@@ -106,4 +106,35 @@ StudentPaths = Annotated[
 ]
 TeacherPaths = Annotated[
     _Paths, Discriminator(_one_or_several), Field(description="As many modules of the teacher, in the same order.")
+]
+LayerMap = Annotated[
+    Annotated[Literal["uniform", "last"], Tag(ONE)]
+    | Annotated[tuple[tuple[int, int], ...], Field(min_length=1), Tag(SEVERAL)],
+    Discriminator(_one_or_several),
+    Field(
+        description="Which layers are paired where paths have a ``{}``: ``uniform``, ``last``, or pairs such as "
+        "``[[0, 1], [1, 3]]``, counted from 0."
+    ),
+]
+Layers = Annotated[
+    tuple[PositiveInt, PositiveInt],
+    Field(description="How many layers student and teacher have; needed where paths have a ``{}``."),
+]
+Projections = Annotated[
+    Annotated[str, Tag(ONE)] | Annotated[tuple[str, str, str], Tag(SEVERAL)],
+    Discriminator(_one_or_several),
+    Field(
+        description="Names of the query, key and value projections below those modules, or of the one that gives all "
+        "three (``qkv`` in timm)."
+    ),
+]
+StudentLayers = Annotated[
+    _Paths,
+    Discriminator(_one_or_several),
+    Field(
+        description="Modules of the student: paths, or one with ``{}`` for the layer's number (``blocks.{}`` in timm)."
+    ),
+]
+TeacherLayers = Annotated[
+    _Paths, Discriminator(_one_or_several), Field(description="Modules of the teacher, likewise.")
 ]

@@ -92,6 +92,19 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     return store.to(job.accelerator.device)
 
 
+def about_teacher(job: Job) -> str:
+    """What is done for the teacher, in words."""
+    section = job.recipe.teacher
+    if section.train is None:
+        return f"{section.model}, as it comes"
+    return f"{section.model}, {section.train.epochs} epochs of {len(job.splits.train):,} examples"
+
+
+def about_targets(job: Job) -> str:
+    """What is asked of the teacher, in words."""
+    return f"{job.recipe.targets.views} views of {len(job.task.pool):,} examples"
+
+
 def why_live(job: Job) -> str | None:
     """One line for a person who did not ask for a live teacher and gets one."""
     if job.recipe.targets.live or not job.needs.teacher_features:

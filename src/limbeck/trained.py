@@ -80,8 +80,9 @@ def train_stage(
 
 
 def begun(job: Job, here: Stage) -> Stage:
-    """The stage, set aside first where ``--force`` names it."""
-    if here.name in job.force:
+    """The stage, set aside first where ``--force`` names it: once, however often it is come by."""
+    if here.name in job.force and here.folder not in job.redone:
+        job.redone.add(here.folder)
         stages.redo(job.out, here)
     return here
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import LOGITS, Entry
+from .entry import CROSS_ENTROPY, LOGITS, Entry
 
 DIVERGENCES = (
     Entry(
@@ -82,11 +82,12 @@ DIVERGENCES = (
         formula="-1/(αβ) Σ [p^α q^β - α/(α+β) p^(α+β) - β/(α+β) q^(α+β)], with its limits",
         needs=(LOGITS,),
         when="A family to search in: forward KL at (1, 0), reverse KL at (0, 1), Hellinger at (0.5, 0.5). "
-        "CIFAR-100: 0.8, 0.3, weight 32; language models: 0.2, 0.7, T 1, weight 1.",
+        "CIFAR-100: 0.8, 0.3, weight 32 beside cross-entropy 1; language models: 0.2, 0.7, T 1, weight 1.",
         beware="Its scale changes with α and β, so the weight must be tuned again for other values.",
         module="AlphaBeta",
         function="alpha_beta",
         defaults={"alpha": 0.8, "beta": 0.3, "temperature": 4.0, "weight": 32.0},
+        beside=CROSS_ENTROPY,
     ),
     Entry(
         name="adaptive_kl",

@@ -28,6 +28,8 @@ class Entry:
     function: str | None = None  # in limbeck.objectives.functional
     required: tuple[str, ...] = ()  # arguments of the module without a default
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the module, or of the function where there is none
+    # what its recipe has besides: other terms; under its own name, settings that are no defaults
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     relational: bool = False  # compares the examples of a batch with one another
 
     @property
@@ -40,6 +42,14 @@ class Entry:
         """Authors and year as one says them: ``Zhao et al. 2022``."""
         names = self.authors.split(", ")
         return f"{names[0]} et al. {self.year}" if len(names) > 2 else f"{' and '.join(names)} {self.year}"
+
+
+CROSS_ENTROPY = {"cross_entropy": {"weight": 1.0}}
+
+
+def warmed_up(weight: float, epochs: int) -> dict[str, Any]:
+    """A weight that rises from 0 over the first epochs, as a recipe says it."""
+    return {"weight": {"linear": {"start": 0, "end": weight, "epochs": epochs}}}
 
 
 LABELS = "labels"

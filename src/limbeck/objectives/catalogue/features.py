@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .entry import FEATURES, Entry
+from .entry import CROSS_ENTROPY, FEATURES, Entry, warmed_up
 
+_ANSWERS = {**CROSS_ENTROPY, "kd": {"weight": 1.0}}
 _PAIR = ("student", "teacher")
 
 FEATURE_OBJECTIVES = (
@@ -21,6 +22,7 @@ FEATURE_OBJECTIVES = (
         function="hint",
         required=_PAIR,
         defaults={"weight": 100.0, "kernel": 1},
+        beside=_ANSWERS,
     ),
     Entry(
         name="attention_transfer",
@@ -31,12 +33,13 @@ FEATURE_OBJECTIVES = (
         year=2017,
         formula="Σ over stages of the mean of (a_S - a_T)², a = the mean over channels of |f|^2 brought to length 1",
         needs=(FEATURES,),
-        when="Convolutional networks of one family, stage by stage; weight 1000. No adapter.",
+        when="Convolutional networks of one family, stage by stage; weight 1000 beside cross-entropy 1. No adapter.",
         beware="It harms between different architectures: 5 points below no teacher into MobileNetV2 (CIFAR-100).",
         module="AttentionTransfer",
         function="attention_transfer",
         required=_PAIR,
         defaults={"weight": 1000.0, "power": 2.0},
+        beside=CROSS_ENTROPY,
     ),
     Entry(
         name="similarity_preserving",
@@ -46,13 +49,14 @@ FEATURE_OBJECTIVES = (
         year=2019,
         formula="||G_T - G_S||² / B², G = F F^T with rows brought to length 1",
         needs=(FEATURES,),
-        when="The last feature map of each; widths may differ, no adapter; weight 3000.",
+        when="The last feature map of each; widths may differ, no adapter; weight 3000 beside cross-entropy 1.",
         beware="It compares the examples of a batch: the value depends on the batch's size and on micro-batches.",
         module="SimilarityPreserving",
         function="similarity_preserving",
         required=_PAIR,
         defaults={"weight": 3000.0},
         relational=True,
+        beside=CROSS_ENTROPY,
     ),
     Entry(
         name="rkd",
@@ -62,12 +66,14 @@ FEATURE_OBJECTIVES = (
         year=2019,
         formula="25 · smooth L1 of pairwise distances over their mean + 50 · smooth L1 of the cosines of all triples",
         needs=(FEATURES,),
-        when="Embeddings and retrieval, and the last features of a classifier (fc:in). No adapter.",
+        when="Embeddings and retrieval, and the last features of a classifier (fc:in), beside "
+        "cross-entropy 1. No adapter.",
         beware="It compares the examples of a batch, and the angles take memory for B³ numbers: angle 0 leaves them out.",
         module="RKD",
         required=_PAIR,
         defaults={"weight": 1.0, "distance": 25.0, "angle": 50.0},
         relational=True,
+        beside=CROSS_ENTROPY,
     ),
     Entry(
         name="crd",
@@ -85,6 +91,7 @@ FEATURE_OBJECTIVES = (
         required=_PAIR,
         defaults={"weight": 0.8, "negatives": 16384, "temperature": 0.07, "momentum": 0.5, "dim": 128},
         relational=True,
+        beside=_ANSWERS,
     ),
     Entry(
         name="reviewkd",
@@ -95,12 +102,13 @@ FEATURE_OBJECTIVES = (
         formula="Σ over levels of the mean of (g_i - f_T,i)² at full size and pooled to 4, 2, 1; g fuses the student's maps",
         needs=(FEATURES,),
         when="Several stages of convolutional networks, from shallow to deep. Weight 5 for wide ones, 8 into ShuffleNet, "
-        "0.6 or 1 for narrow ones; warmed up over 20 of 240 epochs.",
+        "0.6 or 1 for narrow ones; warmed up over 20 of 240 epochs, beside cross-entropy 1.",
         beware="It trains more parameters than the others beside the student; the weight must be tuned for each pair.",
         module="ReviewKD",
         function="review_hcl",
         required=_PAIR,
         defaults={"weight": 5.0},
+        beside={"reviewkd": warmed_up(5.0, epochs=20), **CROSS_ENTROPY},
     ),
     Entry(
         name="simkd",
@@ -110,9 +118,10 @@ FEATURE_OBJECTIVES = (
         year=2022,
         formula="mean over elements of (r(f_S) - f_T)² at the last map, r a trained projector",
         needs=(FEATURES,),
-        when="The projector and the teacher's classifier may be deployed with the student (SimKD.deployed).",
-        beware="That model is larger than the student: compare it at its own size. It leaves the student's own classifier "
-        "untrained, which is what a recipe measures and exports, so a recipe needs another term beside it.",
+        when="Alone, where the projector and the teacher's classifier may be deployed with the student: a recipe does so, a "
+        "loop by SimKD.deployed.",
+        beware="That model is larger than the student: compare it at its own size. Both paths must be those of the last map, "
+        "whose mean over its places the classifier takes.",
         module="SimKD",
         function="hint",
         required=_PAIR,
@@ -120,6 +129,9 @@ FEATURE_OBJECTIVES = (
     ),
 )
 
+# as a recipe says it: vision transformers of timm
+_BLOCKS = {"student": "blocks.{}", "teacher": "blocks.{}", "layers": (6, 12)}
+_BLOCKS_ATTENTION = {"student": "blocks.{}.attn", "teacher": "blocks.{}.attn", "layers": (6, 12), "parts": "qkv"}
 _BERT_LAYER, _BERT_ATTENTION = "encoder.layer.{}", "encoder.layer.{}.attention.self"
 _ATTENTION = {
     "student": _BERT_ATTENTION,
@@ -153,6 +165,7 @@ TRANSFORMER_OBJECTIVES = (
             "embeddings": None,
             "weight": None,
         },
+        beside={"hidden_states": _BLOCKS, **_ANSWERS},
     ),
     Entry(
         name="attention_maps",
@@ -163,11 +176,13 @@ TRANSFORMER_OBJECTIVES = (
         formula="Σ over layers of the mean of (A_S - A_T)², scores before the softmax; or the KL after it (MobileBERT)",
         needs=(FEATURES,),
         when="Models with the same number of heads.",
-        beware="With different numbers of heads there is nothing to pair: take value_relations.",
+        beware="With different numbers of heads there is nothing to pair: take value_relations. The answers need an "
+        "objective of their own.",
         module="AttentionMaps",
         function="attention_mse",
         required=("heads",),
         defaults={**_ATTENTION, "match": "mse"},
+        beside={"attention_maps": _BLOCKS_ATTENTION, **_ANSWERS},
     ),
     Entry(
         name="value_relations",
@@ -183,5 +198,6 @@ TRANSFORMER_OBJECTIVES = (
         function="relation_kl",
         required=("heads",),
         defaults={**_ATTENTION, "layer_map": "last", "relations": ("qq", "kk", "vv")},
+        beside={"value_relations": _BLOCKS_ATTENTION, **_ANSWERS},
     ),
 )

@@ -37,8 +37,9 @@ class CRD(OnFeatures):
       this batch. What a batch gives therefore depends on the batches before it: the objective counts as batch-relational.
     * **State**: the ids, both banks and the normalisers are saved with the objective; 1024 bytes an example at 128
       dimensions.
-    * **Unknown ids** raise ``ValueError`` on the CPU. On a GPU, where asking would make the host wait, they make the loss
-      NaN, which the training loop reports with the ids of the batch.
+    * **Unknown ids** raise ``ValueError``: in :meth:`build` and in the batches up to the first that sets the normalisers,
+      and on the CPU in every batch. Later on a GPU, where asking would make the host wait, they make the loss NaN, which
+      the training loop reports with the ids of the batch.
 
     Several processes would each fill a bank with their own share of the examples: that is refused.
 
@@ -87,7 +88,8 @@ class CRD(OnFeatures):
         """Makes the embeddings, and the banks from small random vectors.
 
         Raises:
-            ValueError: there are fewer than two training examples, or an id appears twice.
+            ValueError: there are fewer than two training examples, an id appears twice, or the batch holds an example
+                that is none of them.
         """
         _refuse_several_processes()
         ids_N = ids_N.sort().values
@@ -99,6 +101,8 @@ class CRD(OnFeatures):
             raise ValueError(
                 "crd keeps one embedding of every training example, and some have the same id: make ids unique"
             )
+        ids_B = batch.ids.to(ids_N.device)
+        _refuse_strangers(ids_B, torch.isin(ids_B, ids_N), len(ids_N))
         ((ours, theirs),) = self.pairs(student, target)
         device, dtype = ours.device, ours.dtype
         widths = [as_vectors(features).shape[1] for features in (ours, theirs)]
@@ -142,11 +146,9 @@ class CRD(OnFeatures):
         """The banks' rows (B,) of examples, and whether each is known (B,)."""
         rows_B = torch.searchsorted(self.ids_N, ids_B).clamp(max=len(self.ids_N) - 1)
         known_B = self.ids_N[rows_B] == ids_B
-        if known_B.device.type == "cpu" and not bool(known_B.all()):
-            raise ValueError(
-                f"example {int(ids_B[~known_B][0])} is not among the {len(self.ids_N)} training examples that crd was built "
-                "for: give build(...) the ids of all examples that it will see"
-            )
+        # until the normalisers are known the device is asked anyway
+        if known_B.device.type == "cpu" or not self._normalized:
+            _refuse_strangers(ids_B, known_B, len(self.ids_N))
         return rows_B, known_B
 
     def draw(self, rows_B: Tensor) -> Tensor:
@@ -210,6 +212,14 @@ class _Comparison:
         draws = self.others_BM.shape[1] if self.times_BM is None else int(self.times_BM[0].sum())
         everything = torch.cat([self.positive_B / temperature, others_BM.flatten()])
         return everything.logsumexp(dim=0) - math.log(len(self.positive_B) * (1 + draws))
+
+
+def _refuse_strangers(ids_B: Tensor, known_B: Tensor, count: int) -> None:
+    if not bool(known_B.all()):
+        raise ValueError(
+            f"example {int(ids_B[~known_B][0])} is not among the {count} training examples that crd was built "
+            "for: give build(...) the ids of all examples that it will see"
+        )
 
 
 def _refuse_several_processes() -> None:

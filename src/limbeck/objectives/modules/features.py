@@ -185,8 +185,8 @@ class SimKD(OnFeatures):
 
     **The deployed model of the paper is not the student alone** but its body, the projector and the teacher's
     classifier: :meth:`deployed` puts them together. It has more parameters than the student, so compare it with models
-    of its own size. Within a recipe this objective trains the student's body; its own classifier learns nothing from
-    it, so what a recipe measures and exports means little unless another term (``cross_entropy``, ``kd``) trains that.
+    of its own size. A recipe trains that model as a whole (:mod:`limbeck.reuse`); in a loop, the student's own
+    classifier learns nothing from this objective.
 
     Args:
         student: path of a module that gives the last map (B, C, H, W).
