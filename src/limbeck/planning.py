@@ -22,7 +22,6 @@ from .interfaces import Target
 from .job import Job, job_from_recipe, use_threads
 from .objectives.modules import CrossEntropy
 from .recipe import Recipe, Train
-from .recipe_problems import train_of
 from .stages import Stage
 from .targets.codecs import bytes_per_target, codec_named
 from .targets.store import Store
@@ -74,21 +73,21 @@ def plan(
 
 def planned_teacher(job: Job) -> PlannedStage:
     """What is to be done for the teacher, or for all teachers of an ensemble."""
-    title, trained = job.recipe.teacher.title, [one for one in job.teachers if train_of(one.section) is not None]
+    title, trained = job.recipe.teacher.title, [one for one in job.teachers if one.section.train is not None]
     if not trained:
         return PlannedStage("teacher", "finished", f"{title}, as it comes")
     stages = teacher_stages(job)
     left = [one for one, here in zip(trained, stages, strict=True) if not here.finished]
     state = "unfinished" if any(here.begun for here in stages) else "to do"
     seconds = sum(_teacher_seconds(job, one) for one in left) if left else None
-    epochs = " and ".join(dict.fromkeys(str(plan.epochs) for one in trained if (plan := train_of(one.section))))
+    epochs = " and ".join(dict.fromkeys(str(plan.epochs) for one in trained if (plan := one.section.train)))
     detail = f"{title}, {epochs} epochs of {len(job.splits.train)}"
     size = sum(weights_bytes(one.model) for one in trained)
     return PlannedStage("teacher", state if left else "finished", detail, seconds, size)
 
 
 def _teacher_seconds(job: Job, member: Member) -> float:
-    plan, task = train_of(member.section), job.task.seen_through(member.sees)
+    plan, task = member.section.train, job.task.seen_through(member.sees)
     assert plan is not None
     return training_seconds(job, member.model, plan, len(task.train), task)
 

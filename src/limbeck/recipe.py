@@ -234,6 +234,11 @@ class OnnxTeacher(Section):
         """How a person sees it."""
         return PurePath(self.onnx).name
 
+    @property
+    def train(self) -> Train | None:
+        """None: it comes ready-made."""
+        return None
+
 
 def _kind_of_member(value: Any) -> str:
     return ONNX if isinstance(value, OnnxTeacher) or (isinstance(value, dict) and "onnx" in value) else MODEL

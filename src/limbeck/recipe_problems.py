@@ -218,13 +218,8 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_knobs("student", recipe.student),
         *_objective(recipe),
         *_schedule("train", recipe.train),
-        *(problem for where, teacher in teachers for problem in _schedule(f"{where}.train", train_of(teacher))),
+        *(problem for where, teacher in teachers for problem in _schedule(f"{where}.train", teacher.train)),
     ]
-
-
-def train_of(teacher: TeacherSection | OnnxTeacher) -> Train | None:
-    """How a teacher is trained here; None where it comes ready-made."""
-    return teacher.train if isinstance(teacher, TeacherSection) else None
 
 
 def _teachers(recipe: Recipe) -> list[tuple[str, TeacherSection | OnnxTeacher]]:

@@ -16,7 +16,6 @@ from .job import Job, asked_live, coarse, seen_shape
 from .models.identity import identity
 from .objectives.modules import CrossEntropy
 from .recipe import OnnxTeacher, TeacherSection
-from .recipe_problems import train_of
 from .stages import Stage, stage
 from .targets.asking import SAMPLE, Asked, Manner, manner_of
 from .targets.cast import cast
@@ -54,8 +53,8 @@ def titles(job: Job) -> list[str]:
 
 
 def _one_teacher(job: Job, member: Member, title: str) -> Trained:
-    section, plan = member.section, train_of(member.section)
-    if plan is None or isinstance(section, OnnxTeacher):
+    section = member.section
+    if isinstance(section, OnnxTeacher) or section.train is None:
         # laid out as training leaves it: convolutions are quicker so
         member.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         known = identity(member.model, *seen_shape(job.splits, member.sees))
@@ -66,7 +65,7 @@ def _one_teacher(job: Job, member: Member, title: str) -> Trained:
         title=title,
         build=lambda: member.model,
         objective=CrossEntropy(),
-        plan=plan,
+        plan=section.train,
         views=section.views or job.recipe.views,
         seed=member.seed,
         sees=member.sees,
@@ -76,7 +75,7 @@ def _one_teacher(job: Job, member: Member, title: str) -> Trained:
 
 def teacher_stages(job: Job) -> list[Stage]:
     """The stages of the teachers that are trained here."""
-    return [member_stage(job, member) for member in job.teachers if train_of(member.section) is not None]
+    return [member_stage(job, member) for member in job.teachers if member.section.train is not None]
 
 
 def member_stage(job: Job, member: Member) -> Stage:
