@@ -32,7 +32,8 @@ from .targets.codecs import bytes_per_target, codec_named
 from .targets.live import LiveTeacher
 from .targets.store import Store
 from .tasks.image import ImageClassification
-from .teaching import about_targets, about_teacher, targets_stage, teacher_stage, the_targets, the_teacher, why_live
+from .teachers import Member
+from .teaching import about_targets, about_teacher, targets_stage, teacher_stages, the_targets, the_teacher, why_live
 from .trained import Trained
 from .training.dry_run import has_to_build, of_one_batch
 from .training.optimizer import optimizer_for
@@ -81,16 +82,22 @@ def plan(
 
 
 def planned_teacher(job: Job) -> PlannedStage:
-    """What is to be done for the teacher."""
-    section = job.recipe.teacher
-    if section.train is None:
+    """What is to be done for the teacher, or for all teachers of an ensemble."""
+    trained = [one for one in job.teachers if one.section.train is not None]
+    if not trained:
         return PlannedStage("teacher", "finished", about_teacher(job))
-    here = teacher_stage(job)
-    seconds = None
-    if not here.finished:
-        task = job.task.seen_by_teacher()
-        seconds = training_seconds(job, job.teacher, section.train, task.train, task)
-    return PlannedStage("teacher", _state(here), about_teacher(job), seconds, weights_bytes(job.teacher))
+    stages = teacher_stages(job)
+    left = [one for one, here in zip(trained, stages, strict=True) if not here.finished]
+    state = "unfinished" if any(here.begun for here in stages) else "to do"
+    seconds = sum(_teacher_seconds(job, one) for one in left) if left else None
+    size = sum(weights_bytes(one.model) for one in trained)
+    return PlannedStage("teacher", state if left else "finished", about_teacher(job), seconds, size)
+
+
+def _teacher_seconds(job: Job, member: Member) -> float:
+    plan, task = member.section.train, job.task.seen_through(member.sees)
+    assert plan is not None
+    return training_seconds(job, member.model, plan, task.train, task)
 
 
 def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
 
 class Section(BaseModel):
@@ -57,7 +57,9 @@ def most(value: float | Schedule) -> float:
 
 
 # Tags of what a value may be; no field is called so, and where a problem lies is said without them.
-NUMBER, SCHEDULE, ONE, SEVERAL = TAGS = ("<number>", "<schedule>", "<one>", "<several>")
+NUMBER, SCHEDULE, ONE, SEVERAL = ("<number>", "<schedule>", "<one>", "<several>")
+MODEL, ONNX, ENSEMBLE = ("<model>", "<onnx>", "<ensemble>")
+TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE)
 
 
 def _number_or_schedule(value: Any) -> str:

@@ -139,20 +139,28 @@ def assemble(
     fingerprints: Mapping[str, Any],
     recipe: Mapping[str, Any],
     test_reads: Sequence[Any],
+    members: Sequence[ModelEvidence] = (),
+    asked: Mapping[str, Any] | None = None,
     created: str | None = None,
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
     ``data`` holds ``classes`` (names in label order) among its fields. ``timings`` gives each stage
-    ``seconds`` (all its runs together) and ``runs``. Raises ``ValueError`` where models were not tested on
+    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each;
+    ``asked`` says how the teacher was asked for soft targets that were stored. Raises ``ValueError`` where models were not tested on
     the same labels.
     """
     controls = {"baseline": baseline} | ({"smoothed": smoothed} if smoothed else {})
-    _check_same_test([teacher, student, *controls.values()])
+    _check_same_test([teacher, student, *controls.values(), *members])
     sections = {
         role: model_section(evidence.model, evidence.runs, evidence.cost, data["classes"])
         for role, evidence in ({"teacher": teacher, "student": student} | controls).items()
     }
+    sections["teacher"]["members"] = [
+        {"model": member.model, "seed": run.seed, "metrics": run_metrics(run), "seconds": run.seconds}
+        for member in members
+        for run in member.runs
+    ]
     answers = teacher.runs[0].test
     comparisons = {role: comparison_section(student.runs, control.runs) for role, control in controls.items()}
     return _plain(
@@ -173,6 +181,7 @@ def assemble(
             "ratios": ratios(sections["teacher"], sections["student"]),
             "export": export,
             "timings": timings,
+            "asked": asked,
             "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings),
             "fingerprints": fingerprints,
             "recipe": recipe,
