@@ -1,5 +1,6 @@
 """The command as a person meets it: help, sentences, exit codes; and what it prints."""
 
+import dataclasses
 import io
 import json
 import os
@@ -96,6 +97,12 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (("targets", "inspect", "nowhere"), "there is no such folder"),
         (("objectives", "dkdd"), "limbeck: dkdd: no such objective. Did you mean 'dkd'?"),
         (("run", "good.yaml", "--force", "techer"), "techer"),
+        (("compare", "good.yaml", "--force", "report"), "report"),
+        (
+            ("run", "good.yaml", "--set", "objective=dist"),
+            "write objective={dist: {}} (in a file, objective: {dist: {}})",
+        ),
+        (("run", "good.yaml", "--set", "objective=fitnet"), "write objective={fitnets: {student: ..., teacher: ...}}"),
         (("run",), "Missing argument"),
     ],
 )
@@ -148,6 +155,21 @@ def test_what_nobody_foresaw_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(recipe_file, "read", broken)
     with pytest.raises(ZeroDivisionError):
         app(["recipe", "check", "any.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("holds", "sentence"),
+    [("recipe.yaml", "is a run that is not finished"), ("compare.yaml", "is a comparison, which exports no model")],
+)
+def test_predicting_with_a_run_that_has_no_student_yet_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], holds: str, sentence: str
+) -> None:
+    (tmp_path / "run" / "stages").mkdir(parents=True)
+    (tmp_path / "run" / holds).write_text("")
+    with pytest.raises(SystemExit) as end:
+        app(["predict", str(tmp_path / "run"), "a.png"])
+    assert end.value.code == 2
+    assert f"{tmp_path / 'run'} {sentence}" in capsys.readouterr().err
 
 
 def test_a_good_recipe_is_printed_with_what_was_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +226,16 @@ def test_a_draft_is_a_right_recipe_and_commented(found: draft.Found) -> None:
     assert recipe.data.name == found.name
     assert recipe.teacher.train is not None
     assert text.count("#") >= 6
+
+
+def test_a_draft_warns_of_few_examples_in_the_recipe_and_beside_it() -> None:
+    few = dataclasses.replace(PHOTOS, examples=999, validation=199, test=40)
+    text = draft.draft("resnet20", few)
+    assert recipe_file.from_dict(yaml.safe_load(text)).data.name == few.name
+    assert [line.removeprefix("# Beware: ") for line in text.splitlines() if "Beware" in line] == few.warnings
+    assert [warning.split()[0] for warning in few.warnings] == ["999", "199", "40"]
+    assert "2.5 points of accuracy" in few.warnings[2]
+    assert dataclasses.replace(few, examples=1000, validation=200, test=None).warnings == []
 
 
 def test_a_draft_mirrors_photographs_and_clothes_but_no_digits() -> None:
@@ -265,6 +297,25 @@ def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str], monk
     first, second = capsys.readouterr().err.splitlines()
     assert first == "training: 50 of 100, about 5 min 5 s left loss=0.5"
     assert second == "training: 60 of 100, about 4 min 4 s left loss=0.5"
+
+
+def test_a_log_says_which_stage_it_is_at_and_a_terminal_does_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 200.0, 0.0, 0.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    steps = progress.Steps(2)
+    steps.next("teacher: wrn_10_2")
+    steps.next("report")
+    steps.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 2, teacher: wrn_10_2", "2 of 2, report", "all done in 3 min 20 s",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    steps = progress.Steps(1)
+    steps.next("report")
+    steps.end()
+    assert sys.stderr.getvalue() == ""  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Terminal(io.StringIO):

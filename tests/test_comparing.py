@@ -191,6 +191,23 @@ def test_the_same_command_again_does_nothing(finished: Finished) -> None:
     assert len(planned) == 2 + len(ROWS)
 
 
+def test_force_makes_a_stage_of_all_rows_anew_once_and_the_tables_with_it(finished: Finished, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished.out, tmp_path / "run"))
+    before = snapshot(out / "stages")
+    results = comparing.compare(read(finished.file), out=out, force=("baseline",), threads=1)
+    after = snapshot(out / "stages")
+    gone = {name for name, entry in before.items() if after.get(name) != entry}
+    assert {Path(name).parts[0] for name in gone} == {"baseline", "compare"}
+    for stage, count in (("baseline", 2), ("compare", 1)):
+        folders = {path.name for path in (out / "stages" / stage).iterdir()}
+        made = {name for name in folders if "." not in name}
+        assert len(made) == count
+        assert sorted(name.partition(".")[0] for name in folders - made) == sorted(made)  # each set aside once
+    assert [row["metrics"] for row in results["rows"]] == [row["metrics"] for row in finished.results["rows"]]
+    with pytest.raises(BadInput, match=r"--force report: a comparison has no such stage\. Known: .*evaluate"):
+        comparing.compare(read(finished.file), out=out, force=("report",), threads=1)
+
+
 # --- what rows are called
 
 

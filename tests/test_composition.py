@@ -88,13 +88,22 @@ PATHS = {
     "crd": {"student": "fc:in", "teacher": "fc:in"},
     "reviewkd": {"student": ["stages.0", "stages.1"], "teacher": ["stages.0", "stages.1"]},
     "simkd": {"student": "stages", "teacher": "stages"},
-}
+    "hidden_states": {"student": ["blocks.0"], "teacher": ["blocks.1"]},
+    "attention_maps": {"student": "blocks.{}.attn", "teacher": "blocks.{}.attn", "layers": [1, 2], "parts": "qkv", "heads": 2},
+    "value_relations": {"student": ["blocks.0.attn"], "teacher": ["blocks.1.attn"], "parts": "qkv", "heads": 4},
+}  # fmt: skip
+VIT = {"model": "timm/vit_tiny_patch16_224", "img_size": 8, "patch_size": 4, "num_heads": 2}
+TRANSFORMERS = [
+    f"student={json.dumps(VIT | {'depth': 1, 'embed_dim': 8})}",
+    f"teacher={json.dumps(VIT | {'depth': 2, 'embed_dim': 16, 'train': {'epochs': 1}})}",
+]
 
 
 @pytest.mark.parametrize("name", Objective.model_fields)
 def test_every_objective_of_a_recipe_fits_a_real_teacher_and_student(name, tmp_path):
     # a job tries its objective on two examples before anything is trained
-    one = job(tmp_path, f"objective={json.dumps({name: PATHS.get(name, {})})}", "teacher.width=6")
+    models = TRANSFORMERS if "blocks" in str(PATHS.get(name)) else ["teacher.width=6"]
+    one = job(tmp_path, f"objective={json.dumps({name: PATHS.get(name, {})})}", *models)
     ((_, part),) = one.objective().weighted
     assert type(part).__name__ == CATALOGUE[name].module
     assert one.live is (name in PATHS)

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import json
+import math
 import re
 import runpy
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_the_student_returned_is_the_one_exported(distilled):
 def test_an_objective_teaches_a_student_in_anybodys_loop(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the Trainer makes its folder where it is
     assert example(name)() > 0.85  # of ten classes
+
+
+def test_students_teach_one_another_by_the_papers_loss():
+    mutual = runpy.run_path(str(EXAMPLES / "mutual_learning.py"))
+    assert mutual["main"]() > 0.85
+    torch.manual_seed(0)
+    students = [torch.nn.Linear(4, 3).double() for _ in range(3)]
+    images, labels = torch.randn(5, 4).double(), torch.tensor([0, 2, 1, 1, 0])
+    loss = mutual["mutual_loss"](students, 1, images, labels)
+    loss.backward()
+    one, own, other = (torch.softmax(student(images), 1).tolist() for student in students)
+    expected = 0.0
+    for i in range(5):
+        expected -= math.log(own[i][labels[i]]) / 5
+        expected += sum(p * math.log(p / q) for peer in (one, other) for p, q in zip(peer[i], own[i])) / 5 / 2
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+    assert students[1].weight.grad is not None
+    assert students[0].weight.grad is students[2].weight.grad is None  # what a peer says is taken as it is
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A run from end to end: its products, what a second run skips, and what each way of teaching does."""
 
 import json
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 
-from limbeck import pipeline
+from limbeck import pipeline, recipe_file
 from limbeck.arms import members
 from limbeck.parallel import Asked, side_by_side
 from tiny import digest, folder_of, job, recipe, snapshot, train
 
+ROOT = Path(__file__).parents[1]
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "export", "report")
 TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
@@ -221,6 +224,35 @@ def test_a_teacher_with_weights_is_not_trained(finished: Finished, tmp_path: Pat
     assert results["student_over_teacher_seconds"] is None
     assert results["timings"]["teacher"]["seconds"] == 0
     assert "report" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_student_is_the_teacher_of_the_next_generation(finished: Finished, tmp_path: Path) -> None:
+    first, second = finished.out, tmp_path / "run"  # in the tiny recipe student and teacher are one network
+    weights = first / "student.safetensors"
+    results = pipeline.run(recipe("teacher.train=null", f"teacher.weights={weights}"), out=second, threads=1)
+    one, two = (load_file(folder_of(out, "evaluate") / "answers.safetensors") for out in (first, second))
+    np.testing.assert_allclose(two["test/teacher"], one["test/student-0"], rtol=1e-4, atol=1e-4)
+    assert not np.allclose(two["test/student-0"], one["test/student-0"], atol=1e-2)
+    baselines = [json.loads((folder_of(out, "baseline") / "done.json").read_text()) for out in (first, second)]
+    assert baselines[0]["files"]["model.safetensors"] == baselines[1]["files"]["model.safetensors"]
+    assert results["student"]["parameters"] == results["teacher"]["parameters"]
+    # the ensemble of the generations, as the page on it works it out
+    page = (ROOT / "docs" / "same-network.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0].split("\n\n\nprint(")[0]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/same-network.md", "exec", dont_inherit=True), names)
+    shares = [np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in (one["test/student-0"], two["test/student-0"])]
+    expected = ((shares[0] + shares[1]).argmax(1) == one["test/labels"]).mean()
+    assert names["ensemble_accuracy"]([first, second]) == expected
+
+
+def test_the_born_again_recipe_trains_the_student_as_the_teacher() -> None:
+    path, chained = ROOT / "recipes" / "born_again_digits.yaml", ("teacher.train=null", "teacher.weights=a.safetensors")
+    first, second = recipe_file.read(path), recipe_file.read(path, chained)
+    assert (first.student.model, first.student.knobs) == (first.teacher.model, first.teacher.knobs)
+    assert first.train == first.teacher.train
+    assert second.student == first.student
+    assert second.teacher.train is None
 
 
 def test_an_objective_without_teacher_casts_no_targets_and_equals_the_baseline(tmp_path: Path) -> None:

@@ -47,18 +47,6 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-class CompareStage(StrEnum):
-    """A stage of a comparison, as `--force` names it."""
-
-    teacher = "teacher"
-    targets = "targets"
-    student = "student"
-    baseline = "baseline"
-    smoothed = "smoothed"
-    evaluate = "evaluate"
-    compare = "compare"
-
-
 class Stage(StrEnum):
     """A stage of a run, as `--force` names it."""
 
@@ -70,6 +58,9 @@ class Stage(StrEnum):
     evaluate = "evaluate"
     export = "export"
     report = "report"
+
+
+CompareStage = StrEnum("CompareStage", ["teacher", "targets", "student", "baseline", "smoothed", "evaluate", "compare"])
 
 
 def _command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:

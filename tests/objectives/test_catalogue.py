@@ -1,9 +1,11 @@
 """The catalogue says what the classes, the functions and the recipe say."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from limbeck import objectives_reference
 from limbeck.composition import objective_of
@@ -11,7 +13,7 @@ from limbeck.interfaces import DenseLogits, Features
 from limbeck.objectives import functional, modules
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS
-from limbeck.recipe_objectives import Objective
+from limbeck.recipe_objectives import HiddenStates, Objective
 from limbeck.recipe_problems import section_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "objectives.md"
@@ -23,6 +25,9 @@ CHANGED = {
 }  # fmt: skip
 # Where there are no templates, depths and maps of layers say nothing.
 TEMPLATED = {"hidden_states": "layer.{}", "attention_maps": "layer.{}", "value_relations": "layer.{}"}
+
+# Where the module's weight is that of the paper whose way of matching is taken: that of the default one.
+WEIGHTS = {"hidden_states": 1.0}
 
 
 def made(entry, **settings):
@@ -102,12 +107,44 @@ def test_a_section_of_a_recipe_gives_the_module_with_the_same_defaults(name):
     assert section is not None
     assert section.__name__ == entry.module
     defaults = {key: field.default for key, field in section.model_fields.items() if not field.is_required()}
-    assert defaults == dict(entry.defaults)
+    real = dict(entry.defaults) | {"weight": WEIGHTS.get(name, entry.defaults["weight"])}
+    assert defaults == real
     assert [key for key, field in section.model_fields.items() if field.is_required()] == list(entry.required)
-    given = {key: REQUIRED[key] for key in entry.required}
+    given = {key: REQUIRED[key] for key in entry.required} | ({"layers": (2, 2)} if name in TEMPLATED else {})
     ((weight, module),) = objective_of(Objective(**{name: section(**given)})).weighted
-    assert weight == entry.defaults["weight"]
+    assert weight == real["weight"]
     assert repr(module) == repr(made(entry, weight=1.0))
+
+
+@pytest.mark.parametrize("name", Objective.model_fields)
+def test_the_recipe_line_can_be_run_and_holds_what_the_text_advises(name):
+    entry = CATALOGUE[name]
+    facts = dict(objectives_reference._facts(entry))
+    line = facts["recipe"].replace("...", "2" if "heads" in entry.required else "stages")
+    (field, terms), *others = yaml.safe_load(line).items()
+    assert (field, others) == ("objective", [])
+    objective = Objective.model_validate(terms)
+    objective_of(objective)
+    assert next(iter(terms)) == name
+    advised = re.search(
+        r"[Cc]ross-entropy(?: of weight)? (\d(?:\.\d)?)", f"{entry.beware} {entry.when}".split("Give ")[-1]
+    )
+    if name != "cross_entropy" and "ross-entropy" in entry.when:
+        assert objective.cross_entropy is not None
+    if advised is not None and name != "cross_entropy":
+        assert terms["cross_entropy"]["weight"] == float(advised[1])
+    weights = [term.weight for term in objective.terms.values()]
+    assert any(not isinstance(weight, float) for weight in weights) == ("warm" in entry.when)
+    if entry.needs == (FEATURES,) and name != "simkd":  # nothing else would train the classifier
+        assert objective.cross_entropy is not None
+
+
+def test_hidden_states_at_the_first_position_have_the_weight_of_their_paper():
+    cls = HiddenStates.model_validate({"match": "cls"})
+    assert (cls.weight, HiddenStates().weight) == (500.0, 1.0)
+    assert HiddenStates.model_validate({"match": "cls", "weight": 2.0}).weight == 2.0
+    alone = modules.HiddenStates(layers=(2, 2), match="cls")
+    assert alone.weight == cls.weight
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -224,6 +224,13 @@ def test_an_unknown_example_is_named():
     assert torch.equal(objective.banks_2ND, before)
 
 
+def test_an_unknown_example_is_found_before_training():
+    objective = CRD("fc:in", "fc:in")
+    with pytest.raises(ValueError, match="example 4 is not among the 10 training examples"):
+        objective.build(*answers(torch.tensor([44, 4])), IDS_N)
+    assert not len(objective.embed)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -1,0 +1,67 @@
+"""Sections of the recipe's ``objective`` for the inside of transformers, as :mod:`limbeck.recipe_objectives` has them. No torch.
+
+The default paths are those of the modules, within a Hugging Face BERT; a vision transformer of timm has ``blocks.{}``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import PositiveInt, model_validator
+
+from .recipe_section import LayerMap, Layers, Projections, Section, StudentLayers, TeacherLayers, Weight
+
+
+class HiddenStates(Section):
+    """Hidden states of transformers, layer against layer (Jiao et al. 2020; Sun et al. 2019)."""
+
+    student: StudentLayers = "encoder.layer.{}"
+    teacher: TeacherLayers = "encoder.layer.{}"
+    layers: Layers | None = None
+    layer_map: LayerMap = "uniform"
+    match: Literal["mse", "cls", "cosine"] = "mse"
+    """By squared difference, by that of the first (class) position at length 1, or by the cosine."""
+    embeddings: tuple[str, str] | None = None
+    """Modules of the embeddings in student and teacher, to be matched too."""
+    weight: Weight = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("match") == "cls" and "weight" not in values:
+            return {**values, "weight": 500.0}
+        return values
+
+
+class AttentionMaps(Section):
+    """Attention of transformers, head against head (Jiao et al. 2020; Sun et al. 2020)."""
+
+    student: StudentLayers = "encoder.layer.{}.attention.self"
+    teacher: TeacherLayers = "encoder.layer.{}.attention.self"
+    heads: PositiveInt
+    """Attention heads of both models."""
+    layers: Layers | None = None
+    layer_map: LayerMap = "uniform"
+    match: Literal["mse", "kl"] = "mse"
+    """The scores before the softmax, or what comes after it."""
+    parts: Projections = ("query", "key", "value")
+    teacher_parts: Projections | None = None
+    """Those of the teacher, where they have other names."""
+    weight: Weight = 1.0
+
+
+class ValueRelations(Section):
+    """How positions relate to one another in self-attention (Wang et al. 2021)."""
+
+    student: StudentLayers = "encoder.layer.{}.attention.self"
+    teacher: TeacherLayers = "encoder.layer.{}.attention.self"
+    heads: PositiveInt
+    """Relation heads; must divide the width of both models."""
+    layers: Layers | None = None
+    layer_map: LayerMap = "last"
+    relations: tuple[str, ...] = ("qq", "kk", "vv")
+    """Each two letters of q, k and v."""
+    parts: Projections = ("query", "key", "value")
+    teacher_parts: Projections | None = None
+    """Those of the teacher, where they have other names."""
+    weight: Weight = 1.0
