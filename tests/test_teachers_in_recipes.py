@@ -1,5 +1,6 @@
 """Teachers that are ONNX files or ensembles: the same answers, one by one resumed, and sentences where they do not fit."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -12,9 +13,10 @@ import torch
 import yaml
 from onnx import TensorProto, helper
 
-from limbeck import pipeline, stages
+from limbeck import draft, pipeline, stages
 from limbeck.cli import main
 from limbeck.deploy.export import export_onnx, image_metadata
+from limbeck.errors import BadInput
 from limbeck.job import Job
 from limbeck.models.onnx_file import OnnxModel
 from limbeck.targets.store import Store
@@ -148,7 +150,7 @@ def test_weights_beside_the_file_are_part_of_its_identity_and_stay_in_its_folder
     assert OnnxModel(tmp_path / "a.onnx").state_dict()["file_digest"].tolist() != whole.file_digest.tolist()
     (tmp_path / "elsewhere").mkdir()
     shutil.move(tmp_path / "a.onnx", tmp_path / "elsewhere" / "a.onnx")
-    with pytest.raises(Exception, match=r"a\.data, which does not exist"):
+    with pytest.raises(BadInput, match=r"a\.data, which does not exist"):
         OnnxModel(tmp_path / "elsewhere" / "a.onnx")
 
 
@@ -163,6 +165,13 @@ def test_a_run_with_a_live_onnx_teacher_measures_the_file_as_it_is(plain: Taught
     assert results["teacher"]["metrics"]["accuracy"]["mean"] > 0.15  # chance is 0.1
     assert not (tmp_path / "run" / "teacher.onnx").exists()
     assert (tmp_path / "run" / "student.onnx").exists()
+
+
+def test_a_draft_names_the_file_or_says_what_does_not_fit(plain: Taught) -> None:
+    found = draft.Found("digits", examples=100, classes=10, channels=1, size=8)
+    assert yaml.safe_load(draft.draft(str(plain.file), found))["teacher"] == {"onnx": str(plain.file)}
+    with pytest.raises(BadInput, match="answers 10 classes, the data has 7"):
+        draft.draft(str(plain.file), dataclasses.replace(found, classes=7))
 
 
 # --- an ensemble

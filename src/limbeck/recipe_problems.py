@@ -160,7 +160,8 @@ def _sections_at(location: tuple[str | int, ...]) -> list[type[BaseModel]]:
 
 def _elsewhere(tagged: tuple[str | int, ...]) -> str:
     """What to do about a field that a teacher of another kind has."""
-    kind, name = (None, *tagged)[-2:]
+    *before, name = tagged
+    kind = before[-1] if before else None
     fields = {*TeacherSection.model_fields, *OnnxTeacher.model_fields, *Ensemble.model_fields}
     if kind == ONNX and name in fields:
         return " An ONNX file is used as it is: leave it out."

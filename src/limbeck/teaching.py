@@ -14,6 +14,7 @@ from . import progress
 from .files import fingerprint, write_json
 from .job import Job, asked_live, coarse, seen_shape
 from .models.identity import identity
+from .models.onnx_file import OnnxModel
 from .objectives.modules import CrossEntropy
 from .recipe import OnnxTeacher, TeacherSection
 from .stages import Stage, stage
@@ -157,7 +158,7 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     sample = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
     model = teacher.model.to(job.accelerator.device)
     # an ONNX file has its precision inside, and so has an ensemble with one in it
-    fixed = any(isinstance(member.section, OnnxTeacher) for member in job.teachers)
+    fixed = any(isinstance(module, OnnxModel) for module in model.modules())
     precision = "float32" if fixed else wanted.precision
     manner = manner_of(model, sample, precision=precision, compile=wanted.compile)
     write_json(path, manner.facts())
