@@ -21,7 +21,7 @@ from tiny import digest, folder_of, job, recipe, snapshot, train
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "export", "report")
 TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
-    "smoothed", "fidelity", "fidelity_baseline", "comparison", "ratios", "export", "timings",
+    "smoothed", "fidelity", "fidelity_baseline", "comparison", "ratios", "export", "targets", "timings",
     "student_over_teacher_seconds", "fingerprints", "recipe", "environment", "test_reads",
 }  # fmt: skip
 

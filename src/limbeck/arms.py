@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from .files import fingerprint
 from .job import Job, coarse
 from .objectives.modules import CrossEntropy, Objective
 from .stages import Stage, stage
 from .targets.live import LiveTeacher
+from .targets.manifest import read_seal
 from .targets.store import Store
 from .targets.stored import StoredTeacher
 from .tasks.image import ViewOf, every_epoch_anew
@@ -56,6 +58,9 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             answers = StoredTeacher(store, average=wanted.average)
             store.require(job.task.pool.ids)
             taught |= {"views_stored": wanted.views, "codec": wanted.codec, "average": wanted.average}
+            if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
+                taught |= {"views_stored": store.views, "codec": store.codec.name}
+                taught["teacher"] = {"store": fingerprint(read_seal(store.path))}
     return {
         "student": Arm("student", taught, job.objective, answers),
         "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy),

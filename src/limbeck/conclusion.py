@@ -26,6 +26,7 @@ from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assembl
 from .evaluation.verdict import verdict
 from .files import atomic_path, write_json
 from .job import Job, coarse
+from .pass_cost import fingerprint_of, targets_section
 from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
@@ -231,10 +232,11 @@ def _results(
     by_arm = {arm: evidence(recipe.student.model, arm, ones, student_cost) for arm, ones in arms.items()}
     timings: dict[str, dict[str, Any]] = {"teacher": {"seconds": teacher.seconds, "runs": 1}}
     fingerprints: dict[str, Any] = {"data": job.splits.fingerprint, "teacher": teacher.fingerprint}
-    if store is not None:
-        done = json.loads((store.path.parent / "done.json").read_text(encoding="utf-8"))
-        timings["targets"] = {"seconds": done["facts"]["seconds"], "runs": 1}
-        fingerprints["targets"] = done["fingerprint"]
+    targets = targets_section(job, store, len(arms["student"]))
+    if store is not None and targets is not None:
+        if targets["seconds"] is not None:
+            timings["targets"] = {"seconds": targets["seconds"], "runs": 1}
+        fingerprints["targets"] = fingerprint_of(job, store)
     for arm, ones in arms.items():
         timings[arm] = {"seconds": sum(one.seconds for one in ones), "runs": len(ones)}
         fingerprints[arm] = [one.fingerprint for one in ones]
@@ -258,6 +260,7 @@ def _results(
         baseline=by_arm["baseline"],
         smoothed=by_arm.get("smoothed"),
         export={"path": "student.onnx", "parity": facts["student"]["parity"]},
+        targets=targets,
         timings=timings,
         fingerprints=fingerprints,
         recipe=recipe.model_dump(mode="json"),

@@ -146,6 +146,11 @@ def job_from_models(
             f"targets.average needs stored answers, and {wants_features(objective())} needs the teacher's features, which "
             "are not stored: leave out targets.average, or that objective."
         )
+    if needs.teacher_features and recipe.targets.store is not None:
+        raise BadInput(
+            f"targets.store keeps logits, and {wants_features(objective())} needs the teacher's features: leave out "
+            "targets.store, or that objective."
+        )
     _try(objective(), teacher, first, task, recipe)
     return Job(
         recipe=recipe,

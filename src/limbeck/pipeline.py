@@ -25,7 +25,7 @@ from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import the_targets, the_teacher, why_live
+from .teaching import given_store, the_targets, the_teacher, why_live
 from .trained import Trained
 
 STAGES = ("teacher", "targets", *ARMS, "evaluate", "export", "report")
@@ -80,6 +80,8 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
     for note in (*job.splits.notes, why_live(job)):
         if note is not None:
             progress.note(note)
+    if job.recipe.targets.store is not None and job.asks_teacher:
+        given_store(job)  # refused before anything is trained
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:

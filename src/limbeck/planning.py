@@ -25,7 +25,7 @@ from .recipe import Recipe, Train
 from .stages import Stage
 from .targets.codecs import bytes_per_target, codec_named
 from .targets.store import Store
-from .teaching import targets_stage, teacher_stage, the_targets, the_teacher, why_live
+from .teaching import given_store, targets_stage, teacher_stage, the_targets, the_teacher, why_live
 from .trained import Trained, train_stage
 from .training.optimizer import optimizer_for
 
@@ -87,6 +87,8 @@ def planned_teacher(job: Job) -> PlannedStage:
 def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
     """What is to be done for the soft targets; ``teacher`` where it is there already."""
     wanted, count = job.recipe.targets, len(job.task.pool)
+    if wanted.store is not None:
+        return PlannedStage("targets", "finished", f"{given_store(job).views} views of {count} examples, as given")
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
     size = wanted.views * count * bytes_per_target(codec_named(wanted.codec), len(job.splits.classes))
     seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)

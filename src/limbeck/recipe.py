@@ -226,9 +226,15 @@ class Targets(Section):
     """Answer every view with the mean of the teacher's probabilities over all stored views of the example."""
     live: bool = False
     """Ask at every step instead of storing: for endless views, at a teacher's pass each epoch."""
+    store: str | None = None
+    """A folder of finished soft targets to learn from instead of asking; number of views and codec are then its own."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Targets:
+        if self.live and self.store is not None:
+            raise ValueError(
+                "with live the teacher is asked at every step, and store names what was kept: leave out one"
+            )
         if self.live and self.average:
             raise ValueError("average needs stored views: leave out live")
         return self

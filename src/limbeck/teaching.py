@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from . import progress
+from .errors import BadInput
 from .job import Job, asked_live, coarse
 from .models.identity import identity
 from .objectives.modules import CrossEntropy
+from .recipe import Views
+from .reuse import donor_of, start_from
 from .stages import Stage, stage
-from .targets.cast import cast
+from .targets.cast import Ask, cast
 from .targets.check import lacks_a_shard
 from .targets.live import LiveTeacher
-from .targets.manifest import StoreIdentity
+from .targets.manifest import SEAL, StoreIdentity, alone
 from .targets.store import Store
+from .targets.where import one_store
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
 # Bumped by hand when the meaning of the soft targets changes.
@@ -59,37 +65,76 @@ def teacher_stage(job: Job) -> Stage:
 
 
 def the_targets(job: Job, teacher: Trained) -> Store | None:
-    """The soft targets of every view of every example; None where the teacher is asked live."""
+    """The soft targets of every view of every example; None where the teacher is asked live.
+
+    Several processes may call this at once: they share the work.
+    """
     wanted = job.recipe.targets
     if job.live or not job.asks_teacher:
         return None
+    if wanted.store is not None:
+        return given_store(job).to(job.accelerator.device)
     known = store_identity(job, teacher)
     here = begun(job, targets_stage(job, teacher))
     path = here.folder / "store"
     before = 0.0
-    if here.finished:
-        before = here.facts()["seconds"]
-        if not lacks_a_shard(path):
-            return Store.open(path, expect=known).to(job.accelerator.device)
-        here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
-    here.prepare()
-    pool, task = job.task.pool, job.task
+    with alone(here.folder):
+        if here.finished:
+            before = here.facts()["seconds"]
+            if not lacks_a_shard(path):
+                return Store.open(path, expect=known).to(job.accelerator.device)
+            here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
+        here.prepare()
+    pool, ask = job.task.pool, asking(job, teacher)
+    began = time.monotonic()
+    donor = donor_of(here, known, pool.ids)
+    if donor is not None and not (path / SEAL).exists():
+        ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
+        known = StoreIdentity(**{**known, **origin})
+        before = max(before, donor.seconds)
+    with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
+        store = cast(path, known, pool.ids, wanted.views, ask, progress=advance)
+    seconds = time.monotonic() - began
+    with alone(here.folder):
+        if here.finished:  # by another process, which did its part
+            before = here.facts()["seconds"]
+        here.finish({"seconds": before + seconds, "targets": wanted.views * len(pool)}, ["store/seal.json"])
+    return store.to(job.accelerator.device)
+
+
+def asking(job: Job, teacher: Trained) -> Ask:
+    """Asks the teacher about examples of the pool, by position, at a view."""
+    pool, task, views = job.task.pool, job.task, job.recipe.views
     teacher.model.to(job.accelerator.device)
     live = LiveTeacher(teacher.model, task)
-    views = job.recipe.views
 
     def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
         index_B = index_B.to(pool.ids.device)
         batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
         return task.answer(live.model, batch).float()
 
-    began = time.monotonic()
-    with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
-        store = cast(path, known, pool.ids, wanted.views, ask, progress=advance)
-    here.finish(
-        {"seconds": before + time.monotonic() - began, "targets": wanted.views * len(pool)}, ["store/seal.json"]
-    )
-    return store.to(job.accelerator.device)
+    return ask
+
+
+def given_store(job: Job) -> Store:
+    """The store that the recipe names, held to what can be known of it: classes, views and examples.
+
+    Raises :class:`limbeck.errors.BadInput` where one of them does not fit, saying what differs.
+    """
+    recipe, pool = job.recipe, job.task.pool
+    assert recipe.targets.store is not None
+    path = one_store(Path(recipe.targets.store))
+    expect: dict[str, Any] = {"classes": len(job.splits.classes), "views": recipe.views.model_dump(mode="json")}
+    if recipe.views != Views():
+        expect["view_seed"] = recipe.seed
+    store = Store.open(path, expect=expect)
+    store.require(pool.ids)
+    if (recipe.views.mixup or recipe.views.cutmix) and len(store) != len(pool):
+        raise BadInput(
+            f"targets.store: the store {path} was cast over {len(store)} examples and the data has {len(pool)}: under mixup "
+            "and CutMix an example's partner depends on all of them, so the two must be the same."
+        )
+    return store
 
 
 def why_live(job: Job) -> str | None:

@@ -139,11 +139,13 @@ def assemble(
     fingerprints: Mapping[str, Any],
     recipe: Mapping[str, Any],
     test_reads: Sequence[Any],
+    targets: Mapping[str, Any] | None = None,
     created: str | None = None,
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
-    ``data`` holds ``classes`` (names in label order) among its fields. ``timings`` gives each stage
+    ``data`` holds ``classes`` (names in label order) among its fields. ``targets`` says what was stored of the teacher's
+    answers and what that cost, None where it was asked live. ``timings`` gives each stage
     ``seconds`` (all its runs together) and ``runs``. Raises ``ValueError`` where models were not tested on
     the same labels.
     """
@@ -172,6 +174,7 @@ def assemble(
             "comparison": {"smoothed": None} | comparisons,
             "ratios": ratios(sections["teacher"], sections["student"]),
             "export": export,
+            "targets": targets,
             "timings": timings,
             "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings),
             "fingerprints": fingerprints,

@@ -78,6 +78,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "parity": dig(results, "export", "parity") or {},
         "export_path": dig(results, "export", "path"),
         "timings": _timings(results),
+        "targets": dig(results, "targets"),
         "student_over_teacher": figure(dig(results, "student_over_teacher_seconds")),
         "recipe": _yaml(dig(results, "recipe")),
         "records": [
