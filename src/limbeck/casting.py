@@ -72,12 +72,14 @@ def extend(
 
     Raises :class:`limbeck.errors.BadInput` where the folder is no run, or there would be fewer views than there are.
     """
-    read = _recipe_of(folder, recipe, overrides)
-    before = read.targets.views
+    read = recipe_of(folder, recipe, overrides)
     if views is not None:
+        before = recipe_of(folder, None).targets.views
+        if views < before:
+            raise BadInput(
+                f"--views {views}: {folder} has {before} views of each example already, and none is taken away."
+            )
         read = read.model_copy(update={"targets": read.targets.model_copy(update={"views": views})})
-    elif read.targets.views < before:
-        raise BadInput(f"{folder} holds {before} views of each example already.")
     return cast_recipe(read, folder, trust_code=trust_code, device=device, threads=threads)
 
 
@@ -94,7 +96,7 @@ def replay_run(
 
     Raises :class:`limbeck.errors.BadInput` where the folder is no run, or teacher and targets are not finished.
     """
-    job = _job(_recipe_of(folder, None), folder, trust_code=trust_code, device=device, threads=threads)
+    job = _job(recipe_of(folder, None), folder, trust_code=trust_code, device=device, threads=threads)
     _require_targets(job)
     if job.recipe.targets.store is not None:
         raise BadInput(
@@ -162,8 +164,8 @@ def _codec(name: str, settings: Sequence[str]) -> Codec:
     return codec
 
 
-def _recipe_of(folder: Path, recipe: Path | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a run's folder, or the one that is named instead."""
+def recipe_of(folder: Path, recipe: Path | None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a run's folder, or the one that is named instead. Raises `BadInput` where the folder is no run."""
     if is_store(folder):
         raise BadInput(
             f"{folder} is a store alone, and only a run's recipe says who its teacher is: give the run's folder."
@@ -178,7 +180,7 @@ def _recipe_of(folder: Path, recipe: Path | None, overrides: Sequence[str] = ())
 def _job(recipe: Recipe, out: Path, *, trust_code: bool, device: str, threads: int | None) -> Job:
     use_threads(threads)
     splits = load(recipe.data, progress.bar)
-    return job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device)
+    return job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
 
 
 def _require_targets(job: Job) -> None:

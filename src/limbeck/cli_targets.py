@@ -126,8 +126,11 @@ def verify(
     from .targets.where import stores_in
 
     paths = stores_in(folder)
+    from . import casting
     from .targets import store
 
+    if replay is not None:
+        casting.recipe_of(folder)  # refused before every byte is read
     problems: list[str] = []
     for path in paths:
         found = store.verify(path)
@@ -138,8 +141,6 @@ def verify(
         raise BadInput("\n".join(problems))
     if replay is None:
         return
-    from . import casting
-
     told, differing = casting.replay_run(
         folder, replay, seed, trust_code=trust_code, device=device.value, threads=threads
     )

@@ -52,7 +52,9 @@ def convert(
 
 def identity_of(store: Store) -> StoreIdentity:
     """What a store says of its teacher, data and views."""
-    return {key: store.manifest[key] for key in StoreIdentity.__required_keys__}  # type: ignore[return-value]
+    stated = {key: store.manifest[key] for key in StoreIdentity.__annotations__ if key in store.manifest}
+    stated.pop("made_from", None)
+    return StoreIdentity(**stated)
 
 
 def made_from(store: Store) -> dict[str, Any]:
