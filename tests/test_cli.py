@@ -24,7 +24,8 @@ from limbeck.objectives.catalogue import CATALOGUE
 HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy")
 COMMANDS = (
     (), ("run",), ("init",), ("predict",), ("recipe",), ("recipe", "schema"), ("recipe", "check"),
-    ("targets",), ("targets", "verify"), ("targets", "inspect"), ("objectives",), ("compare",),
+    ("targets",), ("objectives",), ("compare",),
+    *(("targets", name) for name in ("cast", "extend", "merge", "verify", "inspect", "convert", "export", "import")),
 )  # fmt: skip
 
 GOOD = """\

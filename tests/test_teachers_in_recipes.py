@@ -161,7 +161,7 @@ def test_a_run_with_a_live_onnx_teacher_measures_the_file_as_it_is(plain: Taught
     assert results["teacher"]["bytes"] == plain.file.stat().st_size
     assert results["teacher"]["parameters"] > 0
     assert results["teacher"]["latency_ms"]["p50"] > 0
-    assert results["asked"] is None  # nothing was stored
+    assert results["targets"] is None  # nothing was stored
     assert results["teacher"]["metrics"]["accuracy"]["mean"] > 0.15  # chance is 0.1
     assert not (tmp_path / "run" / "teacher.onnx").exists()
     assert (tmp_path / "run" / "student.onnx").exists()

@@ -9,11 +9,13 @@ from typing import Any
 
 from torch import nn
 
+from .files import fingerprint
 from .job import Job, coarse, two_examples
 from .objectives.modules import CrossEntropy, Objective
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
 from .targets.live import LiveTeacher
+from .targets.manifest import read_seal
 from .targets.store import Store
 from .targets.stored import StoredTeacher
 from .tasks.image import ViewOf, every_epoch_anew
@@ -62,6 +64,9 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             answers = StoredTeacher(store, average=wanted.average)
             store.require(job.task.pool.ids)
             taught |= {"views_stored": wanted.views, "codec": wanted.codec, "average": wanted.average}
+            if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
+                taught |= {"views_stored": store.views, "codec": store.codec.name}
+                taught["teacher"] = {"store": fingerprint(read_seal(store.path))}
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
         "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy, job.student),

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from . import __version__
-from .errors import BadInput, LimbeckError
-
-P = ParamSpec("P")
-
-_STORE_FILES = ("plan.json", "manifest.json", "seal.json")
+from . import __version__, cli_targets
+from .cli_common import Device, command
+from .errors import BadInput
 
 app = typer.Typer(
     name="limbeck",
@@ -34,17 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 recipe_app = typer.Typer(no_args_is_help=True, help="Check a recipe, or print the schema that editors complete from.")
-targets_app = typer.Typer(no_args_is_help=True, help="Look into stored soft targets, and verify them.")
 app.add_typer(recipe_app, name="recipe", epilog="Example: [bold]limbeck recipe check recipes/digits.yaml[/]")
-app.add_typer(targets_app, name="targets", epilog="Example: [bold]limbeck targets verify runs/digits[/]")
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+app.add_typer(cli_targets.app, name="targets", epilog="Example: [bold]limbeck targets inspect runs/digits[/]")
 
 
 class Stage(StrEnum):
@@ -63,36 +48,6 @@ class Stage(StrEnum):
 CompareStage = StrEnum("CompareStage", ["teacher", "targets", "student", "baseline", "smoothed", "evaluate", "compare"])
 
 
-def _command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Adds a sub-command whose help is its docstring, with an example.
-
-    What a person can mend is printed as a sentence, with its exit code; anything else keeps its traceback.
-    """
-
-    def decorate(command: Callable[P, None]) -> Callable[P, None]:
-        @functools.wraps(command)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                command(*args, **kwargs)
-            except LimbeckError as error:
-                _complain(str(error))
-                raise typer.Exit(error.exit_code) from None
-            except KeyboardInterrupt:
-                _complain("stopped. Run the same command again, and it goes on from where it was.")
-                raise typer.Exit(130) from None
-
-        # Lines are broken for the source; the terminal has its own width.
-        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        return to.command(name, help=text, epilog=f"Example: [bold]{example}[/]")(wrapped)
-
-    return decorate
-
-
-def _complain(message: str) -> None:
-    print(f"limbeck: {message}", file=sys.stderr, flush=True)
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"limbeck {__version__}")
@@ -109,7 +64,7 @@ def _root(
     del version
 
 
-@_command(app, "run", example="limbeck run recipes/digits.yaml --set student.width=12 --set seeds=3")
+@command(app, "run", example="limbeck run recipes/digits.yaml --set student.width=12 --set seeds=3")
 def run(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
     set_: Annotated[
@@ -165,7 +120,7 @@ def run(
     console.print_results(results)
 
 
-@_command(app, "compare", example="limbeck compare recipes/compare_fashion_mnist.yaml --jobs 2")
+@command(app, "compare", example="limbeck compare recipes/compare_fashion_mnist.yaml --jobs 2")
 def compare(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison file, a YAML file.")],
     set_: Annotated[
@@ -218,7 +173,7 @@ def compare(
         read,
         out=folder,
         trust_code=trust_code,
-        force=tuple(stage.value for stage in force or ()),
+        force=tuple(str(stage) for stage in force or ()),
         device=device.value,
         threads=threads,
         jobs=jobs,
@@ -226,7 +181,7 @@ def compare(
     console.print_comparison(results)
 
 
-@_command(app, "init", example="limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist")
+@command(app, "init", example="limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist")
 def init(
     teacher: Annotated[
         str,
@@ -253,7 +208,7 @@ def init(
     print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
 
 
-@_command(app, "predict", example="limbeck predict runs/fashion_mnist shoe.png bag.png --top 3")
+@command(app, "predict", example="limbeck predict runs/fashion_mnist shoe.png bag.png --top 3")
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a run's folder.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
@@ -293,7 +248,7 @@ def predict(
     print(json.dumps(plain, indent=2, ensure_ascii=False))
 
 
-@_command(app, "objectives", example="limbeck objectives dkd")
+@command(app, "objectives", example="limbeck objectives dkd")
 def objectives(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="One objective, to be explained.")] = None,
 ) -> None:
@@ -309,7 +264,7 @@ def objectives(
         objectives_reference.print_entry(objectives_reference.find(name))
 
 
-@_command(recipe_app, "schema", example="limbeck recipe schema > recipe.schema.json")
+@command(recipe_app, "schema", example="limbeck recipe schema > recipe.schema.json")
 def recipe_schema() -> None:
     """Print the recipe's JSON schema.
 
@@ -321,7 +276,7 @@ def recipe_schema() -> None:
     print(json.dumps(schema(), indent=2, ensure_ascii=False))
 
 
-@_command(recipe_app, "check", example="limbeck recipe check recipes/digits.yaml --set seeds=3")
+@command(recipe_app, "check", example="limbeck recipe check recipes/digits.yaml --set seeds=3")
 def recipe_check(
     file: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")],
     set_: Annotated[
@@ -338,57 +293,6 @@ def recipe_check(
 
     recipe = recipe_file.read(file, set_ or ())
     print(recipe_file.resolved_yaml(recipe) if resolved else f"{file} is a good recipe.")
-
-
-@_command(targets_app, "verify", example="limbeck targets verify runs/digits")
-def targets_verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A store of soft targets, or a run's folder.")],
-) -> None:
-    """Read every byte of stored soft targets and compare it with its checksum.
-
-    Names each shard that is missing, truncated or altered, and exits with 2 if there is one.
-    """
-    paths = _stores(folder)
-    from .targets import store
-
-    problems: list[str] = []
-    for path in paths:
-        found = store.verify(path)
-        if not found:
-            print(f"{path}: every byte is as it was written.")
-        problems += found
-    if problems:
-        raise BadInput("\n".join(problems))
-
-
-@_command(targets_app, "inspect", example="limbeck targets inspect runs/digits")
-def targets_inspect(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A store of soft targets, or a run's folder.")],
-) -> None:
-    """Say what stored soft targets hold: teacher, data, views, codec, size, measured error."""
-    paths = _stores(folder)
-    from .targets import store
-
-    for path in paths:
-        print(path)
-        for key, value in store.inspect(path).items():
-            print(f"  {key:<20} {value}")
-
-
-def _stores(folder: Path) -> list[Path]:
-    """The stores that a folder stands for: itself, or those of a run."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: there is no such folder; give a store of soft targets or a run's folder.")
-    if any((folder / name).exists() for name in _STORE_FILES):
-        return [folder]
-    inside = folder / "stages" / "targets"
-    found = sorted({path.parent for name in _STORE_FILES for path in inside.rglob(name)})
-    if not found:
-        raise BadInput(
-            f"{folder} holds no soft targets: give a store, or the folder of a run "
-            "(a run with targets.live stores none)."
-        )
-    return found
 
 
 def main() -> None:

@@ -35,13 +35,15 @@ from .files import write_json, write_text
 from .job import Job, asked_live, deployed_with, job_from_models, job_from_recipe, use_threads
 from .models.build import build
 from .parallel import Done, in_processes
+from .pass_cost import targets_section
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .report.comparison import write_page
 from .report.tables import csv_text, latex_text
 from .stages import Stage, publish, stage
+from .targets.store import Store
 from .teachers import Teachers
-from .teaching import the_targets, the_teacher
+from .teaching import given_store, the_targets, the_teacher
 from .trained import Trained, begun
 from .training.history import kept
 
@@ -113,7 +115,7 @@ class Bench:
     def _job_of(self, recipe: Recipe) -> Job:
         objective = objective_of(recipe.objective)
         if objective.needs.teacher_features:  # only logits are stored
-            live = recipe.targets.model_copy(update={"live": True, "average": False})
+            live = recipe.targets.model_copy(update={"live": True, "average": False, "store": None})
             recipe = recipe.model_copy(update={"targets": live})
         base = self.job
         job = job_from_models(
@@ -211,6 +213,8 @@ def open_bench(
             job, *_ = [bench.job_of(recipe) for recipe in (row.recipe, *(trial.recipe for trial in row.trials))]
         except BadInput as error:
             raise BadInput(f"{row.student}, {row.title}: {error}") from None
+        if job.recipe.targets.store is not None and job.asks_teacher:
+            given_store(job)  # refused before anything is trained
         if job.needs.teacher_features and not row.recipe.targets.live:
             progress.note(f"{row.title}: {asked_live(job.objective())}.")
         if larger := deployed_with(job.objective()):
@@ -361,6 +365,7 @@ def _results(
             name: {"model": section.model, "knobs": section.knobs, "parameters": parameters(model)}
             for name, (section, model) in models.items()
         },
+        "targets": _targets(comparison, bench, teacher, by_row),
         "tuning": comparison.tuning,
         "against": comparison.against,
         "rows": rows_section(evidence, taught.test, comparison.against),
@@ -369,6 +374,26 @@ def _results(
         "environment": environment(),
         "test_reads": test_reads(job.out),
     }
+
+
+def _targets(
+    comparison: Comparison, bench: Bench, teacher: Trained, by_row: dict[str, list[Trained]]
+) -> list[dict[str, Any]]:
+    """What each store cost, and over how many trainings it was spread, trials among them; mostly there is one."""
+    stores: dict[Path, tuple[Job, Store]] = {}
+    students: dict[Path, int] = {}
+    for row in comparison.rows:
+        for recipe, count in (
+            (row.recipe, len(by_row[row.key])),
+            *((trial.recipe, trial.short.seeds) for trial in row.trials),
+        ):
+            job = bench.job_of(recipe)
+            store = the_targets(job, teacher)
+            if store is not None:
+                stores[store.path] = job, store
+                students[store.path] = students.get(store.path, 0) + count
+    sections = (targets_section(job, store, students[path]) for path, (job, store) in stores.items())
+    return [section for section in sections if section is not None]
 
 
 def _facts(bench: Bench, row: Row, choice: Choice, ones: Sequence[Trained]) -> dict[str, Any]:

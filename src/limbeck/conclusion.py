@@ -27,6 +27,7 @@ from .evaluation.verdict import verdict
 from .files import atomic_path, write_json
 from .job import Job, coarse, deployed_with
 from .models.onnx_file import OnnxModel
+from .pass_cost import fingerprint_of, targets_section
 from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
@@ -263,12 +264,11 @@ def _results(
     fingerprints: dict[str, Any] = {"data": job.splits.fingerprint, "teacher": teacher.fingerprint}
     if teacher.members:
         fingerprints["teacher"] = [member.fingerprint for member in teacher.members]
-    asked = None
-    if store is not None:
-        done = json.loads((store.path.parent / "done.json").read_text(encoding="utf-8"))
-        timings["targets"] = {"seconds": done["facts"]["seconds"], "runs": 1}
-        fingerprints["targets"] = done["fingerprint"]
-        asked = done["facts"].get("asked")
+    targets = targets_section(job, store, len(arms["student"]))
+    if store is not None and targets is not None:
+        if targets["seconds"] is not None:
+            timings["targets"] = {"seconds": targets["seconds"], "runs": 1}
+        fingerprints["targets"] = fingerprint_of(job, store)
     for arm, ones in arms.items():
         timings[arm] = {"seconds": sum(one.seconds for one in ones), "runs": len(ones)}
         fingerprints[arm] = [one.fingerprint for one in ones]
@@ -289,11 +289,11 @@ def _results(
         data=data,
         teacher=evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost),
         members=[evidence(one.title, name, [one], {}) for name, one in teachers.items() if one is not teacher],
-        asked=asked,
         student=by_arm["student"],
         baseline=by_arm["baseline"],
         smoothed=by_arm.get("smoothed"),
         export={"path": "student.onnx", "parity": facts["student"]["parity"]},
+        targets=targets,
         timings=timings,
         fingerprints=fingerprints,
         recipe=recipe.model_dump(mode="json"),

@@ -235,6 +235,14 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
                 f"Against {title}: {gain['difference'] * 100:+.2f} points of accuracy "
                 f"(95 % interval {low:+.2f} to {high:+.2f}): {verdict}."
             )
+    targets = results.get("targets") or {}
+    if targets.get("seconds") is not None:
+        count = targets["students"]
+        lines.append(
+            f"The teacher's pass took {seconds_text(targets['seconds'])}, spread over {count} student{'s' * (count != 1)}."
+        )
+    elif targets:
+        lines.append(f"The teacher was not asked: the student learnt from {escape(targets['store'])}.")
     share = results.get("student_over_teacher_seconds")
     if share is not None:
         lines.append(f"Training the student took {share:.2f} of the teacher's time, the teacher's pass counted in.")

@@ -146,6 +146,11 @@ def job_from_models(
             f"objective: {wants_features(objective())} needs the teacher's features, and {why}: leave out that objective, "
             "or name a teacher by its model."
         )
+    if needs.teacher_features and recipe.targets.store is not None:
+        raise BadInput(
+            f"targets.store keeps logits, and {wants_features(objective())} needs the teacher's features: leave out "
+            "targets.store, or that objective."
+        )
     _try(objective(), teacher.model, first, task, recipe)
     return Job(
         recipe=recipe,

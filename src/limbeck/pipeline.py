@@ -25,7 +25,7 @@ from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import about_targets, about_teacher, the_targets, the_teacher, why_live
+from .teaching import about_targets, about_teacher, given_store, the_targets, the_teacher, why_live
 from .trained import Trained
 
 STAGES = ("teacher", "targets", *ARMS, *CONCLUSION)
@@ -80,6 +80,8 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
     for note in (*job.splits.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
+    if job.recipe.targets.store is not None and job.asks_teacher:
+        given_store(job)  # refused before anything is trained
     stored = job.asks_teacher and not job.live
     steps = progress.Steps(1 + stored + len(members(job)) + len(CONCLUSION))
     with stages.claimed(job.out):

@@ -33,7 +33,16 @@ from .targets.live import LiveTeacher
 from .targets.store import Store
 from .tasks.image import ImageClassification
 from .teachers import Member
-from .teaching import about_targets, about_teacher, targets_stage, teacher_stages, the_targets, the_teacher, why_live
+from .teaching import (
+    about_targets,
+    about_teacher,
+    given_store,
+    targets_stage,
+    teacher_stages,
+    the_targets,
+    the_teacher,
+    why_live,
+)
 from .trained import Trained
 from .training.dry_run import has_to_build, of_one_batch
 from .training.optimizer import optimizer_for
@@ -103,6 +112,8 @@ def _teacher_seconds(job: Job, member: Member) -> float:
 def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
     """What is to be done for the soft targets; ``teacher`` where it is there already."""
     wanted, count = job.recipe.targets, len(job.task.pool)
+    if wanted.store is not None:
+        return PlannedStage("targets", "finished", f"{given_store(job).views} views of {count} examples, as given")
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
     size = wanted.views * count * bytes_per_target(codec_named(wanted.codec), len(job.splits.classes))
     seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)

@@ -306,6 +306,8 @@ class Targets(Section):
     """Answer every view with the mean of the teacher's probabilities over all stored views of the example."""
     live: bool = False
     """Ask at every step instead of storing: for endless views, at a teacher's pass each epoch."""
+    store: str | None = None
+    """A folder of finished soft targets to learn from instead of asking; number of views and codec are then its own."""
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     """Precision of the teacher's arithmetic; ``auto`` takes a faster one where its answers are measured to be as good."""
     compile: bool = False
@@ -313,6 +315,10 @@ class Targets(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Targets:
+        if self.live and self.store is not None:
+            raise ValueError(
+                "with live the teacher is asked at every step, and store names what was kept: leave out one"
+            )
         if self.live and self.average:
             raise ValueError("average needs stored views: leave out live")
         if self.live and (self.precision != "float32" or self.compile):

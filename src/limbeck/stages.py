@@ -22,6 +22,10 @@ from .files import atomic_path, fingerprint, raise_as_sentence, sha256_file, wri
 SCHEMA_VERSION = 1
 
 
+class Busy(BadInput):
+    """Another process is at work in a run folder."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage with one set of ingredients.
@@ -100,8 +104,8 @@ def redo(run: Path, wanted: Stage) -> None:
 
 
 @contextmanager
-def claimed(run: Path) -> Iterator[None]:
-    """Claims a run folder for this process.
+def claimed(run: Path, shared: bool = False) -> Iterator[None]:
+    """Claims a run folder for this process; ``shared``: for this one and others that share the same work.
 
     Raises:
         BadInput: the path is a file, holds something that is not a run, cannot be written, or another run is at work
@@ -121,12 +125,11 @@ def claimed(run: Path) -> Iterator[None]:
         raise
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(
-                f"another run is at work in {run}: wait for it, or choose another folder with --out."
-            ) from None
-        sweep(run)
+            raise Busy(f"another run is at work in {run}: wait for it, or choose another folder with --out.") from None
+        if not shared:
+            sweep(run)
         yield
 
 

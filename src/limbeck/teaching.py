@@ -5,25 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from . import progress
+from .earlier_targets import donor_of, start_from
+from .errors import BadInput
 from .files import fingerprint, write_json
 from .job import Job, asked_live, coarse, seen_shape
 from .models.identity import identity
 from .models.onnx_file import OnnxModel
 from .objectives.modules import CrossEntropy
-from .recipe import OnnxTeacher, TeacherSection
+from .recipe import OnnxTeacher, TeacherSection, Views
 from .stages import Stage, stage
 from .targets.asking import SAMPLE, Asked, Manner, manner_of
-from .targets.cast import cast
+from .targets.cast import Ask, cast
 from .targets.check import lacks_a_shard
 from .targets.live import LiveTeacher
-from .targets.manifest import StoreIdentity
+from .targets.manifest import SEAL, StoreIdentity, alone
 from .targets.store import Store
+from .targets.where import one_store
 from .teachers import Member, Together
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
@@ -98,42 +102,57 @@ def member_stage(job: Job, member: Member) -> Stage:
 
 
 def the_targets(job: Job, teacher: Trained) -> Store | None:
-    """The soft targets of every view of every example; None where the teacher is asked live."""
+    """The soft targets of every view of every example; None where the teacher is asked live.
+
+    Several processes may call this at once: they share the work.
+    """
     wanted = job.recipe.targets
     if job.live or not job.asks_teacher:
         return None
+    if wanted.store is not None:
+        return given_store(job).to(job.accelerator.device)
     here = begun(job, targets_stage(job, teacher))
     path = here.folder / "store"
     before = 0.0
-    if here.finished:
-        facts = here.facts()
-        before = facts["seconds"]
-        known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
-        if not lacks_a_shard(path):
-            return Store.open(path, expect=known).to(job.accelerator.device)
-        here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
-    here.prepare()
-    began = time.monotonic()
+    with alone(here.folder):
+        if here.finished:
+            facts = here.facts()
+            before = facts["seconds"]
+            known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
+            if not lacks_a_shard(path):
+                return Store.open(path, expect=known).to(job.accelerator.device)
+            here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
+        here.prepare()
+        began = time.monotonic()
+        manner = manner_in(job, teacher, here)
     pool = job.task.pool
-    manner = manner_in(job, teacher, here)
-    known = store_identity(job, teacher, manner.precision)
+    known, ask = store_identity(job, teacher, manner.precision), asking(job, teacher, manner)
+    donor = donor_of(here, known, pool.ids)
+    if donor is not None and not (path / SEAL).exists():
+        ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
+        known = StoreIdentity(**{**known, **origin})
+        before = max(before, donor.seconds)
     with progress.bar(wanted.views * len(pool), "soft targets") as advance:
         store = cast(
             path,
             known,
             pool.ids,
             wanted.views,
-            asker(job, teacher, manner),
+            ask,
             batch_size=max(RENDERED, manner.batch_size),
             measured={} if manner.error is None else {"precision_error": dict(manner.error)},
             progress=advance,
         )
-    facts = {"seconds": before + time.monotonic() - began, "targets": wanted.views * len(pool), "asked": manner.facts()}
-    here.finish(facts, ["store/seal.json"])
+    seconds = time.monotonic() - began
+    with alone(here.folder):
+        if here.finished:  # by another process, which did its part
+            before = here.facts()["seconds"]
+        facts = {"seconds": before + seconds, "targets": wanted.views * len(pool), "asked": manner.facts()}
+        here.finish(facts, ["store/seal.json"])
     return store.to(job.accelerator.device)
 
 
-def asker(job: Job, teacher: Trained, manner: Manner) -> Callable[[torch.Tensor, int], torch.Tensor]:
+def asking(job: Job, teacher: Trained, manner: Manner) -> Ask:
     """What asks the teacher about positions in the pool of examples, at one view: logits (B, C), float32."""
     pool, task, views = job.task.pool, job.task, job.recipe.views
     model = Asked(LiveTeacher(teacher.model.to(job.accelerator.device), task).model, manner)
@@ -178,6 +197,27 @@ def about_teacher(job: Job) -> str:
 def about_targets(job: Job) -> str:
     """What is asked of the teacher, in words."""
     return f"{job.recipe.targets.views} views of {len(job.task.pool):,} examples"
+
+
+def given_store(job: Job) -> Store:
+    """The store that the recipe names, held to what can be known of it: classes, views and examples.
+
+    Raises :class:`limbeck.errors.BadInput` where one of them does not fit, saying what differs.
+    """
+    recipe, pool = job.recipe, job.task.pool
+    assert recipe.targets.store is not None
+    path = one_store(Path(recipe.targets.store))
+    expect: dict[str, Any] = {"classes": len(job.splits.classes), "views": recipe.views.model_dump(mode="json")}
+    if recipe.views != Views():
+        expect["view_seed"] = recipe.seed
+    store = Store.open(path, expect=expect)
+    store.require(pool.ids)
+    if (recipe.views.mixup or recipe.views.cutmix) and len(store) != len(pool):
+        raise BadInput(
+            f"targets.store: the store {path} was cast over {len(store)} examples and the data has {len(pool)}: under mixup "
+            "and CutMix an example's partner depends on all of them, so the two must be the same."
+        )
+    return store
 
 
 def why_live(job: Job) -> str | None:

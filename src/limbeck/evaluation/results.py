@@ -140,14 +140,14 @@ def assemble(
     recipe: Mapping[str, Any],
     test_reads: Sequence[Any],
     members: Sequence[ModelEvidence] = (),
-    asked: Mapping[str, Any] | None = None,
+    targets: Mapping[str, Any] | None = None,
     created: str | None = None,
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
-    ``data`` holds ``classes`` (names in label order) among its fields. ``timings`` gives each stage
-    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each;
-    ``asked`` says how the teacher was asked for soft targets that were stored. Raises ``ValueError`` where models were not tested on
+    ``data`` holds ``classes`` (names in label order) among its fields. ``targets`` says what was stored of the teacher's
+    answers, how it was asked and what that cost, None where it was asked live. ``timings`` gives each stage
+    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each. Raises ``ValueError`` where models were not tested on
     the same labels.
     """
     controls = {"baseline": baseline} | ({"smoothed": smoothed} if smoothed else {})
@@ -180,8 +180,8 @@ def assemble(
             "comparison": {"smoothed": None} | comparisons,
             "ratios": ratios(sections["teacher"], sections["student"]),
             "export": export,
+            "targets": targets,
             "timings": timings,
-            "asked": asked,
             "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings),
             "fingerprints": fingerprints,
             "recipe": recipe,

@@ -31,6 +31,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "count", "percent", "duration", "times", "signed", "spread"):
+    for name in ("number", "count", "percent", "duration", "times", "signed", "spread", "kilobytes"):
         environment.filters[name] = getattr(formats, name)
     return environment

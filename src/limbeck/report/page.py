@@ -78,12 +78,13 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "parity": dig(results, "export", "parity") or {},
         "export_path": dig(results, "export", "path"),
         "timings": _timings(results),
+        "targets": dig(results, "targets"),
         "student_over_teacher": figure(dig(results, "student_over_teacher_seconds")),
         "recipe": _yaml(dig(results, "recipe")),
         "records": [
             (title, _yaml(value))
             for title, value in (
-                ("How the teacher was asked", dig(results, "asked")),
+                ("How the teacher was asked", dig(results, "targets", "asked")),
                 ("Environment", dig(results, "environment")),
                 ("Fingerprints", dig(results, "fingerprints")),
                 ("Every reading of the test split", dig(results, "test_reads")),

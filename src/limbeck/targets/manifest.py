@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ..errors import BadInput
 from ..files import fingerprint, raise_as_sentence, sha256_file, write_text
@@ -37,6 +37,7 @@ class StoreIdentity(TypedDict):
     precision: str  # of the teacher's arithmetic
     views: dict[str, Any]  # the recipe's Views section
     view_seed: int
+    made_from: NotRequired[dict[str, Any]]  # where not the teacher was asked, but a store converted or a file imported
 
 
 _SAYS = {
@@ -54,6 +55,7 @@ _SAYS = {
     "view_count": "the number of views",
     "codec": "the codec",
     "block_size": "the block size",
+    "made_from": "what it is made from",
 }
 
 

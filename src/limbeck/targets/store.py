@@ -228,6 +228,7 @@ def inspect(path: Path | str) -> dict[str, Any]:
         "data": manifest["data"],
         "view_spec": manifest["views"],
         "view_seed": manifest["view_seed"],
+        **({"made_from": manifest["made_from"]} if "made_from" in manifest else {}),
         "libraries": manifest["libraries"],
         # the seal's own time: a date inside a file would make two equal stores differ
         "created": datetime.fromtimestamp((path / SEAL).stat().st_mtime, UTC).isoformat(timespec="seconds"),

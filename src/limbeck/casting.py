@@ -1,0 +1,216 @@
+"""What `limbeck targets` does with a recipe: teacher and targets alone, more of them, or the teacher asked again."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from . import progress, recipe_file, stages
+from .data.load import load
+from .errors import BadInput, Interrupted
+from .files import write_text
+from .job import Job, asked_live, job_from_recipe, use_threads
+from .recipe import Recipe
+from .recipe_file import resolved_yaml
+from .stages import Busy
+from .targets.codecs import Codec, codec_named
+from .targets.convert import convert as convert_store
+from .targets.parquet_import import import_parquet
+from .targets.replay import replay
+from .targets.store import Store
+from .targets.where import is_store
+from .teaching import asking, manner_in, targets_stage, teacher_stages, the_targets, the_teacher
+from .trained import Trained
+
+LOOK_EVERY = 0.5  # seconds between two looks at whether another process has made the teacher
+SHOWN = 5
+
+
+def cast_recipe(
+    recipe: Recipe,
+    out: Path,
+    *,
+    trust_code: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Store:
+    """Makes the teacher and its soft targets in the run folder ``out``; several processes may do so together.
+
+    Raises :class:`limbeck.errors.BadInput` where the recipe keeps no soft targets, and as :func:`limbeck.pipeline.run` does.
+    """
+    job = _job(recipe, out, trust_code=trust_code, device=device, threads=threads)
+    _require_targets(job)
+    for note in job.splits.notes:
+        progress.note(note)
+    try:
+        _make_teacher(job)
+        with stages.claimed(out, shared=True):
+            write_text(out / "recipe.yaml", resolved_yaml(recipe))
+            store = the_targets(job, the_teacher(job))
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; run the same command to go on from there.") from None
+    assert store is not None
+    return store
+
+
+def extend(
+    folder: Path,
+    views: int | None,
+    recipe: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    trust_code: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Store:
+    """More views, or the examples that the data has gained, for the soft targets of a run; see the command.
+
+    Raises :class:`limbeck.errors.BadInput` where the folder is no run, or there would be fewer views than there are.
+    """
+    read = recipe_of(folder, recipe, overrides)
+    if views is not None:
+        before = recipe_of(folder).targets.views
+        if views < before:
+            raise BadInput(
+                f"--views {views}: {folder} has {before} views of each example already, and none is taken away."
+            )
+        read = read.model_copy(update={"targets": read.targets.model_copy(update={"views": views})})
+    return cast_recipe(read, folder, trust_code=trust_code, device=device, threads=threads)
+
+
+def replay_run(
+    folder: Path,
+    count: int,
+    seed: int | None,
+    *,
+    trust_code: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+) -> tuple[str, list[str]]:
+    """Asks a run's teacher again about ``count`` answers; what to tell, and sentences where they differ.
+
+    Raises :class:`limbeck.errors.BadInput` where the folder is no run, or teacher and targets are not finished.
+    """
+    job = _job(recipe_of(folder), folder, trust_code=trust_code, device=device, threads=threads)
+    _require_targets(job)
+    if job.recipe.targets.store is not None:
+        raise BadInput(
+            f"{folder} learnt from soft targets that were given, whose teacher is not known: nobody can be asked."
+        )
+    teacher = _finished_teacher(job)
+    here = targets_stage(job, teacher)
+    if not here.finished:
+        raise BadInput(f"{folder}: its soft targets are not finished. Run its recipe first.")
+    store = the_targets(job, teacher)
+    assert store is not None
+    seed = secrets.randbelow(1 << 31) if seed is None else seed
+    found = replay(store, asking(job, teacher, manner_in(job, teacher, here)), job.task.pool.ids, count, seed)
+    worst = found.difference.argmax()
+    told = (
+        f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
+        f"difference is {found.difference[worst]:.2g} (example {found.ids[worst]}, view {found.view[worst]}), and "
+        f"{found.allowed:.2g} is allowed: half the sum of the differences between the classes' probabilities."
+    )
+    if not len(found.differing):
+        return told, []
+    listed = [
+        f"  example {found.ids[at]}, view {found.view[at]}: {found.difference[at]:.2g}"
+        for at in found.differing[:SHOWN]
+    ]
+    more = len(found.differing) - SHOWN
+    return told, [
+        f"{len(found.differing)} of {len(found.ids)} answers are not what the teacher says now; the teacher, the data or the "
+        "views have changed since, or this machine computes otherwise:",
+        *listed,
+        *([f"  and {more} more"] if more > 0 else []),
+    ]
+
+
+def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> Store:
+    """A store into another codec, which is named with its settings, each ``name=value``."""
+    store = Store.open(path)
+    with progress.bar(store.views * len(store), "convert") as advance:
+        return convert_store(path, out, _codec(codec, settings), progress=advance)
+
+
+def import_file(source: Path, out: Path, recipe: Path | None) -> Store:
+    """A store from Parquet; ``recipe`` says how the views were made."""
+    views, seed = None, 0
+    if recipe is not None:
+        read = recipe_file.read(recipe)
+        views, seed = read.views.model_dump(mode="json"), read.seed
+    return import_parquet(source, out, views=views, view_seed=seed)
+
+
+def _codec(name: str, settings: Sequence[str]) -> Codec:
+    values = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise BadInput(f"--set {setting}: it must look like name=value, such as k=16.")
+    codec = codec_named(name)
+    if values:
+        raise BadInput(f"codec '{name}' has no setting '{next(iter(values))}'.")
+    return codec
+
+
+def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a run's folder, or the one that is named instead. Raises `BadInput` where the folder is no run."""
+    if is_store(folder):
+        raise BadInput(
+            f"{folder} is a store alone, and only a run's recipe says who its teacher is: give the run's folder."
+        )
+    if not (folder / "stages").is_dir():
+        raise BadInput(
+            f"{folder} is not the folder of a run: give one that `limbeck run` or `limbeck targets cast` made."
+        )
+    return recipe_file.read(recipe or folder / "recipe.yaml", overrides)
+
+
+def _job(recipe: Recipe, out: Path, *, trust_code: bool, device: str, threads: int | None) -> Job:
+    use_threads(threads)
+    splits = load(recipe.data, progress.bar)
+    return job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
+
+
+def _require_targets(job: Job) -> None:
+    if job.recipe.targets.live:
+        raise BadInput("targets.live: the teacher is asked at every step, and nothing is kept; leave it out to cast.")
+    if job.needs.teacher_features:
+        raise BadInput(f"{asked_live(job.objective())}, and no soft targets are kept.")
+    if not job.asks_teacher:
+        raise BadInput(
+            "objective: it asks nothing of the teacher, so there is nothing to cast; give it a term such as kd."
+        )
+
+
+def _make_teacher(job: Job) -> None:
+    """Trains the teacher where that is to be done, or waits for the process that is at it."""
+    told = False
+    while not _has_teacher(job):
+        try:
+            with stages.claimed(job.out):
+                the_teacher(job)
+        except Busy:
+            if not told:
+                progress.note(f"another process is at work on the teacher in {job.out}: waiting for it.")
+            told = True
+            time.sleep(LOOK_EVERY)
+
+
+def _has_teacher(job: Job) -> bool:
+    return all(here.finished for here in teacher_stages(job))
+
+
+def _finished_teacher(job: Job) -> Trained:
+    if not _has_teacher(job):
+        raise BadInput(f"{job.out}: its teacher is not finished. Run its recipe first.")
+    return the_teacher(job)

@@ -1,0 +1,233 @@
+"""`limbeck targets`: soft targets cast, looked into, verified, changed and exchanged. Thin, as :mod:`limbeck.cli` is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_common import Device, command
+from .errors import BadInput, LimbeckError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Ask the teacher once and keep what it said: cast, look into, verify, extend, merge, convert, exchange.",
+)
+
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A store of soft targets, or a run's folder.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. targets.views=8. May be repeated."),
+]
+NewStore = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new store.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Let the recipe run code that it names (module:callable).")
+]
+ComputeOn = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, metavar="N", help="CPU threads; torch decides otherwise.")
+]
+
+
+@command(app, "cast", example="limbeck targets cast recipes/digits.yaml")
+def cast(
+    recipe: Recipe,
+    set_: Set = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run's folder; runs/NAME where not given.")
+    ] = None,
+    trust_code: TrustCode = False,
+    device: ComputeOn = Device.auto,
+    threads: Threads = None,
+) -> None:
+    """Do the first two steps of a recipe alone: make the teacher, and keep what it says of every view.
+
+    The run's folder and stages are those of `limbeck run`, which then finds them finished. The same command goes on where
+    it was stopped; started several times at once, on machines that share the folder if you like, it shares the work.
+    """
+    from . import casting, recipe_file
+
+    read = recipe_file.read(recipe, set_ or ())
+    folder = out if out is not None else Path("runs") / str(read.name)
+    store = casting.cast_recipe(read, folder, trust_code=trust_code, device=device.value, threads=threads)
+    _print_store(store.path)
+
+
+@command(app, "extend", example="limbeck targets extend runs/digits --views 16")
+def extend(
+    folder: Folder,
+    views: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Views of each example that there shall be, old ones counted."),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="RECIPE", help="Whom to ask about what; the run's own recipe.yaml where not given."),
+    ] = None,
+    set_: Set = None,
+    trust_code: TrustCode = False,
+    device: ComputeOn = Device.auto,
+    threads: Threads = None,
+) -> None:
+    """Ask the teacher about what a finished store lacks: more views, or examples that the data has gained.
+
+    What is there is kept and not asked again. A run gets a new stage beside the old one, which `limbeck run` with
+    `--set targets.views=N` finds finished. A store on its own grows in place, and needs --recipe to know its teacher.
+    """
+    from . import casting
+
+    store = casting.extend(
+        folder, views, recipe, tuple(set_ or ()), trust_code=trust_code, device=device.value, threads=threads
+    )
+    _print_store(store.path)
+
+
+@command(app, "merge", example="limbeck targets merge runs/a/targets runs/b/targets --out targets/all")
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE", help="Stores of soft targets, or folders of runs.")],
+    out: NewStore,
+) -> None:
+    """Put stores of the same teacher, views and codec together: the union of what they hold.
+
+    They may hold other examples, other views, or the same ones twice where both say the same. The stores themselves stay
+    as they are.
+    """
+    from .targets.where import one_store
+
+    if len(stores) < 2:
+        raise BadInput("merge needs two stores at least; one can be copied as it is.")
+    paths = [one_store(path) for path in stores]
+    from .targets.merge import merge as merged
+
+    _print_store(merged(paths, out).path)
+
+
+@command(app, "verify", example="limbeck targets verify runs/digits --replay 100")
+def verify(
+    folder: Folder,
+    replay: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Also ask the run's teacher again about N random answers, and compare."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Which random answers; another choice each time otherwise.")
+    ] = None,
+    trust_code: TrustCode = False,
+    device: ComputeOn = Device.auto,
+    threads: Threads = None,
+) -> None:
+    """Read every byte of stored soft targets and compare it with its checksum; with --replay, ask the teacher again.
+
+    Names each file that is missing, truncated or altered, and exits with 2 if there is one. Exits with 1 where the teacher
+    now says something else than what is stored, by more than rounding.
+    """
+    from .targets.where import stores_in
+
+    paths = stores_in(folder)
+    from . import casting
+    from .targets import store
+
+    if replay is not None:
+        casting.recipe_of(folder)  # refused before every byte is read
+    problems: list[str] = []
+    for path in paths:
+        found = store.verify(path)
+        if not found:
+            print(f"{path}: every byte is as it was written.")
+        problems += found
+    if problems:
+        raise BadInput("\n".join(problems))
+    if replay is None:
+        return
+    told, differing = casting.replay_run(
+        folder, replay, seed, trust_code=trust_code, device=device.value, threads=threads
+    )
+    print(told)
+    if differing:
+        raise LimbeckError("\n".join(differing))
+
+
+@command(app, "inspect", example="limbeck targets inspect runs/digits")
+def inspect(folder: Folder) -> None:
+    """Say what stored soft targets hold: teacher, data, views, codec, size, measured error."""
+    from .targets.where import stores_in
+
+    for path in stores_in(folder):
+        _print_store(path)
+
+
+@command(app, "convert", example="limbeck targets convert runs/digits --codec int8 --out targets/digits-int8")
+def convert(
+    folder: Folder,
+    out: NewStore,
+    codec: Annotated[str, typer.Option(metavar="NAME", help="The codec of the new store, e.g. int8, topk, sample.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A setting of the codec, e.g. k=16. May be repeated."),
+    ] = None,
+) -> None:
+    """Put a store into another codec without asking the teacher again.
+
+    Only a codec that keeps every class can be converted. The new manifest says what it was made from, and its error is
+    measured against that.
+    """
+    from .targets.where import one_store
+
+    path = one_store(folder)
+    from . import casting
+
+    _print_store(casting.convert(path, out, codec, tuple(set_ or ())).path)
+
+
+@command(app, "export", example="limbeck targets export runs/digits --out digits.parquet")
+def export(
+    folder: Folder,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="A file that ends in .parquet; any other name: a folder, a file a view."),
+    ],
+) -> None:
+    """Write a store as Parquet, which pandas, polars, DuckDB and Spark read: one row an answer.
+
+    Columns are id, view, and those of the codec (logits, for a dense one). `limbeck targets import` makes the same store
+    of it again, byte for byte.
+    """
+    from .targets.where import one_store
+
+    path = one_store(folder)
+    from . import progress
+    from .targets import parquet, store
+
+    with progress.bar(store.Store.open(path).manifest["examples"], "export") as advance:
+        files = parquet.export(path, out, advance)
+    for file in files:
+        print(f"{file} written.")
+
+
+@command(app, "import", example="limbeck targets import answers.parquet --out targets/elsewhere")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A Parquet file, or a folder of them.")],
+    out: NewStore,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="RECIPE", help="The recipe whose views and seed the answers were made with.")
+    ] = None,
+) -> None:
+    """Make a store of Parquet: of what `limbeck targets export` wrote, or of soft targets that were made elsewhere.
+
+    From elsewhere there must be the columns id (the example's id, a whole number) and logits (a list of numbers, one a
+    class), and view (from 0) where there are several; then name the recipe that says how the views are made. A recipe
+    learns from the store with `targets: {store: DIR}`.
+    """
+    from . import casting
+
+    _print_store(casting.import_file(source, out, recipe).path)
+
+
+def _print_store(path: Path) -> None:
+    from .targets import store
+
+    print(path)
+    for key, value in store.inspect(path).items():
+        print(f"  {key:<20} {value}")

@@ -1,0 +1,54 @@
+"""A small network's answers to real digits, for tests of what is done with a store."""
+
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+
+from limbeck.data.ids import content_ids, example_ids
+from limbeck.recipe import Views
+from limbeck.targets.cast import cast
+from limbeck.targets.store import Store
+
+N, VIEWS, CLASSES = 150, 2, 10
+
+
+class Digits:
+    """150 digits, and a teacher with fixed weights that sees them from several sides."""
+
+    def __init__(self) -> None:
+        pixels = torch.from_numpy(load_digits().images[:N]).float() / 16
+        self.images = pixels[:, None]
+        self.ids = example_ids(content_ids((self.images * 255).to(torch.uint8)), None)
+        self.layer = torch.nn.Linear(64, CLASSES)
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.sin(torch.arange(640.0)).view(CLASSES, 64))
+            self.layer.bias.copy_(torch.cos(torch.arange(10.0)))
+
+    def ask(self, index_B: torch.Tensor, view: int) -> torch.Tensor:
+        with torch.no_grad():
+            return self.layer(self.images[index_B].roll(view, dims=3).flatten(1))
+
+    def cast(self, path: Path, **options) -> Store:
+        options = {"block_size": 64, **options}
+        return cast(path, identity(), self.ids, options.pop("views", VIEWS), options.pop("ask", self.ask), **options)
+
+
+def identity(**changes):
+    return {
+        "classes": CLASSES,
+        "data": "digits",
+        "teacher": {"weights": "a" * 64, "probe": [1.0, -2.0]},
+        "preprocess": None,
+        "precision": "float32",
+        "views": Views(shift=0.1).model_dump(mode="json"),
+        "view_seed": 0,
+        **changes,
+    }
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """The bytes of every file of a store; the lock apart."""
+    return {
+        str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file() and p.name != ".lock"
+    }

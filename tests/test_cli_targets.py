@@ -1,0 +1,224 @@
+"""`limbeck targets` as a person meets it, on the smallest job; and what a run makes of targets that are there already."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from limbeck import casting, recipe_file
+from limbeck.cli import app
+from limbeck.errors import BadInput, LimbeckError
+from limbeck.targets.cast import cast
+from limbeck.targets.store import Store
+from limbeck.teaching import asking, the_targets, the_teacher
+from tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
+
+
+def limbeck(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command in this process."""
+    with pytest.raises(SystemExit) as end:
+        app([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, and its teacher and targets cast into `run`; tests copy it."""
+    folder = tmp_path_factory.mktemp("targets")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    casting.cast_recipe(recipe_file.read(folder / "tiny.yaml"), folder / "run", threads=1)
+    return folder
+
+
+@pytest.fixture
+def here(done: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(done, tmp_path / "here"))
+
+
+def store_of(run: Path) -> Path:
+    return folder_of(run, "targets") / "store"
+
+
+def test_cast_makes_the_stages_of_a_run(here: Path) -> None:
+    assert {path.name for path in (here / "run" / "stages").iterdir() if path.is_dir()} == {"teacher", "targets"}
+    before = snapshot(here / "run" / "stages", "*.arrow")
+    train(job(here / "run"))
+    assert {name: now for name, now in snapshot(here / "run" / "stages", "*.arrow").items() if name in before} == before
+
+
+def test_several_casts_at_once_make_one_store(done: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    command = [sys.executable, "-m", "limbeck.cli", "targets", "cast", "tiny.yaml", "--out", "run", "--threads", "1"]
+    options = {
+        "cwd": tmp_path,
+        "env": environment(),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    both = [subprocess.Popen(command, **options) for _ in range(2)]
+    told = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], told
+    seals = [(store_of(folder / "run") / "seal.json").read_bytes() for folder in (done, tmp_path)]
+    assert seals[0] == seals[1]
+
+
+def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    old = store_of(here / "run")
+    before = snapshot(old)
+    asked = []
+
+    def counted(*arguments):
+        ask = asking(*arguments)
+        return lambda index_B, view: asked.append(view) or ask(index_B, view)
+
+    monkeypatch.setattr("limbeck.teaching.asking", counted)
+    code, out, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 3, "--threads", 1)
+    assert code == 0, err
+    assert f"2 views are taken over from {old}; the teacher is asked for the other 1." in err
+    (new,) = [path for path in (here / "run" / "stages" / "targets").glob("*/store") if path != old]
+    assert str(new) in out
+    assert asked.count(0) <= 1  # for the codec's error
+    assert asked.count(1) == 0
+    assert snapshot(old) == before
+    assert (new / "view-0001" / "block-00000.arrow").samefile(old / "view-0001" / "block-00000.arrow")
+    done = json.loads((new.parent / "done.json").read_text())["facts"]
+    assert done["seconds"] > json.loads((old.parent / "done.json").read_text())["facts"]["seconds"]
+    # as if all had been asked at once
+    one = job(here / "run", "targets.views=3")
+    afresh = cast(here / "afresh", Store.open(new).manifest, one.task.pool.ids, 3, asking(one, the_teacher(one)))  # pyright: ignore
+    assert (afresh.path / "view-0002" / "block-00000.arrow").read_bytes() == (
+        new / "view-0002" / "block-00000.arrow"
+    ).read_bytes()
+    code, _, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 1)
+    assert (code, "has 3 views of each example already" in err) == (2, True)
+
+
+def test_a_damaged_store_is_not_taken_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shard = store_of(here / "run") / "view-0000" / "block-00000.arrow"
+    content = bytearray(shard.read_bytes())
+    content[-300] ^= 1
+    shard.write_bytes(content)
+    one = job(here / "run", "targets.views=3")
+    the_targets(one, the_teacher(one))
+    assert "taken over" not in capsys.readouterr().err
+
+
+def test_replay_says_how_far_the_teacher_is_from_what_it_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = here / "run"
+    code, out, err = limbeck(capsys, "targets", "verify", run, "--replay", 20, "--seed", 5, "--threads", 1)
+    assert code == 0, err
+    assert "asked again about 20 of" in out
+    assert "(seed 5)" in out
+    # another's answers under this teacher's name
+    one = job(run)
+    teacher = the_teacher(one)
+    known = Store.open(store_of(run)).manifest
+    ask = asking(one, teacher)
+    shutil.rmtree(store_of(run))
+    store = cast(
+        store_of(run),
+        {key: known[key] for key in known if key not in ("codec", "libraries")},  # pyright: ignore
+        one.task.pool.ids,
+        2,
+        lambda index_B, view: ask(index_B, view).roll(view, dims=1).detach(),
+    )
+    done = store.path.parent / "done.json"
+    facts = json.loads(done.read_text())
+    facts["files"]["store/seal.json"] = snapshot(store.path, "seal.json")["seal.json"][1]
+    done.write_text(json.dumps(facts))
+    code, _, err = limbeck(capsys, "targets", "verify", run, "--replay", 10_000, "--threads", 1)
+    assert code == LimbeckError.exit_code
+    assert f"{len(store)} of {2 * len(store)} answers are not what the teacher says now" in err
+    assert ", view 1: " in err
+    assert ", view 0: " not in err
+
+
+def test_out_to_parquet_and_back_into_a_recipe(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.chdir(here)
+    code, out, _ = limbeck(capsys, "targets", "export", "run", "--out", "all.parquet")
+    assert (code, out) == (0, "all.parquet written.\n")
+    # as another program would write it: no description, no float16
+    table = pq.read_table("all.parquet").replace_schema_metadata(None)
+    plain = table.set_column(2, "logits", table["logits"].combine_chunks().cast(pa.list_(pa.float32())))
+    pq.write_table(plain, "plain.parquet")
+    code, _, err = limbeck(capsys, "targets", "import", "plain.parquet", "--out", "mine")
+    assert (code, "with --recipe" in err) == (2, True)
+    code, out, err = limbeck(capsys, "targets", "import", "plain.parquet", "--out", "mine", "--recipe", "tiny.yaml")
+    assert code == 0, err
+    assert "imported, SHA-256" in out
+
+    _, store, trained = train(job(here / "run", "targets.store=mine"))
+    assert store is not None
+    assert store.path == Path("mine")
+    _, _, own = train(job(here / "run"))
+    assert trained["student"].fingerprint != own["student"].fingerprint
+    assert trained["baseline"].fingerprint == own["baseline"].fingerprint
+    # centred and rounded twice instead of once, so all but equal
+    a, b = (one.identity["probe"] for one in (trained["student"], own["student"]))
+    torch.testing.assert_close(torch.tensor(a), torch.tensor(b), atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (("views.flip=true",), "the views differ: flip is False there, True here"),
+        (("seed=1",), "the seed of the views: 0 there, 1 here"),
+        (("data.limit=200",), "has no soft target for example id"),
+        (("objective={fitnets: {student: blocks.0, teacher: blocks.0}}",), "targets.store"),
+        (("targets.live=true",), "leave out one"),
+    ],
+)
+def test_a_given_store_that_does_not_fit_is_refused_before_anything_is_made(
+    here: Path, tmp_path: Path, overrides: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = store_of(here / "run"), tmp_path / "new"
+    sets = [part for override in (f"targets.store={path}", *overrides) for part in ("--set", override)]
+    code, _, err = limbeck(capsys, "run", here / "tiny.yaml", "--out", out, "--threads", 1, *sets)
+    assert code == BadInput.exit_code
+    assert sentence in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("cast", "tiny.yaml", "--set", "targets.live=true"), "targets.live: the teacher is asked at every step"),
+        (("cast", "tiny.yaml", "--set", "objective={cross_entropy: {}}"), "asks nothing of the teacher"),
+        (("cast", "none.yaml"), "there is no such file"),
+        (("extend", "run/stages"), "is not the folder of a run"),
+        (("extend", "STORE", "--views", "9"), "is a store alone"),
+        (("merge", "run", "--out", "all"), "merge needs two stores at least"),
+        (("merge", "run", "nowhere", "--out", "all"), "nowhere: there is no such folder"),
+        (("verify", "STORE", "--replay", "3"), "is a store alone"),
+        (("convert", "run", "--codec", "dens", "--out", "new"), "there is no codec 'dens'"),
+        (("convert", "run", "--codec", "dense", "--set", "k", "--out", "new"), "--set k: it must look like"),
+        (("convert", "STORE", "--codec", "dense", "--out", "STORE"), "name another folder"),
+        (("export", "run", "--out", "tiny.yaml"), "tiny.yaml exists already"),
+        (("import", "tiny.yaml", "--out", "new"), "cannot be read as Parquet"),
+        (("import", "none.parquet", "--out", "new"), "there is no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(
+    done: Path, arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.chdir(done)
+    before = snapshot(done)
+    store = str(store_of(done / "run").relative_to(done))
+    code, out, err = limbeck(capsys, "targets", *(store if one == "STORE" else one for one in arguments))
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert snapshot(done) == before
+
+
+def test_a_recipe_with_a_store_reads_back_as_it_was() -> None:
+    one = recipe("targets.store=elsewhere")
+    assert recipe_file.from_dict(yaml.safe_load(recipe_file.resolved_yaml(one))) == one
