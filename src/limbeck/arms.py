@@ -10,6 +10,7 @@ from typing import Any
 from .job import Job, coarse
 from .objectives.modules import CrossEntropy, Objective
 from .stages import Stage, stage
+from .targets.codecs import Codec
 from .targets.live import LiveTeacher
 from .targets.store import Store
 from .targets.stored import StoredTeacher
@@ -55,7 +56,7 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
         else:
             answers = StoredTeacher(store, average=wanted.average)
             store.require(job.task.pool.ids)
-            taught |= {"views_stored": wanted.views, "codec": wanted.codec, "average": wanted.average}
+            taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
     return {
         "student": Arm("student", taught, job.objective, answers),
         "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy),
@@ -101,3 +102,8 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         **arm.ingredients,
     }
     return stage(job.out, arm.name, ingredients)
+
+
+def _named(codec: Codec) -> Any:
+    """What the fingerprint of a student holds of how its teacher's answers are kept."""
+    return {"name": codec.name, "settings": dict(codec.settings)} if codec.settings else codec.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 
@@ -11,10 +12,12 @@ from .job import Job, asked_live, coarse
 from .models.identity import identity
 from .objectives.modules import CrossEntropy
 from .stages import Stage, stage
-from .targets.cast import cast
+from .targets.cast import ERROR_SAMPLE, Ask, cast
 from .targets.check import lacks_a_shard
+from .targets.codecs import Codec, Rows, codec_from
+from .targets.codecs.auto import choose
 from .targets.live import LiveTeacher
-from .targets.manifest import StoreIdentity
+from .targets.manifest import PLAN, StoreIdentity, read_json
 from .targets.store import Store
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
@@ -85,11 +88,28 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
 
     began = time.monotonic()
     with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
-        store = cast(path, known, pool.ids, wanted.views, ask, progress=advance)
+        codec = _codec(job, path, ask)
+        store = cast(path, known, pool.ids, wanted.views, ask, codec=codec, progress=advance)
     here.finish(
         {"seconds": before + time.monotonic() - began, "targets": wanted.views * len(pool)}, ["store/seal.json"]
     )
     return store.to(job.accelerator.device)
+
+
+def _codec(job: Job, path: Path, ask: Ask) -> Codec:
+    """The codec that is asked for; where the teacher's answers are to decide, the one they once decided for."""
+    wanted = job.codecs
+    if wanted.mean_kl is None:
+        return wanted.codecs[0]
+    if (path / PLAN).exists():
+        there = read_json(path / PLAN)["codec"]
+        return codec_from(there["name"], there["settings"])
+    ids_N, index_N = job.task.pool.ids.cpu().sort()
+    logits_NC = ask(index_N[:ERROR_SAMPLE], 0).cpu()
+    if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
+        return wanted.codecs[-1]  # casting says what is wrong with such answers
+    rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))
+    return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
 
 
 def why_live(job: Job) -> str | None:
@@ -120,6 +140,6 @@ def targets_stage(job: Job, teacher: Trained) -> Stage:
         **store_identity(job, teacher),
         "teacher": coarse(teacher.identity),
         "count": wanted.views,
-        "codec": wanted.codec,
+        "codec": job.codecs.ingredient,
     }
     return stage(job.out, "targets", ingredients)

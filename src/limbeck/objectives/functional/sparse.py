@@ -236,4 +236,3 @@ def _check_ids(student_logits: Tensor, ids: Tensor, **columns: Tensor) -> None:
     for name, column in columns.items():
         if column.shape != ids.shape:
             raise ValueError(f"{name} {tuple(column.shape)} and ids {tuple(ids.shape)} must have the same shape")
-

@@ -127,10 +127,10 @@ def _plainly(
     largest_N1 = scaled_NC.detach().amax(1, keepdim=True)
     scaled_NC = scaled_NC - largest_N1.masked_fill(largest_N1 == -torch.inf, 0.0)
     kept_Nk = scaled_NC.gather(1, index_Nk)
-    # A finite floor in place of -inf: of nothing but -inf, log-sum-exp has a NaN gradient. A row that is all padding puts
-    # back what was there.
+    # A finite floor in place of -inf: of nothing but -inf, log-sum-exp has a NaN gradient. Of a row that is all padding
+    # nothing stands apart.
     floor = torch.finfo(scaled_NC.dtype).min
-    others_NC = scaled_NC.scatter(1, index_Nk, kept_Nk.detach().masked_fill(some_N1, floor))
+    others_NC = scaled_NC.scatter(1, index_Nk, floor).where(some_N1, scaled_NC) if index_Nk.shape[1] else scaled_NC
     rest_N = others_NC.logsumexp(1)
     return kept_Nk, rest_N.masked_fill(rest_N < floor / 2, -torch.inf), scaled_NC.gather(1, named_Nm)
 

@@ -50,11 +50,11 @@ class Objective(nn.Module):
     def reading(self, student: Output, target: Target, batch: Batch) -> Reading | None:
         """What it reads of the student's logits, where that is a few of them and the log-sum-exp of the others.
 
-        Objectives that can say so share a pass over a large vocabulary. Such a one gives :meth:`terms` too.
+        Objectives that can say so share a pass over a large vocabulary. Such a one gives :meth:`as_terms` too.
         """
         return None
 
-    def terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
+    def as_terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
         """What :meth:`forward` gives, from the total of its :meth:`reading`."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its reading means")
 
@@ -111,7 +111,7 @@ class Sum(Objective):
         totals = self._totals_together(student, target, batch)
         for place, (weight, part) in enumerate(self.weighted):
             total = totals.get(place)
-            of_part = part(student, target, batch) if total is None else part.terms(total, batch)
+            of_part = part(student, target, batch) if total is None else part.as_terms(total, batch)
             for name, term in of_part.items():
                 terms[_fresh(name, terms)] = Term(weight * term.total, term.count)
         return terms

@@ -219,7 +219,7 @@ class CrossEntropy(Objective):
         labels = labels_of(batch, "cross_entropy")
         values_of = partial(functional.cross_entropy_positions, label_smoothing=self.label_smoothing)
         total = functional.total_of(values_of, logits_of(student), labels, counts=_counted(batch, labels))
-        return self.terms(total, batch)
+        return self.as_terms(total, batch)
 
     def reading(self, student: Output, target: Target, batch: Batch) -> functional.Reading | None:
         labels = labels_of(batch, "cross_entropy")
@@ -227,7 +227,7 @@ class CrossEntropy(Objective):
             return None
         return functional.label_reading(labels, counts=_counted(batch, labels))
 
-    def terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
+    def as_terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
         return {"cross_entropy": Term(self.scheduled(self.weight) * total, self.counts(batch)["cross_entropy"])}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:

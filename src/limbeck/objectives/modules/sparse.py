@@ -34,7 +34,7 @@ class OnProbabilities(OnLogits):
         (total,) = functional.totals_of(logits_of(student), [reading])
         return self._scale() * total
 
-    def terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
+    def as_terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
         return {self.name: Term(self.scheduled(self.weight) * self._scale() * total, self.counts(batch)[self.name])}
 
     def _scale(self) -> float:

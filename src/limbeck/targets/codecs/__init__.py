@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import BadInput, did_you_mean
@@ -12,7 +12,7 @@ from .error import codec_error
 from .sample import SampleCodec
 from .topk import TopKCodec
 
-_CODECS = {codec.name: codec for codec in (Dense, Int8, TopKCodec, SampleCodec)}
+_CODECS: dict[str, Callable[..., Codec]] = {codec.name: codec for codec in (Dense, Int8, TopKCodec, SampleCodec)}
 
 
 def codec_from(name: str, settings: Mapping[str, Any] | None = None) -> Codec:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -47,19 +47,14 @@ class Column(NamedTuple):
 class Codec(Protocol):
     """What the store needs to know of a codec."""
 
-    @property
-    def name(self) -> str:
-        """The name in the recipe and the manifest."""
-        ...
+    name: ClassVar[str]
+    """The name in the recipe and the manifest."""
+    kind: ClassVar[type]
+    """What :meth:`decode` answers: ``DenseLogits``, ``TopK`` or ``Sampled``."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """With the name all that decoding needs, and all that two stores must share; plain JSON values."""
-        ...
-
-    @property
-    def kind(self) -> type:
-        """What :meth:`decode` answers: ``DenseLogits``, ``TopK`` or ``Sampled``."""
         ...
 
     def layout(self, classes: int) -> tuple[Column, ...]:
