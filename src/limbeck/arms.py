@@ -14,6 +14,7 @@ from .job import Job, coarse, two_examples
 from .objectives.modules import CrossEntropy, Objective
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
+from .targets.codecs import Codec
 from .targets.live import LiveTeacher
 from .targets.manifest import read_seal
 from .targets.store import Store
@@ -63,10 +64,9 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
         else:
             answers = StoredTeacher(store, average=wanted.average)
             store.require(job.task.pool.ids)
-            taught |= {"views_stored": wanted.views, "codec": wanted.codec, "average": wanted.average}
+            taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
-                taught |= {"views_stored": store.views, "codec": store.codec.name}
-                taught["teacher"] = {"store": fingerprint(read_seal(store.path))}
+                taught |= {"views_stored": store.views, "teacher": {"store": fingerprint(read_seal(store.path))}}
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
         "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy, job.student),
@@ -138,3 +138,8 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         **arm.ingredients,
     }
     return stage(job.out, arm.name, ingredients)
+
+
+def _named(codec: Codec) -> Any:
+    """What the fingerprint of a student holds of how its teacher's answers are kept."""
+    return {"name": codec.name, "settings": dict(codec.settings)} if codec.settings else codec.name

@@ -69,7 +69,8 @@ def most(value: float | Schedule) -> float:
 # Tags of what a value may be; no field is called so, and where a problem lies is said without them.
 NUMBER, SCHEDULE, ONE, SEVERAL = ("<number>", "<schedule>", "<one>", "<several>")
 MODEL, ONNX, ENSEMBLE = ("<model>", "<onnx>", "<ensemble>")
-TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE)
+WORD, SECTION = ("<word>", "<section>")
+TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE, WORD, SECTION)
 
 
 def _number_or_schedule(value: Any) -> str:

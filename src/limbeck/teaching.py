@@ -22,10 +22,13 @@ from .objectives.modules import CrossEntropy
 from .recipe import OnnxTeacher, TeacherSection, Views
 from .stages import Stage, stage
 from .targets.asking import SAMPLE, Asked, Manner, manner_of
-from .targets.cast import Ask, cast
+from .targets.cast import ERROR_SAMPLE, Ask, cast
 from .targets.check import lacks_a_shard
+from .targets.codecs import Codec, Rows, codec_from
+from .targets.codecs.auto import choose
+from .targets.codecs.fit import misfit
 from .targets.live import LiveTeacher
-from .targets.manifest import SEAL, StoreIdentity, alone
+from .targets.manifest import PLAN, SEAL, StoreIdentity, alone, read_json
 from .targets.store import Store
 from .targets.where import one_store
 from .teachers import Member, Together
@@ -139,6 +142,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
             pool.ids,
             wanted.views,
             ask,
+            codec=_codec(job, path, ask),
             batch_size=max(RENDERED, manner.batch_size),
             measured={} if manner.error is None else {"precision_error": dict(manner.error)},
             progress=advance,
@@ -211,6 +215,8 @@ def given_store(job: Job) -> Store:
     if recipe.views != Views():
         expect["view_seed"] = recipe.seed
     store = Store.open(path, expect=expect)
+    if why := misfit(store.codec, job.objective(), average=recipe.targets.average):
+        raise BadInput(f"targets.store: {path}: {why}")
     store.require(pool.ids)
     if (recipe.views.mixup or recipe.views.cutmix) and len(store) != len(pool):
         raise BadInput(
@@ -218,6 +224,22 @@ def given_store(job: Job) -> Store:
             "and CutMix an example's partner depends on all of them, so the two must be the same."
         )
     return store
+
+
+def _codec(job: Job, path: Path, ask: Ask) -> Codec:
+    """The codec that is asked for; where the teacher's answers are to decide, the one they once decided for."""
+    wanted = job.codecs
+    if wanted.mean_kl is None:
+        return wanted.codecs[0]
+    if (path / PLAN).exists():
+        there = read_json(path / PLAN)["codec"]
+        return codec_from(there["name"], there["settings"])
+    ids_N, index_N = job.task.pool.ids.cpu().sort()
+    logits_NC = ask(index_N[:ERROR_SAMPLE], 0).cpu()
+    if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
+        return wanted.codecs[-1]  # casting says what is wrong with such answers
+    rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))
+    return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
 
 
 def why_live(job: Job) -> str | None:
@@ -248,6 +270,6 @@ def targets_stage(job: Job, teacher: Trained) -> Stage:
         **store_identity(job, teacher, wanted.precision),
         "teacher": coarse(teacher.identity),
         "count": wanted.views,
-        "codec": wanted.codec,
+        "codec": job.codecs.ingredient,
     }
     return stage(job.out, "targets", ingredients)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import BadInput
 from ..interfaces import DenseLogits, Sampled, TopK
 from .cast import Ask
+from .codecs import Rows
 from .store import Store
 
 
@@ -22,15 +23,14 @@ def dense_answers(store: Store, ids_N: Tensor) -> Ask:
     Raises :class:`BadInput` where the store's codec keeps only a part of an answer.
     """
     kind = store.manifest["codec"]["name"]
-    known = _kind(store.gather(ids_N[:1], torch.zeros_like(ids_N[:1])))
-    if not isinstance(known, DenseLogits):
+    if store.codec.kind is not DenseLogits:
         raise BadInput(
             f"the store {store.path} keeps answers as {kind}, which is only a part of what the teacher said, and no other "
             "codec can be made of it: convert the dense store that it came from, or ask the teacher again."
         )
 
     def ask(index_B: Tensor, view: int) -> Tensor:
-        answer = _kind(store.gather(ids_N[index_B], torch.full_like(index_B, view)))
+        answer = store.gather(ids_N[index_B], torch.full_like(index_B, view))
         assert isinstance(answer, DenseLogits)
         return answer.logits
 
@@ -39,13 +39,13 @@ def dense_answers(store: Store, ids_N: Tensor) -> Ask:
 
 def reencoded(store: Store, logits_BC: Tensor, ids_B: Tensor, view: int) -> Any:
     """What the store would answer if it had been cast from these logits: through its codec and back."""
-    del ids_B, view
-    return _kind(store.codec.decode(store.codec.encode(logits_BC)))
+    rows = Rows(ids_B.cpu(), view, torch.zeros_like(ids_B).cpu())
+    return store.codec.decode(store.codec.encode(logits_BC, rows), store.classes)
 
 
 def gathered(store: Store, ids_B: Tensor, view: int) -> Any:
     """What the store answers for a view of these examples."""
-    return _kind(store.gather(ids_B, torch.full_like(ids_B, view)))
+    return store.gather(ids_B, torch.full_like(ids_B, view))
 
 
 def distribution(answer: Any, classes: int) -> Tensor:
@@ -72,7 +72,3 @@ def distribution(answer: Any, classes: int) -> Tensor:
     places = torch.cat([answer.ids.long().masked_fill(padded, classes), torch.full_like(rest, classes).long()], -1)
     out = torch.zeros(*named.shape[:-1], classes + 1, dtype=torch.float64, device=named.device)
     return out.scatter_add(-1, places, torch.cat([named, rest], -1))
-
-
-def _kind(answer: Any) -> Any:
-    return DenseLogits(answer) if isinstance(answer, Tensor) else answer

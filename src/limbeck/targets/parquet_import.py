@@ -26,7 +26,7 @@ from . import parquet_read as read
 from . import shard
 from .cast import cast
 from .check import expected_files
-from .codecs import Column, codec_named
+from .codecs import Column, codec_from
 from .manifest import (
     IDS,
     MANIFEST,
@@ -113,7 +113,8 @@ def _from_elsewhere(
 
 def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes], progress: Progress | None) -> Store:
     plan = _plan_in(files[0], about)
-    layout = codec_named(json.loads(about[MANIFEST_KEY])["codec"]["name"]).layout(plan["classes"])
+    codec = json.loads(about[MANIFEST_KEY])["codec"]
+    layout = codec_from(codec["name"], codec["settings"]).layout(plan["classes"])
     read.require_columns(files, ["id", "view", *(column.name for column in layout)])
     found = read.index(files)
     ids = np.unique(found.id)
