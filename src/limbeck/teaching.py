@@ -12,14 +12,14 @@ from .models.identity import identity
 from .objectives.modules import CrossEntropy
 from .stages import Stage, stage
 from .targets.cast import cast
-from .targets.check import lacks_a_shard
+from .targets.check import lacks_a_file
 from .targets.live import LiveTeacher
 from .targets.manifest import StoreIdentity
 from .targets.store import Store
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
-# Bumped by hand when the meaning of the soft targets changes.
-TARGETS_VERSION = 1
+# Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
+TARGETS_VERSION = 2
 
 
 def the_teacher(job: Job) -> Trained:
@@ -69,7 +69,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     before = 0.0
     if here.finished:
         before = here.facts()["seconds"]
-        if not lacks_a_shard(path):
+        if not lacks_a_file(path):
             return Store.open(path, expect=known).to(job.accelerator.device)
         here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
     here.prepare()

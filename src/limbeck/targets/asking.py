@@ -1,0 +1,116 @@
+"""The teacher's answers to a block of examples, batch by batch, checked and encoded.
+
+Shapes: N examples, B batch, P positions (rows), C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import BadInput
+from ..interfaces import RaggedLogits
+from . import shard
+from .codecs import Codec, Rows, bytes_per_target, codec_error
+
+ERROR_SAMPLE = 512
+
+Ask = Callable[[Tensor, int], Tensor | RaggedLogits]
+
+
+class Asking:
+    """A teacher with the examples it can be asked about.
+
+    ids_N: distinct int64 ids in any order; ``ask(index_B, view)`` takes positions in it. Raises :class:`BadInput`
+    where ids repeat.
+    """
+
+    def __init__(self, ask: Ask, ids_N: Tensor, codec: Codec, classes: int, ragged: bool, batch_size: int) -> None:
+        sorted_N, self._order_N = ids_N.detach().cpu().to(torch.int64).sort()
+        twice_N = sorted_N[1:][sorted_N[1:] == sorted_N[:-1]]
+        if len(twice_N):
+            raise BadInput(f"example id {int(twice_N[0])} occurs twice: every stored example needs an id of its own.")
+        self.ids = sorted_N.numpy()  # (N,) ascending
+        self._ask, self._codec, self._classes, self._ragged = ask, codec, classes, ragged
+        self._batch_size = batch_size
+
+    def content(self, ids: np.ndarray, view: int) -> shard.Content:
+        """What a shard holds of these examples (ascending), encoded.
+
+        Raises :class:`BadInput` where the answer does not fit the classes, is NaN or +inf, or has nothing finite.
+        """
+        parts, lengths = [], []
+        for logits_PC, rows, lengths_B in self._answers(ids, view):
+            parts.append(self._codec.encode(logits_PC, rows))
+            lengths.append(lengths_B)
+        columns = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
+        if not self._ragged:
+            return shard.Content(columns)
+        offsets = np.zeros(len(ids) + 1, np.int64)
+        np.cumsum(torch.cat(lengths).numpy(), out=offsets[1:])
+        return shard.Content(columns, offsets)
+
+    def measured(self, ids: np.ndarray) -> dict[str, Any]:
+        """What the manifest says of the codec; its error is that of the first rows of these examples, at view 0."""
+        logits, rows, left = [], [], min(ERROR_SAMPLE, len(ids)) if not self._ragged else ERROR_SAMPLE
+        for logits_PC, of_P, _ in self._answers(ids, 0, ERROR_SAMPLE):
+            logits.append(logits_PC[:left].cpu())
+            rows.append((of_P.ids_N[:left], of_P.position_N[:left]))
+            left -= len(logits[-1])
+            if not left:
+                break
+        sample = Rows(torch.cat([one for one, _ in rows]), 0, torch.cat([one for _, one in rows]))
+        logits_PC = torch.cat(logits)
+        return {
+            "name": self._codec.name,
+            "settings": dict(self._codec.settings),
+            "bytes_per_target": bytes_per_target(self._codec, self._classes),
+            "error": codec_error(self._codec, logits_PC, sample) if len(logits_PC) else None,
+        }
+
+    def _answers(self, ids: np.ndarray, view: int, wanted: int | None = None) -> Iterator[tuple[Tensor, Rows, Tensor]]:
+        """Logits (P, C), what each row answers, and lengths (B,); batches that begin before example ``wanted``."""
+        where = self._order_N[torch.from_numpy(np.searchsorted(self.ids, ids))]
+        for first in range(0, min(len(ids), wanted or len(ids)), self._batch_size):
+            index_B = where[first : first + self._batch_size]
+            ids_B = torch.from_numpy(ids[first : first + self._batch_size])
+            logits_PC, lengths_B = self._flat(self._ask(index_B, view), len(index_B))
+            start_B = lengths_B.cumsum(0) - lengths_B
+            position_P = torch.arange(len(logits_PC)) - start_B.repeat_interleave(lengths_B)
+            rows = Rows(ids_B.repeat_interleave(lengths_B), view, position_P)
+            _refuse_unusable(logits_PC, rows)
+            yield logits_PC, rows, lengths_B
+
+    def _flat(self, answer: Tensor | RaggedLogits, examples: int) -> tuple[Tensor, Tensor]:
+        if isinstance(answer, RaggedLogits) != self._ragged:
+            is_, should = ("one answer", "a sequence") if self._ragged else ("a sequence", "one answer")
+            raise BadInput(f"the teacher gave {is_} for each example, and the store is one of {should} an example.")
+        if isinstance(answer, RaggedLogits):
+            logits_PC, lengths_B = answer.logits.detach(), answer.lengths.detach().cpu().to(torch.int64)
+            rows, fits = int(lengths_B.sum()), lengths_B.shape == (examples,) and bool((lengths_B >= 0).all())
+        else:
+            logits_PC, lengths_B = answer.detach(), torch.ones(examples, dtype=torch.int64)
+            rows, fits = examples, True
+        if not fits or logits_PC.shape != (rows, self._classes):
+            positions = f", {rows} positions in all," if self._ragged else ""
+            raise BadInput(
+                f"the teacher answered {examples} examples{positions} with a tensor of shape "
+                f"{tuple(logits_PC.shape)}; the data has {self._classes} classes, so ({rows}, {self._classes}) is needed."
+            )
+        return logits_PC, lengths_B
+
+
+def _refuse_unusable(logits_PC: Tensor, rows: Rows) -> None:
+    bad_P = (logits_PC.isnan() | (logits_PC == torch.inf)).any(1) | ~logits_PC.isfinite().any(1)
+    if bool(bad_P.any()):
+        ids = rows.ids_N[bad_P.cpu()].unique_consecutive().tolist()
+        named = ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+        raise BadInput(
+            f"the teacher's answer is NaN or infinite for example id {named}, view {rows.view}. Likely causes: "
+            "weights from a training run that diverged, a precision too low for this teacher (try float32), "
+            "or input that is not normalised as it expects."
+        )
