@@ -21,21 +21,23 @@ from .models.onnx_file import OnnxModel
 from .objectives.modules import CrossEntropy
 from .recipe import OnnxTeacher, TeacherSection, Views
 from .stages import Stage, stage
-from .targets.asking import SAMPLE, Asked, Manner, manner_of
-from .targets.cast import ERROR_SAMPLE, Ask, cast
-from .targets.check import lacks_a_shard
+from .targets.asking import ERROR_SAMPLE, Ask
+from .targets.cast import cast
+from .targets.check import lacks_a_file
 from .targets.codecs import Codec, Rows, codec_from
 from .targets.codecs.auto import choose
 from .targets.codecs.fit import misfit
 from .targets.live import LiveTeacher
-from .targets.manifest import PLAN, SEAL, StoreIdentity, alone, read_json
+from .targets.lock import alone
+from .targets.manifest import PLAN, SEAL, StoreIdentity, read_json
+from .targets.manner import SAMPLE, Asked, Manner, manner_of
 from .targets.store import Store
 from .targets.where import one_store
 from .teachers import Member, Together
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
-# Bumped by hand when the meaning of the soft targets changes.
-TARGETS_VERSION = 1
+# Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
+TARGETS_VERSION = 2
 
 RENDERED = 512  # examples whose views are made at a time, at least; the teacher may be asked about fewer
 
@@ -122,7 +124,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
             facts = here.facts()
             before = facts["seconds"]
             known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
-            if not lacks_a_shard(path):
+            if not lacks_a_file(path):
                 return Store.open(path, expect=known).to(job.accelerator.device)
             here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
         here.prepare()
@@ -235,7 +237,9 @@ def _codec(job: Job, path: Path, ask: Ask) -> Codec:
         there = read_json(path / PLAN)["codec"]
         return codec_from(there["name"], there["settings"])
     ids_N, index_N = job.task.pool.ids.cpu().sort()
-    logits_NC = ask(index_N[:ERROR_SAMPLE], 0).cpu()
+    logits_NC = ask(index_N[:ERROR_SAMPLE], 0)
+    assert isinstance(logits_NC, torch.Tensor)
+    logits_NC = logits_NC.cpu()
     if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
         return wanted.codecs[-1]  # casting says what is wrong with such answers
     rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))

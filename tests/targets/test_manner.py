@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from limbeck.models.convnet import ConvNet
-from limbeck.targets import asking
-from limbeck.targets.asking import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
+from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +32,12 @@ def test_the_number_asked_at_a_time_follows_from_shapes(model: nn.Module) -> Non
     assert small == 512  # as many as there may be
     assert large == 16  # as few
     wide = ConvNet(10, 3, 32, width=32)
-    widths = {asking.bytes_at_widest(wide, torch.rand(1, 3, 32, 32)) for _ in range(3)}
+    widths = {manner.bytes_at_widest(wide, torch.rand(1, 3, 32, 32)) for _ in range(3)}
     assert len(widths) == 1  # whatever else the machine does
     (width,) = widths
     number = images_at_a_time(wide, torch.rand(1, 3, 32, 32))
     assert number & (number - 1) == 0
-    assert number * width <= asking.CPU_BYTES * torch.get_num_threads() < 2 * number * width
+    assert number * width <= manner.CPU_BYTES * torch.get_num_threads() < 2 * number * width
     assert not any(module._forward_hooks for module in wide.modules())
 
 
@@ -55,7 +54,7 @@ class Sharp(nn.Module):
 
 @pytest.mark.parametrize(("scale", "taken"), [(1e-2, "bfloat16"), (300.0, "float32")])
 def test_auto_takes_a_narrower_precision_only_where_the_answers_stay(monkeypatch, scale: float, taken: str) -> None:
-    monkeypatch.setattr(asking, "fast_precisions", lambda device: ["bfloat16"])  # as a newer processor has
+    monkeypatch.setattr(manner, "fast_precisions", lambda device: ["bfloat16"])  # as a newer processor has
     torch.manual_seed(0)
     model, sample_BCHW = Sharp(scale), torch.rand(64, 1, 8, 8)
     # 64 examples: a class that changes among near-equal ones would decide it, so the bias sets them apart
@@ -74,7 +73,7 @@ def test_auto_takes_a_narrower_precision_only_where_the_answers_stay(monkeypatch
 
 
 def test_auto_is_float32_where_nothing_is_faster_and_a_named_precision_is_measured(monkeypatch, model) -> None:
-    monkeypatch.setattr(asking, "fast_precisions", lambda device: [])
+    monkeypatch.setattr(manner, "fast_precisions", lambda device: [])
     sample_BCHW = torch.rand(16, 1, 8, 8)
     assert manner_of(model, sample_BCHW, precision="auto").precision == "float32"
     named = manner_of(model, sample_BCHW, precision="bfloat16")
