@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from limbeck.models.convnet import ConvNet
+from limbeck.targets import manner
 from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
 
 
