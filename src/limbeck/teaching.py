@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 
 from . import progress
+from .errors import BadInput
 from .files import fingerprint, write_json
 from .job import Job, asked_live, coarse, seen_shape
 from .models.identity import identity
@@ -160,6 +161,10 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     model = teacher.model.to(job.accelerator.device)
     # an ONNX file has its precision inside, and so has an ensemble with one in it
     fixed = any(isinstance(module, OnnxModel) for module in model.modules())
+    if fixed and wanted.precision not in ("float32", "auto"):
+        raise BadInput(
+            f"targets.precision: {wanted.precision}, and an ONNX file has its precision inside; leave it out."
+        )
     precision = "float32" if fixed else wanted.precision
     manner = manner_of(model, sample, precision=precision, compile=wanted.compile)
     write_json(path, manner.facts())
