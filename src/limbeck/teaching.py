@@ -123,7 +123,8 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         if here.finished:
             facts = here.facts()
             before = facts["seconds"]
-            known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
+            taken = facts.get("asked", {}).get("precision", "float32")
+            known = store_identity(job, teacher, taken if wanted.precision == "auto" else wanted.precision)
             if not lacks_a_file(path):
                 return Store.open(path, expect=known).to(job.accelerator.device)
             here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
@@ -184,6 +185,10 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     model = teacher.model.to(job.accelerator.device)
     # an ONNX file has its precision inside, and so has an ensemble with one in it
     fixed = any(isinstance(module, OnnxModel) for module in model.modules())
+    if fixed and wanted.precision not in ("float32", "auto"):
+        raise BadInput(
+            f"targets.precision: {wanted.precision}, and an ONNX file has its precision inside; leave it out."
+        )
     precision = "float32" if fixed else wanted.precision
     manner = manner_of(model, sample, precision=precision, compile=wanted.compile)
     write_json(path, manner.facts())
