@@ -218,7 +218,7 @@ def compare(
         read,
         out=folder,
         trust_code=trust_code,
-        force=tuple(stage.value for stage in force or ()),
+        force=tuple(str(stage) for stage in force or ()),
         device=device.value,
         threads=threads,
         jobs=jobs,
