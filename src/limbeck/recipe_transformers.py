@@ -5,7 +5,7 @@ The default paths are those of the modules, within a Hugging Face BERT; a vision
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import PositiveInt, model_validator
 
@@ -25,12 +25,11 @@ class HiddenStates(Section):
     """Modules of the embeddings in student and teacher, to be matched too."""
     weight: Weight = 1.0
 
-    @model_validator(mode="before")
-    @classmethod
-    def _published(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("match") == "cls" and "weight" not in values:
-            return {**values, "weight": 500.0}
-        return values
+    @model_validator(mode="after")
+    def _published(self) -> HiddenStates:
+        if self.match == "cls" and "weight" not in self.model_fields_set:
+            return self.model_copy(update={"weight": 500.0})
+        return self
 
 
 class AttentionMaps(Section):

@@ -13,7 +13,7 @@ from limbeck.interfaces import DenseLogits, Features
 from limbeck.objectives import functional, modules
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS
-from limbeck.recipe_objectives import HiddenStates, Objective
+from limbeck.recipe_objectives import Objective
 from limbeck.recipe_problems import section_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "objectives.md"
@@ -140,9 +140,12 @@ def test_the_recipe_line_can_be_run_and_holds_what_the_text_advises(name):
 
 
 def test_hidden_states_at_the_first_position_have_the_weight_of_their_paper():
-    cls = HiddenStates.model_validate({"match": "cls"})
-    assert (cls.weight, HiddenStates().weight) == (500.0, 1.0)
-    assert HiddenStates.model_validate({"match": "cls", "weight": 2.0}).weight == 2.0
+    def given(text):
+        return Objective.model_validate_json(f'{{"hidden_states": {text}}}', strict=True).hidden_states
+
+    cls = given('{"match": "cls", "student": ["a"], "teacher": ["b"]}')
+    assert (cls.weight, given("{}").weight) == (500.0, 1.0)
+    assert given('{"match": "cls", "weight": 2}').weight == 2.0
     alone = modules.HiddenStates(layers=(2, 2), match="cls")
     assert alone.weight == cls.weight
 
