@@ -11,6 +11,7 @@ from .files import fingerprint
 from .job import Job, coarse
 from .objectives.modules import CrossEntropy, Objective
 from .stages import Stage, stage
+from .targets.codecs import Codec
 from .targets.live import LiveTeacher
 from .targets.manifest import read_seal
 from .targets.store import Store
@@ -57,9 +58,9 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
         else:
             answers = StoredTeacher(store, average=wanted.average)
             store.require(job.task.pool.ids)
-            taught |= {"views_stored": wanted.views, "codec": wanted.codec, "average": wanted.average}
+            taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
-                taught |= {"views_stored": store.views, "codec": store.codec.name}
+                taught["views_stored"] = store.views
                 taught["teacher"] = {"store": fingerprint(read_seal(store.path))}
     return {
         "student": Arm("student", taught, job.objective, answers),
@@ -106,3 +107,8 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         **arm.ingredients,
     }
     return stage(job.out, arm.name, ingredients)
+
+
+def _named(codec: Codec) -> Any:
+    """What the fingerprint of a student holds of how its teacher's answers are kept."""
+    return {"name": codec.name, "settings": dict(codec.settings)} if codec.settings else codec.name

@@ -18,7 +18,7 @@ from .job import Job, asked_live, job_from_recipe, use_threads
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .stages import Busy
-from .targets.codecs import Codec, codec_named
+from .targets.codecs import Codec, codec_from
 from .targets.convert import convert as convert_store
 from .targets.parquet_import import import_parquet
 from .targets.replay import replay
@@ -158,10 +158,7 @@ def _codec(name: str, settings: Sequence[str]) -> Codec:
             equals = ""
         if not equals:
             raise BadInput(f"--set {setting}: it must look like name=value, such as k=16.")
-    codec = codec_named(name)
-    if values:
-        raise BadInput(f"codec '{name}' has no setting '{next(iter(values))}'.")
-    return codec
+    return codec_from(name, values)
 
 
 def recipe_of(folder: Path, recipe: Path | None, overrides: Sequence[str] = ()) -> Recipe:

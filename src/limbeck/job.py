@@ -22,6 +22,8 @@ from .models.capture import Capture
 from .models.identity import Identity, identity
 from .objectives.modules import Objective, Sum
 from .recipe import Recipe
+from .targets.codecs import Rows
+from .targets.codecs.asked import Asked, asked_codecs
 from .tasks.image import ImageClassification, Normalisation
 
 
@@ -67,6 +69,11 @@ class Job:
     def live(self) -> bool:
         """Whether the teacher, where it is asked, is asked at every step; only its logits are stored."""
         return self.recipe.targets.live or bool(self.needs.teacher_features)
+
+    @property
+    def codecs(self) -> Asked:
+        """How the teacher's answers may be kept."""
+        return asked_codecs(self.recipe.targets, len(self.splits.classes), self.recipe.seed, self.objective())
 
     @property
     def temperature(self) -> float | None:
@@ -151,7 +158,10 @@ def job_from_models(
             f"targets.store keeps logits, and {wants_features(objective())} needs the teacher's features: leave out "
             "targets.store, or that objective."
         )
-    _try(objective(), teacher, first, task, recipe)
+    kept = None
+    if needs.target and not (recipe.targets.live or needs.teacher_features or recipe.targets.store is not None):
+        kept = asked_codecs(recipe.targets, classes, recipe.seed, objective())
+    _try(objective(), teacher, first, task, recipe, kept)
     return Job(
         recipe=recipe,
         name=recipe.name or "run",
@@ -185,9 +195,17 @@ def asked_live(objective: Objective) -> str:
 
 
 def _try(
-    objective: Objective, teacher: nn.Module, student: nn.Module, task: ImageClassification, recipe: Recipe
+    objective: Objective,
+    teacher: nn.Module,
+    student: nn.Module,
+    task: ImageClassification,
+    recipe: Recipe,
+    kept: Asked | None,
 ) -> None:
-    """Asks both models about two examples, and the objective about what they say: a misfit shows before any training."""
+    """Asks both models about two examples, and the objective about what they say: a misfit shows before any training.
+
+    ``kept`` says how the teacher's answers will be kept, where they will be.
+    """
     index_B = torch.arange(min(2, len(task.pool)), device=task.pool.ids.device)
     batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), recipe.views)
     there = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
@@ -200,6 +218,10 @@ def _try(
         inputs = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
         logits, features = _answer(teacher, inputs, needs.teacher_features, "teacher")
         target = Target((DenseLogits(logits), Features(features)) if features else (DenseLogits(logits),))
+        if kept is not None:
+            rows = Rows(batch.ids, 0, torch.zeros_like(batch.ids))
+            columns = kept.codecs[0].encode(logits, rows)
+            target = Target((kept.codecs[0].decode(columns, logits.shape[1]),))
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             objective.build(output, target, batch, task.pool.ids.cpu())

@@ -23,7 +23,7 @@ from .job import Job, job_from_recipe, use_threads
 from .objectives.modules import CrossEntropy
 from .recipe import Recipe, Train
 from .stages import Stage
-from .targets.codecs import bytes_per_target, codec_named
+from .targets.codecs import bytes_per_target
 from .targets.store import Store
 from .teaching import given_store, targets_stage, teacher_stage, the_targets, the_teacher, why_live
 from .trained import Trained, train_stage
@@ -90,7 +90,7 @@ def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
     if wanted.store is not None:
         return PlannedStage("targets", "finished", f"{given_store(job).views} views of {count} examples, as given")
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
-    size = wanted.views * count * bytes_per_target(codec_named(wanted.codec), len(job.splits.classes))
+    size = wanted.views * count * bytes_per_target(job.codecs.codecs[-1], len(job.splits.classes))
     seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)
     return PlannedStage("targets", state, f"{wanted.views} views of {count} examples", seconds, size)
 

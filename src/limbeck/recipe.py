@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from .recipe_codecs import Codec
 from .recipe_objectives import KD, CrossEntropy, Objective
 from .recipe_section import Section
 
@@ -220,8 +221,8 @@ class Targets(Section):
 
     views: PositiveInt = 4
     """How many views of each example it answers; epoch e shows view (e + hash(id)) mod views."""
-    codec: Literal["dense"] = "dense"
-    """How an answer is stored: ``dense`` is every class's logit, centred, in float16."""
+    codec: Codec = "dense"
+    """How an answer is stored: ``dense`` is every class's logit in float16, ``int8`` in one byte; or a section."""
     average: bool = False
     """Answer every view with the mean of the teacher's probabilities over all stored views of the example."""
     live: bool = False

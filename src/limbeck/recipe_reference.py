@@ -84,7 +84,7 @@ def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tup
 
 
 def _absent(field: FieldInfo) -> str:
-    if field.is_required() or field.default is None:
+    if not isinstance(field.default, BaseModel):
         return ""
     given = field.default.model_dump(mode="json", exclude_defaults=True)
     return f"Where left out: `{_plain(given)}`." if given else ""

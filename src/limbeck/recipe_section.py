@@ -57,7 +57,9 @@ def most(value: float | Schedule) -> float:
 
 
 # Tags of what a value may be; no field is called so, and where a problem lies is said without them.
-NUMBER, SCHEDULE, ONE, SEVERAL = TAGS = ("<number>", "<schedule>", "<one>", "<several>")
+NUMBER, SCHEDULE, ONE, SEVERAL, WORD, SECTION = TAGS = (
+    "<number>", "<schedule>", "<one>", "<several>", "<word>", "<section>",
+)  # fmt: skip
 
 
 def _number_or_schedule(value: Any) -> str:

@@ -16,10 +16,13 @@ from .objectives.modules import CrossEntropy
 from .recipe import Views
 from .reuse import donor_of, start_from
 from .stages import Stage, stage
-from .targets.cast import Ask, cast
+from .targets.cast import ERROR_SAMPLE, Ask, cast
 from .targets.check import lacks_a_shard
+from .targets.codecs import Codec, Rows, codec_from
+from .targets.codecs.auto import choose
+from .targets.codecs.fit import misfit
 from .targets.live import LiveTeacher
-from .targets.manifest import SEAL, StoreIdentity, alone
+from .targets.manifest import PLAN, SEAL, StoreIdentity, alone, read_json
 from .targets.store import Store
 from .targets.where import one_store
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
@@ -93,7 +96,8 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         known = StoreIdentity(**{**known, **origin})
         before = max(before, donor.seconds)
     with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
-        store = cast(path, known, pool.ids, wanted.views, ask, progress=advance)
+        codec = _codec(job, path, ask)
+        store = cast(path, known, pool.ids, wanted.views, ask, codec=codec, progress=advance)
     seconds = time.monotonic() - began
     with alone(here.folder):
         if here.finished:  # by another process, which did its part
@@ -129,12 +133,30 @@ def given_store(job: Job) -> Store:
         expect["view_seed"] = recipe.seed
     store = Store.open(path, expect=expect)
     store.require(pool.ids)
+    if why := misfit(store.codec, job.objective(), average=recipe.targets.average):
+        raise BadInput(f"targets.store: the codec of {path} does not fit. {why}")
     if (recipe.views.mixup or recipe.views.cutmix) and len(store) != len(pool):
         raise BadInput(
             f"targets.store: the store {path} was cast over {len(store)} examples and the data has {len(pool)}: under mixup "
             "and CutMix an example's partner depends on all of them, so the two must be the same."
         )
     return store
+
+
+def _codec(job: Job, path: Path, ask: Ask) -> Codec:
+    """The codec that is asked for; where the teacher's answers are to decide, the one they once decided for."""
+    wanted = job.codecs
+    if wanted.mean_kl is None:
+        return wanted.codecs[0]
+    if (path / PLAN).exists():
+        there = read_json(path / PLAN)["codec"]
+        return codec_from(there["name"], there["settings"])
+    ids_N, index_N = job.task.pool.ids.cpu().sort()
+    logits_NC = ask(index_N[:ERROR_SAMPLE], 0).cpu()
+    if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
+        return wanted.codecs[-1]  # casting says what is wrong with such answers
+    rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))
+    return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
 
 
 def why_live(job: Job) -> str | None:
@@ -165,6 +187,6 @@ def targets_stage(job: Job, teacher: Trained) -> Stage:
         **store_identity(job, teacher),
         "teacher": coarse(teacher.identity),
         "count": wanted.views,
-        "codec": wanted.codec,
+        "codec": job.codecs.ingredient,
     }
     return stage(job.out, "targets", ingredients)

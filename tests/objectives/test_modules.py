@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from limbeck.interfaces import Batch, DenseLogits, Needs, Output, Target
+from limbeck.interfaces import Batch, DenseLogits, Needs, Output, Sampled, Target, TopK
 from limbeck.objectives import functional
 from limbeck.objectives.functional import IGNORED
 from limbeck.objectives.modules import (
@@ -61,7 +61,7 @@ def test_the_classic_sum():
     cross_entropy = functional.cross_entropy(STUDENT, labels=LABELS)
     loss = sum(term.total / term.count for term in terms.values())
     torch.testing.assert_close(loss, 0.9 * kd + 0.1 * cross_entropy)
-    assert objective.needs == Needs(labels=True, target=(DenseLogits,))
+    assert objective.needs == Needs(labels=True, target=(DenseLogits, TopK, Sampled))
 
 
 SHARES = normal(6, 5, seed=3).softmax(1)
@@ -179,6 +179,7 @@ FUNCTIONS = {
     "taid": (TAID(t0=0.3, temperature=2.0), functional.taid, {"t": 0.3, "temperature": 2.0}),
 }
 NEED_LABELS = {"cross_entropy", "dkd", "nkd"}
+FROM_PARTS = {"kd", "forward_kl"}  # learn from a part of the teacher's logits too
 by_name = pytest.mark.parametrize("name", FUNCTIONS)
 
 
@@ -199,7 +200,8 @@ def test_a_module_is_its_function_under_a_name_with_total_and_count(name, mask):
     assert list(terms) == list(counts) == [name]
     assert int(terms[name].count) == int(counts[name]) == int(counted.sum())
     torch.testing.assert_close(terms[name].total, expected * counted.sum(), rtol=1e-5, atol=1e-6)
-    assert module.needs == Needs(labels=name in NEED_LABELS, target=() if name == "cross_entropy" else (DenseLogits,))
+    kinds = (DenseLogits, TopK, Sampled) if name in FROM_PARTS else () if name == "cross_entropy" else (DenseLogits,)
+    assert module.needs == Needs(labels=name in NEED_LABELS, target=kinds)
 
 
 @by_name

@@ -19,7 +19,7 @@ from limbeck.errors import BadInput, LimbeckError
 from limbeck.interfaces import Batch, DenseLogits, Needs
 from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast
-from limbeck.targets.codecs import Dense, codec_error
+from limbeck.targets.codecs import Dense, Rows, codec_error
 from limbeck.targets.live import LiveTeacher
 from limbeck.targets.store import Store, inspect, verify
 from limbeck.targets.stored import StoredTeacher
@@ -92,7 +92,7 @@ def test_gather_is_what_the_teacher_said_up_to_a_constant_and_float16(whole, mon
     if not held:
         monkeypatch.setattr(store_module, "HOLD_BELOW_BYTES", 0)
     ids_B, view_B = all_pairs()
-    got_BC = Store.open(whole).gather(ids_B, view_B)
+    got_BC = Store.open(whole).gather(ids_B, view_B).logits
     said_BC = expected_logits(ids_B, view_B)
     assert got_BC.dtype == torch.float32
     # float16 keeps 11 bits: half a unit in the last place of the largest centred value, 12
@@ -101,9 +101,9 @@ def test_gather_is_what_the_teacher_said_up_to_a_constant_and_float16(whole, mon
 
 def test_an_empty_gather_is_empty(whole, monkeypatch):
     none = torch.empty(0, dtype=torch.int64)
-    assert Store.open(whole).gather(none, none).shape == (0, CLASSES)
+    assert Store.open(whole).gather(none, none).logits.shape == (0, CLASSES)
     monkeypatch.setattr(store_module, "HOLD_BELOW_BYTES", 0)
-    assert Store.open(whole).gather(none, none).shape == (0, CLASSES)
+    assert Store.open(whole).gather(none, none).logits.shape == (0, CLASSES)
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -123,9 +123,10 @@ def test_an_unknown_id_or_view_is_refused(whole, monkeypatch, held):
 def test_minus_infinity_survives_and_finite_logits_stay_finite():
     inf = torch.inf
     logits_BC = torch.tensor([[1.0, -inf, 3.0], [3e38, 3e38, 3e38], [1e6, 0.0, -1e6], [7.0, -inf, -inf]])
-    got_BC = Dense().decode(Dense().encode(logits_BC))
+    rows = Rows(torch.arange(4), 0, torch.zeros(4, dtype=torch.int64))
+    got_BC = Dense().decode(Dense().encode(logits_BC, rows), 3).logits
     assert got_BC.tolist() == [[-1, -inf, 1], [0, 0, 0], [65504, 0, -65504], [0, -inf, -inf]]
-    assert codec_error(Dense(), logits_BC)["mean_kl"] == 0
+    assert codec_error(Dense(), logits_BC, rows)["mean_kl"] == 0
 
 
 def test_the_manifest_states_the_codecs_measured_error(whole):
@@ -134,7 +135,7 @@ def test_the_manifest_states_the_codecs_measured_error(whole):
     assert codec["bytes_per_target"] == 2 * CLASSES
     sample_N = shuffled_ids().sort().values[:8]  # the first block
     p = logits_of(sample_N, 0).double().log_softmax(1)
-    q = Store.open(whole).gather(sample_N, torch.zeros(8, dtype=torch.int64)).double().log_softmax(1)
+    q = Store.open(whole).gather(sample_N, torch.zeros(8, dtype=torch.int64)).logits.double().log_softmax(1)
     kl = (p.exp() * (p - q)).sum(1)
     assert 0 < codec["error"]["mean_kl"] < 1e-5
     assert codec["error"]["mean_kl"] == pytest.approx(float(kl.mean()), rel=1e-6)
@@ -260,7 +261,7 @@ def test_reading_a_corrupt_shard_gives_a_sentence_not_a_crash(copy, data):
     shard.write_bytes(changed)
     ids_B = torch.from_numpy(store.ids)[8:16]
     try:
-        said = str(tuple(store.gather(ids_B, torch.ones(8, dtype=torch.int64)).shape))
+        said = str(tuple(store.gather(ids_B, torch.ones(8, dtype=torch.int64)).logits.shape))
     except BadInput as error:
         said = str(error)
     assert said == "(8, 5)" or str(shard) in said
@@ -425,7 +426,7 @@ def test_a_stored_teacher_answers_the_view_that_the_epoch_shows(whole):
     assert len(seen[0].unique()) == VIEWS  # not all examples show the same view at once
     assert torch.equal(teacher.view_of(ids_N[:4], 1), seen[1, :4])
     answer_BC = teacher(batch_of(ids_N, seen[1]), Needs()).get(DenseLogits).logits
-    assert torch.equal(answer_BC, Store.open(whole).gather(ids_N, seen[1]))
+    assert torch.equal(answer_BC, Store.open(whole).gather(ids_N, seen[1]).logits)
 
 
 def test_an_averaging_teacher_answers_any_view_with_the_mean(whole):

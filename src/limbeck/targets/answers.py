@@ -5,14 +5,13 @@ Shapes: B answers, C classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..interfaces import DenseLogits, Sampled, TopK
+from ..interfaces import DenseLogits, TopK
 from .cast import Ask
+from .codecs import Answer, Rows
 from .store import Store
 
 
@@ -21,34 +20,32 @@ def dense_answers(store: Store, ids_N: Tensor) -> Ask:
 
     Raises :class:`BadInput` where the store's codec keeps only a part of an answer.
     """
-    kind = store.manifest["codec"]["name"]
-    known = _kind(store.gather(ids_N[:1], torch.zeros_like(ids_N[:1])))
-    if not isinstance(known, DenseLogits):
+    if store.codec.kind is not DenseLogits:
         raise BadInput(
-            f"the store {store.path} keeps answers as {kind}, which is only a part of what the teacher said, and no other "
-            "codec can be made of it: convert the dense store that it came from, or ask the teacher again."
+            f"the store {store.path} keeps answers as {store.codec.name}, which is only a part of what the teacher said, and "
+            "no other codec can be made of it: convert the dense store that it came from, or ask the teacher again."
         )
 
     def ask(index_B: Tensor, view: int) -> Tensor:
-        answer = _kind(store.gather(ids_N[index_B], torch.full_like(index_B, view)))
+        answer = gathered(store, ids_N[index_B], view)
         assert isinstance(answer, DenseLogits)
         return answer.logits
 
     return ask
 
 
-def reencoded(store: Store, logits_BC: Tensor, ids_B: Tensor, view: int) -> Any:
+def reencoded(store: Store, logits_BC: Tensor, ids_B: Tensor, view: int) -> Answer:
     """What the store would answer if it had been cast from these logits: through its codec and back."""
-    del ids_B, view
-    return _kind(store.codec.decode(store.codec.encode(logits_BC)))
+    rows = Rows(ids_B.cpu(), view, torch.zeros(len(ids_B), dtype=torch.int64))
+    return store.codec.decode(store.codec.encode(logits_BC, rows), store.classes)
 
 
-def gathered(store: Store, ids_B: Tensor, view: int) -> Any:
+def gathered(store: Store, ids_B: Tensor, view: int) -> Answer:
     """What the store answers for a view of these examples."""
-    return _kind(store.gather(ids_B, torch.full_like(ids_B, view)))
+    return store.gather(ids_B, torch.full_like(ids_B, view))
 
 
-def distribution(answer: Any, classes: int) -> Tensor:
+def distribution(answer: Answer, classes: int) -> Tensor:
     """The probabilities that an answer states at temperature 1: float64 (B, C + 1), the last for all it does not name.
 
     Where a kind of answer holds at other temperatures only, at the one nearest to 1.
@@ -61,18 +58,12 @@ def distribution(answer: Any, classes: int) -> Tensor:
         logits = (answer.logits.double() / answer.temperatures[nearest]).masked_fill(padded, -torch.inf)
         probs = torch.cat([logits, answer.log_rest[..., nearest : nearest + 1].double()], -1).softmax(-1)
         named, rest = probs[..., :-1], probs[..., -1:]
-    elif isinstance(answer, Sampled):
+    else:
         padded = answer.ids < 0
         counts = answer.counts.double().masked_fill(padded, 0)
         named = counts / counts.sum(-1, keepdim=True)
         rest = torch.zeros_like(named[..., :1])
-    else:
-        raise TypeError(f"no distribution is known of {type(answer).__name__}")
     # an id that is padding goes where its probability, 0, does no harm
     places = torch.cat([answer.ids.long().masked_fill(padded, classes), torch.full_like(rest, classes).long()], -1)
     out = torch.zeros(*named.shape[:-1], classes + 1, dtype=torch.float64, device=named.device)
     return out.scatter_add(-1, places, torch.cat([named, rest], -1))
-
-
-def _kind(answer: Any) -> Any:
-    return DenseLogits(answer) if isinstance(answer, Tensor) else answer

@@ -19,7 +19,7 @@ from ..errors import BadInput
 from ..files import write_text
 from . import shard
 from .check import expected_files, lacks_a_file
-from .codecs import Codec, Dense, bytes_per_target, codec_error
+from .codecs import Codec, Dense, Rows, bytes_per_target, codec_error
 from .manifest import (
     IDS,
     KIND,
@@ -98,7 +98,7 @@ def cast(
         file = path / shard.shard_name(view, block)
         about = shard_metadata(plan["ids"], view, block)
         if not shard.is_whole(file, about):
-            columns = _encode(codec, answers(view, block))
+            columns = _encode(codec, answers(view, block), sorted_ids[block * block_size :], view)
             with alone(path):
                 if not shard.is_whole(file, about):  # another writer may have been quicker
                     shard.write_with_digest(file, columns, about)
@@ -107,7 +107,8 @@ def cast(
 
     # Always asked anew, in the same batches: the figures are then the same after any interruption.
     sample = min(ERROR_SAMPLE, block_size, len(ids_N))
-    error = codec_error(codec, torch.cat([answer.cpu() for answer in answers(0, 0, sample)])[:sample])
+    sampled = torch.cat([answer.cpu() for answer in answers(0, 0, sample)])[:sample]
+    error = codec_error(codec, sampled, _rows(sorted_ids[:sample], 0))
     _finish(path, plan, codec, error)
     return Store.open(path, expect=plan)
 
@@ -117,7 +118,7 @@ def _plan(identity: StoreIdentity, ids: np.ndarray, views: int, codec: Codec, bl
         "schema_version": SCHEMA_VERSION,
         "kind": KIND,
         "targets_version": TARGETS_VERSION,
-        "codec": codec.name,
+        "codec": {"name": codec.name, "settings": dict(codec.settings)},
         **identity,
         "view_count": views,
         "examples": len(ids),
@@ -152,7 +153,7 @@ def _begin(path: Path, plan: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
 
 def _finish(path: Path, plan: dict[str, Any], codec: Codec, error: dict[str, Any]) -> None:
     measured = {
-        "name": codec.name,
+        **plan["codec"],
         "bytes_per_target": bytes_per_target(codec, plan["classes"]),
         "error": error,
     }
@@ -172,8 +173,15 @@ def _sweep(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _encode(codec: Codec, answers: Iterator[Tensor]) -> dict[str, np.ndarray]:
-    parts = [codec.encode(answer) for answer in answers]
+def _rows(ids: np.ndarray, view: int) -> Rows:
+    return Rows(torch.from_numpy(ids), view, torch.zeros(len(ids), dtype=torch.int64))
+
+
+def _encode(codec: Codec, answers: Iterator[Tensor], ids: np.ndarray, view: int) -> dict[str, np.ndarray]:
+    parts, first = [], 0
+    for answer in answers:
+        parts.append(codec.encode(answer, _rows(ids[first : first + len(answer)], view)))
+        first += len(answer)
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
 
 

@@ -62,7 +62,7 @@ def made_from(store: Store) -> dict[str, Any]:
     codec = store.manifest["codec"]
     return {
         "kind": "store",
-        "codec": codec["name"],
+        "codec": {"name": codec["name"], "settings": codec.get("settings", {})},
         "error": codec["error"],
         "views": store.views,
         "seal": fingerprint(read_seal(store.path)),

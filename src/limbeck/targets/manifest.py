@@ -65,8 +65,8 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     clauses: list[str] = []
     for key, here in wanted.items():
         there = found.get(key)
-        if key == "codec":  # the manifest adds figures to the name
-            there, here = _codec_name(there), _codec_name(here)
+        if key == "codec":  # the manifest adds figures to name and settings
+            there, here = _codec_text(there), _codec_text(here)
         if key == "teacher":
             clauses += _teacher_differences(there or {}, here)
         elif isinstance(here, dict) and isinstance(there, dict):
@@ -90,12 +90,16 @@ def _teacher_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> l
     return []
 
 
-def _codec_name(codec: Any) -> Any:
-    return codec.get("name") if isinstance(codec, dict) else codec
+def _codec_text(codec: Any) -> Any:
+    if not isinstance(codec, dict):
+        return codec
+    settings = ", ".join(f"{key} {value}" for key, value in codec.get("settings", {}).items())
+    return f"{codec.get('name')} ({settings})" if settings else codec.get("name")
 
 
 def _short(value: Any) -> str:
-    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 20 else str(value)
+    long = isinstance(value, str) and len(value) > 20 and " " not in value  # a digest
+    return f"{value[:12]}…" if long else str(value)
 
 
 def id_metadata() -> dict[str, str]:

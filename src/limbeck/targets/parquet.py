@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from ..errors import BadInput
 from ..files import atomic_path, fingerprint
 from . import shard
 from .check import check
 from .codecs import Column
+from .codecs.ids import bytes_of_an_id, pack, unpack
 from .manifest import MANIFEST, PLAN, read_seal, shard_metadata
 from .store import Store
 
@@ -54,17 +56,38 @@ def export(source: Path, out: Path, progress: Callable[[int], object] | None = N
     return files
 
 
-def readable(column: Column) -> np.dtype:
-    """The type of a stored column's values in Parquet."""
-    return _WIDENED.get(column.dtype.name, column.dtype)
+def readable(column: Column, classes: int) -> Column:
+    """A stored column as it stands in Parquet: class ids as numbers instead of packed bytes, and no unsigned types."""
+    if _packed(column):
+        return Column(column.name, np.dtype(np.int32), (column.width or 0) // bytes_of_an_id(classes))
+    return Column(column.name, _WIDENED.get(column.dtype.name, column.dtype), column.width)
+
+
+def to_readable(values: np.ndarray, column: Column, classes: int) -> np.ndarray:
+    """Stored values (N, width) as :func:`readable` describes them."""
+    if _packed(column):
+        values = unpack(torch.from_numpy(np.array(values)), classes).numpy()
+    return values.astype(readable(column, classes).dtype, copy=False)
+
+
+def from_readable(values: np.ndarray, column: Column, classes: int) -> np.ndarray:
+    """What :func:`to_readable` was given."""
+    if _packed(column):
+        return pack(torch.from_numpy(values).to(torch.int64), classes).numpy()
+    return values.astype(column.dtype)
+
+
+def _packed(column: Column) -> bool:
+    return column.name == "ids" and column.dtype == np.uint8
 
 
 def _schema(store: Store) -> pa.Schema:
     fields = [pa.field("id", pa.int64(), nullable=False), pa.field("view", pa.int32(), nullable=False)]
     for column in store.codec.layout(store.classes):
-        value = pa.from_numpy_dtype(readable(column))
-        kind = value if column.width is None else pa.list_(pa.field("element", value, nullable=False), column.width)
-        fields.append(pa.field(column.name, kind, nullable=False))
+        there = readable(column, store.classes)
+        value = pa.from_numpy_dtype(there.dtype)
+        kind = value if there.width is None else pa.list_(pa.field("element", value, nullable=False), there.width)
+        fields.append(pa.field(there.name, kind, nullable=False))
     metadata = {
         PLAN_KEY: (store.path / PLAN).read_bytes(),
         MANIFEST_KEY: (store.path / MANIFEST).read_bytes(),
@@ -81,7 +104,7 @@ def _groups(store: Store, views: Iterable[int], progress: Callable[[int], object
             ids = store.ids[start : start + size]
             path = store.path / shard.shard_name(view, block)
             columns = shard.read(path, layout, len(ids), shard_metadata(store.manifest["ids"], view, block))
-            values = [columns[column.name].astype(readable(column), copy=False) for column in layout]
+            values = [to_readable(columns[column.name], column, store.classes) for column in layout]
             yield [ids, np.full(len(ids), view, np.int32), *values]
             if progress:
                 progress(len(ids))

@@ -26,7 +26,7 @@ from . import parquet_read as read
 from . import shard
 from .cast import cast
 from .check import expected_files
-from .codecs import Column, codec_named
+from .codecs import Column, codec_from
 from .manifest import (
     IDS,
     MANIFEST,
@@ -40,7 +40,7 @@ from .manifest import (
     shard_metadata,
     write_seal,
 )
-from .parquet import MANIFEST_KEY, PLAN_KEY, SEAL_KEY, readable
+from .parquet import MANIFEST_KEY, PLAN_KEY, SEAL_KEY, from_readable, readable
 from .store import Store
 
 LOGITS = "logits"
@@ -113,7 +113,7 @@ def _from_elsewhere(
 
 def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes], progress: Progress | None) -> Store:
     plan = _plan_in(files[0], about)
-    layout = codec_named(json.loads(about[MANIFEST_KEY])["codec"]["name"]).layout(plan["classes"])
+    layout, classes = _layout_in(files[0], plan), plan["classes"]
     read.require_columns(files, ["id", "view", *(column.name for column in layout)])
     found = read.index(files)
     ids = np.unique(found.id)
@@ -122,7 +122,8 @@ def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes],
     new = not out.exists()
     size = plan["block_size"]
     _begin(out, about[PLAN_KEY].decode(), ids)
-    with _placed(files, found, layout, out) as placed:
+    shown = [readable(column, classes) for column in layout]
+    with _placed(files, found, shown, out) as placed:
         for view in range(found.views):
             for block, start in enumerate(range(0, len(ids), size)):
                 file, metadata = out / shard.shard_name(view, block), shard_metadata(plan["ids"], view, block)
@@ -130,7 +131,10 @@ def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes],
                 if ranks is None:
                     raise BadInput(f"{files[0]}: {_CHANGED}")
                 if not shard.is_whole(file, metadata):
-                    values = {column.name: part[ranks] for column, part in zip(layout, placed, strict=True)}
+                    values = {
+                        column.name: from_readable(part[ranks], column, classes)
+                        for column, part in zip(layout, placed, strict=True)
+                    }
                     shard.write_with_digest(file, values, metadata)
                 if progress:
                     progress(len(ranks))
@@ -160,10 +164,11 @@ def _ours(file: Path) -> dict[bytes, bytes]:
 
 def _plan_in(file: Path, about: dict[bytes, bytes]) -> dict[str, Any]:
     try:
-        plan, manifest = json.loads(about[PLAN_KEY]), json.loads(about[MANIFEST_KEY])
-        version, name = plan["schema_version"], manifest["codec"]["name"]
+        plan = json.loads(about[PLAN_KEY])
+        version, codec = plan["schema_version"], plan["codec"]
         numbers = [plan[key] for key in ("classes", "view_count", "examples", "block_size")]
-        good = isinstance(name, str) and all(isinstance(number, int) and number > 0 for number in numbers)
+        good = isinstance(codec["name"], str) and isinstance(codec["settings"], dict)
+        good = good and all(isinstance(number, int) and number > 0 for number in numbers)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.") from error
     if version != SCHEMA_VERSION:
@@ -174,6 +179,13 @@ def _plan_in(file: Path, about: dict[bytes, bytes]) -> dict[str, Any]:
     if not good:
         raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.")
     return plan
+
+
+def _layout_in(file: Path, plan: dict[str, Any]) -> tuple[Column, ...]:
+    try:
+        return codec_from(plan["codec"]["name"], plan["codec"]["settings"]).layout(plan["classes"])
+    except ValueError as error:
+        raise BadInput(f"{file}: the description of its store, in the metadata, does not fit: {error}.") from error
 
 
 def _begin(out: Path, plan: str, ids: np.ndarray) -> None:
@@ -208,8 +220,7 @@ def _place(
         raise_as_sentence(error, out)
         raise
     placed = np.memmap(file, column.dtype, "r+", shape=shape)
-    wide = Column(column.name, column.dtype if checked else readable(column), column.width)
-    for first, path, within, values in read.rows(files, wide):
+    for first, path, within, values in read.rows(files, column):
         if checked:
             _check(path, within, values)
         placed[found.rank[first : first + len(values)]] = values

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
+from ..interfaces import DenseLogits
 from . import shard
 from .check import check
-from .codecs import Codec, Column, bytes_per_target, codec_named
+from .codecs import Answer, Codec, Column, bytes_per_target, codec_from, unknown_as_nan
 from .manifest import IDS, KIND, SEAL, TARGETS_VERSION, differences, id_metadata, shard_metadata
 
 HOLD_BELOW_BYTES = 1 << 30  # a smaller store is held in memory (or on the device) as one tensor
@@ -36,7 +37,7 @@ class Store:
 
     def __init__(self, path: Path, manifest: dict[str, Any], ids: np.ndarray) -> None:
         self.path, self.manifest, self.ids = path, manifest, ids
-        self.codec = codec_named(manifest["codec"]["name"])
+        self.codec = codec_from(manifest["codec"]["name"], manifest["codec"].get("settings"))
         self.device = torch.device("cpu")
         self._ids_N = torch.from_numpy(ids)
         self._held: dict[str, Tensor] | None = None  # column -> (V * N, width) on the device
@@ -112,8 +113,8 @@ class Store:
                 "from other examples. Cast it from the data that the student trains on."
             )
 
-    def gather(self, ids_B: Tensor, view_B: Tensor) -> Tensor:
-        """The teacher's logits for (id, view): float32 (B, C), up to a constant, on the store's device.
+    def gather(self, ids_B: Tensor, view_B: Tensor) -> Answer:
+        """The teacher's answer for (id, view), of the codec's kind, (B, ...) on the store's device.
 
         Raises :class:`BadInput` for an unknown id or view. On an accelerator that check would halt the device
         at every step, so there an unknown (id, view) answers NaN; call :meth:`require` once beforehand.
@@ -129,10 +130,11 @@ class Store:
         if ids_N.device.type == "cpu" and not bool(known_B.all()):
             self._refuse(ids_B)
         if held is None:
-            return self._gather_mapped(position_B.numpy(), view_B.numpy()).to(self.device, non_blocking=True)
+            return self._gather_mapped(position_B.numpy(), view_B.numpy())
         row_B = view_B * len(self.ids) + position_B
-        logits_BC = self.codec.decode({name: column.index_select(0, row_B) for name, column in held.items()})
-        return logits_BC if ids_N.device.type == "cpu" else logits_BC.where(known_B[:, None], math.nan)
+        columns = {name: column.index_select(0, row_B) for name, column in held.items()}
+        answer = self.codec.decode(columns, self.classes)
+        return answer if ids_N.device.type == "cpu" else unknown_as_nan(answer, known_B)
 
     def gather_rows(self, table_NX: Tensor, ids_B: Tensor) -> Tensor:
         """Rows (B, X) of a table ordered as :attr:`ids`, on this device; unknown ids as in :meth:`gather`."""
@@ -146,8 +148,14 @@ class Store:
     def mean_probabilities(self) -> Tensor:
         """Log of the teacher's probabilities (T = 1), averaged over all views: float32 (N, C) on the CPU.
 
-        Rows are in the order of :attr:`ids`. These are logits of the averaged distribution.
+        Rows are in the order of :attr:`ids`. These are logits of the averaged distribution. Raises :class:`BadInput` for a
+        codec that does not keep every class's logit.
         """
+        if self.codec.kind is not DenseLogits:
+            raise BadInput(
+                f"the mean over views needs the logits of all classes, and {self.path} was cast with the codec "
+                f"{self.codec.name}, which does not keep them: cast it with dense or int8."
+            )
         out_NC = torch.empty(len(self.ids), self.classes)
         size = self.manifest["block_size"]
         for block, start in enumerate(range(0, len(self.ids), size)):
@@ -157,7 +165,10 @@ class Store:
 
     def _block(self, view: int, block: int) -> Tensor:
         # copied: torch wants writable memory
-        return self.codec.decode({n: torch.from_numpy(np.array(c)) for n, c in self._columns(view, block).items()})
+        columns = {n: torch.from_numpy(np.array(c)) for n, c in self._columns(view, block).items()}
+        answer = self.codec.decode(columns, self.classes)
+        assert isinstance(answer, DenseLogits)
+        return answer.logits
 
     def _columns(self, view: int, block: int) -> dict[str, np.ndarray]:
         """One shard's columns (rows, width), mapped when first asked for."""
@@ -179,7 +190,7 @@ class Store:
         self._mapped.clear()
         return held
 
-    def _gather_mapped(self, position: np.ndarray, view: np.ndarray) -> Tensor:
+    def _gather_mapped(self, position: np.ndarray, view: np.ndarray) -> Answer:
         size = self.manifest["block_size"]
         blocks = -(-len(self.ids) // size)
         key = view * blocks + position // size
@@ -191,7 +202,8 @@ class Store:
             there = self._columns(*divmod(int(key[group[0]]), blocks))
             for name, out in columns.items():
                 out[group] = there[name][position[group] % size]
-        return self.codec.decode({name: torch.from_numpy(column) for name, column in columns.items()})
+        here = {name: torch.from_numpy(column).to(self.device, non_blocking=True) for name, column in columns.items()}
+        return self.codec.decode(here, self.classes)
 
     def _refuse(self, ids_B: Tensor) -> NoReturn:
         self.require(ids_B)

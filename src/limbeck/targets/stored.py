@@ -22,7 +22,7 @@ class StoredTeacher:
         self._mean_NC = store.mean_probabilities().to(store.device) if average else None
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        """Logits (B, C), float32, on the store's device.
+        """The answer kept, of the store's kind, (B, ...) on its device; averaged, the logits (B, C).
 
         Raises as :meth:`Store.gather` does, and ``ValueError`` where features are needed, which no store keeps.
         """
@@ -32,7 +32,7 @@ class StoredTeacher:
                 "live teacher"
             )
         if self._mean_NC is None:
-            return Target((DenseLogits(self.store.gather(batch.ids, batch.view)),))
+            return Target((self.store.gather(batch.ids, batch.view),))
         return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
 
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:

@@ -52,6 +52,7 @@ from .features import (
     rkd_distance,
     similarity_preserving,
 )
+from .ladder import rest_at
 from .matching import (
     dist,
     mse_logits,
@@ -73,7 +74,16 @@ from .sequences import (
     sequence_kd,
     word_kd,
 )
-from .sparse import sampled_cross_entropy, sampled_cross_entropy_positions, sparse_kl, sparse_kl_positions, top_k
+from .sparse import (
+    label_reading,
+    sampled_cross_entropy,
+    sampled_cross_entropy_positions,
+    sampled_reading,
+    sparse_kl,
+    sparse_kl_positions,
+    sparse_reading,
+    top_k,
+)
 from .teachers import by_confidence, confidence_weights, mean_logits, mean_probabilities
 from .transformers import (
     attention_kl,
@@ -91,9 +101,11 @@ from .unlike import (
     uld,
     uld_positions,
 )
+from .vocabulary import Reading, totals_of
 
 __all__ = [
     "IGNORED",
+    "Reading",
     "Values",
     "adaptive_kl",
     "adaptive_kl_positions",
@@ -128,6 +140,7 @@ __all__ = [
     "jsd_positions",
     "kd",
     "kd_positions",
+    "label_reading",
     "labelled",
     "log_probabilities",
     "mean_logits",
@@ -142,6 +155,7 @@ __all__ = [
     "policy_kl_positions",
     "relation_kl",
     "relations",
+    "rest_at",
     "reverse_kl",
     "reverse_kl_positions",
     "review_hcl",
@@ -149,6 +163,7 @@ __all__ = [
     "rkd_distance",
     "sampled_cross_entropy",
     "sampled_cross_entropy_positions",
+    "sampled_reading",
     "sequence_kd",
     "silenced",
     "similarity_preserving",
@@ -158,6 +173,7 @@ __all__ = [
     "skew_reverse_kl_positions",
     "sparse_kl",
     "sparse_kl_positions",
+    "sparse_reading",
     "standardized_kd",
     "standardized_kd_positions",
     "taid",
@@ -166,6 +182,7 @@ __all__ = [
     "total_of",
     "total_variation",
     "total_variation_positions",
+    "totals_of",
     "ttm",
     "ttm_positions",
     "uld",

@@ -6,12 +6,11 @@ ragged, with negative ids as padding. Ids must not repeat within a position; tha
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from .common import at_least_float32, check_temperature, log_probabilities, mean_of, weighted_gap
+from .common import at_least_float32, check_temperature, counted, log_probabilities, weighted_gap
+from .vocabulary import Reading, Seen, harmless, totals_of, values_of
 
 
 def sparse_kl(
@@ -53,10 +52,8 @@ def sparse_kl(
         ValueError: shapes do not fit, ids are not integers, or the temperature is not positive.
     """
     _check_ids(student_logits, ids, logits=logits)
-    _check_rest(ids, log_rest)
-    values_of = partial(sparse_kl_positions, temperature=temperature)
-    teacher = (ids, logits.detach(), log_rest.detach())
-    return mean_of(values_of, student_logits, *teacher, labels=labels, mask=mask)
+    counts = counted(student_logits, labels, mask)
+    return _mean(student_logits, sparse_reading(ids, logits, log_rest, counts=counts, temperature=temperature))
 
 
 def sparse_kl_positions(
@@ -64,13 +61,32 @@ def sparse_kl_positions(
 ) -> Tensor:
     """:func:`sparse_kl` at every position: (..., C), (..., k), (..., k), (...) -> (...)."""
     _check_ids(student_logits, ids, logits=logits)
-    _check_rest(ids, log_rest)
+    return values_of(student_logits, sparse_reading(ids, logits, log_rest, temperature=temperature))
+
+
+def sparse_reading(
+    ids: Tensor, logits: Tensor, log_rest: Tensor, *, counts: Tensor | None = None, temperature: float = 1.0
+) -> Reading:
+    """:func:`sparse_kl` as a reading, which can share its pass over the student's logits with others.
+
+    ``counts``: (...) bool, the positions that count. Raises ``ValueError`` as :func:`sparse_kl` does.
+    """
+    if log_rest.shape != ids.shape[:-1]:
+        raise ValueError(f"log_rest {tuple(log_rest.shape)} must have one value a position: {tuple(ids.shape[:-1])}")
     check_temperature(temperature)
-    scaled = (at_least_float32(logits.detach()) / temperature).masked_fill(ids < 0, -torch.inf)
-    kept_and_rest = torch.cat([scaled, log_rest.detach().to(scaled.dtype).unsqueeze(-1)], dim=-1)
-    teacher_log_probs = log_probabilities(kept_and_rest)
-    student_log_probs = _coarsened(log_probabilities(student_logits, temperature), ids)
-    return temperature**2 * weighted_gap(teacher_log_probs.exp(), teacher_log_probs, student_log_probs)
+    dims = ids.dim() - 1
+    silent = (harmless(part.detach(), counts, dims) for part in (ids, at_least_float32(logits), log_rest))
+    apart, kept, rest = (part.reshape(-1, *part.shape[dims:]) for part in silent)
+    kept = (kept / temperature).masked_fill(apart < 0, -torch.inf)
+    teacher_log_probs = log_probabilities(torch.cat([kept, rest.to(kept.dtype).unsqueeze(-1)], dim=-1))
+
+    def kl(seen: Seen) -> Tensor:
+        student = torch.cat([seen.kept_Nk, seen.rest_N[:, None]], dim=1)
+        # once more made to sum to 1, so that a bucket that holds everything holds 1 and not 1 up to rounding
+        student_log_probs = log_probabilities(student)
+        return temperature**2 * weighted_gap(teacher_log_probs.exp(), teacher_log_probs, student_log_probs)
+
+    return Reading(temperature, kl, named=ids[..., :0], apart=harmless(ids, counts, dims), counts=counts)
 
 
 def top_k(teacher_logits: Tensor, k: int, *, temperature: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,30 +145,72 @@ def sampled_cross_entropy(
     Raises:
         ValueError: shapes do not fit, ids are not integers, or the temperature is not positive.
     """
-    check_temperature(temperature)
     shares = _shares(student_logits, ids, counts, weights)
     drawn = ((ids >= 0) & (counts > 0)).any(dim=-1)
-    values_of = partial(_expected, temperature=temperature)
-    if mask is not None:
-        if mask.shape != drawn.shape:
-            raise ValueError(f"mask {tuple(mask.shape)} must have one value a position: {tuple(drawn.shape)}")
-        drawn = drawn & mask
-    return mean_of(values_of, student_logits, ids, shares, labels=labels, mask=drawn)
+    labelled = counted(student_logits, labels, mask)
+    if labelled is not None:
+        if labelled.shape != drawn.shape:
+            raise ValueError(f"mask {tuple(labelled.shape)} must have one value a position: {tuple(drawn.shape)}")
+        drawn = drawn & labelled
+    return _mean(student_logits, _sampled(ids, shares, drawn, temperature))
 
 
 def sampled_cross_entropy_positions(
     student_logits: Tensor, ids: Tensor, counts: Tensor, *, weights: Tensor | None = None, temperature: float = 1.0
 ) -> Tensor:
     """:func:`sampled_cross_entropy` at every position: (..., C), (..., n), (..., n) -> (...); 0 without a draw."""
-    check_temperature(temperature)
-    return _expected(student_logits, ids, _shares(student_logits, ids, counts, weights), temperature=temperature)
+    shares = _shares(student_logits, ids, counts, weights)
+    drawn = ((ids >= 0) & (counts > 0)).any(dim=-1)
+    return values_of(student_logits, _sampled(ids, shares, None, temperature)).masked_fill(~drawn, 0.0)
 
 
-def _expected(student_logits: Tensor, ids: Tensor, shares: Tensor, *, temperature: float) -> Tensor:
+def sampled_reading(
+    student_logits: Tensor,
+    ids: Tensor,
+    draws: Tensor,
+    *,
+    weights: Tensor | None = None,
+    counts: Tensor | None = None,
+    temperature: float = 1.0,
+) -> Reading:
+    """:func:`sampled_cross_entropy` as a reading, which can share its pass over the student's logits with others.
+
+    ``draws`` says how often each of ``ids`` was drawn, ``counts``, (...) bool, which positions count; one without a draw
+    gives 0. Raises ``ValueError`` as :func:`sampled_cross_entropy` does.
+    """
+    return _sampled(ids, _shares(student_logits, ids, draws, weights), counts, temperature)
+
+
+def _sampled(ids: Tensor, shares: Tensor, counts: Tensor | None, temperature: float) -> Reading:
     """``-T² Σ share log q``, where a class of share 0 adds nothing."""
-    log_probs = log_probabilities(student_logits, temperature).gather(-1, ids.long().clamp(min=0))
-    # 0 times -inf is NaN, in the value and in the gradient alike
-    return -(temperature**2) * (shares * log_probs.masked_fill(shares == 0, 0.0)).sum(dim=-1)
+    check_temperature(temperature)
+    dims = ids.dim() - 1
+    shares = harmless(shares, counts, dims)
+    shares_Nn = shares.reshape(-1, shares.shape[-1])
+
+    def expected(seen: Seen) -> Tensor:
+        log_probs = seen.named_Nm - seen.log_sum_N[:, None]
+        # 0 times -inf is NaN, in the value and in the gradient alike
+        return -(temperature**2) * (shares_Nn * log_probs.masked_fill(shares_Nn == 0, 0.0)).sum(dim=1)
+
+    return Reading(temperature, expected, named=harmless(ids, counts, dims), counts=counts)
+
+
+def label_reading(labels: Tensor, *, counts: Tensor | None = None) -> Reading:
+    """Cross-entropy with class ids (...) as a reading; ``counts`` must leave out positions without a label."""
+    dims = labels.dim()
+
+    def negative_log_likelihood(seen: Seen) -> Tensor:
+        return seen.log_sum_N - seen.named_Nm[:, 0]
+
+    return Reading(1.0, negative_log_likelihood, named=harmless(labels, counts, dims).unsqueeze(-1), counts=counts)
+
+
+def _mean(student_logits: Tensor, reading: Reading) -> Tensor:
+    (total,) = totals_of(student_logits, [reading])
+    if reading.counts is None:
+        return total / max(student_logits.shape[:-1].numel(), 1)
+    return total / reading.counts.sum().clamp(min=1)
 
 
 def _shares(student_logits: Tensor, ids: Tensor, counts: Tensor, weights: Tensor | None) -> Tensor:
@@ -167,21 +225,6 @@ def _shares(student_logits: Tensor, ids: Tensor, counts: Tensor, weights: Tensor
     return shares if weights is None else shares * weights.detach().to(dtype).masked_fill(~there, 0.0)
 
 
-def _coarsened(log_probs: Tensor, ids: Tensor) -> Tensor:
-    """Log-probabilities (..., C) of the classes in ids (..., k), and of all others together: (..., k + 1)."""
-    largest = ids.amax(dim=-1, keepdim=True)
-    # padding stands for another id of its position, so that it takes no class out of the rest
-    index = ids.where(ids >= 0, largest).long().clamp(min=0)
-    kept = log_probs.gather(-1, index)
-    # A finite floor in place of -inf: of nothing but -inf, log-sum-exp has a NaN gradient. A position that is all padding
-    # puts back what was there.
-    floor = torch.finfo(log_probs.dtype).min
-    rest = log_probs.scatter(-1, index, kept.detach().masked_fill(largest >= 0, floor)).logsumexp(dim=-1)
-    rest = rest.masked_fill(rest < floor / 2, -torch.inf)
-    # once more made to sum to 1, so that a bucket that holds everything holds 1 and not 1 up to rounding
-    return log_probabilities(torch.cat([kept.masked_fill(ids < 0, -torch.inf), rest.unsqueeze(-1)], dim=-1))
-
-
 def _check_ids(student_logits: Tensor, ids: Tensor, **columns: Tensor) -> None:
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise ValueError(f"ids must be integers, not {ids.dtype}")
@@ -193,8 +236,3 @@ def _check_ids(student_logits: Tensor, ids: Tensor, **columns: Tensor) -> None:
     for name, column in columns.items():
         if column.shape != ids.shape:
             raise ValueError(f"{name} {tuple(column.shape)} and ids {tuple(ids.shape)} must have the same shape")
-
-
-def _check_rest(ids: Tensor, log_rest: Tensor) -> None:
-    if log_rest.shape != ids.shape[:-1]:
-        raise ValueError(f"log_rest {tuple(log_rest.shape)} must have one value a position: {tuple(ids.shape[:-1])}")

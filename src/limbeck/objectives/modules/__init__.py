@@ -7,15 +7,15 @@ from .divergences import (
     TAID,
     AdaptiveKL,
     AlphaBeta,
-    ForwardKL,
     ReverseKL,
     SkewForwardKL,
     SkewReverseKL,
     TotalVariation,
 )
 from .features import RKD, AttentionTransfer, FitNets, SimilarityPreserving, SimKD
-from .logits import DIST, DKD, KD, NKD, TTM, ULD, WTTM, CrossEntropy, MSELogits, PolicyKL, StandardizedKD
+from .logits import DIST, DKD, NKD, TTM, ULD, WTTM, CrossEntropy, MSELogits, PolicyKL, StandardizedKD
 from .review import ReviewKD
+from .sparse import KD, ForwardKL
 from .transformers import AttentionMaps, HiddenStates, ValueRelations
 
 __all__ = [

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...interfaces import Batch, Needs, Output, Target, Term
+from ...interfaces import Batch, Needs, Output, Sampled, Target, Term, TopK
+from ..functional import Reading, totals_of
 from ..schedules import Progress, Scheduled, extremes, now
 
 
@@ -45,6 +46,17 @@ class Objective(nn.Module):
         The loop needs it before the first backward pass of a step, to divide every micro-batch by the same number.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how many positions count")
+
+    def reading(self, student: Output, target: Target, batch: Batch) -> Reading | None:
+        """What it reads of the student's logits, where that is a few of them and the log-sum-exp of the others.
+
+        Objectives that can say so share a pass over a large vocabulary. Such a one gives :meth:`as_terms` too.
+        """
+        return None
+
+    def as_terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
+        """What :meth:`forward` gives, from the total of its :meth:`reading`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its reading means")
 
     def build(self, student: Output, target: Target, batch: Batch, ids_N: Tensor) -> None:
         """Makes what depends on the models' shapes (adapters, memory banks), from the answers of one dry run.
@@ -96,10 +108,21 @@ class Sum(Objective):
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         terms: dict[str, Term] = {}
-        for weight, part in self.weighted:
-            for name, term in part(student, target, batch).items():
+        totals = self._totals_together(student, target, batch)
+        for place, (weight, part) in enumerate(self.weighted):
+            total = totals.get(place)
+            of_part = part(student, target, batch) if total is None else part.as_terms(total, batch)
+            for name, term in of_part.items():
                 terms[_fresh(name, terms)] = Term(weight * term.total, term.count)
         return terms
+
+    def _totals_together(self, student: Output, target: Target, batch: Batch) -> dict[int, Tensor]:
+        """Totals by place, of the parts that read a few of the logits, where a sparse target lets two or more do so."""
+        if student.logits is None or not any(isinstance(column, TopK | Sampled) for column in target.columns):
+            return {}
+        readings = {place: part.reading(student, target, batch) for place, (_, part) in enumerate(self.weighted)}
+        there = {place: reading for place, reading in readings.items() if reading is not None}
+        return dict(zip(there, totals_of(student.logits, list(there.values())))) if len(there) > 1 else {}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         counts: dict[str, Tensor] = {}

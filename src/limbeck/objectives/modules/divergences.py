@@ -15,13 +15,6 @@ from ..taid import TAIDSchedule
 from .logits import OnLogits
 
 
-class ForwardKL(OnLogits):
-    """``KL(teacher || student)``; see :func:`limbeck.objectives.functional.forward_kl`."""
-
-    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
-        super().__init__("forward_kl", functional.forward_kl_positions, temperature=temperature, weight=weight)
-
-
 class ReverseKL(OnLogits):
     """``KL(student || teacher)``; see :func:`limbeck.objectives.functional.reverse_kl`."""
 

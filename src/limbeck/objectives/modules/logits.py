@@ -71,13 +71,6 @@ class OnLogits(Objective):
         return settings[name] if name in settings else super().__getattr__(name)
 
 
-class KD(OnLogits):
-    """``T² KL(teacher || student)`` of softened probabilities; see :func:`limbeck.objectives.functional.kd`."""
-
-    def __init__(self, temperature: Scheduled = 4.0, weight: Scheduled = 1.0) -> None:
-        super().__init__("kd", functional.kd_positions, temperature=temperature, weight=weight)
-
-
 class DKD(OnLogits):
     """The true class's part of KD and the other classes', weighted apart; see :func:`limbeck.objectives.functional.dkd`.
 
@@ -226,6 +219,15 @@ class CrossEntropy(Objective):
         labels = labels_of(batch, "cross_entropy")
         values_of = partial(functional.cross_entropy_positions, label_smoothing=self.label_smoothing)
         total = functional.total_of(values_of, logits_of(student), labels, counts=_counted(batch, labels))
+        return self.as_terms(total, batch)
+
+    def reading(self, student: Output, target: Target, batch: Batch) -> functional.Reading | None:
+        labels = labels_of(batch, "cross_entropy")
+        if self.label_smoothing or labels.is_floating_point():
+            return None
+        return functional.label_reading(labels, counts=_counted(batch, labels))
+
+    def as_terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
         return {"cross_entropy": Term(self.scheduled(self.weight) * total, self.counts(batch)["cross_entropy"])}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:

@@ -1,0 +1,108 @@
+"""What a codec costs: its answers held against those of the live teacher, on a sample. Shapes: N rows, C classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...interfaces import DenseLogits, Sampled, TopK
+from ...objectives.functional import rest_at
+from .base import Answer, Codec, Rows, wide
+
+_ROWS = 64  # expanded to all classes at a time
+
+
+def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float | int]:
+    """What storing costs, measured on a sample of rows, in float64 and nats.
+
+    Always ``n``, the number of rows, and ``argmax_agreement``, the share of rows whose likeliest class (the one drawn
+    most often) is the teacher's. Then, for answers that give every class a probability,
+
+    * ``mean_kl``, ``p99_kl``: KL(teacher || decoded) at ``temperature``, which is 1, or the nearest that a ladder holds.
+      Of top k, the mass of the rest is spread evenly over the other classes: what cannot be known of them counts.
+    * top k alone: ``mean_coarse_kl``, the same over the k classes and the rest as one bucket, which is what the objective
+      sees and leaves rounding alone; ``mean_rest``, the mass of the rest.
+
+    and for a sample, whose rows are no distributions to be held against the teacher's one by one,
+
+    * ``mean_total_variation``: of each row's estimate, the noise of the draws at the sample's ``temperature``;
+    * ``bias``: the total variation between the mean estimate and the mean of the teacher's probabilities. It falls with
+      the number of rows, and so it would not if the estimate were biased;
+    * ``mean_classes``, ``mean_draws``: how many different classes, and how many draws, a row keeps.
+    """
+    classes = logits_NC.shape[1]
+    parts: list[dict[str, Tensor]] = []
+    sums: list[Tensor] = []
+    temperature = 1.0
+    for low in range(0, len(logits_NC), _ROWS):
+        here = slice(low, low + _ROWS)
+        part = Rows(rows.ids_N[here], rows.view, rows.position_N[here])
+        answer = codec.decode(codec.encode(logits_NC[here], part), classes)
+        temperature = _temperature(answer)
+        log_p_NC = (wide(logits_NC[here].detach()).cpu() / temperature).log_softmax(1)
+        if isinstance(answer, Sampled):
+            figures, difference_C = _of_sample(answer, log_p_NC)
+            sums.append(difference_C)
+        else:
+            figures = _of_distribution(answer, log_p_NC, temperature)
+        parts.append(figures)
+    figures = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    summary = {
+        name if name == "argmax_agreement" else f"mean_{name}": float(values.mean()) for name, values in figures.items()
+    }
+    if "kl" in figures:
+        summary["p99_kl"] = float(figures["kl"].quantile(0.99))
+    if sums:
+        summary["bias"] = float(torch.stack(sums).sum(0).abs().sum() / 2 / len(logits_NC))
+    return {**summary, "temperature": temperature, "n": len(logits_NC)}
+
+
+def _temperature(answer: Answer) -> float:
+    if isinstance(answer, Sampled):
+        return answer.temperature
+    if isinstance(answer, TopK):
+        return min(max(1.0, answer.temperatures[0]), answer.temperatures[-1])
+    return 1.0
+
+
+def _of_distribution(answer: DenseLogits | TopK, log_p_NC: Tensor, temperature: float) -> dict[str, Tensor]:
+    if isinstance(answer, DenseLogits):
+        log_q_NC = (answer.logits.to(torch.float64) / temperature).log_softmax(1)
+        return {"kl": _kl(log_p_NC, log_q_NC), "argmax_agreement": _agreement(log_p_NC, log_q_NC.argmax(1))}
+    rest_N1 = rest_at(answer.log_rest, answer.temperatures, temperature).to(torch.float64)[:, None]
+    log_q = torch.cat([answer.logits.to(torch.float64) / temperature, rest_N1], dim=1).log_softmax(1)
+    others = log_p_NC.shape[1] - answer.ids.shape[1]
+    each_N1 = log_q[:, -1:] - torch.tensor(max(others, 1), dtype=torch.float64).log()
+    log_q_NC = each_N1.expand_as(log_p_NC).scatter(1, answer.ids, log_q[:, :-1])
+    rest_p_N1 = log_p_NC.scatter(1, answer.ids, -torch.inf).logsumexp(1, keepdim=True)
+    return {
+        "kl": _kl(log_p_NC, log_q_NC),
+        "coarse_kl": _kl(torch.cat([log_p_NC.gather(1, answer.ids), rest_p_N1], dim=1), log_q),
+        "rest": rest_p_N1[:, 0].exp(),
+        "argmax_agreement": _agreement(log_p_NC, answer.ids[:, 0]),
+    }
+
+
+def _of_sample(answer: Sampled, log_p_NC: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    counts = answer.counts.to(torch.float64)
+    draws_N = counts.sum(1)
+    share = counts / draws_N[:, None] * (1.0 if answer.weights is None else answer.weights.to(torch.float64))
+    estimate_NC = torch.zeros_like(log_p_NC).scatter_add_(1, answer.ids.clamp(min=0), share)
+    difference_NC = estimate_NC - log_p_NC.exp()
+    figures = {
+        "total_variation": difference_NC.abs().sum(1) / 2,
+        "classes": (counts > 0).sum(1).to(torch.float64),
+        "draws": draws_N,
+        "argmax_agreement": _agreement(log_p_NC, estimate_NC.argmax(1)),
+    }
+    return figures, difference_NC.sum(0)
+
+
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    p = log_p.exp()
+    # clamped at 0: float64 rounding leaves equal distributions at about -1e-17
+    return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(1).clamp(min=0)
+
+
+def _agreement(log_p_NC: Tensor, argmax_N: Tensor) -> Tensor:
+    return (log_p_NC.argmax(1) == argmax_N).to(torch.float64)

@@ -1,0 +1,65 @@
+"""Whether an objective can learn from what a codec keeps: said before the teacher is asked anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from ...interfaces import DenseLogits, Sampled, TopK
+from ...objectives import modules, schedules
+from ...objectives.modules import Objective, Sum
+from .base import Codec
+from .sample import SampleCodec
+from .topk import TopKCodec
+
+
+def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = False) -> str | None:
+    """A sentence for why the objective cannot learn from the codec's answers, and what would do; None where it can."""
+    if codec.kind is DenseLogits:
+        return None
+    if average:
+        return (
+            f"targets.average: the mean over views needs the logits of all classes, and the codec {codec.name} does not "
+            "keep them. Leave out targets.average, or take the codec dense or int8."
+        )
+    return next((why for part in _parts(objective) if (why := _why(codec, part))), None)
+
+
+def _parts(objective: Objective | None) -> Iterator[Objective]:
+    if objective is not None:
+        parts = [part for _, part in objective.weighted] if isinstance(objective, Sum) else [objective]
+        yield from (part for part in parts if DenseLogits in part.needs.target)
+
+
+def _why(codec: Codec, part: Objective) -> str | None:
+    name = str(getattr(part, "name", type(part).__name__.lower()))
+    if codec.kind not in part.needs.target:
+        return (
+            f"targets.codec: {name} needs the logits of all classes, and the codec {codec.name} does not keep them. Take "
+            f"the codec dense or int8, or one of the objectives that learn from {codec.name}: {_learners(codec.kind)}."
+        )
+    wanted = schedules.extremes(getattr(part, "temperature", 1.0))
+    if isinstance(codec, SampleCodec) and any(temperature != codec.temperature for temperature in wanted):
+        return (
+            f"targets.codec.sample.temperature: the draws hold at {codec.temperature:g}, and {name} uses "
+            f"{_range(wanted)}. Give both the same temperature (one number, not a schedule), or take another codec."
+        )
+    if isinstance(codec, TopKCodec) and any(
+        not codec.temperatures[0] <= temperature <= codec.temperatures[-1] for temperature in wanted
+    ):
+        return (
+            f"targets.codec.topk.temperatures: they reach from {codec.temperatures[0]:g} to {codec.temperatures[-1]:g}, "
+            f"and {name} uses {_range(wanted)}. Add it to them."
+        )
+    return None
+
+
+def _range(temperatures: tuple[float, ...]) -> str:
+    return " to ".join(f"{temperature:g}" for temperature in dict.fromkeys(temperatures))
+
+
+@cache
+def _learners(kind: type) -> str:
+    """The names of the objectives that take answers of that kind."""
+    assert kind in (TopK, Sampled)
+    return " and ".join(made.name for made in (modules.KD(), modules.ForwardKL()) if kind in made.needs.target)
