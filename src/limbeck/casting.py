@@ -74,7 +74,7 @@ def extend(
     """
     read = recipe_of(folder, recipe, overrides)
     if views is not None:
-        before = recipe_of(folder, None).targets.views
+        before = recipe_of(folder).targets.views
         if views < before:
             raise BadInput(
                 f"--views {views}: {folder} has {before} views of each example already, and none is taken away."
@@ -96,7 +96,7 @@ def replay_run(
 
     Raises :class:`limbeck.errors.BadInput` where the folder is no run, or teacher and targets are not finished.
     """
-    job = _job(recipe_of(folder, None), folder, trust_code=trust_code, device=device, threads=threads)
+    job = _job(recipe_of(folder), folder, trust_code=trust_code, device=device, threads=threads)
     _require_targets(job)
     if job.recipe.targets.store is not None:
         raise BadInput(
@@ -161,7 +161,7 @@ def _codec(name: str, settings: Sequence[str]) -> Codec:
     return codec_from(name, values)
 
 
-def recipe_of(folder: Path, recipe: Path | None, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of a run's folder, or the one that is named instead. Raises `BadInput` where the folder is no run."""
     if is_store(folder):
         raise BadInput(
