@@ -67,3 +67,29 @@ def distribution(answer: Answer, classes: int) -> Tensor:
     places = torch.cat([answer.ids.long().masked_fill(padded, classes), torch.full_like(rest, classes).long()], -1)
     out = torch.zeros(*named.shape[:-1], classes + 1, dtype=torch.float64, device=named.device)
     return out.scatter_add(-1, places, torch.cat([named, rest], -1))
+
+
+def difference(one: Answer, other: Answer, classes: int) -> Tensor:
+    """How far two answers of one kind are apart at temperature 1: total variation distance, float64 (B,), 0 to 1.
+
+    Where two classes are all but equally likely, rounding decides which of them is the last of the k that a
+    :class:`TopK` names. What it does not name is no likelier than the last that it does, so of a class that only one of
+    the two names, that much may be what the other counts among the rest; only what is beyond is a difference.
+    """
+    p_BC, q_BC = distribution(one, classes), distribution(other, classes)
+    if isinstance(one, TopK) and isinstance(other, TopK):
+        p_BC, q_BC = _explained(p_BC, q_BC, _least(other, q_BC)), _explained(q_BC, p_BC, _least(one, p_BC))
+    return (p_BC - q_BC).abs().sum(-1) / 2
+
+
+def _least(answer: TopK, probs_BC: Tensor) -> Tensor:
+    """The probability (B, 1) of the least likely class that is named."""
+    named_Bk = probs_BC.gather(-1, answer.ids.long().clamp(min=0)).masked_fill(answer.ids < 0, torch.inf)
+    return named_Bk.amin(-1, keepdim=True)
+
+
+def _explained(p_BC: Tensor, q_BC: Tensor, least_B1: Tensor) -> Tensor:
+    """``p`` with as much of the classes that ``q`` does not name among the rest as ``q`` may have there."""
+    moved_BC = torch.where(q_BC[..., :-1] == 0, p_BC[..., :-1].minimum(least_B1), 0)
+    moved_BC = moved_BC * (q_BC[..., -1:] / moved_BC.sum(-1, keepdim=True)).nan_to_num().clamp(max=1)
+    return torch.cat([p_BC[..., :-1] - moved_BC, p_BC[..., -1:] + moved_BC.sum(-1, keepdim=True)], -1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from .answers import distribution, gathered, reencoded
+from .answers import difference, gathered, reencoded
 from .cast import Ask
 from .store import Store
 
@@ -25,8 +25,8 @@ MOST = 0.05  # a codec that loses much is still held to this
 class Replay:
     """What came of it, in the order of example and view.
 
-    ``difference`` is the total variation distance between what is stored and what would be stored now: half the sum of
-    the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common.
+    ``difference`` is the total variation distance between what is stored and what would be stored now
+    (:func:`limbeck.targets.answers.difference`): 0 where they are equal and 1 where they have nothing in common.
     """
 
     ids: np.ndarray  # (R,) int64
@@ -64,9 +64,8 @@ def replay(store: Store, ask: Ask, ids_N: Tensor, count: int, seed: int, batch_s
             ids_B = ids_R[part_B]
             index_B = order_N[torch.searchsorted(sorted_N, ids_B)]
             logits_BC = ask(index_B, view).detach().cpu()
-            now = distribution(reencoded(store, logits_BC, ids_B, view), store.classes)
-            then = distribution(gathered(store, ids_B, view), store.classes)
-            difference_R[part_B] = (now - then.cpu()).abs().sum(-1) / 2
+            now, then = reencoded(store, logits_BC, ids_B, view), gathered(store, ids_B, view)
+            difference_R[part_B] = difference(now, then, store.classes).cpu()
     return Replay(ids_R.numpy(), view_R.numpy(), difference_R.numpy(), allowed(store), seed, store.views * len(store))
 
 
