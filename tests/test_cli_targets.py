@@ -17,7 +17,7 @@ from limbeck.cli import app
 from limbeck.errors import BadInput, LimbeckError
 from limbeck.targets.cast import cast
 from limbeck.targets.store import Store
-from limbeck.teaching import asking, the_targets, the_teacher
+from limbeck.teaching import asker, manner_in, targets_stage, the_targets, the_teacher
 from tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
 
 
@@ -41,6 +41,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(done: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(done, tmp_path / "here"))
+
+
+def asking(one, teacher):
+    return asker(one, teacher, manner_in(one, teacher, targets_stage(one, teacher)))
 
 
 def store_of(run: Path) -> Path:
@@ -77,10 +81,10 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
     asked = []
 
     def counted(*arguments):
-        ask = asking(*arguments)
+        ask = asker(*arguments)
         return lambda index_B, view: asked.append(view) or ask(index_B, view)
 
-    monkeypatch.setattr("limbeck.teaching.asking", counted)
+    monkeypatch.setattr("limbeck.teaching.asker", counted)
     code, out, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 3, "--threads", 1)
     assert code == 0, err
     assert f"2 views are taken over from {old}; the teacher is asked for the other 1." in err

@@ -22,7 +22,7 @@ STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "
 TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
     "smoothed", "fidelity", "fidelity_baseline", "comparison", "ratios", "export", "targets", "timings",
-    "student_over_teacher_seconds", "fingerprints", "recipe", "environment", "test_reads",
+    "asked", "student_over_teacher_seconds", "fingerprints", "recipe", "environment", "test_reads",
 }  # fmt: skip
 
 

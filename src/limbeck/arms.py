@@ -103,7 +103,7 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         "view_seed": recipe.seed,
         "seed": seed,
         "data": job.splits.fingerprint,
-        "normalisation": normalisation(job, as_teacher=False),
+        "normalisation": normalisation(job),
         **arm.ingredients,
     }
     return stage(job.out, arm.name, ingredients)

@@ -24,7 +24,7 @@ from .targets.parquet_import import import_parquet
 from .targets.replay import replay
 from .targets.store import Store
 from .targets.where import is_store
-from .teaching import asking, targets_stage, teacher_stage, the_targets, the_teacher
+from .teaching import asker, manner_in, targets_stage, teacher_stages, the_targets, the_teacher
 from .trained import Trained
 
 LOOK_EVERY = 0.5  # seconds between two looks at whether another process has made the teacher
@@ -109,8 +109,9 @@ def replay_run(
     store = the_targets(job, teacher)
     assert store is not None
     seed = secrets.randbelow(1 << 31) if seed is None else seed
+    ask = asker(job, teacher, manner_in(job, teacher, here))
     with torch.no_grad():
-        found = replay(store, asking(job, teacher), job.task.pool.ids, count, seed)
+        found = replay(store, ask, job.task.pool.ids, count, seed)
     worst = found.difference.argmax()
     told = (
         f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
@@ -193,10 +194,8 @@ def _require_targets(job: Job) -> None:
 
 def _make_teacher(job: Job) -> None:
     """Trains the teacher where that is to be done, or waits for the process that is at it."""
-    if job.recipe.teacher.train is None:
-        return
     told = False
-    while not teacher_stage(job).finished:
+    while not _teacher_finished(job):
         try:
             with stages.claimed(job.out):
                 the_teacher(job)
@@ -207,7 +206,11 @@ def _make_teacher(job: Job) -> None:
             time.sleep(LOOK_EVERY)
 
 
+def _teacher_finished(job: Job) -> bool:
+    return all(stage.finished for stage in teacher_stages(job))
+
+
 def _finished_teacher(job: Job) -> Trained:
-    if job.recipe.teacher.train is not None and not teacher_stage(job).finished:
+    if not _teacher_finished(job):
         raise BadInput(f"{job.out}: its teacher is not finished. Run its recipe first.")
     return the_teacher(job)

@@ -172,7 +172,9 @@ def compare(
 def init(
     teacher: Annotated[
         str,
-        typer.Option(metavar="MODEL", help="A name (wrn_16_2), timm/NAME, module:callable, or a file of weights."),
+        typer.Option(
+            metavar="MODEL", help="A name (wrn_16_2), timm/NAME, module:callable, a file of weights, or an ONNX file."
+        ),
     ],
     data: Annotated[
         str,

@@ -42,6 +42,7 @@ from .report.comparison import write_page
 from .report.tables import csv_text, latex_text
 from .stages import Stage, publish, stage
 from .targets.store import Store
+from .teachers import Teachers
 from .teaching import given_store, the_targets, the_teacher
 from .trained import Trained
 from .training.history import kept
@@ -111,7 +112,7 @@ class Bench:
             recipe,
             base.splits,
             out=base.out,
-            teacher=base.teacher,
+            teacher=Teachers(base.teacher, base.task.teacher_normalisation, base.teachers),
             student=partial(_student, recipe, base.splits, self.trust_code),
             objective=lambda: objective_of(recipe.objective),
             device=self.device,
@@ -331,7 +332,7 @@ def _results(
             "notes": list(job.splits.notes),
         },
         "teacher": {
-            "model": comparison.recipe.teacher.model,
+            "model": comparison.recipe.teacher.title,
             "parameters": parameters(teacher.model),
             "metrics": run_metrics(taught),
             "seconds": teacher.seconds,

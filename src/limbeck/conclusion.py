@@ -26,11 +26,13 @@ from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assembl
 from .evaluation.verdict import verdict
 from .files import atomic_path, write_json
 from .job import Job, coarse
-from .pass_cost import fingerprint_of, targets_section
+from .models.onnx_file import OnnxModel
+from .pass_cost import asked_in, fingerprint_of, targets_section
 from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
 from .targets.store import Store
+from .teachers import Together
 from .trained import Trained, begun, normalisation
 
 EVALUATION_VERSION = 1
@@ -86,7 +88,7 @@ def evaluate(
     job: Job, test: TestSplit, teacher: Trained, arms: dict[str, list[Trained]]
 ) -> tuple[Stage, dict[str, Tensor]]:
     """Logits of every model on validation and test, stored so that each figure can be computed again."""
-    models = _models(teacher, arms)
+    models, teachers = _models(teacher, arms), _teachers(teacher)
     here = begun(job, evaluate_stage(job, teacher, arms))
     path = here.folder / "answers.safetensors"
     if here.finished:
@@ -104,7 +106,7 @@ def evaluate(
     }
     with progress.bar(len(models), "evaluate") as advance:
         for name, one in models.items():
-            as_teacher = name == "teacher"
+            as_teacher = name in teachers
             one.model.to(job.accelerator.device)
             for split, of in (("test", examples), ("validation", validation)):
                 of = of.to(job.accelerator.device)
@@ -118,7 +120,11 @@ def evaluate(
 
 
 def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained) -> Stage:
-    """ONNX of student and teacher, held to PyTorch's answers on test images, then measured side by side."""
+    """ONNX of student and teacher, held to PyTorch's answers on test images, then measured side by side.
+
+    A teacher that is an ONNX file is measured as it is. An ensemble is not exported: nobody deploys it, and a member may
+    be such a file.
+    """
     limits = job.recipe.export
     here = begun(job, wanted)
     if here.finished:
@@ -128,28 +134,35 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
     images = test.open("parity of the export")
     facts: dict[str, Any] = {}
     paths: dict[str, Path] = {}
+    made: list[str] = []
     with progress.bar(4, "export and measure") as advance:
         for role, one in (("teacher", teacher), ("student", student)):
             model = one.model.to("cpu").eval()
-            normalise = job.task.normalisation if role == "student" else None
-            normalise = normalise or job.task.teacher_normalisation or job.task.normalisation
-            inputs = normalise(_unit(images.images[:PARITY_IMAGES].cpu())).contiguous()
-            paths[role] = here.folder / f"{role}.onnx"
-            metadata = image_metadata(
-                name=f"{job.name} {role}",
-                classes=job.splits.classes,
-                channels=inputs.shape[1],
-                height=inputs.shape[2],
-                width=inputs.shape[3],
-                mean=normalise.mean,
-                std=normalise.std,
-            )
-            export_onnx(model, inputs[:1], paths[role], metadata)
-            parity = check_parity(
-                model, paths[role], inputs, max_abs=limits.max_abs_difference, agreement=limits.agreement
-            )
-            require(parity, paths[role])
-            facts[role] = {"parity": parity, "parameters": parameters(model), "macs": macs(model, inputs[:1])}
+            facts[role] = {"parameters": parameters(model)}
+            if isinstance(model, OnnxModel):
+                if model.batch is None:  # a fixed number of images cannot be set beside one image
+                    paths[role] = model.path
+            elif not isinstance(model, Together):
+                normalise = job.task.normalisation if role == "student" else None
+                normalise = normalise or job.task.teacher_normalisation or job.task.normalisation
+                inputs = normalise(_unit(images.images[:PARITY_IMAGES].cpu())).contiguous()
+                made.append(f"{role}.onnx")
+                paths[role] = here.folder / made[-1]
+                metadata = image_metadata(
+                    name=f"{job.name} {role}",
+                    classes=job.splits.classes,
+                    channels=inputs.shape[1],
+                    height=inputs.shape[2],
+                    width=inputs.shape[3],
+                    mean=normalise.mean,
+                    std=normalise.std,
+                )
+                export_onnx(model, inputs[:1], paths[role], metadata)
+                parity = check_parity(
+                    model, paths[role], inputs, max_abs=limits.max_abs_difference, agreement=limits.agreement
+                )
+                require(parity, paths[role])
+                facts[role] |= {"parity": parity, "macs": macs(model, inputs[:1])}
             advance()
         # in turns, so that whatever else the machine does hits both alike
         side_by_side = compare_latency(paths)
@@ -168,7 +181,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 "threads": cost["threads"],
             }
         advance()
-    here.finish(facts, ["teacher.onnx", "student.onnx"])
+    here.finish(facts, made)
     return here
 
 
@@ -195,8 +208,11 @@ def report(
     here.facts()
     for name in ("results.json", "report.html"):
         publish(here.folder / name, job.out / name)
-    for name in ("student.onnx", "teacher.onnx"):
-        publish(export.folder / name, job.out / name)
+    publish(export.folder / "student.onnx", job.out / "student.onnx")
+    if (export.folder / "teacher.onnx").exists():
+        publish(export.folder / "teacher.onnx", job.out / "teacher.onnx")
+    else:  # that of another teacher, before
+        (job.out / "teacher.onnx").unlink(missing_ok=True)
     student = arms["student"][chosen]
     publish(
         job.out / "stages" / "student" / student.fingerprint / "model.safetensors",
@@ -215,12 +231,12 @@ def _results(
     export: Stage,
 ) -> dict[str, Any]:
     facts = export.facts()
-    recipe = job.recipe
+    recipe, teachers = job.recipe, _teachers(teacher)
 
     def evidence(model: str, name: str, ones: Sequence[Trained], cost: dict[str, Any]) -> ModelEvidence:
         runs = []
         for one in ones:
-            key = name if name == "teacher" else f"{name}-{one.seed}"
+            key = name if name in teachers else f"{name}-{one.seed}"
             test, validation = (
                 Predictions(answers[f"{split}/{key}"], answers[f"{split}/labels"]) for split in ("test", "validation")
             )
@@ -230,8 +246,10 @@ def _results(
     student_cost = {name: value for name, value in facts["student"].items() if name != "parity"}
     teacher_cost = {name: value for name, value in facts["teacher"].items() if name != "parity"}
     by_arm = {arm: evidence(recipe.student.model, arm, ones, student_cost) for arm, ones in arms.items()}
-    timings: dict[str, dict[str, Any]] = {"teacher": {"seconds": teacher.seconds, "runs": 1}}
+    timings: dict[str, dict[str, Any]] = {"teacher": {"seconds": teacher.seconds, "runs": len(teacher.members) or 1}}
     fingerprints: dict[str, Any] = {"data": job.splits.fingerprint, "teacher": teacher.fingerprint}
+    if teacher.members:
+        fingerprints["teacher"] = [member.fingerprint for member in teacher.members]
     targets = targets_section(job, store, len(arms["student"]))
     if store is not None and targets is not None:
         if targets["seconds"] is not None:
@@ -255,7 +273,9 @@ def _results(
         name=job.name,
         task=job.task.name,
         data=data,
-        teacher=evidence(recipe.teacher.model, "teacher", [teacher], teacher_cost),
+        teacher=evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost),
+        members=[evidence(one.title, name, [one], {}) for name, one in teachers.items() if one is not teacher],
+        asked=asked_in(job, store),
         student=by_arm["student"],
         baseline=by_arm["baseline"],
         smoothed=by_arm.get("smoothed"),
@@ -345,8 +365,13 @@ def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
 
 def _normalisations(job: Job) -> list[dict[str, Any]]:
     """What is done to the student's input and to the teacher's."""
-    return [normalisation(job, as_teacher=as_teacher) for as_teacher in (False, True)]
+    return [normalisation(job), normalisation(job, job.task.teacher_normalisation)]
+
+
+def _teachers(teacher: Trained) -> dict[str, Trained]:
+    """The teacher, and the members of an ensemble."""
+    return {"teacher": teacher} | {f"teacher-{k}": member for k, member in enumerate(teacher.members)}
 
 
 def _models(teacher: Trained, arms: dict[str, list[Trained]]) -> dict[str, Trained]:
-    return {"teacher": teacher} | {f"{arm}-{one.seed}": one for arm, ones in arms.items() for one in ones}
+    return _teachers(teacher) | {f"{arm}-{one.seed}": one for arm, ones in arms.items() for one in ones}

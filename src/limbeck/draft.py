@@ -98,6 +98,8 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
 def _teacher(name: str, found: Found) -> list[str]:
     if name.endswith(_WEIGHTS):
         return _teacher_of_weights(name, found)
+    if name.endswith(".onnx"):
+        return _teacher_of_onnx(name, found)
     if name.startswith("timm/"):
         return _teacher_of_timm(name, found)
     count = _count(Model(model=name), found, "teacher")
@@ -142,6 +144,24 @@ def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
     """How many classes a state dict's last layer answers, where its name gives it away; else None."""
     heads = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(_HEADS)]
     return heads[0] if len(heads) == 1 else None
+
+
+def _teacher_of_onnx(path: str, found: Found) -> list[str]:
+    from .models.build import check_fits
+    from .models.onnx_file import OnnxModel
+
+    model = OnnxModel(path)
+    height, width = model.takes[2:]
+    size = height if height is not None and height == width else found.size
+    model.check_takes(found.channels, size)
+    check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
+    if "input" in model.metadata or size == found.size:
+        return ["teacher:", f"  onnx: {_flow(path)}"]
+    return [
+        "teacher:",
+        f"  onnx: {_flow(path)}",
+        f"  preprocess: {{size: {size}}}  # mean and std too, where it has its own",
+    ]
 
 
 def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:

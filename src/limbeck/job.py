@@ -21,10 +21,11 @@ from .models.build import build, check_fits
 from .models.capture import Capture
 from .models.identity import Identity, identity
 from .objectives.modules import Objective, Sum
-from .recipe import Recipe
+from .recipe import Ensemble, OnnxTeacher, Recipe, TeacherSection
 from .targets.codecs import Rows
 from .targets.codecs.asked import Asked, asked_codecs
 from .tasks.image import ImageClassification, Normalisation
+from .teachers import Member, Teachers, build_teachers, given_teacher
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Job:
     """All that the stages need.
 
     Attributes:
-        teacher: built, its starting weights loaded.
+        teacher: what answers, built; its starting weights are loaded.
+        teachers: what it is made of: itself, or the members of the ensemble.
         student: a fresh student for a seed.
         objective: a fresh objective (it may hold parameters of its own).
         code: what identifies models that are not known by name alone; part of the fingerprints.
@@ -45,6 +47,7 @@ class Job:
     task: ImageClassification
     accelerator: Accelerator
     teacher: nn.Module
+    teachers: tuple[Member, ...]
     student: Callable[[int], nn.Module]
     objective: Callable[[], Objective]
     code: dict[str, Any]
@@ -87,14 +90,7 @@ def job_from_recipe(
     """Builds the models a recipe names and checks that they fit the data. Writes nothing."""
     channels, size = _shape(splits)
     shape = {"classes": len(splits.classes), "channels": channels, "size": size}
-    teacher = build(
-        recipe.teacher,
-        classes=len(splits.classes),
-        channels=channels,
-        size=recipe.teacher.preprocess.size if recipe.teacher.preprocess and recipe.teacher.preprocess.size else size,
-        trust_code=trust_code,
-        seed=recipe.seed,
-    )
+    teacher = build_teachers(recipe, splits, trust_code=trust_code)
 
     def student(seed: int) -> nn.Module:
         return build(recipe.student, **shape, trust_code=trust_code, seed=seed)
@@ -116,34 +112,28 @@ def job_from_models(
     splits: Splits,
     *,
     out: Path,
-    teacher: nn.Module,
+    teacher: nn.Module | Teachers,
     student: Callable[[int], nn.Module],
     objective: Callable[[], Objective],
     device: str,
     force: tuple[str, ...] = (),
 ) -> Job:
-    """A job from models at hand.
+    """A job from models at hand. A module as ``teacher`` is what the recipe's section of the teacher describes.
 
     Raises :class:`limbeck.errors.BadInput` where one does not fit the data, or the objective does not fit both.
     """
     channels, size = _shape(splits)
     classes = len(splits.classes)
-    preprocess = recipe.teacher.preprocess
-    teacher_size = preprocess.size if preprocess is not None and preprocess.size is not None else size
+    if isinstance(teacher, nn.Module):
+        assert isinstance(recipe.teacher, TeacherSection)
+        teacher = given_teacher(teacher, recipe.teacher, recipe.seed, splits)
     first = student(recipe.seed)
-    check_fits(teacher, classes=classes, channels=channels, size=teacher_size, name="teacher")
     check_fits(first, classes=classes, channels=channels, size=size, name="student")
     accelerator = Accelerator(cpu=device == "cpu")
-    normalisation = Normalisation(splits.mean, splits.std)
-    teacher_normalisation = None
-    if preprocess is not None:
-        teacher_normalisation = Normalisation(
-            preprocess.mean or splits.mean, preprocess.std or splits.std, preprocess.size
-        )
     task = ImageClassification(
         splits,
-        normalisation=normalisation,
-        teacher_normalisation=teacher_normalisation,
+        normalisation=Normalisation(splits.mean, splits.std),
+        teacher_normalisation=teacher.sees,
         view_seed=recipe.seed,
         device=accelerator.device,
     )
@@ -158,10 +148,15 @@ def job_from_models(
             f"targets.store keeps logits, and {wants_features(objective())} needs the teacher's features: leave out "
             "targets.store, or that objective."
         )
+    if needs.teacher_features and (why := shows_nothing(recipe.teacher)):
+        raise BadInput(
+            f"objective: {wants_features(objective())} needs the teacher's features, and {why}: leave out that objective, "
+            "or name a teacher by its model."
+        )
     kept = None
     if needs.target and not (recipe.targets.live or needs.teacher_features or recipe.targets.store is not None):
         kept = asked_codecs(recipe.targets, classes, recipe.seed, objective())
-    _try(objective(), teacher, first, task, recipe, kept)
+    _try(objective(), teacher.model, first, task, recipe, kept)
     return Job(
         recipe=recipe,
         name=recipe.name or "run",
@@ -169,11 +164,12 @@ def job_from_models(
         splits=splits,
         task=task,
         accelerator=accelerator,
-        teacher=teacher,
+        teacher=teacher.model,
+        teachers=teacher.members,
         student=student,
         objective=objective,
         code={
-            "teacher": coarse(identity(teacher, channels, teacher_size)),
+            "teachers": [coarse(identity(one.model, *seen_shape(splits, one.sees))) for one in teacher.members],
             "student": coarse(identity(first, channels, size)),
             "objective": repr(objective()),
         },
@@ -186,6 +182,13 @@ def wants_features(objective: Objective) -> str:
     parts = objective.parts if isinstance(objective, Sum) else [objective]
     wanting = [part for part in parts if isinstance(part, Objective) and part.needs.teacher_features]
     return " and ".join(dict.fromkeys(str(getattr(part, "name", type(part).__name__)) for part in wanting))
+
+
+def shows_nothing(teacher: TeacherSection | OnnxTeacher | Ensemble) -> str | None:
+    """Why the inner modules of a teacher cannot be looked at; None where they can."""
+    if isinstance(teacher, OnnxTeacher):
+        return "an ONNX file gives its logits alone"
+    return "an ensemble gives its logits alone" if isinstance(teacher, Ensemble) else None
 
 
 def asked_live(objective: Objective) -> str:
@@ -252,6 +255,12 @@ def use_threads(count: int | None) -> None:
     """Uses so many threads for arithmetic; None leaves torch's own choice."""
     if count is not None:
         torch.set_num_threads(count)
+
+
+def seen_shape(splits: Splits, sees: Normalisation | None) -> tuple[int, int]:
+    """Channels and side in pixels of what a model with this normalisation is given."""
+    _, channels, size, _ = splits.train.images.shape
+    return channels, size if sees is None or sees.size is None else sees.size
 
 
 def _shape(splits: Splits) -> tuple[int, int]:

@@ -20,10 +20,7 @@ def targets_section(job: Job, store: Store | None, students: int) -> dict[str, A
     if store is None:
         return None
     given, manifest = job.recipe.targets.store, store.manifest
-    done = store.path.parent / "done.json"
-    seconds = None
-    if given is None:
-        seconds = json.loads(done.read_text(encoding="utf-8"))["facts"]["seconds"]
+    seconds = _facts(store)["seconds"] if given is None else None
     return {
         "source": "cast" if given is None else "given",
         "store": str(given if given is not None else store.path.relative_to(job.out)),
@@ -41,6 +38,11 @@ def targets_section(job: Job, store: Store | None, students: int) -> dict[str, A
     }
 
 
+def asked_in(job: Job, store: Store | None) -> dict[str, Any] | None:
+    """How the teacher was asked; None where nothing is stored, or the store came ready-made."""
+    return None if store is None or job.recipe.targets.store is not None else _facts(store).get("asked")
+
+
 def fingerprint_of(job: Job, store: Store) -> str:
     """The name of the stage that cast the store, or, of one that was given, the digest of its contents."""
     if job.recipe.targets.store is not None:
@@ -51,3 +53,7 @@ def fingerprint_of(job: Job, store: Store) -> str:
 def store_bytes(path: Path) -> int:
     """What a store takes on disk."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _facts(store: Store) -> dict[str, Any]:
+    return json.loads((store.path.parent / "done.json").read_text(encoding="utf-8"))["facts"]

@@ -25,7 +25,8 @@ from .recipe import Recipe, Train
 from .stages import Stage
 from .targets.codecs import bytes_per_target
 from .targets.store import Store
-from .teaching import given_store, targets_stage, teacher_stage, the_targets, the_teacher, why_live
+from .teachers import Member
+from .teaching import given_store, targets_stage, teacher_stages, the_targets, the_teacher, why_live
 from .trained import Trained, train_stage
 from .training.optimizer import optimizer_for
 
@@ -71,17 +72,24 @@ def plan(
 
 
 def planned_teacher(job: Job) -> PlannedStage:
-    """What is to be done for the teacher."""
-    section = job.recipe.teacher
-    if section.train is None:
-        return PlannedStage("teacher", "finished", f"{section.model}, as it comes")
-    here = teacher_stage(job)
-    seconds = None
-    if not here.finished:
-        task = job.task.seen_by_teacher()
-        seconds = training_seconds(job, job.teacher, section.train, len(task.train), task)
-    detail = f"{section.model}, {section.train.epochs} epochs of {len(job.splits.train)}"
-    return PlannedStage("teacher", _state(here), detail, seconds, weights_bytes(job.teacher))
+    """What is to be done for the teacher, or for all teachers of an ensemble."""
+    title, trained = job.recipe.teacher.title, [one for one in job.teachers if one.section.train is not None]
+    if not trained:
+        return PlannedStage("teacher", "finished", f"{title}, as it comes")
+    stages = teacher_stages(job)
+    left = [one for one, here in zip(trained, stages, strict=True) if not here.finished]
+    state = "unfinished" if any(here.begun for here in stages) else "to do"
+    seconds = sum(_teacher_seconds(job, one) for one in left) if left else None
+    epochs = " and ".join(dict.fromkeys(str(plan.epochs) for one in trained if (plan := one.section.train)))
+    detail = f"{title}, {epochs} epochs of {len(job.splits.train)}"
+    size = sum(weights_bytes(one.model) for one in trained)
+    return PlannedStage("teacher", state if left else "finished", detail, seconds, size)
+
+
+def _teacher_seconds(job: Job, member: Member) -> float:
+    plan, task = member.section.train, job.task.seen_through(member.sees)
+    assert plan is not None
+    return training_seconds(job, member.model, plan, len(task.train), task)
 
 
 def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:

@@ -6,13 +6,14 @@ and the JSON schema are generated from these classes. Nothing here imports torch
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
 
 from .recipe_codecs import Codec
 from .recipe_objectives import KD, CrossEntropy, Objective
-from .recipe_section import Section
+from .recipe_section import ENSEMBLE, MODEL, ONNX, Section
 
 
 class Transfer(Section):
@@ -215,6 +216,85 @@ class TeacherSection(Model):
     preprocess: Preprocess | None = None
     """What it wants done to its input, where that differs from the data's own mean and deviation."""
 
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return self.model
+
+
+class OnnxTeacher(Section):
+    """An ONNX file, run by ONNX Runtime on the CPU as it is: one input, images (batch, channels, height, width)."""
+
+    onnx: str
+    """The file. Its batch may be dynamic or fixed."""
+    preprocess: Preprocess | None = None
+    """What it wants done to its input; a file that Limbeck exported says so itself."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return PurePath(self.onnx).name
+
+    @property
+    def train(self) -> Train | None:
+        """None: it comes ready-made."""
+        return None
+
+
+def _kind_of_member(value: Any) -> str:
+    return ONNX if isinstance(value, OnnxTeacher) or (isinstance(value, dict) and "onnx" in value) else MODEL
+
+
+Member = Annotated[
+    Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)], Discriminator(_kind_of_member)
+]
+"""One teacher: a model by name, or an ONNX file."""
+
+
+class Ensemble(Section):
+    """Several teachers that answer as one. Those that are trained here are stages of their own.
+
+    Their answers are put together at temperature 1, whatever temperature the student is trained at.
+    """
+
+    ensemble: tuple[Member, ...]
+    """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
+    combine: Literal["probabilities", "logits", "confidence"] = "probabilities"
+    """The mean of their probabilities or of their logits; or of probabilities, the surest weighing most."""
+    weights: tuple[float, ...] | None = None
+    """A weight for each, in their order; equal where not given."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return f"ensemble of {', '.join(member.title for member in self.ensemble)}"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Ensemble:
+        if len(self.ensemble) < 2:
+            raise ValueError("an ensemble is made of two teachers or more")
+        if self.weights is None:
+            return self
+        if self.combine == "confidence":
+            raise ValueError("confidence weighs the teachers itself: leave out weights")
+        if len(self.weights) != len(self.ensemble):
+            raise ValueError(f"weights has {len(self.weights)} value(s) for {len(self.ensemble)} teachers")
+        if min(self.weights) < 0 or not sum(self.weights) > 0:
+            raise ValueError("weights must not be negative, nor all 0")
+        return self
+
+
+def _kind_of_teacher(value: Any) -> str:
+    several = isinstance(value, Ensemble) or (isinstance(value, dict) and "ensemble" in value)
+    return ENSEMBLE if several else _kind_of_member(value)
+
+
+Teacher = Annotated[
+    Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)] | Annotated[Ensemble, Tag(ENSEMBLE)],
+    Discriminator(_kind_of_teacher),
+]
+"""The large model: by name, an ONNX file, or an ensemble of these."""
+
 
 class Targets(Section):
     """How the teacher is asked."""
@@ -229,6 +309,10 @@ class Targets(Section):
     """Ask at every step instead of storing: for endless views, at a teacher's pass each epoch."""
     store: str | None = None
     """A folder of finished soft targets to learn from instead of asking; number of views and codec are then its own."""
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """Precision of the teacher's arithmetic; ``auto`` takes a faster one where its answers are measured to be as good."""
+    compile: bool = False
+    """Compile the teacher with torch.compile; for a large teacher on a GPU, where minutes of asking lie ahead."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Targets:
@@ -238,6 +322,10 @@ class Targets(Section):
             )
         if self.live and self.average:
             raise ValueError("average needs stored views: leave out live")
+        if self.live and (self.precision != "float32" or self.compile):
+            raise ValueError(
+                "precision and compile are for answers that are stored: leave out live, or leave out these"
+            )
         return self
 
 
@@ -268,7 +356,7 @@ class Recipe(Section):
     """Where the examples come from."""
     views: Views = Views()
     """How examples are varied, for the soft targets and for every student."""
-    teacher: TeacherSection
+    teacher: Teacher
     """The large model."""
     targets: Targets = Targets()
     """How it is asked."""

@@ -16,12 +16,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .errors import did_you_mean
-from .recipe import Model, Recipe, Train
-from .recipe_section import TAGS, most
+from .recipe import Ensemble, Model, OnnxTeacher, Recipe, TeacherSection, Train
+from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, most
 
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
 _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
 _TEST_NAMES = ("test", "testing")
+_KINDS: dict[str, type[BaseModel]] = {MODEL: TeacherSection, ONNX: OnnxTeacher, ENSEMBLE: Ensemble}
 _ONE_CLASS = ("dkd", "nkd")  # objectives that tell the true class from the others
 
 _WANTED = {
@@ -71,6 +72,15 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+def sections_of(annotation: Any) -> list[type[BaseModel]]:
+    """All the section classes behind a field's annotation, those of a list's items too."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in typing.get_args(annotation) for section in sections_of(part)]
+
+
 def members(annotation: Any) -> tuple[Any, ...]:
     """What a union is made of (``Train | None`` gives ``Train`` and ``None``'s type); else the annotation alone."""
     parts = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
@@ -96,7 +106,7 @@ def _sentence(problem: dict[str, Any]) -> str:
     path = ".".join(str(part) for part in location) or "recipe"
     kind, given, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{path}: no such field.{_hint(location)}"
+        return f"{path}: no such field.{_elsewhere(problem['loc']) or _hint(problem['loc'])}"
     if kind == "missing" and isinstance(location[-1], int):
         parent = ".".join(str(part) for part in location[:-1])
         return f"{parent}: {shown(given)} was given; a value is missing at place {location[-1] + 1}"
@@ -120,27 +130,42 @@ def _sentence(problem: dict[str, Any]) -> str:
     return f"{path}: {shown(given)} was given; {problem['msg']}"
 
 
-def _section_at(location: tuple[str | int, ...]) -> type[BaseModel] | None:
-    section: type[BaseModel] | None = Recipe
+def _sections_at(location: tuple[str | int, ...]) -> list[type[BaseModel]]:
+    """The sections that may stand there; one, where the location still has its tags."""
+    sections: list[type[BaseModel]] = [Recipe]
     for part in location:
-        if section is None or part not in section.model_fields:
-            return None
-        section = section_of(section.model_fields[str(part)].annotation)
-    return section
+        if part in _KINDS:
+            sections = [_KINDS[str(part)]]
+        elif part not in TAGS and not isinstance(part, int):
+            fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+            sections = [section for field in fields for section in sections_of(field.annotation)]
+    return sections
 
 
-def _hint(location: tuple[str | int, ...]) -> str:
-    section = _section_at(location[:-1])
-    name = str(location[-1])
-    if section is None:
+def _elsewhere(tagged: tuple[str | int, ...]) -> str:
+    """What to do about a field that a teacher of another kind has."""
+    *before, name = tagged
+    kind = before[-1] if before else None
+    fields = {*TeacherSection.model_fields, *OnnxTeacher.model_fields, *Ensemble.model_fields}
+    if kind == ONNX and name in fields:
+        return " An ONNX file is used as it is: leave it out."
+    if kind == ENSEMBLE and name in fields:
+        return " Each teacher of the ensemble has its own: leave it out."
+    return ""
+
+
+def _hint(tagged: tuple[str | int, ...]) -> str:
+    sections, name = _sections_at(tagged[:-1]), str(tagged[-1])
+    fields = {field for section in sections for field in section.model_fields}
+    if not fields:
         return ""
-    if difflib.get_close_matches(name, section.model_fields, n=1, cutoff=0.6):
-        return did_you_mean(name, section.model_fields)
+    if difflib.get_close_matches(name, fields, n=1, cutoff=0.6):
+        return did_you_mean(name, fields)
     # Not a slip of the keys: perhaps the right field in the wrong place.
     places = [path for path in field_paths(Recipe) if path.split(".")[-1] == name]
     if places:
         return f" Did you mean '{min(places, key=lambda path: path.count('.'))}'?"
-    return did_you_mean(name, section.model_fields)
+    return did_you_mean(name, fields)
 
 
 def field_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -156,8 +181,9 @@ def field_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _field_at(location: tuple[str | int, ...]) -> Any:
-    section = _section_at(location[:-1])
-    return section.model_fields.get(str(location[-1])) if section is not None else None
+    name = str(location[-1])
+    fields = (section.model_fields.get(name) for section in _sections_at(location[:-1]))
+    return next((field for field in fields if field is not None), None)
 
 
 def _what_it_is(location: tuple[str | int, ...]) -> str:
@@ -184,15 +210,25 @@ def _nearest(given: Any, location: tuple[str | int, ...]) -> str:
 
 def contradictions(recipe: Recipe) -> list[str]:
     """Problems between fields, one line each: selection on the test split, a teacher that is never made."""
+    teachers = _teachers(recipe)
     return [
         *_splits(recipe),
-        *_teacher(recipe),
-        *_knobs("teacher", recipe.teacher),
+        *(problem for where, teacher in teachers for problem in _teacher(where, teacher, recipe.data.channels)),
+        *_precision(recipe, [teacher for _, teacher in teachers]),
+        *(problem for where, teacher in teachers for problem in _knobs(where, teacher)),
         *_knobs("student", recipe.student),
         *_objective(recipe),
         *_schedule("train", recipe.train),
-        *(_schedule("teacher.train", recipe.teacher.train) if recipe.teacher.train else ()),
+        *(problem for where, teacher in teachers for problem in _schedule(f"{where}.train", teacher.train)),
     ]
+
+
+def _teachers(recipe: Recipe) -> list[tuple[str, TeacherSection | OnnxTeacher]]:
+    """Each teacher with the path of its section."""
+    teacher = recipe.teacher
+    if isinstance(teacher, Ensemble):
+        return [(f"teacher.ensemble.{k}", member) for k, member in enumerate(teacher.ensemble)]
+    return [("teacher", teacher)]
 
 
 def _splits(recipe: Recipe) -> Iterator[str]:
@@ -221,34 +257,46 @@ def _splits(recipe: Recipe) -> Iterator[str]:
             )
 
 
-def _teacher(recipe: Recipe) -> Iterator[str]:
-    teacher = recipe.teacher
-    pretrained = teacher.model.startswith("timm/") and teacher.knobs.get("pretrained") is True
-    # A person's own callable may hand back a trained model; nothing but running it can tell.
-    own = ":" in teacher.model
-    if teacher.train is None and teacher.weights is None and not pretrained and not own:
-        yield "teacher: give train (to train it here) or weights (a file)" + (
-            ", or pretrained: true" if teacher.model.startswith("timm/") else ""
-        )
-    if teacher.views is not None and teacher.train is None:
-        yield "teacher.views: there is no teacher.train whose examples it could vary; leave it out"
+def _teacher(where: str, teacher: TeacherSection | OnnxTeacher, channels: int | None) -> Iterator[str]:
+    if isinstance(teacher, TeacherSection):
+        pretrained = teacher.model.startswith("timm/") and teacher.knobs.get("pretrained") is True
+        # A person's own callable may hand back a trained model; nothing but running it can tell.
+        own = ":" in teacher.model
+        if teacher.train is None and teacher.weights is None and not pretrained and not own:
+            yield f"{where}: give train (to train it here) or weights (a file)" + (
+                ", or pretrained: true" if teacher.model.startswith("timm/") else ""
+            )
+        if teacher.views is not None and teacher.train is None:
+            yield f"{where}.views: there is no {where}.train whose examples it could vary; leave it out"
     preprocess = teacher.preprocess
     if preprocess is None:
         return
-    channels = recipe.data.channels
     for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
         if values is not None and channels is not None and len(values) != channels:
             yield (
-                f"teacher.preprocess.{name}: {len(values)} values were given; "
+                f"{where}.preprocess.{name}: {len(values)} values were given; "
                 f"it must hold one for each of the {channels} channels of data.channels"
             )
     if preprocess.mean is not None and preprocess.std is not None and len(preprocess.mean) != len(preprocess.std):
-        yield "teacher.preprocess: mean and std must hold as many values as one another, one for each channel"
+        yield f"{where}.preprocess: mean and std must hold as many values as one another, one for each channel"
 
 
-def _knobs(where: str, section: Model) -> Iterator[str]:
+def _precision(recipe: Recipe, teachers: list[TeacherSection | OnnxTeacher]) -> Iterator[str]:
+    files = any(isinstance(teacher, OnnxTeacher) for teacher in teachers)
+    if files and recipe.targets.precision in ("bfloat16", "float16"):
+        yield (
+            f"targets.precision: {shown(recipe.targets.precision)} was given, and an ONNX file has its precision "
+            "inside; leave it out"
+        )
+    if files and recipe.targets.compile:
+        yield "targets.compile: an ONNX file is not compiled; leave it out"
+
+
+def _knobs(where: str, section: Model | OnnxTeacher) -> Iterator[str]:
+    if isinstance(section, OnnxTeacher):
+        return
     fields = type(section).model_fields
-    train = "teacher.train" if where == "teacher" else "train"
+    train = f"{where}.train" if where.startswith("teacher") else "train"
     for knob in section.knobs:
         # A model's knobs are its own, so only near misses of a section's fields can be told here.
         near = difflib.get_close_matches(knob, fields, n=1, cutoff=0.75)
@@ -273,8 +321,8 @@ def _objective(recipe: Recipe) -> Iterator[str]:
             )
 
 
-def _schedule(where: str, train: Train) -> Iterator[str]:
-    if train.warmup_epochs > train.epochs:
+def _schedule(where: str, train: Train | None) -> Iterator[str]:
+    if train is not None and train.warmup_epochs > train.epochs:
         yield (
             f"{where}.warmup_epochs: {train.warmup_epochs:g} was given; "
             f"it must be at most {where}.epochs ({train.epochs})"

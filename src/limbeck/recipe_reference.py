@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from .recipe import Model, Recipe
-from .recipe_problems import section_of
+from .recipe import Ensemble, Model, OnnxTeacher, Recipe
+from .recipe_problems import section_of, sections_of
 from .recipe_section import Schedule, Way
 
 _PREFACE = """\
@@ -47,6 +47,10 @@ student: {model: convnet, width: 8}
 """
 
 
+# What heads the chapters of a section that may be of several kinds.
+_KINDS: dict[type[BaseModel], str] = {OnnxTeacher: ": an ONNX file", Ensemble: ": an ensemble"}
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of a recipe, with every field's description; unknown fields are errors in it too."""
     return {
@@ -61,7 +65,7 @@ def page() -> str:
     """The reference page in Markdown: a table for each section, in the order of the recipe."""
     parts = [_PREFACE, "\n## Top level\n\n", _table(Recipe, "")]
     for path, section, field in _sections(Recipe):
-        parts.append(f"\n## `{path}`\n\n{_text(section.__doc__)}\n\n")
+        parts.append(f"\n## `{path}`{_KINDS.get(section, '')}\n\n{_text(section.__doc__)}\n\n")
         absent = _absent(field)
         if absent:
             parts.append(f"{absent}\n\n")
@@ -75,12 +79,17 @@ def page() -> str:
 
 def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tuple[str, type[BaseModel], FieldInfo]]:
     for name, field in section.model_fields.items():
+        if section is Ensemble or (section is OnnxTeacher and name == "preprocess"):
+            continue  # a list of what has a chapter, and what has had one
         below = section_of(field.annotation)
-        if below is not None and below is not Schedule:  # which has a chapter of its own
-            yield prefix + name, below, field
-            # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
-            if not (prefix == "teacher." and name in Recipe.model_fields):
-                yield from _sections(below, f"{prefix}{name}.")
+        if below is None or below is Schedule:  # which has a chapter of its own
+            continue
+        # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
+        again = prefix == "teacher." and name in Recipe.model_fields
+        for kind in [below, *(other for other in sections_of(field.annotation) if other in _KINDS)]:
+            yield prefix + name, kind, field
+            if not again:
+                yield from _sections(kind, f"{prefix}{name}.")
 
 
 def _absent(field: FieldInfo) -> str:
@@ -142,7 +151,8 @@ def _annotation(annotation: Any) -> str:
     if origin is typing.Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(_annotation(member) for member in arguments if member is not type(None))
+        kinds = (_annotation(member) for member in arguments if member is not type(None))
+        return " or ".join(dict.fromkeys(kinds))
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"list of {_annotation(arguments[0])}"

@@ -57,9 +57,9 @@ def most(value: float | Schedule) -> float:
 
 
 # Tags of what a value may be; no field is called so, and where a problem lies is said without them.
-NUMBER, SCHEDULE, ONE, SEVERAL, WORD, SECTION = TAGS = (
-    "<number>", "<schedule>", "<one>", "<several>", "<word>", "<section>",
-)  # fmt: skip
+NUMBER, SCHEDULE, ONE, SEVERAL, WORD, SECTION = ("<number>", "<schedule>", "<one>", "<several>", "<word>", "<section>")
+MODEL, ONNX, ENSEMBLE = ("<model>", "<onnx>", "<ensemble>")
+TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, WORD, SECTION, MODEL, ONNX, ENSEMBLE)
 
 
 def _number_or_schedule(value: Any) -> str:

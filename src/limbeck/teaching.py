@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,15 @@ import torch
 
 from . import progress
 from .errors import BadInput
-from .job import Job, asked_live, coarse
+from .files import fingerprint, write_json
+from .job import Job, asked_live, coarse, seen_shape
 from .models.identity import identity
+from .models.onnx_file import OnnxModel
 from .objectives.modules import CrossEntropy
-from .recipe import Views
+from .recipe import OnnxTeacher, TeacherSection, Views
 from .reuse import donor_of, start_from
 from .stages import Stage, stage
+from .targets.asking import SAMPLE, Asked, Manner, manner_of
 from .targets.cast import ERROR_SAMPLE, Ask, cast
 from .targets.check import lacks_a_shard
 from .targets.codecs import Codec, Rows, codec_from
@@ -25,44 +31,75 @@ from .targets.live import LiveTeacher
 from .targets.manifest import PLAN, SEAL, StoreIdentity, alone, read_json
 from .targets.store import Store
 from .targets.where import one_store
+from .teachers import Member, Together
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
 # Bumped by hand when the meaning of the soft targets changes.
 TARGETS_VERSION = 1
 
+RENDERED = 512  # examples whose views are made at a time, at least; the teacher may be asked about fewer
+
 
 def the_teacher(job: Job) -> Trained:
-    """The teacher: trained here, or as it came."""
-    section = job.recipe.teacher
-    if section.train is None:
-        known = identity(job.teacher, *teacher_shape(job))
-        return Trained(job.teacher, job.recipe.seed, 0.0, "as it came", known, [])
-    return train_stage(
+    """The teacher: trained here, or as it came; for an ensemble, what all of them say together."""
+    members = [_one_teacher(job, member, title) for member, title in zip(job.teachers, titles(job), strict=True)]
+    if not isinstance(job.teacher, Together):
+        return members[0]
+    known = identity(job.teacher, *teacher_shape(job))
+    named_by = fingerprint([member.fingerprint for member in members] + [coarse(known)])
+    seconds = sum(member.seconds for member in members)
+    # each as the ensemble asks it: about images on a 0-1 scale
+    asked = [replace(one, model=inner) for one, inner in zip(members, job.teacher.members, strict=True)]
+    return Trained(job.teacher, job.recipe.seed, seconds, named_by, known, [], "ensemble", tuple(asked))
+
+
+def titles(job: Job) -> list[str]:
+    """What a person sees above each teacher's training."""
+    if len(job.teachers) == 1:
+        return ["teacher"]
+    return [f"teacher {k + 1}/{len(job.teachers)}, {one.section.title}" for k, one in enumerate(job.teachers)]
+
+
+def _one_teacher(job: Job, member: Member, title: str) -> Trained:
+    section = member.section
+    if isinstance(section, OnnxTeacher) or section.train is None:
+        # laid out as training leaves it: convolutions are quicker so
+        member.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        known = identity(member.model, *seen_shape(job.splits, member.sees))
+        return Trained(member.model, member.seed, 0.0, "as it came", known, [], section.title)
+    trained = train_stage(
         job,
-        teacher_stage(job),
-        title="teacher",
-        build=lambda: job.teacher,
+        member_stage(job, member),
+        title=title,
+        build=lambda: member.model,
         objective=CrossEntropy(),
         plan=section.train,
         views=section.views or job.recipe.views,
-        seed=job.recipe.seed,
-        as_teacher=True,
+        seed=member.seed,
+        sees=member.sees,
     )
+    return replace(trained, title=section.title)
 
 
-def teacher_stage(job: Job) -> Stage:
-    """The stage of a teacher that is trained here."""
-    section = job.recipe.teacher
+def teacher_stages(job: Job) -> list[Stage]:
+    """The stages of the teachers that are trained here."""
+    return [member_stage(job, member) for member in job.teachers if member.section.train is not None]
+
+
+def member_stage(job: Job, member: Member) -> Stage:
+    """The stage of one teacher that is trained here."""
+    section = member.section
+    assert isinstance(section, TeacherSection)
     assert section.train is not None
     ingredients = {
         "version": TRAINING_VERSION,
         "model": named(section.model, section.knobs),
-        "initial": job.code["teacher"],
+        "initial": job.code["teachers"][job.teachers.index(member)],
         "train": section.train.model_dump(mode="json"),
         "views": (section.views or job.recipe.views).model_dump(mode="json"),
-        "seed": job.recipe.seed,
+        "seed": member.seed,
         "data": job.splits.fingerprint,
-        "normalisation": normalisation(job, as_teacher=True),
+        "normalisation": normalisation(job, member.sees),
     }
     return stage(job.out, "teacher", ingredients)
 
@@ -77,45 +114,57 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         return None
     if wanted.store is not None:
         return given_store(job).to(job.accelerator.device)
-    known = store_identity(job, teacher)
     here = begun(job, targets_stage(job, teacher))
     path = here.folder / "store"
     before = 0.0
     with alone(here.folder):
         if here.finished:
-            before = here.facts()["seconds"]
+            facts = here.facts()
+            before = facts["seconds"]
+            known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
             if not lacks_a_shard(path):
                 return Store.open(path, expect=known).to(job.accelerator.device)
             here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
         here.prepare()
-    pool, ask = job.task.pool, asking(job, teacher)
+        manner = manner_in(job, teacher, here)
+    pool, ask = job.task.pool, asker(job, teacher, manner)
+    known = store_identity(job, teacher, manner.precision)
     began = time.monotonic()
     donor = donor_of(here, known, pool.ids)
     if donor is not None and not (path / SEAL).exists():
         ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
         known = StoreIdentity(**{**known, **origin})
         before = max(before, donor.seconds)
-    with progress.bar(wanted.views * len(pool), "soft targets") as advance, torch.no_grad():
-        codec = _codec(job, path, ask)
-        store = cast(path, known, pool.ids, wanted.views, ask, codec=codec, progress=advance)
+    with progress.bar(wanted.views * len(pool), "soft targets") as advance:
+        store = cast(
+            path,
+            known,
+            pool.ids,
+            wanted.views,
+            ask,
+            codec=_codec(job, path, ask),
+            batch_size=max(RENDERED, manner.batch_size),
+            measured={} if manner.error is None else {"precision_error": dict(manner.error)},
+            progress=advance,
+        )
     seconds = time.monotonic() - began
     with alone(here.folder):
         if here.finished:  # by another process, which did its part
             before = here.facts()["seconds"]
-        here.finish({"seconds": before + seconds, "targets": wanted.views * len(pool)}, ["store/seal.json"])
+        facts = {"seconds": before + seconds, "targets": wanted.views * len(pool), "asked": manner.facts()}
+        here.finish(facts, ["store/seal.json"])
     return store.to(job.accelerator.device)
 
 
-def asking(job: Job, teacher: Trained) -> Ask:
-    """Asks the teacher about examples of the pool, by position, at a view."""
+def asker(job: Job, teacher: Trained, manner: Manner) -> Ask:
+    """What asks the teacher about positions in the pool of examples, at one view: logits (B, C), float32."""
     pool, task, views = job.task.pool, job.task, job.recipe.views
-    teacher.model.to(job.accelerator.device)
-    live = LiveTeacher(teacher.model, task)
+    model = Asked(LiveTeacher(teacher.model.to(job.accelerator.device), task).model, manner)
 
     def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
         index_B = index_B.to(pool.ids.device)
         batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
-        return task.answer(live.model, batch).float()
+        return task.answer(model, batch)
 
     return ask
 
@@ -159,6 +208,25 @@ def _codec(job: Job, path: Path, ask: Ask) -> Codec:
     return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
 
 
+def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
+    """How the teacher is asked: as a stage of soft targets was begun, or decided and noted there for whoever goes on."""
+    path = here.folder / "asked.json"
+    if path.exists():
+        with contextlib.suppress(ValueError, TypeError):  # damaged: decided anew, as it was the first time
+            return Manner(**json.loads(path.read_text(encoding="utf-8")))
+    wanted, task, pool = job.recipe.targets, job.task, job.task.pool
+    index_B = pool.ids.argsort()[:SAMPLE]
+    batch = task.batch(pool, index_B, torch.zeros_like(index_B), job.recipe.views)
+    sample = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
+    model = teacher.model.to(job.accelerator.device)
+    # an ONNX file has its precision inside, and so has an ensemble with one in it
+    fixed = any(isinstance(module, OnnxModel) for module in model.modules())
+    precision = "float32" if fixed else wanted.precision
+    manner = manner_of(model, sample, precision=precision, compile=wanted.compile)
+    write_json(path, manner.facts())
+    return manner
+
+
 def why_live(job: Job) -> str | None:
     """One line for a person who did not ask for a live teacher and gets one."""
     if job.recipe.targets.live or not job.needs.teacher_features:
@@ -166,25 +234,25 @@ def why_live(job: Job) -> str | None:
     return f"{asked_live(job.objective())}, and no soft targets are kept."
 
 
-def store_identity(job: Job, teacher: Trained) -> StoreIdentity:
+def store_identity(job: Job, teacher: Trained, precision: str) -> StoreIdentity:
     """What a store of soft targets must agree with to be used in this job."""
     return {
         "classes": len(job.splits.classes),
         "data": job.splits.fingerprint,
         "teacher": teacher.identity,
-        "preprocess": normalisation(job, as_teacher=True),
-        "precision": "float32",
+        "preprocess": normalisation(job, job.task.teacher_normalisation),
+        "precision": precision,
         "views": job.recipe.views.model_dump(mode="json"),
         "view_seed": job.recipe.seed,
     }
 
 
 def targets_stage(job: Job, teacher: Trained) -> Stage:
-    """The stage of the soft targets."""
+    """The stage of the soft targets; its precision is the one asked for, which may be ``auto``."""
     wanted = job.recipe.targets
     ingredients = {
         "version": TARGETS_VERSION,
-        **store_identity(job, teacher),
+        **store_identity(job, teacher, wanted.precision),
         "teacher": coarse(teacher.identity),
         "count": wanted.views,
         "codec": job.codecs.ingredient,

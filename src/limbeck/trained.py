@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from . import stages
-from .job import Job
+from .job import Job, seen_shape
 from .models.identity import Identity, identity
 from .models.weights import load_weights, save_weights
 from .objectives.modules import Objective
@@ -19,7 +19,7 @@ from .recipe import Train, Views
 from .stages import Stage
 from .targets.live import LiveTeacher
 from .targets.stored import StoredTeacher
-from .tasks.image import ViewOf, every_epoch_anew
+from .tasks.image import Normalisation, ViewOf, every_epoch_anew
 from .training.history import read_history, write_history
 from .training.loop import Training, fit
 
@@ -37,6 +37,8 @@ class Trained:
     fingerprint: str
     identity: Identity
     history: list[dict[str, float]]
+    title: str = ""  # how a person sees it, where the recipe has several of its kind
+    members: tuple[Trained, ...] = ()  # of an ensemble; each takes what the ensemble takes
 
 
 def train_stage(
@@ -51,12 +53,15 @@ def train_stage(
     seed: int,
     teacher: LiveTeacher | StoredTeacher | None = None,
     view_of: ViewOf = every_epoch_anew,
-    as_teacher: bool = False,
+    sees: Normalisation | None = None,
 ) -> Trained:
-    """One training stage: skipped where finished, resumed where begun."""
+    """One training stage: skipped where finished, resumed where begun.
+
+    ``sees``: what its input goes through, where that differs from the student's.
+    """
     here = begun(job, here)
-    model, channels_size = build(), teacher_shape(job) if as_teacher else student_shape(job)
-    task = job.task.seen_by_teacher() if as_teacher else job.task
+    model, channels_size = build(), seen_shape(job.splits, sees)
+    task = job.task.seen_through(sees)
     if here.finished:
         facts = here.facts()
         load_weights(model, here.folder / "model.safetensors", title)
@@ -90,17 +95,11 @@ def named(model: str, knobs: dict[str, Any]) -> dict[str, Any]:
     return {"name": model, "knobs": knobs}
 
 
-def normalisation(job: Job, *, as_teacher: bool) -> dict[str, Any]:
-    other = job.task.teacher_normalisation if as_teacher else None
-    return dataclasses.asdict(other or job.task.normalisation)
-
-
-def student_shape(job: Job) -> tuple[int, int]:
-    _, channels, size, _ = job.splits.train.images.shape
-    return channels, size
+def normalisation(job: Job, sees: Normalisation | None = None) -> dict[str, Any]:
+    """What the student's input goes through, or that of a model that ``sees`` otherwise."""
+    return dataclasses.asdict(sees or job.task.normalisation)
 
 
 def teacher_shape(job: Job) -> tuple[int, int]:
-    channels, size = student_shape(job)
-    other = job.task.teacher_normalisation
-    return channels, size if other is None or other.size is None else other.size
+    """Channels and side in pixels of what the teacher is given."""
+    return seen_shape(job.splits, job.task.teacher_normalisation)

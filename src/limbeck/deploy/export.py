@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..errors import BadInput, LimbeckError
 from ..files import atomic_path
+from ..models.asking import device_of
 from .predict import METADATA_KEY, SCHEMA_VERSION
 from .runtime import example_inputs, open_session
 
@@ -93,11 +94,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in training:
             module.training = mode
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's weights are; the CPU where it has none."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _translate(model: nn.Module, example_1CHW: Tensor) -> onnx.ModelProto:

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .export import device_of, evaluating
+from ..models.asking import device_of
+from ..models.onnx_file import OnnxModel
+from .export import evaluating
 from .memory import peak_memory_mb
 from .runtime import example_inputs, open_session, runtime_name
 
@@ -22,8 +24,12 @@ ROUNDS = 10
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers are learned: every parameter once, shared ones too; buffers are not counted."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """How many numbers are learned: every parameter once, shared ones too; buffers are not counted.
+
+    An ONNX file's parameters are the numbers that it keeps, those of folded normalisation among them.
+    """
+    files = sum(module.parameter_count for module in model.modules() if isinstance(module, OnnxModel))
+    return files + sum(parameter.numel() for parameter in model.parameters())
 
 
 def macs(model: nn.Module, example_1CHW: Tensor) -> int:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import LimbeckError
-from .export import device_of, evaluating
+from ..models.asking import device_of
+from .export import evaluating
 from .runtime import open_session
 
 BATCH = 256

@@ -140,21 +140,29 @@ def assemble(
     recipe: Mapping[str, Any],
     test_reads: Sequence[Any],
     targets: Mapping[str, Any] | None = None,
+    members: Sequence[ModelEvidence] = (),
+    asked: Mapping[str, Any] | None = None,
     created: str | None = None,
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
     ``data`` holds ``classes`` (names in label order) among its fields. ``targets`` says what was stored of the teacher's
     answers and what that cost, None where it was asked live. ``timings`` gives each stage
-    ``seconds`` (all its runs together) and ``runs``. Raises ``ValueError`` where models were not tested on
+    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each;
+    ``asked`` says how the teacher was asked for soft targets that were stored. Raises ``ValueError`` where models were not tested on
     the same labels.
     """
     controls = {"baseline": baseline} | ({"smoothed": smoothed} if smoothed else {})
-    _check_same_test([teacher, student, *controls.values()])
+    _check_same_test([teacher, student, *controls.values(), *members])
     sections = {
         role: model_section(evidence.model, evidence.runs, evidence.cost, data["classes"])
         for role, evidence in ({"teacher": teacher, "student": student} | controls).items()
     }
+    sections["teacher"]["members"] = [
+        {"model": member.model, "seed": run.seed, "metrics": run_metrics(run), "seconds": run.seconds}
+        for member in members
+        for run in member.runs
+    ]
     answers = teacher.runs[0].test
     comparisons = {role: comparison_section(student.runs, control.runs) for role, control in controls.items()}
     return _plain(
@@ -176,6 +184,7 @@ def assemble(
             "export": export,
             "targets": targets,
             "timings": timings,
+            "asked": asked,
             "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings),
             "fingerprints": fingerprints,
             "recipe": recipe,

@@ -27,8 +27,12 @@ def untouched(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(before)
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's weights are, or its buffers; the CPU where it has neither."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
 def ask(model: nn.Module, images_BCHW: Tensor) -> Any:
     """What ``model`` answers in evaluation mode, on the device where its weights are."""
-    weight = next(model.parameters(), None)
     with untouched(model):
-        return model(images_BCHW if weight is None else images_BCHW.to(weight.device))
+        return model(images_BCHW.to(device_of(model)))

@@ -84,6 +84,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "records": [
             (title, _yaml(value))
             for title, value in (
+                ("How the teacher was asked", dig(results, "asked")),
                 ("Environment", dig(results, "environment")),
                 ("Fingerprints", dig(results, "fingerprints")),
                 ("Every reading of the test split", dig(results, "test_reads")),
@@ -220,16 +221,16 @@ def _told(rows: list[Row]) -> list[Row]:
 
 
 def _seeds(results: dict[str, Any]) -> list[tuple[str, Any, Any, Any, Any]]:
+    """(model, seed, accuracy, NLL, seconds) of every run, the teachers of an ensemble first."""
+    taught = [
+        (f"Teacher {k}: {dig(member, 'model')}", member)
+        for k, member in enumerate(dig(results, "teacher", "members") or [], 1)
+    ]
+    keys = ("student", "baseline", "smoothed")
+    runs = [(charts.NAMES[key], run) for key in keys for run in dig(results, key, "runs") or []]
     return [
-        (
-            charts.NAMES[key],
-            dig(run, "seed"),
-            dig(run, "metrics", "accuracy"),
-            dig(run, "metrics", "nll"),
-            dig(run, "seconds"),
-        )
-        for key in ("student", "baseline", "smoothed")
-        for run in dig(results, key, "runs") or []
+        (name, dig(run, "seed"), dig(run, "metrics", "accuracy"), dig(run, "metrics", "nll"), dig(run, "seconds"))
+        for name, run in (*taught, *runs)
     ]
 
 

@@ -7,7 +7,7 @@ be done by several processes at once. Shapes: N examples, B batch, C classes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,13 @@ def cast(
     codec: Codec | None = None,
     block_size: int = 4096,
     batch_size: int = 512,
+    measured: Mapping[str, Any] | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Store:
     """Stores the teacher's answer to every view of every example under ``path``, and opens the store.
 
     ids_N: distinct int64 ids in any order. ``ask(index_B, view)`` returns logits (B, C) for positions in
-    ``ids_N``, on any device. ``progress`` is called with the number of targets done, those found done
+    ``ids_N``, on any device. ``measured``: further figures for the manifest. ``progress`` is called with the number of targets done, those found done
     included. A finished store is opened as it is, an unfinished one is finished; neither order, nor batch
     size, nor interruption changes a byte as long as the teacher answers each example alike.
 
@@ -109,7 +110,7 @@ def cast(
     sample = min(ERROR_SAMPLE, block_size, len(ids_N))
     sampled = torch.cat([answer.cpu() for answer in answers(0, 0, sample)])[:sample]
     error = codec_error(codec, sampled, _rows(sorted_ids[:sample], 0))
-    _finish(path, plan, codec, error)
+    _finish(path, plan, codec, error, measured or {})
     return Store.open(path, expect=plan)
 
 
@@ -151,8 +152,8 @@ def _begin(path: Path, plan: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
     return there
 
 
-def _finish(path: Path, plan: dict[str, Any], codec: Codec, error: dict[str, Any]) -> None:
-    measured = {
+def _finish(path: Path, plan: dict[str, Any], codec: Codec, error: dict[str, Any], measured: Mapping[str, Any]) -> None:
+    described = {
         **plan["codec"],
         "bytes_per_target": bytes_per_target(codec, plan["classes"]),
         "error": error,
@@ -162,7 +163,7 @@ def _finish(path: Path, plan: dict[str, Any], codec: Codec, error: dict[str, Any
             return
         if held:
             _sweep(path)
-        write_text(path / MANIFEST, json_text({**plan, "codec": measured, "libraries": libraries()}))
+        write_text(path / MANIFEST, json_text({**plan, **measured, "codec": described, "libraries": libraries()}))
         write_seal(path, sorted(expected_files(plan)))
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..data.examples import Examples, Splits
 from ..data.views import render
 from ..interfaces import IGNORED, Batch, Output
+from ..models.asking import device_of
 from ..randomness import order
 from ..recipe import Views
 
@@ -79,12 +80,12 @@ class ImageClassification:
         self.batch_size = batch_size
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
 
-    def seen_by_teacher(self) -> ImageClassification:
-        """The same task with the teacher in the student's place: for training a teacher."""
-        if self.teacher_normalisation is None:
+    def seen_through(self, normalisation: Normalisation | None) -> ImageClassification:
+        """The same task for a teacher in the student's place, whose input is normalised so; None: as the student's."""
+        if normalisation is None:
             return self
         other = copy.copy(self)
-        other.normalisation, other.teacher_normalisation = self.teacher_normalisation, None
+        other.normalisation, other.teacher_normalisation = normalisation, None
         return other
 
     def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
@@ -123,7 +124,7 @@ class ImageClassification:
         """Float32 logits (N, C) of the examples as they are, on the CPU, in evaluation mode."""
         was_training = model.training
         model.eval()
-        device = next(model.parameters()).device
+        device = device_of(model)
         answers = []
         for start in range(0, len(examples), self.batch_size):
             index_B = torch.arange(start, min(start + self.batch_size, len(examples)), device=examples.ids.device)

@@ -1,0 +1,132 @@
+"""What casting soft targets costs over the teacher's bare forward pass: images per second, casting over bare.
+
+    OMP_NUM_THREADS=1 python benchmarks/casting.py
+
+Both ask the same teacher about the same images, as many at a time, in one process; they take turns in every round
+(turned round every other time), and the ratios are of the same round, by wall time and by CPU time of the process:
+
+- casting: `limbeck.targets.cast` into an empty folder: views rendered, the teacher asked, its answers encoded, written,
+  digested and synced to the disk, the codec's error measured, manifest and seal written.
+- bare: `model(batch)` in a loop over the very batches that casting asks about, rendered and normalised beforehand, on
+  the device. Nothing is done with the answers; on a GPU the last one is waited for.
+
+1.00 is a cast that costs nothing beyond the teacher; the goal is 0.95. A cast also asks the teacher once more about up to
+512 images (the sample for the codec's error), which counts against it: the share of that is printed. The teacher is not
+trained, since a pass costs the same whatever the weights are. Teachers: wrn_16_2 on digits, and, where
+$LIMBECK_DATA/fashion_mnist exists, wrn_16_4 on 4,096 of its images. About 6 minutes on one core of 2.5 GHz.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from common import arguments, print_conditions, print_table
+
+from limbeck.data.load import load
+from limbeck.job import Job, job_from_recipe, use_threads
+from limbeck.models.identity import identity
+from limbeck.recipe import Recipe
+from limbeck.recipe_file import read
+from limbeck.targets.asking import DTYPES, SAMPLE, Manner, manner_of
+from limbeck.targets.cast import ERROR_SAMPLE, cast
+from limbeck.teaching import RENDERED, asker, store_identity
+from limbeck.trained import Trained, teacher_shape
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+CASES = {
+    "wrn_16_2, digits": ("digits", ["teacher={model: wrn_16_2, train: {}}", "targets.views=2"]),
+    "wrn_16_4, fashion_mnist": (
+        "fashion_mnist",
+        ["data.limit=4096", "teacher={model: wrn_16_4, train: {}}", "targets.views=1"],
+    ),
+}
+Timed = tuple[float, float]  # seconds by wall, by CPU
+
+
+def timed(action: Callable[[], object]) -> Timed:
+    """Seconds of an action, what it started on a GPU waited for."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list[dict[str, Timed]]]:
+    """The job, how its teacher is asked, and the seconds of both ways in each round."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = job_from_recipe(recipe, load(recipe.data), out=Path(folder), trust_code=False, device=device, force=())
+        model = job.teacher.to(job.accelerator.device).eval().requires_grad_(False)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        teacher = Trained(model, 0, 0.0, "untrained", identity(model, *teacher_shape(job)), [])
+        pool, views, task = job.task.pool, recipe.targets.views, job.task
+        order = pool.ids.argsort()
+
+        def batch_of(index_B: torch.Tensor, view: int) -> torch.Tensor:
+            batch = task.batch(pool, index_B, torch.full_like(index_B, view), recipe.views)
+            return batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
+
+        wanted = recipe.targets
+        manner = manner_of(model, batch_of(order[:SAMPLE], 0), precision=wanted.precision, compile=wanted.compile)
+        ready = [
+            part
+            for view in range(views)
+            for index_B in order.split(RENDERED)
+            for part in batch_of(index_B, view).split(manner.batch_size)
+        ]
+        ask, known = asker(job, teacher, manner), store_identity(job, teacher, manner.precision)
+        number = iter(range(10**6))
+        dtype = DTYPES[manner.precision]
+
+        def casting() -> None:
+            path = Path(folder) / f"store-{next(number)}"
+            cast(path, known, pool.ids, views, ask, batch_size=max(RENDERED, manner.batch_size))
+
+        @torch.no_grad()
+        def bare() -> None:
+            with torch.autocast(job.accelerator.device.type, dtype, enabled=dtype != torch.float32):
+                for inputs in ready:
+                    model(inputs)
+
+        ways: dict[str, Callable[[], None]] = {"bare": bare, "casting": casting}
+        bare()
+        casting()  # warm-up
+        names = list(ways)
+        taken = [{name: timed(ways[name]) for name in (names if i % 2 == 0 else names[::-1])} for i in range(rounds)]
+    return job, manner, taken
+
+
+def main() -> None:
+    parser = arguments(__doc__, recipe=False)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `limbeck run`")
+    asked = parser.parse_args()
+    use_threads(asked.threads)
+    began, rows = time.monotonic(), []
+    for title, (name, overrides) in CASES.items():
+        if name != "digits" and not (Path(os.environ.get("LIMBECK_DATA", "")) / name).exists():
+            continue
+        recipe = read(RECIPES / f"{name}.yaml", [*overrides, *asked.set])
+        job, manner, found = measure(recipe, asked.rounds, asked.device)
+        images = recipe.targets.views * len(job.task.pool)
+        wall, cpu = ([one["bare"][k] / one["casting"][k] for one in found] for k in (0, 1))
+        rate = images / statistics.median(one["bare"][0] for one in found)
+        again = min(ERROR_SAMPLE, len(job.task.pool)) / images
+        spread = [f"{min(one):.3f} - **{statistics.median(one):.3f}** - {max(one):.3f}" for one in (wall, cpu)]
+        rows.append([title, images, manner.batch_size, manner.precision, f"{rate:.0f}", *spread, f"{again:.1%}"])
+    columns = ["teacher", "images", "at a time", "precision", "bare, images/s"]
+    columns += ["casting/bare by wall: min - median - max", "by CPU", "asked again for the error"]
+    print_table(columns, rows)
+    print_conditions(f"0; {asked.rounds} rounds", began)
+
+
+if __name__ == "__main__":
+    main()

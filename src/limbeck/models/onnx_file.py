@@ -1,0 +1,182 @@
+"""An ONNX file as a module, so that whatever asks a model can ask a file.
+
+Shapes: B batch, C channels (or classes), H and W rows and columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from ..errors import BadInput
+
+# Where a file that Limbeck exported says what it takes (limbeck.deploy.predict, which stands alone, has the same).
+METADATA_KEY = "limbeck"
+
+_NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
+
+class OnnxModel(nn.Module):
+    """Logits (B, classes), float32, of images (B, C, H, W), from ONNX Runtime on the CPU.
+
+    Images may be on any device, where the answer is too. A file made for a fixed number of images is asked about so
+    many at a time, the last of them repeated to fill up. Where the file's last step is a softmax, the answer is the
+    logarithm of what it gives. The state holds the digest of the file, so that its bytes are part of what identifies
+    the module; it has no parameters, and inner modules neither.
+
+    Args:
+        path: the file; weights that it keeps in other files must lie beside it.
+        threads: that its operators run on; torch's number where not given.
+
+    Raises:
+        BadInput: there is no such file, it cannot be read or run, or is no classifier of images: has several inputs,
+            or an input that is not four-dimensional, or several outputs of which none is called ``logits``.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        super().__init__()
+        self.path, self.threads = Path(path), threads
+        proto, digest = _read(self.path)
+        self.session = _open(self.path, threads or torch.get_num_threads())
+        takes = self.session.get_inputs()
+        if len(takes) != 1:
+            names = ", ".join(one.name for one in takes) or "none"
+            raise BadInput(f"{path} takes {len(takes)} inputs ({names}); a classifier of images takes one.")
+        (image,) = takes
+        if image.type not in _NUMBERS or len(image.shape) != 4:
+            raise BadInput(
+                f"{path} takes '{image.name}', {image.type} of shape {_shape(image.shape)}; floating-point images "
+                "(batch, channels, height, width) are needed."
+            )
+        answers = self.session.get_outputs()
+        named = [one for one in answers if one.name == "logits"] or answers
+        if len(named) != 1 or named[0].type not in _NUMBERS:
+            gives = ", ".join(f"'{one.name}', {one.type}" for one in answers)
+            raise BadInput(f"{path} gives {gives}; one output of logits is needed, or one that is called 'logits'.")
+        self._input, self._dtype, self._output = image.name, _NUMBERS[image.type], named[0].name
+        self.takes = tuple(side if isinstance(side, int) else None for side in image.shape)
+        self.batch = self.takes[0]  # None: any
+        self._log = any(node.op_type == "Softmax" and self._output in node.output for node in proto.graph.node)
+        self.metadata = _metadata(proto)
+        self.parameter_count = sum(math.prod(one.dims) for one in proto.graph.initializer if _is_real(one))
+        self.register_buffer("file_digest", torch.tensor(list(digest), dtype=torch.uint8))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _again, (str(self.path), self.threads)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        batch = self.batch or max(1, len(images_BCHW))
+        parts = [self._run(part, batch) for part in images_BCHW.detach().cpu().split(batch)]
+        logits_BC = torch.cat(parts).to(images_BCHW.device, torch.float32)
+        return logits_BC.clamp(min=torch.finfo(torch.float32).tiny).log() if self._log else logits_BC
+
+    def _run(self, images_BCHW: Tensor, batch: int) -> Tensor:
+        count = len(images_BCHW)
+        if self.batch is not None and count < batch:
+            images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(batch - count, -1, -1, -1)])
+        given = np.ascontiguousarray(images_BCHW.numpy(), dtype=self._dtype)
+        answer = np.asarray(self.session.run([self._output], {self._input: given})[0])
+        return torch.from_numpy(answer.astype(np.float32, copy=False))[: count if self.batch is not None else None]
+
+    def check_takes(self, channels: int, size: int) -> None:
+        """Raises :class:`BadInput` where images (channels, size, size) are not what the file was made for."""
+        wanted = (channels, size, size)
+        if all(side is None or side == want for side, want in zip(self.takes[1:], wanted, strict=True)):
+            return
+        shown = "x".join("any" if side is None else str(side) for side in self.takes[1:])
+        height, width = self.takes[2:]
+        other = height == width and height not in (None, size) and self.takes[1] in (None, channels)
+        raise BadInput(
+            f"{self.path} takes images of {shown} (channels, height, width), and it would be given "
+            f"{channels}x{size}x{size}: "
+            + (f"set preprocess.size: {height} beside it." if other else "export it for such images.")
+        )
+
+
+def _again(path: str, threads: int | None) -> OnnxModel:
+    return OnnxModel(path, threads=threads)
+
+
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class for each kind, none of them public
+        raise BadInput(f"{path} cannot be run by ONNX Runtime: {_short(error)}") from error
+
+
+def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
+    """The model without such weights as lie in other files, and the SHA-256 over all of its bytes."""
+    if not path.is_file():
+        what = "is a folder, not an ONNX file" if path.is_dir() else "does not exist"
+        raise BadInput(f"{path} {what}.")
+    try:
+        content = path.read_bytes()
+        proto = onnx.load_model_from_string(content)
+        sha = hashlib.sha256(content)
+        if not proto.graph.output:
+            raise ValueError("it holds no graph")
+        for name in sorted(_beside(proto)):
+            other = (path.parent / name).resolve()
+            if not other.is_relative_to(path.parent.resolve()):
+                raise BadInput(f"{path} keeps weights in {name}, outside its folder, where nothing is read from.")
+            if not other.is_file():
+                raise BadInput(f"{path} keeps weights in {other}, which does not exist: copy it beside the file.")
+            with open(other, "rb") as file:
+                sha.update(hashlib.file_digest(file, "sha256").digest())
+        return proto, sha.digest()
+    except BadInput:
+        raise
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from error
+    except Exception as error:  # protobuf has its own classes
+        raise BadInput(f"{path} is not a whole ONNX file ({_short(error)}).") from error
+
+
+def _beside(proto: onnx.ModelProto) -> set[str]:
+    """Names of the files that hold the weights which are not inside."""
+    return {
+        entry.value
+        for tensor in proto.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+
+
+def _metadata(proto: onnx.ModelProto) -> dict[str, Any]:
+    """What a file that Limbeck exported says of itself; empty for others."""
+    for entry in proto.metadata_props:
+        if entry.key == METADATA_KEY:
+            try:
+                found = json.loads(entry.value)
+            except ValueError:
+                return {}
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _is_real(tensor: onnx.TensorProto) -> bool:
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+    return tensor.data_type in kinds
+
+
+def _shape(shape: list[Any]) -> str:
+    return "(" + ", ".join("any" if not isinstance(side, int) else str(side) for side in shape) + ")"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
