@@ -33,7 +33,7 @@ from limbeck.job import Job, job_from_recipe, use_threads
 from limbeck.models.identity import identity
 from limbeck.recipe import Recipe
 from limbeck.recipe_file import read
-from limbeck.targets.asking import DTYPES, SAMPLE, Manner, manner_of
+from limbeck.targets.manner import DTYPES, SAMPLE, Manner, manner_of
 from limbeck.targets.cast import ERROR_SAMPLE, cast
 from limbeck.teaching import RENDERED, asker, store_identity
 from limbeck.trained import Trained, teacher_shape

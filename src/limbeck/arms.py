@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .files import fingerprint
 from .job import Job, coarse
 from .objectives.modules import CrossEntropy, Objective
 from .stages import Stage, stage
 from .targets.codecs import Codec
 from .targets.live import LiveTeacher
-from .targets.manifest import read_seal
+from .targets.manifest import contents
 from .targets.store import Store
 from .targets.stored import StoredTeacher
 from .tasks.image import ViewOf, every_epoch_anew
@@ -61,7 +60,7 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
                 taught["views_stored"] = store.views
-                taught["teacher"] = {"store": fingerprint(read_seal(store.path))}
+                taught["teacher"] = {"store": contents(store.path)}
     return {
         "student": Arm("student", taught, job.objective, answers),
         "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy),

@@ -46,6 +46,14 @@ class DenseLogits:
 
 
 @dataclass(frozen=True)
+class RaggedLogits:
+    """A teacher's logits for every position of some sequences, one sequence after another."""
+
+    logits: Tensor  # (P, C), P the sum of the lengths
+    lengths: Tensor  # (B,) int64
+
+
+@dataclass(frozen=True)
 class TopK:
     """One kind of teacher's answer: its k largest logits, and the mass of all other classes at some temperatures.
 

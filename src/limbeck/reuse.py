@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,16 @@ from torch import Tensor
 from . import progress
 from .errors import BadInput
 from .files import atomic_path, write_text
+from .interfaces import RaggedLogits
 from .stages import Stage
 from .targets import shard
 from .targets.answers import dense_answers
-from .targets.cast import Ask
+from .targets.asking import Ask
 from .targets.check import check
 from .targets.convert import made_from
-from .targets.manifest import PLAN, StoreIdentity, alone, differences, json_text, read_json
+from .targets.lock import alone
+from .targets.manifest import PLAN, StoreIdentity, json_text, read_json
+from .targets.segment import Segment, places, write_ids
 from .targets.store import Store
 
 _FREE = ("count", "codec")  # of a stage's ingredients: what may differ
@@ -68,7 +70,11 @@ def donor_of(here: Stage, known: StoreIdentity, ids_N: Tensor) -> Donor | None:
             found.append((same, min(other.ingredients["count"], wanted["count"]), folder.name, other))
     for same, views, _, other in sorted(found, key=lambda one: one[:3], reverse=True):
         store = _opened(other, known)
-        if store is not None and np.array_equal(store.ids, ids_N.cpu().sort().values.numpy()):
+        if (
+            store is not None
+            and len(store.segments) == 1
+            and np.array_equal(store.ids, ids_N.cpu().sort().values.numpy())
+        ):
             return Donor(store, views, same, other.facts()["seconds"] * views / store.views)
     return None
 
@@ -79,7 +85,7 @@ def start_from(donor: Donor, path: Path, views: int, ask: Ask, ids_N: Tensor) ->
     Returns what is to be asked instead of ``ask``, and what the new store's identity says besides.
     """
     if donor.same_codec:
-        if not _take_over(donor, path, views):
+        if not _take_over(donor, path):
             return ask, {}
         # the donor's own origin was taken over with its plan
         progress.note(f"{donor.line}{_left(donor.views, views)}.")
@@ -90,7 +96,7 @@ def start_from(donor: Donor, path: Path, views: int, ask: Ask, ids_N: Tensor) ->
     progress.note(f"{donor.line}{_left(donor.views, views)}.")
     from_store = dense_answers(donor.store, ids_N.cpu())
 
-    def either(index_B: Tensor, view: int) -> Tensor:
+    def either(index_B: Tensor, view: int) -> Tensor | RaggedLogits:
         return from_store(index_B.cpu(), view) if view < donor.views else ask(index_B, view)
 
     return either, {"made_from": origin}
@@ -121,7 +127,7 @@ def _without(ingredients: dict[str, Any]) -> Any:
 
 def _opened(stage: Stage, known: StoreIdentity) -> Store | None:
     path = stage.folder / "store"
-    if check(path, full=True)[0]:
+    if check(path, full=True).problems:
         return None
     try:
         stage.facts()
@@ -130,25 +136,21 @@ def _opened(stage: Stage, known: StoreIdentity) -> Store | None:
         return None
 
 
-def _take_over(donor: Donor, path: Path, views: int) -> bool:
+def _take_over(donor: Donor, path: Path) -> bool:
     """Links the donor's shards, or copies them; False where the store there was begun as another."""
-    plan = read_json(donor.store.path / PLAN) | {"view_count": views}
+    plan = donor.store.plan  # which shards name: kept to the byte
     with alone(path):
-        if (path / PLAN).exists():
-            if differences(read_json(path / PLAN), plan):
-                return False
-        else:
+        if not (path / PLAN).exists():
             write_text(path / PLAN, json_text(plan))
-        for name in _shards(donor):
-            for wanted in (path / name, shard.digest_path(path / name)):
+        elif read_json(path / PLAN) != plan:
+            return False
+        (whole,) = donor.store.segments
+        write_ids(path, whole)
+        for place in places([Segment(whole.ids, range(donor.views))], plan["block_size"]):
+            for wanted in (path / place.name, shard.digest_path(path / place.name)):
                 if not wanted.exists():
                     _link(donor.store.path / wanted.relative_to(path), wanted)
     return True
-
-
-def _shards(donor: Donor) -> Iterator[str]:
-    blocks = -(-len(donor.store) // donor.store.manifest["block_size"])
-    return (shard.shard_name(view, block) for view in range(donor.views) for block in range(blocks))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -21,21 +21,23 @@ from .objectives.modules import CrossEntropy
 from .recipe import OnnxTeacher, TeacherSection, Views
 from .reuse import donor_of, start_from
 from .stages import Stage, stage
-from .targets.asking import SAMPLE, Asked, Manner, manner_of
-from .targets.cast import ERROR_SAMPLE, Ask, cast
-from .targets.check import lacks_a_shard
+from .targets.asking import ERROR_SAMPLE, Ask
+from .targets.cast import cast
+from .targets.check import lacks_a_file
 from .targets.codecs import Codec, Rows, codec_from
 from .targets.codecs.auto import choose
 from .targets.codecs.fit import misfit
 from .targets.live import LiveTeacher
-from .targets.manifest import PLAN, SEAL, StoreIdentity, alone, read_json
+from .targets.lock import alone
+from .targets.manifest import PLAN, SEAL, StoreIdentity, read_json
+from .targets.manner import SAMPLE, Asked, Manner, manner_of
 from .targets.store import Store
 from .targets.where import one_store
 from .teachers import Member, Together
 from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
 
-# Bumped by hand when the meaning of the soft targets changes.
-TARGETS_VERSION = 1
+# Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
+TARGETS_VERSION = 2
 
 RENDERED = 512  # examples whose views are made at a time, at least; the teacher may be asked about fewer
 
@@ -122,7 +124,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
             facts = here.facts()
             before = facts["seconds"]
             known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
-            if not lacks_a_shard(path):
+            if not lacks_a_file(path):
                 return Store.open(path, expect=known).to(job.accelerator.device)
             here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
         here.prepare()
@@ -214,6 +216,13 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     if path.exists():
         with contextlib.suppress(ValueError, TypeError):  # damaged: decided anew, as it was the first time
             return Manner(**json.loads(path.read_text(encoding="utf-8")))
+    manner = manner_for(job, teacher)
+    write_json(path, manner.facts())
+    return manner
+
+
+def manner_for(job: Job, teacher: Trained) -> Manner:
+    """How the teacher is asked, decided by its answers to a few examples."""
     wanted, task, pool = job.recipe.targets, job.task, job.task.pool
     index_B = pool.ids.argsort()[:SAMPLE]
     batch = task.batch(pool, index_B, torch.zeros_like(index_B), job.recipe.views)
@@ -222,9 +231,7 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     # an ONNX file has its precision inside, and so has an ensemble with one in it
     fixed = any(isinstance(module, OnnxModel) for module in model.modules())
     precision = "float32" if fixed else wanted.precision
-    manner = manner_of(model, sample, precision=precision, compile=wanted.compile)
-    write_json(path, manner.facts())
-    return manner
+    return manner_of(model, sample, precision=precision, compile=wanted.compile)
 
 
 def why_live(job: Job) -> str | None:

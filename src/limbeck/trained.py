@@ -72,7 +72,10 @@ def train_stage(
     here.prepare()
     # only a teacher has something to say of the unlabelled examples of a transfer set
     examples = task.train if teacher is None else task.pool
-    source = task.source(examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of)
+    upcoming = teacher.upcoming if isinstance(teacher, StoredTeacher) else None
+    source = task.source(
+        examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of, upcoming=upcoming
+    )
     run = Training(title, model, task, source, objective, teacher, plan, seed, here.folder, examples.ids)
     history = fit(run, job.accelerator)
     known = identity(model, *channels_size)

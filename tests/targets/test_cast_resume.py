@@ -57,7 +57,7 @@ def writer(path):
 
 def wait_for_shards(path, count):
     until = time.monotonic() + 60
-    while len(list(path.glob("view-*/*.arrow"))) < count:
+    while len(list(path.glob("ids-*/view-*/*.arrow"))) < count:
         assert time.monotonic() < until, "nothing is written"
         time.sleep(0.001)
 
@@ -123,4 +123,4 @@ def test_progress_counts_every_target_once_also_after_a_resume(tmp_path):
         done = []
         make(tmp_path / "store", progress=done.append)
         assert sum(done) == N * VIEWS
-        (tmp_path / "store/view-0001/block-00003.arrow").unlink()
+        next((tmp_path / "store").glob("ids-*/view-0001/block-00003.arrow")).unlink()

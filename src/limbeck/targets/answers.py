@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..interfaces import DenseLogits, TopK
-from .cast import Ask
+from ..interfaces import DenseLogits, RaggedLogits, TopK
+from .asking import Ask
 from .codecs import Answer, Rows
 from .store import Store
 
@@ -26,10 +26,15 @@ def dense_answers(store: Store, ids_N: Tensor) -> Ask:
             "no other codec can be made of it: convert the dense store that it came from, or ask the teacher again."
         )
 
-    def ask(index_B: Tensor, view: int) -> Tensor:
-        answer = gathered(store, ids_N[index_B], view)
+    def ask(index_B: Tensor, view: int) -> Tensor | RaggedLogits:
+        ids_B = ids_N[index_B]
+        answer = gathered(store, ids_B, view)
         assert isinstance(answer, DenseLogits)
-        return answer.logits
+        if not store.ragged:
+            return answer.logits
+        lengths_B = store.lengths(ids_B, torch.full_like(ids_B, view))
+        there_BL = torch.arange(answer.logits.shape[1]) < lengths_B[:, None]
+        return RaggedLogits(answer.logits[there_BL], lengths_B)
 
     return ask
 

@@ -1,4 +1,4 @@
-"""Asking the teacher once: every view of every example, block by block, into a store.
+"""Asking the teacher once: every view of every example, block by block, into a store; and more of them later.
 
 A shard is a pure function of (view, block of sorted ids), so casting can stop anywhere, go on anywhere, and
 be done by several processes at once. Shapes: N examples, B batch, C classes.
@@ -6,43 +6,36 @@ be done by several processes at once. Shapes: N examples, B batch, C classes.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..files import write_text
-from . import shard
-from .check import expected_files, lacks_a_file
-from .codecs import Codec, Dense, Rows, bytes_per_target, codec_error
+from .asking import Ask, Asking
+from .check import lacks_a_file
+from .codecs import Codec, Dense
+from .lock import alone
 from .manifest import (
-    IDS,
     KIND,
     MANIFEST,
-    PLAN,
     SCHEMA_VERSION,
     SEAL,
     TARGETS_VERSION,
+    Seal,
     StoreIdentity,
-    alone,
-    differences,
-    id_metadata,
-    json_text,
     libraries,
     read_json,
-    shard_metadata,
+    read_seal,
+    sealed_file,
     write_seal,
 )
+from .segment import Segment, missing, read_segments, totals
 from .store import Store
+from .writing import begin, fill, finish, manifest_of
 
-ERROR_SAMPLE = 512
-
-Ask = Callable[[Tensor, int], Tensor]
+Progress = Callable[[int], object]
 
 
 def cast(
@@ -53,154 +46,119 @@ def cast(
     ask: Ask,
     *,
     codec: Codec | None = None,
+    ragged: bool = False,
     block_size: int = 4096,
     batch_size: int = 512,
     measured: Mapping[str, Any] | None = None,
-    progress: Callable[[int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Store:
     """Stores the teacher's answer to every view of every example under ``path``, and opens the store.
 
     ids_N: distinct int64 ids in any order. ``ask(index_B, view)`` returns logits (B, C) for positions in
-    ``ids_N``, on any device. ``measured``: further figures for the manifest. ``progress`` is called with the number of targets done, those found done
-    included. A finished store is opened as it is, an unfinished one is finished; neither order, nor batch
-    size, nor interruption changes a byte as long as the teacher answers each example alike.
+    ``ids_N``, on any device; where ``ragged``, :class:`RaggedLogits`. ``measured``: further figures
+    for the manifest. ``progress`` is called with the number of
+    targets done, those found done included. A finished store is opened as it is, an unfinished one is finished, and
+    several processes share the work; neither order, nor batch size, nor interruption changes a byte as long as the
+    teacher answers each example alike.
 
     Raises :class:`BadInput` where ``path`` holds another store (it says what differs), where ids repeat or a
     count is not positive, where the teacher's answer does not fit the classes, is NaN or +inf, or has nothing
     finite; :class:`LimbeckError` where the disk is full or the folder cannot be written.
     """
-    path = Path(path)
-    codec = codec or Dense()
-    ids_N = ids_N.detach().cpu().to(torch.int64)
+    path, codec = Path(path), codec or Dense()
     if not len(ids_N) or min(views, block_size, batch_size) < 1:
         raise BadInput("soft targets need at least one example, one view, and positive block and batch sizes.")
-    sorted_N, order_N = ids_N.sort()
-    if len(sorted_N) > 1 and bool((sorted_N[1:] == sorted_N[:-1]).any()):
-        twice = sorted_N[1:][sorted_N[1:] == sorted_N[:-1]][0]
-        raise BadInput(f"example id {int(twice)} occurs twice: every stored example needs an id of its own.")
-    sorted_ids = sorted_N.numpy()
-    plan = _plan(identity, sorted_ids, views, codec, block_size)
-    if (path / SEAL).exists() and not lacks_a_file(path, plan):
-        store = Store.open(path, expect=plan)
+    asking = Asking(ask, ids_N, codec, identity["classes"], ragged, batch_size)
+    plan = _plan(identity, codec, ragged, block_size)
+    whole = [Segment(asking.ids, range(views))]
+    holding = totals(whole)
+    if (path / SEAL).exists() and not lacks_a_file(path):
+        store = Store.open(path, expect={**plan, **holding})
         if progress:
-            progress(views * len(ids_N))
+            progress(holding["targets"])
         return store
-    plan = _begin(path, plan, sorted_ids)
-
-    def answers(view: int, block: int, rows: int | None = None) -> Iterator[Tensor]:
-        start, stop = block * block_size, min((block + 1) * block_size, len(ids_N))
-        wanted = stop if rows is None else start + rows
-        for first in range(start, wanted, batch_size):
-            index_B = order_N[first : min(first + batch_size, stop)]
-            yield _answer(ask, index_B, ids_N, view, plan["classes"])
-
-    blocks = -(-len(ids_N) // block_size)
-    for view, block in itertools.product(range(views), range(blocks)):
-        file = path / shard.shard_name(view, block)
-        about = shard_metadata(plan["ids"], view, block)
-        if not shard.is_whole(file, about):
-            columns = _encode(codec, answers(view, block), sorted_ids[block * block_size :], view)
-            with alone(path):
-                if not shard.is_whole(file, about):  # another writer may have been quicker
-                    shard.write_with_digest(file, columns, about)
-        if progress:
-            progress(min(block_size, len(ids_N) - block * block_size))
-
+    plan = begin(path, plan, holding)
+    segments = _begun(path, holding) or whole
+    with alone(path):
+        if (path / SEAL).exists() and lacks_a_file(path):  # a sealed store that lacks a file is an unfinished one
+            (path / SEAL).unlink()
+    fill(path, plan, segments, asking.content, progress)
     # Always asked anew, in the same batches: the figures are then the same after any interruption.
-    sample = min(ERROR_SAMPLE, block_size, len(ids_N))
-    sampled = torch.cat([answer.cpu() for answer in answers(0, 0, sample)])[:sample]
-    error = codec_error(codec, sampled, _rows(sorted_ids[:sample], 0))
-    _finish(path, plan, codec, error, measured or {})
-    return Store.open(path, expect=plan)
+    codec_facts = asking.measured(segments[0].ids[:block_size])
+    finish(path, manifest_of({**plan, **(measured or {})}, segments, codec_facts, libraries()))
+    return Store.open(path, expect={**plan, **holding})
 
 
-def _plan(identity: StoreIdentity, ids: np.ndarray, views: int, codec: Codec, block_size: int) -> dict[str, Any]:
+def extend(
+    path: Path,
+    ids_N: Tensor,
+    views: int,
+    ask: Ask,
+    *,
+    expect: Mapping[str, Any] | None = None,
+    batch_size: int = 512,
+    progress: Progress | None = None,
+) -> Store:
+    """Adds to a finished store what it lacks of views 0 to ``views`` - 1 of the examples ``ids_N``, and opens it.
+
+    What is there is neither touched nor asked again; until all is there, and wherever this is killed, the store stays
+    what it was. Arguments as in :func:`cast`; ``progress`` counts every target of these examples and views, those found
+    done included. ``expect``: what the store must agree with (:class:`StoreIdentity` or a part of it), so that no other
+    teacher's answers are added. Raises :class:`BadInput` as :func:`cast` and :meth:`Store.open` do.
+    """
+    path, told = Path(path), 0
+    if not len(ids_N) or min(views, batch_size) < 1:
+        raise BadInput("soft targets need at least one example, one view, and a positive batch size.")
+
+    def tell(number: int) -> None:
+        nonlocal told
+        number = min(number, len(ids_N) * views - told)  # where what is lacking is determined again
+        told += number
+        if progress and number:
+            progress(number)
+
+    while True:
+        store = Store.open(path, expect)
+        base, plan = store.manifest, store.plan
+        asking = Asking(ask, ids_N, store.codec, store.classes, store.ragged, batch_size)
+        added = missing(store.segments, asking.ids, views)
+        if not added:
+            tell(len(ids_N) * views)
+            _settle(path)
+            return store
+        if not told:
+            tell(len(ids_N) * views - sum(len(one.ids) * len(one.views) for one in added))
+        fill(path, plan, added, asking.content, tell)
+        manifest = manifest_of(plan, [*store.segments, *added], base["codec"], libraries([base["libraries"]]))
+        # Where another process has changed the store meanwhile, nothing is published, and what is lacking is
+        # determined again.
+        finish(path, manifest, over=base)
+
+
+def _plan(identity: StoreIdentity, codec: Codec, ragged: bool, block_size: int) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": KIND,
         "targets_version": TARGETS_VERSION,
-        "codec": {"name": codec.name, "settings": dict(codec.settings)},
         **identity,
-        "view_count": views,
-        "examples": len(ids),
-        "ids": shard.sha256_ids(ids),  # also the pairing set of mixes
+        "codec": {"name": codec.name, "settings": dict(codec.settings)},
+        "ragged": ragged,
         "block_size": block_size,
     }
 
 
-def _begin(path: Path, plan: dict[str, Any], ids: np.ndarray) -> dict[str, Any]:
-    """Writes plan and ids where there are none; otherwise holds the plan that is there against this one."""
-    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    taken = sorted(names & {MANIFEST, SEAL, IDS, "view-0000"})
-    if taken and PLAN not in names:
-        raise BadInput(f"{path} holds '{taken[0]}' but no {PLAN}, so nothing says whose it is: name a new folder.")
-    with alone(path) as held:
-        if held:
-            _sweep(path)
-        if not (path / PLAN).exists():
-            write_text(path / PLAN, json_text(plan))
-        there = read_json(path / PLAN)
-        unequal = differences(there, plan)
-        if unequal:
-            raise BadInput(
-                f"{path} holds unfinished soft targets of another kind: {'; '.join(unequal)}. "
-                "Cast into another folder, or delete this one."
-            )
-        if lacks_a_file(path, there):  # a sealed store that lacks a file is an unfinished one
-            (path / SEAL).unlink(missing_ok=True)
-        shard.write(path / IDS, {"id": ids}, id_metadata())
-    return there
+def _begun(path: Path, holding: Mapping[str, Any]) -> list[Segment] | None:
+    """The segments of a store that was finished before; None where it was not, or their ids are lost."""
+    try:
+        segments = read_segments(path, read_json(path / MANIFEST)["segments"])
+        return segments if totals(segments) == holding else None
+    except (BadInput, ArithmeticError, LookupError, TypeError, ValueError):  # no seal vouches for the manifest
+        return None
 
 
-def _finish(path: Path, plan: dict[str, Any], codec: Codec, error: dict[str, Any], measured: Mapping[str, Any]) -> None:
-    described = {
-        **plan["codec"],
-        "bytes_per_target": bytes_per_target(codec, plan["classes"]),
-        "error": error,
-    }
-    with alone(path) as held:
-        if (path / SEAL).exists():
-            return
-        if held:
-            _sweep(path)
-        write_text(path / MANIFEST, json_text({**plan, **measured, "codec": described, "libraries": libraries()}))
-        write_seal(path, sorted(expected_files(plan)))
-
-
-def _sweep(path: Path) -> None:
-    """Removes what killed writers left half-written; the living write only while they hold the lock."""
-    for pattern in (*(f".{name}.*.part" for name in (PLAN, MANIFEST, SEAL, IDS)), "view-*/.*.part"):
-        for left in path.glob(pattern):
-            left.unlink(missing_ok=True)
-
-
-def _rows(ids: np.ndarray, view: int) -> Rows:
-    return Rows(torch.from_numpy(ids), view, torch.zeros(len(ids), dtype=torch.int64))
-
-
-def _encode(codec: Codec, answers: Iterator[Tensor], ids: np.ndarray, view: int) -> dict[str, np.ndarray]:
-    parts, first = [], 0
-    for answer in answers:
-        parts.append(codec.encode(answer, _rows(ids[first : first + len(answer)], view)))
-        first += len(answer)
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
-
-
-def _answer(ask: Ask, index_B: Tensor, ids_N: Tensor, view: int, classes: int) -> Tensor:
-    logits_BC = ask(index_B, view).detach()
-    if logits_BC.shape != (len(index_B), classes):
-        raise BadInput(
-            f"the teacher answered {len(index_B)} examples with a tensor of shape {tuple(logits_BC.shape)}; "
-            f"the data has {classes} classes, so ({len(index_B)}, {classes}) is needed."
-        )
-    bad_B = (logits_BC.isnan() | (logits_BC == torch.inf)).any(1) | ~logits_BC.isfinite().any(1)
-    if bool(bad_B.any()):
-        bad = bad_B.cpu()
-        ids = [int(i) for i in ids_N[index_B[bad]]]
-        named = ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
-        raise BadInput(
-            f"the teacher's answer is NaN or infinite for example id {named}, view {view}. Likely causes: "
-            "weights from a training run that diverged, a precision too low for this teacher (try float32), "
-            "or input that is not normalised as it expects."
-        )
-    return logits_BC
+def _settle(path: Path) -> None:
+    """Takes leave of the manifest before, where the process that replaced it was killed just then."""
+    with alone(path):
+        seal = read_seal(path)
+        if seal.previous and sealed_file(path / MANIFEST) == seal.files[MANIFEST]:
+            write_seal(path, Seal(seal.files))

@@ -1,29 +1,28 @@
 """What a store says of itself, how two such descriptions differ, and the seal over all its files.
 
-``plan.json`` is written before the teacher is first asked and identifies the store; ``manifest.json`` is the
-plan with what was measured; ``seal.json`` comes last and names the digest of every file.
+``plan.json`` is written before the teacher is first asked and says what all shards of the folder agree in;
+``manifest.json`` is the plan with what the store holds and what was measured; ``seal.json`` comes last and names the
+digest of every file.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from ..errors import BadInput
-from ..files import fingerprint, raise_as_sentence, sha256_file, write_text
+from ..files import fingerprint, sha256_file, write_text
 from ..models.identity import Identity as TeacherIdentity
 from ..models.identity import same_probe
 
 KIND = "limbeck soft targets"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TARGETS_VERSION = 1  # to be raised by hand when the meaning of what is stored changes
-PLAN, MANIFEST, SEAL, IDS = "plan.json", "manifest.json", "seal.json", "ids.arrow"
+PLAN, MANIFEST, SEAL = "plan.json", "manifest.json", "seal.json"
 LIBRARIES = ("torch", "numpy", "pyarrow")
 
 
@@ -53,7 +52,9 @@ _SAYS = {
     "views": "the views",
     "view_seed": "the seed of the views",
     "view_count": "the number of views",
+    "targets": "the number of soft targets",
     "codec": "the codec",
+    "ragged": "whether its examples are sequences",
     "block_size": "the block size",
     "made_from": "what it is made from",
 }
@@ -65,9 +66,9 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     clauses: list[str] = []
     for key, here in wanted.items():
         there = found.get(key)
-        if key == "codec":  # the manifest adds figures to name and settings
-            there, here = _codec_text(there), _codec_text(here)
-        if key == "teacher":
+        if key == "codec":
+            clauses += _codec_differences(there, here)
+        elif key == "teacher":
             clauses += _teacher_differences(there or {}, here)
         elif isinstance(here, dict) and isinstance(there, dict):
             unequal = [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]
@@ -90,31 +91,35 @@ def _teacher_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> l
     return []
 
 
-def _codec_text(codec: Any) -> Any:
-    if not isinstance(codec, dict):
-        return codec
-    settings = ", ".join(f"{key} {value}" for key, value in codec.get("settings", {}).items())
-    return f"{codec.get('name')} ({settings})" if settings else codec.get("name")
+def _codec_differences(there: Any, here: Any) -> list[str]:
+    """The manifest adds figures to name and settings; a name alone leaves the settings open."""
+    there, here = [one if isinstance(one, dict) else {"name": one} for one in (there, here)]
+    if there.get("name") != here.get("name"):
+        return [f"the codec: {there.get('name')} there, {here.get('name')} here"]
+    if "settings" in here:
+        unlike = differences(there, {"settings": here["settings"]})
+        return [clause.replace("settings", "the codec's settings", 1) for clause in unlike]
+    return []
 
 
 def _short(value: Any) -> str:
-    long = isinstance(value, str) and len(value) > 20 and " " not in value  # a digest
-    return f"{value[:12]}…" if long else str(value)
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 20 else str(value)
 
 
-def id_metadata() -> dict[str, str]:
-    """The schema metadata of ``ids.arrow``."""
-    return {"schema_version": str(SCHEMA_VERSION), "kind": KIND}
+def ids_metadata(digest: str) -> dict[str, str]:
+    """The schema metadata of a file of ids."""
+    return {"schema_version": str(SCHEMA_VERSION), "kind": KIND, "ids": digest}
 
 
-def shard_metadata(ids_digest: str, view: int, block: int) -> dict[str, str]:
-    """The schema metadata of a shard: which one it is, and of which examples."""
-    return {**id_metadata(), "view": str(view), "block": str(block), "ids": ids_digest}
+def shard_metadata(plan: Mapping[str, Any], ids_digest: str, view: int, block: int) -> dict[str, str]:
+    """The schema metadata of a shard: of which store and which examples it is, and which of their shards."""
+    return {**ids_metadata(ids_digest), "plan": fingerprint(plan), "view": str(view), "block": str(block)}
 
 
-def libraries() -> dict[str, str]:
-    """Versions of what took part; recorded, not compared."""
-    return {name: version(name) for name in LIBRARIES}
+def libraries(recorded: Iterable[Mapping[str, str]] = ()) -> dict[str, str]:
+    """Versions of what took part, now and as ``recorded`` before; recorded, not compared."""
+    versions = [*recorded, {name: version(name) for name in LIBRARIES}]
+    return {name: ", ".join(sorted({one[name] for one in versions if name in one})) for name in LIBRARIES}
 
 
 def json_text(value: Any) -> str:
@@ -140,55 +145,65 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_seal(root: Path, names: list[str]) -> None:
-    """Digests and sizes of the named files, and a digest over the list."""
-    files = {n: {"bytes": (root / n).stat().st_size, "sha256": sha256_file(root / n)} for n in sorted(names)}
-    write_text(root / SEAL, json_text(_sealed(files)))
+class Seal(NamedTuple):
+    """Every file of a store as it was written: name -> ``{"bytes", "sha256"}``."""
+
+    files: dict[str, dict[str, Any]]
+    previous: dict[str, Any] | None = None  # of the manifest that is being replaced
 
 
-def read_seal(root: Path) -> dict[str, dict[str, Any]]:
-    """Name -> ``{"bytes", "sha256"}`` of every sealed file. Raises :class:`BadInput` if it is not whole."""
+def sealed_file(path: Path) -> dict[str, Any]:
+    """What a seal says of a file."""
+    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+def publish(root: Path, manifest: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Makes the manifest and the named files the store; kill it anywhere, and the store is the old or the new one.
+
+    A finished store's new seal first allows for both manifests, then the manifest is replaced, then the seal again.
+    """
+    text = json_text(manifest)
+    before = read_seal(root) if (root / SEAL).exists() else Seal({})
+    files = {name: before.files.get(name) or sealed_file(root / name) for name in names}
+    files[MANIFEST] = {"bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    if before.files:
+        write_seal(root, Seal(files, sealed_file(root / MANIFEST)))
+    write_text(root / MANIFEST, text)
+    write_seal(root, Seal(files))
+
+
+def write_seal(root: Path, seal: Seal) -> None:
+    """Writes the seal, with a digest over it."""
+    write_text(root / SEAL, _sealed(seal))
+
+
+def read_seal(root: Path) -> Seal:
+    """The seal. Raises :class:`BadInput` if it is not whole."""
     path = root / SEAL
     value = read_json(path)
-    files: Any = value.get("files")
+    seal = Seal(value.get("files"), value.get("previous"))  # pyright: ignore[reportArgumentType]
     try:
-        whole = _is_list_of_files(files) and path.read_text(encoding="utf-8") == json_text(_sealed(files))
+        whole = _is_list_of_files(value) and path.read_text(encoding="utf-8") == _sealed(seal)
     except ValueError:  # NaN, which the standard library reads and JSON does not know
         whole = False
     if not whole:
         raise BadInput(f"{path} is damaged: its own digest does not fit. Restore it, or delete it and cast again.")
-    return files
+    return seal
 
 
-def _is_list_of_files(value: Any) -> bool:
-    entries = value.values() if isinstance(value, dict) else [None]
+def contents(root: Path) -> str:
+    """Names what the finished store at ``root`` holds, to the byte."""
+    return fingerprint(read_seal(root).files)
+
+
+def _is_list_of_files(value: dict[str, Any]) -> bool:
+    files = value.get("files")
+    entries = [*files.values()] if isinstance(files, dict) else [None]
+    entries += [value["previous"]] if "previous" in value else []
     return all(isinstance(entry, dict) and {"bytes", "sha256"} == set(entry) for entry in entries)
 
 
-def _sealed(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {"schema_version": SCHEMA_VERSION, "files": files, "digest": fingerprint(files)}
-
-
-@contextmanager
-def alone(root: Path) -> Iterator[bool]:
-    """Holds the store's lock: nobody else writes a file meanwhile. The kernel lets go when the process dies.
-
-    Yields False where the file system has no locks; writers are then still safe as long as the teacher's
-    answers are the same to the bit. Raises :class:`BadInput` where the folder cannot be written.
-    """
-    path = root / ".lock"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise_as_sentence(error, path)
-        raise BadInput(f"{root} cannot be written to: {error.strerror}.") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            held = True
-        except OSError:
-            held = False
-        yield held
-    finally:
-        os.close(handle)
+def _sealed(seal: Seal) -> str:
+    files = dict(sorted(seal.files.items()))
+    both = {"files": files} | ({} if seal.previous is None else {"previous": seal.previous})
+    return json_text({"schema_version": SCHEMA_VERSION, **both, "digest": fingerprint(both)})

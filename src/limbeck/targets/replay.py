@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from .. import randomness
+from ..errors import BadInput
 from .answers import difference, gathered, reencoded
-from .cast import Ask
+from .asking import Ask
 from .store import Store
 
 ROUNDING = 1e-3  # of a probability: what another batch size, machine or version may change
@@ -63,7 +64,10 @@ def replay(store: Store, ask: Ask, ids_N: Tensor, count: int, seed: int, batch_s
         for part_B in of_view.split(batch_size):
             ids_B = ids_R[part_B]
             index_B = order_N[torch.searchsorted(sorted_N, ids_B)]
-            logits_BC = ask(index_B, view).detach().cpu()
+            logits_BC = ask(index_B, view)
+            if not isinstance(logits_BC, Tensor):
+                raise BadInput(f"{store.path} holds sequences, and those cannot be replayed yet.")
+            logits_BC = logits_BC.detach().cpu()
             now, then = reencoded(store, logits_BC, ids_B, view), gathered(store, ids_B, view)
             difference_R[part_B] = difference(now, then, store.classes).cpu()
     return Replay(ids_R.numpy(), view_R.numpy(), difference_R.numpy(), allowed(store), seed, store.views * len(store))

@@ -1,10 +1,14 @@
-"""One file of a store: an uncompressed Arrow record batch, its digest beside it, read memory-mapped."""
+"""One file of a store: an uncompressed Arrow record batch, its digest beside it, read memory-mapped.
+
+One row an example. A *ragged* shard holds sequences: its columns are large lists with the same offsets in each.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +19,11 @@ from ..files import atomic_path, sha256_file, write_text
 from .codecs import Column
 
 
-def shard_name(view: int, block: int) -> str:
-    """A shard's path inside its store."""
-    return f"view-{view:04d}/block-{block:05d}.arrow"
+class Content(NamedTuple):
+    """What a shard holds: columns (P,) or (P, width), P the number of examples, or of all their positions."""
+
+    columns: dict[str, np.ndarray]
+    offsets: np.ndarray | None = None  # (examples + 1,) int64 where ragged: example i is offsets[i]:offsets[i + 1]
 
 
 def digest_path(path: Path) -> Path:
@@ -30,30 +36,27 @@ def digest_text(path: Path, sha256: str) -> str:
     return f"{sha256}  {path.name}\n"
 
 
-def write(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes columns (rows,) or (rows, width) as one record batch, atomically; equal input gives equal bytes.
+def write(path: Path, content: Content, metadata: Mapping[str, str]) -> str:
+    """Writes one record batch, atomically; equal input gives equal bytes. Returns their SHA-256.
 
     Raises :class:`LimbeckError` where the disk is full or the folder cannot be written.
     """
-    arrays: list[pa.Array] = []
-    for values in columns.values():
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        arrays.append(flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
-    schema = pa.schema(
-        [pa.field(name, array.type, nullable=False) for name, array in zip(columns, arrays)], dict(metadata)
-    )
     # Serialised in memory first: a shard is small, and the file system's own errors then reach atomic_path.
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(arrays, schema=schema))
+    written = _serialised(content, metadata)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(memoryview(sink.getvalue()))
+        temporary.write_bytes(written)
+    return hashlib.sha256(written).hexdigest()
 
 
-def write_with_digest(path: Path, columns: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+def write_with_digest(path: Path, content: Content, metadata: Mapping[str, str]) -> None:
     """:func:`write`, then the digest file: a shard without one counts as unwritten."""
-    write(path, columns, metadata)
-    write_text(digest_path(path), digest_text(path, sha256_file(path)))
+    write_text(digest_path(path), digest_text(path, write(path, content, metadata)))
+
+
+def holds(path: Path, content: Content, metadata: Mapping[str, str]) -> bool:
+    """Whether the file has the very bytes that :func:`write` would give it."""
+    # not the memoryview itself, whose signed bytes equal no bytes above 127
+    return path.read_bytes() == bytes(_serialised(content, metadata))
 
 
 def is_whole(path: Path, metadata: Mapping[str, str]) -> bool:
@@ -68,32 +71,70 @@ def is_whole(path: Path, metadata: Mapping[str, str]) -> bool:
 
 
 def read(
-    path: Path, layout: Sequence[Column], rows: int | None = None, metadata: Mapping[str, str] | None = None
-) -> dict[str, np.ndarray]:
-    """The columns as NumPy views of the memory-mapped file: (rows, width), or (rows,) where width is None.
+    path: Path,
+    layout: Sequence[Column],
+    rows: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+    ragged: bool = False,
+) -> Content:
+    """NumPy views into the memory-mapped file, read-only, without a copy.
 
-    Raises :class:`BadInput` where the file is missing, is not what was written, or is another shard.
+    Raises :class:`BadInput` naming the file where it is missing, damaged, or not of this layout, these rows,
+    this metadata.
     """
     try:
         found, batch = _map(path)
-    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+        for key, value in (metadata or {}).items():
+            if found.get(key) != value:
+                raise _damaged(path, f"it says {key} {found.get(key)}, where {value} belongs")
+        if rows is not None and batch.num_rows != rows:
+            raise _damaged(path, f"it holds {batch.num_rows} rows, where {rows} belong")
+        columns, offsets = {}, None
+        for column in layout:
+            values, starts = _values(path, batch, column, ragged)
+            if offsets is not None and starts is not None and not np.array_equal(offsets, starts):
+                raise _damaged(path, f"its column '{column.name}' has sequences of other lengths than the one before")
+            columns[column.name], offsets = values, starts
+    except (OSError, RuntimeError, OverflowError, ValueError, pa.ArrowException) as error:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    for key, value in (metadata or {}).items():
-        if found.get(key) != value:
-            raise _damaged(path, f"it says {key} {found.get(key)}, where {value} belongs")
-    if rows is not None and batch.num_rows != rows:
-        raise _damaged(path, f"it holds {batch.num_rows} rows, where {rows} belong")
-    columns: dict[str, np.ndarray] = {}
-    for column in layout:
-        value_type = pa.from_numpy_dtype(column.dtype)
-        expected = value_type if column.width is None else pa.list_(value_type, column.width)
-        there = batch.schema.get_field_index(column.name)
-        if there < 0 or batch.schema.field(there).type != expected or batch.column(there).null_count:
-            raise _damaged(path, f"it holds no column '{column.name}' of type {expected}")
-        array = batch.column(there)
-        values = array if column.width is None else array.flatten()
-        columns[column.name] = values.to_numpy(zero_copy_only=True).reshape(column.shape(batch.num_rows))
-    return columns
+    return Content(columns, offsets)
+
+
+def _serialised(content: Content, metadata: Mapping[str, str]) -> memoryview:
+    arrays = [_array(values, content.offsets) for values in content.columns.values()]
+    fields = [pa.field(name, array.type, nullable=False) for name, array in zip(content.columns, arrays)]
+    schema = pa.schema(fields, dict(metadata))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(arrays, schema=schema))
+    return memoryview(sink.getvalue())
+
+
+def _array(values: np.ndarray, offsets: np.ndarray | None) -> pa.Array:
+    array: Any = pa.array(np.ascontiguousarray(values).reshape(-1))
+    if values.ndim > 1:
+        array = pa.FixedSizeListArray.from_arrays(array, values.shape[1])
+    if offsets is not None:
+        array = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), array)
+    return array
+
+
+def _values(path: Path, batch: pa.RecordBatch, column: Column, ragged: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    expected = pa.from_numpy_dtype(column.dtype)
+    expected = expected if column.width is None else pa.list_(expected, column.width)
+    expected = pa.large_list(expected) if ragged else expected
+    there = batch.schema.get_field_index(column.name)
+    if there < 0 or batch.schema.field(there).type != expected or batch.column(there).null_count:
+        raise _damaged(path, f"it holds no column '{column.name}' of type {expected}")
+    array, offsets = batch.column(there), None
+    if ragged:
+        offsets = array.offsets.to_numpy(zero_copy_only=True)
+        array = array.values
+        if offsets[0] != 0 or offsets[-1] != len(array) or (offsets[1:] < offsets[:-1]).any():
+            raise _damaged(path, f"the offsets of its column '{column.name}' do not fit")
+    values = array if column.width is None else array.flatten()
+    rows = len(values) // (column.width or 1)
+    return values.to_numpy(zero_copy_only=True).reshape(column.shape(rows)), offsets
 
 
 def _map(path: Path) -> tuple[dict[str, str], pa.RecordBatch]:
@@ -115,8 +156,3 @@ def _damaged(path: Path, what: str) -> BadInput:
         f"{path} cannot be read as soft targets: {what}. Delete that file and cast again: only what is "
         "missing is asked again."
     )
-
-
-def sha256_ids(ids_N: np.ndarray) -> str:
-    """The digest of sorted example ids, as 64-bit little-endian integers."""
-    return hashlib.sha256(np.ascontiguousarray(ids_N, dtype="<i8").tobytes()).hexdigest()

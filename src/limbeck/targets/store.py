@@ -1,7 +1,7 @@
 """The soft-target store: what a teacher said of every view of every example, read at memory speed.
 
 A folder of Arrow files, one for each (view, block of sorted ids), with a manifest and a seal. Shapes: N
-examples, V views, B batch, C classes.
+examples, V views, B batch, L positions, C classes.
 """
 
 from __future__ import annotations
@@ -17,31 +17,46 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..interfaces import DenseLogits
-from . import shard
+from ..interfaces import DenseLogits, Sampled, TopK
+from .ahead import Ahead
 from .check import check
-from .codecs import Answer, Codec, Column, bytes_per_target, codec_from, unknown_as_nan
-from .manifest import IDS, KIND, SEAL, TARGETS_VERSION, differences, id_metadata, shard_metadata
+from .codecs import Codec, codec_from
+from .index import Index
+from .manifest import KIND, PLAN, SEAL, TARGETS_VERSION, differences, read_json
+from .mapped import Answers, Mapped
+from .padding import each_tensor, padded
+from .segment import Segment, read_segments
 
 HOLD_BELOW_BYTES = 1 << 30  # a smaller store is held in memory (or on the device) as one tensor
+AVERAGED_AT_ONCE = 4096
+
+Answer = DenseLogits | TopK | Sampled
 
 
 class Store:
     """A finished store, opened for reading; see :meth:`open`."""
 
     path: Path
-    manifest: dict[str, Any]
+    plan: dict[str, Any]
+    manifest: Mapping[str, Any]
+    segments: list[Segment]
     ids: np.ndarray  # (N,) int64, ascending
     codec: Codec
     device: torch.device
+    nbytes: int  # of all shards
 
-    def __init__(self, path: Path, manifest: dict[str, Any], ids: np.ndarray) -> None:
-        self.path, self.manifest, self.ids = path, manifest, ids
-        self.codec = codec_from(manifest["codec"]["name"], manifest["codec"].get("settings"))
+    def __init__(
+        self, path: Path, plan: dict[str, Any], manifest: Mapping[str, Any], segments: list[Segment], nbytes: int
+    ) -> None:
+        self.path, self.plan, self.manifest, self.segments, self.nbytes = path, plan, manifest, segments, nbytes
+        self.codec = codec_from(plan["codec"]["name"], plan["codec"]["settings"])
         self.device = torch.device("cpu")
-        self._ids_N = torch.from_numpy(ids)
-        self._held: dict[str, Tensor] | None = None  # column -> (V * N, width) on the device
-        self._mapped: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        self._index = Index(segments)
+        self._index.to(self.device)
+        self.ids = self._index.ids
+        self._mapped = Mapped(path, plan, segments, self.codec.layout(self.classes))
+        self._held: Answers | None = None  # all of them, in the order of the index, on the device
+        self._ahead: Ahead | None = None
 
     @classmethod
     def open(cls, path: Path | str, expect: Mapping[str, Any] | None = None) -> Store:
@@ -53,7 +68,7 @@ class Store:
         differs.
         """
         path = Path(path)
-        problems, manifest = check(path)
+        problems, manifest, nbytes = check(path)
         if problems:
             more = f" ({len(problems) - 1} more: limbeck targets verify {path})" if len(problems) > 1 else ""
             raise BadInput(problems[0] + more)
@@ -64,42 +79,44 @@ class Store:
                 f"the soft targets in {path} do not belong to this run: {'; '.join(unequal)}. "
                 "Cast them again into another folder, or name the store that fits."
             )
-        ids = shard.read(path / IDS, [Column("id", np.dtype(np.int64), None)], manifest["examples"], id_metadata())[
-            "id"
-        ]
-        return cls(path, manifest, np.array(ids))
+        return cls(path, read_json(path / PLAN), manifest, read_segments(path, manifest["segments"]), nbytes)
 
     @property
     def classes(self) -> int:
         """C."""
-        return self.manifest["classes"]
+        return self.plan["classes"]
 
     @property
     def views(self) -> int:
-        """V."""
-        return self.manifest["view_count"]
+        """V: the most that an example has; see :meth:`view_counts`."""
+        return self._index.views
 
     @property
     def view_seed(self) -> int:
         """The seed from which the views were drawn."""
-        return self.manifest["view_seed"]
+        return self.plan["view_seed"]
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all stored answers."""
-        return self.views * len(self.ids) * bytes_per_target(self.codec, self.classes)
+    def ragged(self) -> bool:
+        """Whether an example is a sequence, with an answer at each of its positions."""
+        return self.plan["ragged"]
+
+    @property
+    def held(self) -> bool:
+        """Whether all of it is kept in memory (or on the device) once something was asked."""
+        return self._held is not None or self.nbytes < HOLD_BELOW_BYTES
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Store:
         """This store, answering on ``device``: held there whole where it is smaller than 1 GB."""
-        self.device = torch.device(device)
-        self._ids_N = self._ids_N.to(self.device)
+        self.device, self._ahead = torch.device(device), None
+        self._index.to(self.device)
         if self._held is not None:
-            self._held = {name: column.to(self.device) for name, column in self._held.items()}
-        elif self.nbytes < HOLD_BELOW_BYTES:
-            self._held = self._read_whole()
+            self._held = _on(self._held, self.device)
+        else:
+            self._hold()
         return self
 
     def require(self, ids_N: Tensor) -> None:
@@ -113,112 +130,150 @@ class Store:
                 "from other examples. Cast it from the data that the student trains on."
             )
 
-    def gather(self, ids_B: Tensor, view_B: Tensor) -> Answer:
-        """The teacher's answer for (id, view), of the codec's kind, (B, ...) on the store's device.
+    def gather(self, ids_B: Tensor, view_B: Tensor, length: int | None = None) -> Answer:
+        """What the teacher said of each (id, view), on the store's device: the codec's kind of answer, (B, ...).
 
-        Raises :class:`BadInput` for an unknown id or view. On an accelerator that check would halt the device
-        at every step, so there an unknown (id, view) answers NaN; call :meth:`require` once beforehand.
+        Of a ragged store (B, L, ...), with L the longest asked for, or ``length``; past an example's end stands
+        something that is not the teacher's, and masks leave it out. Raises :class:`BadInput` for an unknown id or view,
+        and for a sequence longer than ``length``. On an accelerator these checks would halt the device at every step,
+        so from a store held there an unknown (id, view) answers NaN; call :meth:`require` once beforehand.
         """
-        if self._held is None and self.nbytes < HOLD_BELOW_BYTES:
-            self._held = self._read_whole()
-        held = self._held
-        ids_N = self._ids_N if held is not None else self._ids_N.cpu()
-        view_B = view_B.to(ids_N.device)
-        position_B, known_B = _positions(ids_N, ids_B.to(ids_N.device))
-        known_B = known_B & (view_B >= 0) & (view_B < self.views)
-        view_B = view_B.clamp(0, self.views - 1)
-        if ids_N.device.type == "cpu" and not bool(known_B.all()):
-            self._refuse(ids_B)
+        held = self._hold()
         if held is None:
-            return self._gather_mapped(position_B.numpy(), view_B.numpy())
-        row_B = view_B * len(self.ids) + position_B
-        columns = {name: column.index_select(0, row_B) for name, column in held.items()}
-        answer = self.codec.decode(columns, self.classes)
-        return answer if ids_N.device.type == "cpu" else unknown_as_nan(answer, known_B)
+            answers = self._ahead.take(ids_B, view_B) if self._ahead else self._read(ids_B, view_B)
+            if not self.ragged:
+                return self.codec.decode(answers.columns, self.classes)
+            return padded(self.codec, self.classes, answers, slice(None), length)
+        number_B, known_B = self._numbers(ids_B, view_B)
+        if self.ragged:
+            answer = padded(self.codec, self.classes, held, number_B, length)
+        else:
+            rows = {name: column.index_select(0, number_B) for name, column in held.columns.items()}
+            answer = self.codec.decode(rows, self.classes)
+        return answer if known_B is None else each_tensor(answer, lambda tensor: _nan_unless(known_B, tensor))
+
+    def lengths(self, ids_B: Tensor, view_B: Tensor) -> Tensor:
+        """How many positions each (id, view) of a ragged store has: int64 (B,) on the store's device.
+
+        Raises as :meth:`gather` does; where that answers NaN, the length is some example's.
+        """
+        if not self.ragged:
+            raise ValueError(f"{self.path} keeps one answer for each example, and no lengths")
+        held = self._hold()
+        if held is not None:
+            assert held.length_B is not None
+            return held.length_B[self._numbers(ids_B, view_B)[0]]
+        return torch.from_numpy(self._mapped.lengths(*self._known(ids_B, view_B))).to(self.device)
+
+    def prefetch(self, ids_B: Tensor, view_B: Tensor) -> None:
+        """Begins to read, in a thread, what :meth:`gather` will be asked for; does nothing for a store that is held.
+
+        What goes wrong is raised by that ``gather``. Announce batches in the order in which they are asked for.
+        """
+        if self._hold() is None:
+            self._ahead = self._ahead or Ahead(self._read, self.device)
+            self._ahead.announce(ids_B, view_B)
+
+    def has(self, ids_B: Tensor, view_B: Tensor) -> Tensor:
+        """Whether each (id, view) has an answer here: bool (B,)."""
+        return self._index.numbers_on(ids_B.to(self.device), view_B.to(self.device))[1]
+
+    def encoded(self, ids_B: Tensor, view_B: Tensor) -> Answers:
+        """The answers as they are stored, not decoded, on the CPU. Raises as :meth:`gather` does there."""
+        return self._mapped.read(*self._known(ids_B, view_B))
+
+    def view_counts(self, ids_B: Tensor) -> Tensor | int:
+        """How many views each example has (B,), or one number where all have equally many."""
+        return self._index.view_counts(ids_B.to(self.device))
 
     def gather_rows(self, table_NX: Tensor, ids_B: Tensor) -> Tensor:
         """Rows (B, X) of a table ordered as :attr:`ids`, on this device; unknown ids as in :meth:`gather`."""
-        position_B, known_B = _positions(self._ids_N, ids_B.to(self.device))
-        if self.device.type == "cpu":
-            if not bool(known_B.all()):
-                self.require(ids_B)
-            return table_NX.index_select(0, position_B)
-        return table_NX.index_select(0, position_B).where(known_B[:, None], math.nan)
+        position_B, known_B = self._index.positions_on(ids_B.to(self.device))
+        if self.device.type == "cpu" and not bool(known_B.all()):
+            self.require(ids_B)
+        rows_BX = table_NX.index_select(0, position_B.clamp_(max=len(self.ids) - 1))
+        return rows_BX if self.device.type == "cpu" else _nan_unless(known_B, rows_BX)
 
     def mean_probabilities(self) -> Tensor:
-        """Log of the teacher's probabilities (T = 1), averaged over all views: float32 (N, C) on the CPU.
+        """Log of the teacher's probabilities (T = 1), averaged over an example's views: float32 (N, C) on the CPU.
 
-        Rows are in the order of :attr:`ids`. These are logits of the averaged distribution. Raises :class:`BadInput` for a
-        codec that does not keep every class's logit.
+        Rows are in the order of :attr:`ids`. These are logits of the averaged distribution. Raises :class:`BadInput`
+        where the store keeps something else than one distribution over all classes for each example.
         """
-        if self.codec.kind is not DenseLogits:
-            raise BadInput(
-                f"the mean over views needs the logits of all classes, and {self.path} was cast with the codec "
-                f"{self.codec.name}, which does not keep them: cast it with dense or int8."
-            )
-        out_NC = torch.empty(len(self.ids), self.classes)
-        size = self.manifest["block_size"]
-        for block, start in enumerate(range(0, len(self.ids), size)):
-            log_probs_VBC = torch.stack([self._block(v, block).log_softmax(1) for v in range(self.views)])
-            out_NC[start : start + size] = log_probs_VBC.logsumexp(0) - math.log(self.views)
+        out_NC = torch.full((len(self.ids), self.classes), -math.inf)
+        ids_N, count_N = torch.from_numpy(self.ids), torch.from_numpy(self._index.view_counts_of_all())
+        for start in range(0, len(self.ids), AVERAGED_AT_ONCE):
+            ids_B, count_B = ids_N[start : start + AVERAGED_AT_ONCE], count_N[start : start + AVERAGED_AT_ONCE]
+            sum_BC = out_NC[start : start + AVERAGED_AT_ONCE]
+            for view in range(self.views):
+                has_B = count_B > view
+                answer = self.gather(ids_B[has_B], torch.full_like(ids_B[has_B], view))
+                if self.ragged or not isinstance(answer, DenseLogits):
+                    raise BadInput(
+                        f"the soft targets in {self.path} cannot be averaged over views: that takes every class's logit "
+                        "and one answer for each example. Leave out targets.average, or cast with codec dense."
+                    )
+                sum_BC[has_B] = sum_BC[has_B].logaddexp(answer.logits.cpu().log_softmax(1))
+            sum_BC -= count_B.log()[:, None]
         return out_NC
 
-    def _block(self, view: int, block: int) -> Tensor:
-        # copied: torch wants writable memory
-        columns = {n: torch.from_numpy(np.array(c)) for n, c in self._columns(view, block).items()}
-        answer = self.codec.decode(columns, self.classes)
-        assert isinstance(answer, DenseLogits)
-        return answer.logits
+    def _hold(self) -> Answers | None:
+        if self._held is None and self.nbytes < HOLD_BELOW_BYTES:
+            self._held = _on(self._mapped.read_all(self._index), self.device)
+        return self._held
 
-    def _columns(self, view: int, block: int) -> dict[str, np.ndarray]:
-        """One shard's columns (rows, width), mapped when first asked for."""
-        if (view, block) not in self._mapped:
-            size = self.manifest["block_size"]
-            self._mapped[view, block] = shard.read(
-                self.path / shard.shard_name(view, block),
-                self.codec.layout(self.classes),
-                min(size, len(self.ids) - block * size),
-                shard_metadata(self.manifest["ids"], view, block),
-            )
-        return self._mapped[view, block]
+    def _numbers(self, ids_B: Tensor, view_B: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Numbers (B,) of held answers; on an accelerator, too, whether they are there."""
+        if self.device.type != "cpu":
+            return self._index.numbers_on(ids_B.to(self.device), view_B.to(self.device))
+        view = _host(view_B)
+        number = self._index.numbers(_host(ids_B), view)
+        if number is None:
+            self._refuse(ids_B, view)
+        return torch.from_numpy(number), None
 
-    def _read_whole(self) -> dict[str, Tensor]:
-        blocks = -(-len(self.ids) // self.manifest["block_size"])
-        shards = [self._columns(view, block) for view in range(self.views) for block in range(blocks)]
-        names = [column.name for column in self.codec.layout(self.classes)]
-        held = {n: torch.from_numpy(np.concatenate([s[n] for s in shards])).to(self.device) for n in names}
-        self._mapped.clear()
-        return held
+    def _read(self, ids_B: Tensor, view_B: Tensor) -> Answers:
+        return _on(self._mapped.read(*self._known(ids_B, view_B), pinned=self.device.type == "cuda"), self.device)
 
-    def _gather_mapped(self, position: np.ndarray, view: np.ndarray) -> Answer:
-        size = self.manifest["block_size"]
-        blocks = -(-len(self.ids) // size)
-        key = view * blocks + position // size
-        order = np.argsort(key, kind="stable")
-        edges = np.flatnonzero(np.diff(key[order])) + 1
-        layout = self.codec.layout(self.classes)
-        columns = {column.name: np.empty(column.shape(len(position)), column.dtype) for column in layout}
-        for group in np.split(order, edges) if len(order) else []:
-            there = self._columns(*divmod(int(key[group[0]]), blocks))
-            for name, out in columns.items():
-                out[group] = there[name][position[group] % size]
-        here = {name: torch.from_numpy(column).to(self.device, non_blocking=True) for name, column in columns.items()}
-        return self.codec.decode(here, self.classes)
+    def _known(self, ids_B: Tensor, view_B: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Both for the host; refused where an answer is not there."""
+        ids, view = _host(ids_B), _host(view_B)
+        if self._index.numbers(ids, view) is None:
+            self._refuse(ids_B, view)
+        return ids, view
 
-    def _refuse(self, ids_B: Tensor) -> NoReturn:
+    def _refuse(self, ids_B: Tensor, view: np.ndarray) -> NoReturn:
         self.require(ids_B)
-        raise BadInput(f"the store {self.path} holds views 0 to {self.views - 1}, and another was asked for.")
+        ids_B = ids_B.cpu()
+        count_B = torch.from_numpy(self._index.view_counts_of_all()[self._index.positions(ids_B.numpy())])
+        view_B = torch.from_numpy(view)
+        wrong = int(((view_B < 0) | (view_B >= count_B)).nonzero()[0])
+        raise BadInput(
+            f"the store {self.path} holds views 0 to {int(count_B[wrong]) - 1} of example id {int(ids_B[wrong])}, and "
+            f"view {int(view_B[wrong])} was asked for."
+        )
 
 
-def _positions(ids_N: Tensor, ids_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each id stands among the ascending ``ids_N`` (B,), and whether it is there (B,)."""
-    position_B = torch.searchsorted(ids_N, ids_B.contiguous()).clamp(max=len(ids_N) - 1)
-    return position_B, ids_N[position_B] == ids_B
+def _host(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
+
+
+def _on(answers: Answers, device: torch.device) -> Answers:
+    columns = {name: column.to(device, non_blocking=True) for name, column in answers.columns.items()}
+    if answers.start_B is None or answers.length_B is None:
+        return Answers(columns)
+    return Answers(columns, answers.start_B.to(device), answers.length_B.to(device))
+
+
+def _nan_unless(known_B: Tensor, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.where(known_B.view(-1, *[1] * (tensor.ndim - 1)), math.nan)
 
 
 def verify(path: Path | str) -> list[str]:
     """Reads every byte of a store; a sentence for each problem, naming the file. Empty: it is whole."""
-    return check(Path(path), full=True)[0]
+    return check(Path(path), full=True).problems
 
 
 def inspect(path: Path | str) -> dict[str, Any]:
@@ -230,8 +285,11 @@ def inspect(path: Path | str) -> dict[str, Any]:
         "path": str(path),
         "examples": len(store),
         "views": store.views,
+        "targets": manifest["targets"],
         "classes": store.classes,
+        "ragged": store.ragged,
         "codec": manifest["codec"]["name"],
+        "codec_settings": manifest["codec"]["settings"],
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
         "bytes_per_target": manifest["codec"]["bytes_per_target"],
         "codec_error": manifest["codec"]["error"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -21,8 +23,13 @@ class StoredTeacher:
         self.store, self.average = store, average
         self._mean_NC = store.mean_probabilities().to(store.device) if average else None
 
+    @property
+    def upcoming(self) -> Callable[[Tensor, Tensor], None] | None:
+        """To be told the (ids, views) of the batch after the present one; None where that would gain nothing."""
+        return None if self.average or self.store.held else self.store.prefetch
+
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        """The answer kept, of the store's kind, (B, ...) on its device; averaged, the logits (B, C).
+        """The kind of answer that the store keeps, (B, ...), on its device; sequences (B, L, ...), as long as the mask.
 
         Raises as :meth:`Store.gather` does, and ``ValueError`` where features are needed, which no store keeps.
         """
@@ -31,13 +38,15 @@ class StoredTeacher:
                 f"the teacher's features at {', '.join(needs.teacher_features)} are needed, and a store keeps none: ask a "
                 "live teacher"
             )
-        if self._mean_NC is None:
-            return Target((self.store.gather(batch.ids, batch.view),))
-        return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
+        if self._mean_NC is not None:
+            return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
+        length = None if batch.mask is None or not self.store.ragged else batch.mask.shape[1]
+        return Target((self.store.gather(batch.ids, batch.view, length),))
 
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         """Which view each example shows in an epoch: int64 (B,); one whose answer is known."""
         if self.average:
             return torch.full_like(ids_B, epoch)
-        offset_B = randomness.bits(self.store.view_seed, ids_B, 0, "stored.view") % self.store.views
-        return (epoch + offset_B) % self.store.views
+        views = self.store.view_counts(ids_B)
+        offset_B = randomness.bits(self.store.view_seed, ids_B, 0, "stored.view") % views
+        return (epoch + offset_B) % views

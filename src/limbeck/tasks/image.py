@@ -108,9 +108,13 @@ class ImageClassification:
         seed: int,
         batch_size: int,
         view_of: ViewOf = every_epoch_anew,
+        upcoming: Callable[[Tensor, Tensor], object] | None = None,
     ) -> ImageSource:
-        """Batches over these examples, in an order of (seed, epoch)."""
-        return ImageSource(self, examples, views, seed, batch_size, view_of)
+        """Batches over these examples, in an order of (seed, epoch).
+
+        ``upcoming`` is told, with every batch, the (ids, views) of the same part of the next step.
+        """
+        return ImageSource(self, examples, views, seed, batch_size, view_of, upcoming)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         return Output(logits=model(batch.inputs))
@@ -155,24 +159,35 @@ class ImageSource:
     seed: int
     batch_size: int
     view_of: ViewOf
+    upcoming: Callable[[Tensor, Tensor], object] | None = None
 
     def __post_init__(self) -> None:
-        self._order: tuple[int, Tensor] | None = None
+        self._orders: dict[int, Tensor] = {}  # of the last two epochs
 
     def steps_per_epoch(self) -> int:
         return -(-len(self.examples) // self.batch_size)
 
     def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
         del student  # a data set does not look at who learns from it
+        index_B, view_B = self._part(step, part, parts)
+        batch = self.task.batch(self.examples, index_B, view_B, self.views)
+        if self.upcoming is not None:
+            index_B, view_B = self._part(step + 1, part, parts)
+            self.upcoming(self.examples.ids[index_B], view_B)
+        return batch
+
+    def _part(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor]:
+        """Positions (B,) among the examples, and views (B,)."""
         epoch, place = divmod(step, self.steps_per_epoch())
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, order(self.seed, epoch, self.examples.ids))
+        if epoch not in self._orders:
+            while len(self._orders) > 1:
+                self._orders.pop(next(iter(self._orders)))
+            self._orders[epoch] = order(self.seed, epoch, self.examples.ids)
         number, steps = len(self.examples), self.steps_per_epoch()
         low, high = number * place // steps, number * (place + 1) // steps
         low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
-        index_B = self._order[1][low:high]
-        view_B = self.view_of(self.examples.ids[index_B], epoch)
-        return self.task.batch(self.examples, index_B, view_B, self.views)
+        index_B = self._orders[epoch][low:high]
+        return index_B, self.view_of(self.examples.ids[index_B], epoch)
 
 
 def pooled(labelled: Examples, transfer: Examples) -> Examples:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from limbeck.models.convnet import ConvNet
-from limbeck.targets import asking
-from limbeck.targets.asking import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
+from limbeck.targets import manner as asking
+from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,179 @@
+"""How a teacher is asked about many examples: how many at a time, in which precision, compiled or not.
+
+What is stored must not depend on chance. So the number asked at a time is worked out, not timed: the same model, shape
+of image, kind of device and number of threads always give the same number, and with it the same kernels, the same
+rounding and the same bytes, whether a cast was interrupted or not. Timing a few numbers and taking the fastest would
+give some other number on a machine that is busy with something else, and float32 kernels that were chosen for another
+number of images may round the last bit otherwise. Nothing is lost by it: on a CPU the passes are fastest where what
+passes between two layers stays in the cache, on a GPU where there is enough of it, and both follow from the width of the
+model. Precision is decided once, by what it does to the answers and never by how long they take, and is part of what
+identifies a store.
+
+Shapes: N images, B batch, C classes (or channels), H and W rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import progress
+from ..errors import BadInput
+from ..models.asking import ask, device_of
+
+AUTO_BOUND = 1e-4
+"""Mean KL to the float32 answers, in nats at temperature 1, below which ``auto`` takes a narrower precision: a hundredth
+of what the best students are away from their teacher, and below what storing answers as int8 costs."""
+AUTO_AGREEMENT = 0.998  # share of the sample whose class must stay; of 512 images one may change
+
+SAMPLE = 512
+"""Images that a precision is measured on, at most."""
+
+# Bytes between two layers: what a core keeps near, and what fills a GPU while leaving room for the rest.
+CPU_BYTES, ACCELERATOR_BYTES = 8 << 20, 1 << 30
+CPU_BATCH, ACCELERATOR_BATCH = (16, 512), (64, 4096)
+OPAQUE_WIDTH = 64  # where no inner module can be seen, the widest layer is taken to be so many times the image
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a teacher is asked; plain values, kept beside the store so that a cast goes on as it began."""
+
+    batch_size: int
+    precision: str  # "float32", "bfloat16" or "float16"
+    compile: bool = False
+    error: Mapping[str, float | int] | None = None  # of the precision, against float32; None: not measured
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON says it."""
+        return asdict(self)
+
+
+def manner_of(model: nn.Module, sample_BCHW: Tensor, *, precision: str = "float32", compile: bool = False) -> Manner:
+    """How to ask ``model``, which is on the device where it will answer, about images like these.
+
+    ``precision`` may be ``auto``: the first of the device's fast precisions (none on a CPU without instructions for
+    it) whose answers to the sample are within :data:`AUTO_BOUND` and :data:`AUTO_AGREEMENT` of float32's. Where a
+    narrower one was asked for by name, it is measured all the same, and taken.
+    """
+    batch_size = images_at_a_time(model, sample_BCHW)
+    wanted = fast_precisions(device_of(model)) if precision == "auto" else [precision]
+    exact_BC = None
+    for name in wanted:
+        if name == "float32":
+            break
+        if exact_BC is None:
+            exact_BC = Asked(model, Manner(batch_size, "float32"))(sample_BCHW)
+        error = answers_error(exact_BC, Asked(model, Manner(batch_size, name))(sample_BCHW))
+        good = error["mean_kl"] < AUTO_BOUND and error["argmax_agreement"] >= AUTO_AGREEMENT
+        if precision != "auto" or good:
+            return Manner(batch_size, name, compile, error)
+    return Manner(batch_size, "float32", compile)
+
+
+def images_at_a_time(model: nn.Module, sample_BCHW: Tensor) -> int:
+    """The largest power of two of images whose widest step between two layers fits; a function of shapes alone."""
+    width = bytes_at_widest(model, sample_BCHW[:1])
+    if device_of(model).type == "cpu":
+        room, (least, most) = CPU_BYTES * torch.get_num_threads(), CPU_BATCH
+    else:
+        room, (least, most) = ACCELERATOR_BYTES, ACCELERATOR_BATCH
+    fitting = max(1, room // width)
+    return min(max(1 << (fitting.bit_length() - 1), least), most)
+
+
+def bytes_at_widest(model: nn.Module, image_1CHW: Tensor) -> int:
+    """Bytes that an image takes before and after that of the inner modules where it takes most; leaves it untouched."""
+    most = OPAQUE_WIDTH * image_1CHW.numel() * image_1CHW.element_size()
+    seen: list[int] = []
+
+    def note(module: nn.Module, given: tuple[Any, ...], answer: Any) -> None:
+        seen.append(sum(one.numel() * one.element_size() for one in (*given, answer) if isinstance(one, Tensor)))
+
+    inner = [module for module in model.modules() if not list(module.children()) and module is not model]
+    hooks = [module.register_forward_hook(note) for module in inner]
+    try:
+        ask(model, image_1CHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(seen, default=0) or most
+
+
+def fast_precisions(device: torch.device) -> list[str]:
+    """Precisions that the device has instructions for, the more exact first."""
+    if device.type == "cuda":
+        return ["float16", "bfloat16"] if torch.cuda.is_bf16_supported() else ["float16"]
+    if device.type == "cpu":
+        can = torch.cpu.get_capabilities()
+        fp16, bf16 = bool(can.get("amx_fp16")), bool(can.get("amx_bf16") or can.get("avx512_bf16"))
+        return [name for name, there in (("float16", fp16), ("bfloat16", bf16)) if there]
+    return []
+
+
+def answers_error(exact_BC: Tensor, other_BC: Tensor) -> dict[str, float | int]:
+    """``mean_kl`` and ``max_kl`` of KL(exact || other) in nats at temperature 1, ``argmax_agreement``, and ``n``.
+
+    An answer that is not finite is infinitely far away.
+    """
+    log_p_BC, log_q_BC = (logits.double().cpu().log_softmax(1) for logits in (exact_BC, other_BC))
+    p_BC = log_p_BC.exp()
+    kl_B = torch.where(p_BC > 0, p_BC * (log_p_BC - log_q_BC), 0.0).sum(1).clamp(min=0)
+    kl_B = kl_B.nan_to_num(nan=float("inf"))
+    same_B = exact_BC.argmax(1).cpu() == other_BC.argmax(1).cpu()
+    # JSON has no infinity
+    largest = torch.finfo(torch.float64).max
+    return {
+        "mean_kl": min(float(kl_B.mean()), largest),
+        "max_kl": min(float(kl_B.max()), largest),
+        "argmax_agreement": float(same_B.double().mean()),
+        "n": len(kl_B),
+    }
+
+
+class Asked(nn.Module):
+    """``model`` in evaluation mode, asked in a manner: any number of images in, their logits (B, C) out, float32."""
+
+    def __init__(self, model: nn.Module, manner: Manner) -> None:
+        super().__init__()
+        self.model, self.manner = model.eval(), manner
+        self._at_a_time = manner.batch_size
+        # Only for full batches, of one shape: another number of images would be compiled anew.
+        self._compiled = torch.compile(model, dynamic=False) if manner.compile else None
+
+    @torch.no_grad()
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        images_BCHW = images_BCHW.to(device_of(self.model))
+        while True:
+            try:
+                parts = [self._pass(part) for part in images_BCHW.split(self._at_a_time)]
+                return parts[0] if len(parts) == 1 else torch.cat(parts)
+            except torch.OutOfMemoryError as error:
+                if self._at_a_time == 1:
+                    raise BadInput(
+                        "the teacher does not fit into the device's memory, not even with one image: "
+                        "ask it on the CPU (--device cpu), or in targets.precision: bfloat16."
+                    ) from error
+            # outside the handler, whose traceback holds on to the tensors of the failed pass
+            self._at_a_time = max(1, self._at_a_time // 2)
+            torch.cuda.empty_cache()
+
+    def _pass(self, images_BCHW: Tensor) -> Tensor:
+        dtype = DTYPES[self.manner.precision]
+        with torch.autocast(images_BCHW.device.type, dtype, enabled=dtype != torch.float32):
+            if self._compiled is not None and len(images_BCHW) == self.manner.batch_size:
+                try:
+                    return self._compiled(images_BCHW).float()
+                except torch.OutOfMemoryError:
+                    raise
+                except Exception as error:  # no compiler here, or a model that it cannot take
+                    self._compiled = None
+                    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+                    progress.note(f"The teacher is asked without torch.compile, which failed: {said}")
+            return self.model(images_BCHW).float()

@@ -1,0 +1,119 @@
+"""How a store is written, by any number of processes at once, killed and taken up again at any moment.
+
+A shard is a pure function of (view, block of ids), whether a teacher is asked for it or other stores are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInput
+from ..files import write_text
+from . import shard
+from .check import expected_files
+from .lock import Claims, alone
+from .manifest import MANIFEST, PLAN, SEAL, differences, json_text, publish, read_json, shard_metadata
+from .segment import Place, Segment, normal, places, totals, write_ids
+
+Make = Callable[[np.ndarray, int], shard.Content]  # of (ids ascending, view)
+
+
+def begin(path: Path, plan: Mapping[str, Any], holding: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes the plan where there is none; otherwise holds what is there against it. Returns the plan that rules.
+
+    ``holding``: :func:`segment.totals` of what is to be stored; what a manifest says must agree. Raises
+    :class:`BadInput` where the folder holds something else, or cannot be written.
+    """
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    taken = sorted(name for name in names if name in (MANIFEST, SEAL) or name.startswith("ids-"))
+    if taken and PLAN not in names:
+        raise BadInput(f"{path} holds '{taken[0]}' but no {PLAN}, so nothing says whose it is: name a new folder.")
+    with alone(path) as held:
+        if held:
+            _sweep(path)
+        if not (path / PLAN).exists():
+            write_text(path / PLAN, json_text(plan))
+        there = read_json(path / PLAN)
+        unequal = differences(there, plan)
+        if not unequal and (path / MANIFEST).exists():
+            unequal = differences(read_json(path / MANIFEST), holding)
+        if unequal:
+            raise BadInput(
+                f"{path} holds unfinished soft targets of another kind: {'; '.join(unequal)}. "
+                "Cast into another folder, or delete this one."
+            )
+    return there
+
+
+def fill(
+    path: Path,
+    plan: Mapping[str, Any],
+    segments: Sequence[Segment],
+    make: Make,
+    progress: Callable[[int], object] | None = None,
+) -> None:
+    """Writes every shard that is not whole; those that another process is at are left to it while there are others."""
+    size: int = plan["block_size"]
+    for segment in segments:
+        with alone(path):
+            write_ids(path, segment)
+    left = list(places(segments, size))
+    with Claims(path) as claims:
+        for wait in (False, True):
+            later = []
+            for place in left:
+                if not _settled(path, plan, place, make, claims, wait):
+                    later.append(place)
+                elif progress:
+                    progress(len(place.ids(size)))
+            left = later
+
+
+def finish(path: Path, manifest: Mapping[str, Any], over: Mapping[str, Any] | None = None) -> bool:
+    """Publishes a manifest whose files are all there; False where the store is not ``over`` (None: unfinished)."""
+    with alone(path) as held:
+        there = read_json(path / MANIFEST) if (path / SEAL).exists() else None
+        if there != over:
+            return False
+        if held:
+            _sweep(path)
+        publish(path, manifest, expected_files(manifest))
+    return True
+
+
+def manifest_of(
+    plan: Mapping[str, Any], segments: Iterable[Segment], codec: Mapping[str, Any], libraries: Mapping[str, str]
+) -> dict[str, Any]:
+    """The manifest of a store of these segments; ``codec``: name, settings, and what was measured."""
+    kept = normal(segments)
+    entries = [segment.entry for segment in kept]
+    return {**plan, **totals(kept), "codec": dict(codec), "libraries": dict(libraries), "segments": entries}
+
+
+def _settled(path: Path, plan: Mapping[str, Any], place: Place, make: Make, claims: Claims, wait: bool) -> bool:
+    """Sees to one shard; False where another process is at it."""
+    file, about = path / place.name, shard_metadata(plan, place.segment.digest, place.view, place.block)
+    if shard.is_whole(file, about):
+        return True
+    if not claims.claim(place.name, wait):
+        return False
+    try:
+        if not shard.is_whole(file, about):  # another writer may have been quicker
+            content = make(place.ids(plan["block_size"]), place.view)
+            with alone(path):
+                if not shard.is_whole(file, about):
+                    shard.write_with_digest(file, content, about)
+    finally:
+        claims.release(place.name)
+    return True
+
+
+def _sweep(path: Path) -> None:
+    """Removes what killed writers left half-written; the living write only while they hold the lock."""
+    for pattern in (".*.json.*.part", "ids-*/.*.part", "ids-*/view-*/.*.part"):
+        for left in path.glob(pattern):
+            left.unlink(missing_ok=True)
