@@ -203,7 +203,9 @@ def _codec(job: Job, path: Path, ask: Ask) -> Codec:
         there = read_json(path / PLAN)["codec"]
         return codec_from(there["name"], there["settings"])
     ids_N, index_N = job.task.pool.ids.cpu().sort()
-    logits_NC = ask(index_N[:ERROR_SAMPLE], 0).cpu()
+    answer = ask(index_N[:ERROR_SAMPLE], 0)
+    assert isinstance(answer, torch.Tensor)  # of images
+    logits_NC = answer.cpu()
     if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
         return wanted.codecs[-1]  # casting says what is wrong with such answers
     rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))
