@@ -232,6 +232,10 @@ def manner_for(job: Job, teacher: Trained) -> Manner:
     model = teacher.model.to(job.accelerator.device)
     # an ONNX file has its precision inside, and so has an ensemble with one in it
     fixed = any(isinstance(module, OnnxModel) for module in model.modules())
+    if fixed and wanted.precision not in ("float32", "auto"):
+        raise BadInput(
+            f"targets.precision: {wanted.precision}, and an ONNX file has its precision inside; leave it out."
+        )
     precision = "float32" if fixed else wanted.precision
     return manner_of(model, sample, precision=precision, compile=wanted.compile)
 

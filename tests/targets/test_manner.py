@@ -42,24 +42,19 @@ def test_the_number_asked_at_a_time_follows_from_shapes(model: nn.Module) -> Non
     assert not any(module._forward_hooks for module in wide.modules())
 
 
-class Sharp(nn.Module):
-    """Its answer hangs on digits that a bfloat16 does not have."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale, self.layer = scale, nn.Linear(64, 10)
-
-    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        return self.scale * self.layer(images_BCHW.flatten(1))
-
-
-@pytest.mark.parametrize(("scale", "taken"), [(1e-2, "bfloat16"), (300.0, "float32")])
-def test_auto_takes_a_narrower_precision_only_where_the_answers_stay(monkeypatch, scale: float, taken: str) -> None:
+@pytest.mark.parametrize(
+    ("bias_C", "taken"),
+    [
+        (torch.arange(10.0), "bfloat16"),  # classes far apart
+        (torch.full((10,), 1000.0), "float32"),  # a bfloat16 near 1000 is a multiple of 4: what sets them apart is lost
+    ],
+)
+def test_auto_takes_a_narrower_precision_only_where_the_answers_stay(monkeypatch, bias_C, taken: str) -> None:
     monkeypatch.setattr(asking, "fast_precisions", lambda device: ["bfloat16"])  # as a newer processor has
     torch.manual_seed(0)
-    model, sample_BCHW = Sharp(scale), torch.rand(64, 1, 8, 8)
-    # 64 examples: a class that changes among near-equal ones would decide it, so the bias sets them apart
-    model.layer.bias.data = 100 * torch.arange(10.0) if scale < 1 else model.layer.bias.data
+    layer, sample_BCHW = nn.Linear(64, 10), torch.rand(64, 1, 8, 8)
+    layer.bias.data = 30 * bias_C if taken == "bfloat16" else bias_C
+    model = nn.Sequential(nn.Flatten(), layer)
     manner = manner_of(model, sample_BCHW, precision="auto")
     assert manner.precision == taken
     found = answers_error(
