@@ -123,7 +123,8 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         if here.finished:
             facts = here.facts()
             before = facts["seconds"]
-            known = store_identity(job, teacher, facts.get("asked", {}).get("precision", "float32"))
+            taken = facts.get("asked", {}).get("precision", "float32")
+            known = store_identity(job, teacher, taken if wanted.precision == "auto" else wanted.precision)
             if not lacks_a_file(path):
                 return Store.open(path, expect=known).to(job.accelerator.device)
             here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
