@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from common import arguments, print_table
+from common import arguments, print_conditions, print_table
 from torch import Tensor, nn
 
 from limbeck.interfaces import Batch, Output, Sampled, Target
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--bfloat16", action="store_true", help="autocast the model")
     asked = parser.parse_args()
-    cuda = asked.device.startswith("cuda")
+    began_all, cuda = time.monotonic(), asked.device.startswith("cuda")
     torch.manual_seed(0)
     model = Decoder(asked.words, asked.width, asked.layers).to(asked.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=cuda)
@@ -151,6 +151,7 @@ def main() -> None:
         spread = f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
         rows.append([name, f"{1e3 * statistics.median(seconds):.1f}", f"{statistics.median(ratios):.3f}", spread, peak])
     print_table(["way", "ms a step", "over cross-entropy", "range", "peak memory"], rows)
+    print_conditions("0", began_all)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class TopK(Section):
 
     k: PositiveInt = 8
     """How many classes are kept one by one."""
-    temperatures: tuple[PositiveFloat, ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
+    temperatures: tuple[PositiveFloat, ...] = Field(default=(1.0, 1.5, 2.0, 4.0, 8.0), min_length=1)
     """Where the mass of the others is kept; at one in between it is interpolated, and outside there is none."""
 
     @model_validator(mode="after")

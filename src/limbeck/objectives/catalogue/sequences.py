@@ -68,7 +68,8 @@ PARTS_AND_SEVERAL = (
         year=2025,
         formula="T² KL over the k classes and one bucket with the mass of all others",
         needs=(SPARSE,),
-        when="Large vocabularies. Equal to kd at k = C; with a bucket it stays a divergence.",
+        when="Large vocabularies. Equal to kd at k = C; with a bucket it stays a divergence. kd and forward_kl are this where "
+        "the soft targets were kept with the codec topk.",
         beware="Without the bucket (renormalised top-k) it would be biased, and at small k worse than no teacher.",
         function="sparse_kl",
         defaults={"temperature": 1.0},
@@ -81,7 +82,8 @@ PARTS_AND_SEVERAL = (
         year=2025,
         formula="-T² Σ_i (c_i / N) log q_i, c_i how often class i came in N draws from p",
         needs=(SPARSE,),
-        when="Large vocabularies: 50 draws, about 12 classes a token, match full KD; the gradient is unbiased.",
+        when="Large vocabularies: 50 draws, about 12 classes a token, match full KD; the gradient is unbiased. kd and "
+        "forward_kl are this where the soft targets were kept with the codec sample.",
         beware="A cross-entropy, not 0 where the student equals the teacher; T is that of the draws.",
         function="sampled_cross_entropy",
         defaults={"weights": None, "temperature": 1.0},

@@ -15,8 +15,9 @@ from ...interfaces import TopK
 from .base import Column, Rows, in_chunks, to_float16
 from .ids import id_column, pack, unpack
 
-# A temperature between two of these is within what float16 rounds (see `limbeck.objectives.functional.rest_at`).
-LADDER = (1.0, 2.0, 4.0, 8.0)
+# Between two of these the log of the rest's mass is interpolated within 0.02, for tails of 50,000 words within 0.007. With
+# 1.5 left out it would be 0.09 between 1 and 2, where 1/T moves most (`limbeck.objectives.functional.rest_at`).
+LADDER = (1.0, 1.5, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
