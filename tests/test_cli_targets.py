@@ -16,8 +16,9 @@ from limbeck import casting, recipe_file
 from limbeck.cli import app
 from limbeck.errors import BadInput, LimbeckError
 from limbeck.targets.cast import cast
+from limbeck.targets.manifest import StoreIdentity
 from limbeck.targets.store import Store
-from limbeck.teaching import asking, the_targets, the_teacher
+from limbeck.teaching import asker, manner_in, targets_stage, the_targets, the_teacher
 from tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
 
 
@@ -41,6 +42,19 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(done: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(done, tmp_path / "here"))
+
+
+def asking(one, teacher):
+    return asker(one, teacher, manner_in(one, teacher, targets_stage(one, teacher)))
+
+
+def known_in(plan):
+    return {key: plan[key] for key in StoreIdentity.__annotations__ if key in plan}
+
+
+def shard_of(store, view):
+    (file,) = store.glob(f"ids-*/view-{view:04d}/block-00000.arrow")
+    return file
 
 
 def store_of(run: Path) -> Path:
@@ -77,10 +91,10 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
     asked = []
 
     def counted(*arguments):
-        ask = asking(*arguments)
+        ask = asker(*arguments)
         return lambda index_B, view: asked.append(view) or ask(index_B, view)
 
-    monkeypatch.setattr("limbeck.teaching.asking", counted)
+    monkeypatch.setattr("limbeck.teaching.asker", counted)
     code, out, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 3, "--threads", 1)
     assert code == 0, err
     assert f"2 views are taken over from {old}; the teacher is asked for the other 1." in err
@@ -89,21 +103,43 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
     assert asked.count(0) <= 1  # for the codec's error
     assert asked.count(1) == 0
     assert snapshot(old) == before
-    assert (new / "view-0001" / "block-00000.arrow").samefile(old / "view-0001" / "block-00000.arrow")
+    assert shard_of(new, 1).samefile(shard_of(old, 1))
     done = json.loads((new.parent / "done.json").read_text())["facts"]
     assert done["seconds"] > json.loads((old.parent / "done.json").read_text())["facts"]["seconds"]
     # as if all had been asked at once
     one = job(here / "run", "targets.views=3")
-    afresh = cast(here / "afresh", Store.open(new).manifest, one.task.pool.ids, 3, asking(one, the_teacher(one)))  # pyright: ignore
-    assert (afresh.path / "view-0002" / "block-00000.arrow").read_bytes() == (
-        new / "view-0002" / "block-00000.arrow"
-    ).read_bytes()
+    plan = Store.open(new).plan
+    afresh = cast(here / "afresh", known_in(plan), one.task.pool.ids, 3, asking(one, the_teacher(one)))
+    assert shard_of(afresh.path, 2).read_bytes() == shard_of(new, 2).read_bytes()
     code, _, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 1)
     assert (code, "has 3 views of each example already" in err) == (2, True)
 
 
+def test_a_store_on_its_own_grows_in_place(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.chdir(here)
+    (here / "runs").mkdir()
+    shutil.copytree(here / "run", here / "runs" / "tiny")
+    shutil.copytree(store_of(here / "run"), here / "mine")
+    before = snapshot(here / "mine", "*.arrow")
+    code, _, err = limbeck(capsys, "targets", "extend", "mine", "--views", 3, "--recipe", "tiny.yaml", "--threads", 1)
+    assert code == 0, err
+    assert Store.open("mine").views == 3
+    assert {name: now for name, now in snapshot(here / "mine", "*.arrow").items() if name in before} == before
+    inside = store_of(here / "run").relative_to(here)
+    code, _, err = limbeck(capsys, "targets", "extend", inside, "--views", 3, "--recipe", "tiny.yaml")
+    assert (code, "belongs to a run" in err) == (2, True)
+
+
+def test_two_stores_of_one_teacher_are_one(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.chdir(here)
+    shutil.copytree(store_of(here / "run"), here / "copy")
+    code, _, err = limbeck(capsys, "targets", "merge", "run", "copy", "--out", "all")
+    assert code == 0, err
+    assert snapshot(here / "all", "*.arrow").keys() == snapshot(here / "copy", "*.arrow").keys()
+
+
 def test_a_damaged_store_is_not_taken_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shard = store_of(here / "run") / "view-0000" / "block-00000.arrow"
+    shard = shard_of(store_of(here / "run"), 0)
     content = bytearray(shard.read_bytes())
     content[-300] ^= 1
     shard.write_bytes(content)
@@ -121,12 +157,12 @@ def test_replay_says_how_far_the_teacher_is_from_what_it_said(here: Path, capsys
     # another's answers under this teacher's name
     one = job(run)
     teacher = the_teacher(one)
-    known = Store.open(store_of(run)).manifest
+    known = Store.open(store_of(run)).plan
     ask = asking(one, teacher)
     shutil.rmtree(store_of(run))
     store = cast(
         store_of(run),
-        {key: known[key] for key in known if key not in ("codec", "libraries")},  # pyright: ignore
+        known_in(known),
         one.task.pool.ids,
         2,
         lambda index_B, view: ask(index_B, view).roll(view, dims=1).detach(),
@@ -196,7 +232,6 @@ def test_a_given_store_that_does_not_fit_is_refused_before_anything_is_made(
         (("cast", "none.yaml"), "there is no such file"),
         (("extend", "run/stages"), "is not the folder of a run"),
         (("extend", "STORE", "--views", "9"), "is a store alone"),
-        (("merge", "run", "--out", "all"), "merge needs two stores at least"),
         (("merge", "run", "nowhere", "--out", "all"), "nowhere: there is no such folder"),
         (("verify", "STORE", "--replay", "3"), "is a store alone"),
         (("convert", "run", "--codec", "dens", "--out", "new"), "there is no codec 'dens'"),

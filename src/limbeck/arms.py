@@ -9,14 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from .files import fingerprint
 from .job import Job, coarse, two_examples
 from .objectives.modules import CrossEntropy, Objective
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
 from .targets.codecs import Codec
 from .targets.live import LiveTeacher
-from .targets.manifest import read_seal
+from .targets.manifest import contents
 from .targets.store import Store
 from .targets.stored import StoredTeacher
 from .tasks.image import ViewOf, every_epoch_anew
@@ -66,7 +65,7 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             store.require(job.task.pool.ids)
             taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
-                taught |= {"views_stored": store.views, "teacher": {"store": fingerprint(read_seal(store.path))}}
+                taught |= {"views_stored": store.views, "teacher": {"store": contents(store.path)}}
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
         "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy, job.student),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 import yaml
 
 from . import progress, recipe_file, stages
@@ -17,13 +19,23 @@ from .job import Job, asked_live, job_from_recipe, use_threads
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .stages import Busy
+from .targets.cast import extend as extend_targets
 from .targets.codecs import Codec, codec_from
 from .targets.convert import convert as convert_store
 from .targets.parquet_import import import_parquet
 from .targets.replay import replay
 from .targets.store import Store
 from .targets.where import is_store
-from .teaching import asking, manner_in, targets_stage, teacher_stages, the_targets, the_teacher
+from .teaching import (
+    asker,
+    manner_for,
+    manner_in,
+    store_identity,
+    targets_stage,
+    teacher_stages,
+    the_targets,
+    the_teacher,
+)
 from .trained import Trained
 
 LOOK_EVERY = 0.5  # seconds between two looks at whether another process has made the teacher
@@ -71,6 +83,8 @@ def extend(
 
     Raises :class:`limbeck.errors.BadInput` where the folder is no run, or there would be fewer views than there are.
     """
+    if is_store(folder) and recipe is not None:
+        return _extend_store(folder, views, recipe_file.read(recipe, overrides), trust_code, device, threads)
     read = recipe_of(folder, recipe, overrides)
     if views is not None:
         before = recipe_of(folder).targets.views
@@ -80,6 +94,27 @@ def extend(
             )
         read = read.model_copy(update={"targets": read.targets.model_copy(update={"views": views})})
     return cast_recipe(read, folder, trust_code=trust_code, device=device, threads=threads)
+
+
+def _extend_store(
+    path: Path, views: int | None, recipe: Recipe, trust_code: bool, device: str, threads: int | None
+) -> Store:
+    """What a store on its own lacks, asked of the recipe's teacher, which must be finished in the recipe's own folder."""
+    if path.parent.parent.name == "targets" and (path.parent / "ingredients.json").exists():
+        raise BadInput(
+            f"{path} belongs to a run, whose stages do not change: extend the run's folder, or a copy of this."
+        )
+    job = _job(recipe, Path("runs") / str(recipe.name), trust_code=trust_code, device=device, threads=threads)
+    _require_targets(job)
+    teacher, pool = _finished_teacher(job), job.task.pool
+    store = Store.open(path)
+    manner = replace(manner_for(job, teacher), precision=store.plan["precision"])
+    ask = asker(job, teacher, manner)
+    known = store_identity(job, teacher, manner.precision)
+    count = max(views or 0, store.views)
+    expect = {key: value for key, value in known.items() if key != "data"}  # which may have grown
+    with progress.bar(count * len(pool), "soft targets") as advance, torch.no_grad():
+        return extend_targets(path, pool.ids, count, ask, expect=expect, progress=advance)
 
 
 def replay_run(
@@ -108,7 +143,9 @@ def replay_run(
     store = the_targets(job, teacher)
     assert store is not None
     seed = secrets.randbelow(1 << 31) if seed is None else seed
-    found = replay(store, asking(job, teacher, manner_in(job, teacher, here)), job.task.pool.ids, count, seed)
+    ask = asker(job, teacher, manner_in(job, teacher, here))
+    with torch.no_grad():
+        found = replay(store, ask, job.task.pool.ids, count, seed)
     worst = found.difference.argmax()
     told = (
         f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
@@ -163,7 +200,8 @@ def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str]
     """The recipe of a run's folder, or the one that is named instead. Raises `BadInput` where the folder is no run."""
     if is_store(folder):
         raise BadInput(
-            f"{folder} is a store alone, and only a run's recipe says who its teacher is: give the run's folder."
+            f"{folder} is a store alone, and only a recipe says who its teacher is: give the run's folder, or to extend it, "
+            "the recipe with --recipe."
         )
     if not (folder / "stages").is_dir():
         raise BadInput(
@@ -192,7 +230,7 @@ def _require_targets(job: Job) -> None:
 def _make_teacher(job: Job) -> None:
     """Trains the teacher where that is to be done, or waits for the process that is at it."""
     told = False
-    while not _has_teacher(job):
+    while not _teacher_finished(job):
         try:
             with stages.claimed(job.out):
                 the_teacher(job)
@@ -203,11 +241,11 @@ def _make_teacher(job: Job) -> None:
             time.sleep(LOOK_EVERY)
 
 
-def _has_teacher(job: Job) -> bool:
-    return all(here.finished for here in teacher_stages(job))
+def _teacher_finished(job: Job) -> bool:
+    return all(stage.finished for stage in teacher_stages(job))
 
 
 def _finished_teacher(job: Job) -> Trained:
-    if not _has_teacher(job):
+    if not _teacher_finished(job):
         raise BadInput(f"{job.out}: its teacher is not finished. Run its recipe first.")
     return the_teacher(job)

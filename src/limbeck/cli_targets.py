@@ -96,8 +96,6 @@ def merge(
     """
     from .targets.where import one_store
 
-    if len(stores) < 2:
-        raise BadInput("merge needs two stores at least; one can be copied as it is.")
     paths = [one_store(path) for path in stores]
     from .targets.merge import merge as merged
 

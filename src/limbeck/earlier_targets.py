@@ -28,8 +28,8 @@ from .targets.asking import Ask
 from .targets.check import check
 from .targets.convert import made_from
 from .targets.lock import alone
-from .targets.manifest import PLAN, StoreIdentity, differences, json_text, read_json
-from .targets.segment import Segment, places
+from .targets.manifest import PLAN, StoreIdentity, json_text, read_json
+from .targets.segment import Segment, places, write_ids
 from .targets.store import Store
 
 _FREE = ("count", "codec")  # of a stage's ingredients: what may differ
@@ -59,7 +59,7 @@ class Donor:
 
 def donor_of(here: Stage, known: StoreIdentity, ids_N: Tensor) -> Donor | None:
     """The finished store of this run that saves most of asking; None where there is none."""
-    wanted, sorted_ids = here.ingredients, ids_N.cpu().sort().values.numpy()
+    wanted = here.ingredients
     found: list[tuple[bool, int, str, Stage]] = []
     for folder in sorted(here.folder.parent.glob("*")):
         other = _stage(here, folder)
@@ -70,8 +70,11 @@ def donor_of(here: Stage, known: StoreIdentity, ids_N: Tensor) -> Donor | None:
             found.append((same, min(other.ingredients["count"], wanted["count"]), folder.name, other))
     for same, views, _, other in sorted(found, key=lambda one: one[:3], reverse=True):
         store = _opened(other, known)
-        alike = store is not None and all(np.array_equal(one.ids, sorted_ids) for one in store.segments)
-        if store is not None and alike:
+        if (
+            store is not None
+            and len(store.segments) == 1
+            and np.array_equal(store.ids, ids_N.cpu().sort().values.numpy())
+        ):
             return Donor(store, views, same, other.facts()["seconds"] * views / store.views)
     return None
 
@@ -135,17 +138,18 @@ def _opened(stage: Stage, known: StoreIdentity) -> Store | None:
 
 def _take_over(donor: Donor, path: Path) -> bool:
     """Links the donor's shards, or copies them; False where the store there was begun as another."""
-    plan = donor.store.plan
+    plan = donor.store.plan  # which shards name: kept to the byte
     with alone(path):
-        if (path / PLAN).exists():
-            if differences(read_json(path / PLAN), plan):
-                return False
-        else:
+        if not (path / PLAN).exists():
             write_text(path / PLAN, json_text(plan))
-        for place in places([Segment(donor.store.ids, range(donor.views))], plan["block_size"]):
-            for name in (Path(place.name), shard.digest_path(Path(place.name))):
-                if not (path / name).exists():
-                    _link(donor.store.path / name, path / name)
+        elif read_json(path / PLAN) != plan:
+            return False
+        (whole,) = donor.store.segments
+        write_ids(path, whole)
+        for place in places([Segment(whole.ids, range(donor.views))], plan["block_size"]):
+            for wanted in (path / place.name, shard.digest_path(path / place.name)):
+                if not wanted.exists():
+                    _link(donor.store.path / wanted.relative_to(path), wanted)
     return True
 
 

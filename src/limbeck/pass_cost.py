@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .files import fingerprint
 from .job import Job
-from .targets.manifest import read_seal
+from .targets.manifest import contents
 from .targets.store import Store
 
 
@@ -46,7 +45,7 @@ def targets_section(job: Job, store: Store | None, students: int) -> dict[str, A
 def fingerprint_of(job: Job, store: Store) -> str:
     """The name of the stage that cast the store, or, of one that was given, the digest of its contents."""
     if job.recipe.targets.store is not None:
-        return fingerprint(read_seal(store.path))
+        return contents(store.path)
     return store.path.parent.name
 
 

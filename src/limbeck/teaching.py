@@ -132,7 +132,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         began = time.monotonic()
         manner = manner_in(job, teacher, here)
     pool = job.task.pool
-    known, ask = store_identity(job, teacher, manner.precision), asking(job, teacher, manner)
+    known, ask = store_identity(job, teacher, manner.precision), asker(job, teacher, manner)
     donor = donor_of(here, known, pool.ids)
     if donor is not None and not (path / SEAL).exists():
         ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
@@ -159,7 +159,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     return store.to(job.accelerator.device)
 
 
-def asking(job: Job, teacher: Trained, manner: Manner) -> Ask:
+def asker(job: Job, teacher: Trained, manner: Manner) -> Ask:
     """What asks the teacher about positions in the pool of examples, at one view: logits (B, C), float32."""
     pool, task, views = job.task.pool, job.task, job.recipe.views
     model = Asked(LiveTeacher(teacher.model.to(job.accelerator.device), task).model, manner)
@@ -178,6 +178,13 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     if path.exists():
         with contextlib.suppress(ValueError, TypeError):  # damaged: decided anew, as it was the first time
             return Manner(**json.loads(path.read_text(encoding="utf-8")))
+    manner = manner_for(job, teacher)
+    write_json(path, manner.facts())
+    return manner
+
+
+def manner_for(job: Job, teacher: Trained) -> Manner:
+    """How the teacher is asked, decided by its answers to a few examples."""
     wanted, task, pool = job.recipe.targets, job.task, job.task.pool
     index_B = pool.ids.argsort()[:SAMPLE]
     batch = task.batch(pool, index_B, torch.zeros_like(index_B), job.recipe.views)
@@ -190,9 +197,7 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
             f"targets.precision: {wanted.precision}, and an ONNX file has its precision inside; leave it out."
         )
     precision = "float32" if fixed else wanted.precision
-    manner = manner_of(model, sample, precision=precision, compile=wanted.compile)
-    write_json(path, manner.facts())
-    return manner
+    return manner_of(model, sample, precision=precision, compile=wanted.compile)
 
 
 def about_teacher(job: Job) -> str:

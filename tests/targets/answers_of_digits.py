@@ -48,7 +48,9 @@ def identity(**changes):
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """The bytes of every file of a store; the lock apart."""
+    """The bytes of every file of a store; the locks apart."""
     return {
-        str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file() and p.name != ".lock"
+        str(p.relative_to(path)): p.read_bytes()
+        for p in sorted(path.rglob("*"))
+        if p.is_file() and p.name not in (".lock", ".claims")
     }

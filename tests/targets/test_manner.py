@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from limbeck.models.convnet import ConvNet
-from limbeck.targets import manner as manner_module
+from limbeck.targets import manner as asking
 from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
 
 
@@ -33,12 +33,12 @@ def test_the_number_asked_at_a_time_follows_from_shapes(model: nn.Module) -> Non
     assert small == 512  # as many as there may be
     assert large == 16  # as few
     wide = ConvNet(10, 3, 32, width=32)
-    widths = {manner_module.bytes_at_widest(wide, torch.rand(1, 3, 32, 32)) for _ in range(3)}
+    widths = {asking.bytes_at_widest(wide, torch.rand(1, 3, 32, 32)) for _ in range(3)}
     assert len(widths) == 1  # whatever else the machine does
     (width,) = widths
     number = images_at_a_time(wide, torch.rand(1, 3, 32, 32))
     assert number & (number - 1) == 0
-    assert number * width <= manner_module.CPU_BYTES * torch.get_num_threads() < 2 * number * width
+    assert number * width <= asking.CPU_BYTES * torch.get_num_threads() < 2 * number * width
     assert not any(module._forward_hooks for module in wide.modules())
 
 
@@ -50,7 +50,7 @@ def test_the_number_asked_at_a_time_follows_from_shapes(model: nn.Module) -> Non
     ],
 )
 def test_auto_takes_a_narrower_precision_only_where_the_answers_stay(monkeypatch, bias_C, taken: str) -> None:
-    monkeypatch.setattr(manner_module, "fast_precisions", lambda device: ["bfloat16"])  # as a newer processor has
+    monkeypatch.setattr(asking, "fast_precisions", lambda device: ["bfloat16"])  # as a newer processor has
     torch.manual_seed(0)
     layer, sample_BCHW = nn.Linear(64, 10), torch.rand(64, 1, 8, 8)
     layer.bias.data = 30 * bias_C if taken == "bfloat16" else bias_C
@@ -69,7 +69,7 @@ def test_auto_takes_a_narrower_precision_only_where_the_answers_stay(monkeypatch
 
 
 def test_auto_is_float32_where_nothing_is_faster_and_a_named_precision_is_measured(monkeypatch, model) -> None:
-    monkeypatch.setattr(manner_module, "fast_precisions", lambda device: [])
+    monkeypatch.setattr(asking, "fast_precisions", lambda device: [])
     sample_BCHW = torch.rand(16, 1, 8, 8)
     assert manner_of(model, sample_BCHW, precision="auto").precision == "float32"
     named = manner_of(model, sample_BCHW, precision="bfloat16")

@@ -11,6 +11,7 @@ from limbeck.errors import BadInput
 from limbeck.recipe import Views
 from limbeck.targets import parquet_read
 from limbeck.targets.answers import gathered
+from limbeck.targets.codecs import Int8, SampleCodec, TopKCodec
 from limbeck.targets.parquet import export
 from limbeck.targets.parquet_import import import_parquet
 from limbeck.targets.store import Store, verify
@@ -175,3 +176,15 @@ def test_what_is_no_parquet_or_there_already_is_refused(whole, tmp_path):
     with pytest.raises(BadInput, match="exists already and is not this store"):
         import_parquet(tmp_path / "c.parquet", tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("codec", [Int8(), TopKCodec(3), SampleCodec(20)], ids=lambda codec: codec.name)
+def test_every_codec_makes_a_round_trip_and_is_readable(tmp_path, codec):
+    store = DIGITS.cast(tmp_path / "store", codec=codec)
+    export(store.path, tmp_path / "a.parquet")
+    assert contents(import_parquet(tmp_path / "a.parquet", tmp_path / "again").path) == contents(store.path)
+    row = pq.read_table(tmp_path / "a.parquet").slice(70, 1).to_pylist()[0]
+    if "ids" in row:
+        answer = gathered(store, torch.tensor([row["id"]]), row["view"])
+        named = [(id_, place) for place, id_ in enumerate(answer.ids[0].tolist()) if id_ >= 0]
+        assert all(row["ids"][place] == id_ for id_, place in named)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.interfaces import DenseLogits, Sampled, TopK
-from limbeck.targets.answers import distribution
+from limbeck.targets.answers import difference, distribution
 from limbeck.targets.replay import replay
 
 DIGITS = Digits()
@@ -70,3 +70,30 @@ def test_a_distribution_is_the_same_from_every_kind_of_answer(k, seed):
         drawn.gather(1, ids), (counts / counts[0, :-1].sum())[:, :-1].double(), atol=1e-6, rtol=0
     )
     torch.testing.assert_close(drawn.sum(1), torch.ones(4, dtype=torch.float64))
+
+
+@given(st.integers(1, CLASSES - 1), st.integers(0, 2**31))
+def test_what_two_top_ks_differ_by_is_at_most_what_the_teachers_do_and_no_tie_counts(k, seed):
+    numbers = torch.Generator().manual_seed(seed)
+    logits_BC, others_BC = 3 * torch.randn(2, 4, CLASSES, generator=numbers)
+
+    def top(logits_BC, order=slice(None)):
+        values, ids = logits_BC[:, order].topk(k, dim=1)
+        ids = torch.arange(CLASSES)[order][ids]
+        rest = logits_BC.scatter(1, ids, -torch.inf).logsumexp(1, keepdim=True)
+        return TopK(ids, values, rest, (1.0,))
+
+    apart = difference(top(logits_BC), top(others_BC), CLASSES)
+    full = difference(DenseLogits(logits_BC), DenseLogits(others_BC), CLASSES)
+    assert (apart <= full + 1e-6).all()
+    tied_BC = logits_BC.round()  # many classes alike, so that the order of search decides who is named
+    backwards = torch.arange(CLASSES).flip(0)
+    torch.testing.assert_close(
+        difference(top(tied_BC), top(tied_BC, backwards), CLASSES),
+        torch.zeros(4, dtype=torch.float64),
+        atol=1e-6,
+        rtol=0,
+    )
+    # and a teacher that names another class is found out
+    sure_BC = torch.nn.functional.one_hot(torch.tensor([0, 1]), CLASSES).float() * 20
+    assert (difference(top(sure_BC), top(sure_BC.roll(5, dims=1)), CLASSES) > 0.99).all()

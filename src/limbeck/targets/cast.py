@@ -55,8 +55,8 @@ def cast(
     """Stores the teacher's answer to every view of every example under ``path``, and opens the store.
 
     ids_N: distinct int64 ids in any order. ``ask(index_B, view)`` returns logits (B, C) for positions in
-    ``ids_N``, on any device; where ``ragged``, :class:`RaggedLogits`. ``measured``: further figures for the
-    manifest. ``progress`` is called with the number of
+    ``ids_N``, on any device; where ``ragged``, :class:`RaggedLogits`. ``measured``: further figures
+    for the manifest. ``progress`` is called with the number of
     targets done, those found done included. A finished store is opened as it is, an unfinished one is finished, and
     several processes share the work; neither order, nor batch size, nor interruption changes a byte as long as the
     teacher answers each example alike.
@@ -84,8 +84,8 @@ def cast(
             (path / SEAL).unlink()
     fill(path, plan, segments, asking.content, progress)
     # Always asked anew, in the same batches: the figures are then the same after any interruption.
-    described = {**asking.measured(segments[0].ids[:block_size]), **(measured or {})}
-    finish(path, manifest_of(plan, segments, described, libraries()))
+    codec_facts = asking.measured(segments[0].ids[:block_size])
+    finish(path, manifest_of({**plan, **(measured or {})}, segments, codec_facts, libraries()))
     return Store.open(path, expect={**plan, **holding})
 
 

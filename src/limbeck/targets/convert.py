@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from ..errors import BadInput
-from ..files import fingerprint
 from .answers import dense_answers
 from .cast import cast
 from .codecs import Codec
-from .manifest import StoreIdentity, read_seal
+from .manifest import StoreIdentity, contents
 from .store import Store
 
 
@@ -38,6 +37,10 @@ def convert(
         raise BadInput(f"{out} is the store that is to be converted: name another folder for what is made of it.")
     store = Store.open(source)
     ids_N = torch.from_numpy(store.ids)
+    if store.manifest["targets"] != store.views * len(store):
+        raise BadInput(
+            f"{source} has more views of some examples than of others: extend it first, so that all have as many."
+        )
     return cast(
         out,
         {**identity_of(store), "made_from": made_from(store)},
@@ -45,6 +48,7 @@ def convert(
         store.views,
         dense_answers(store, ids_N),
         codec=codec,
+        ragged=store.ragged,
         block_size=block_size or store.manifest["block_size"],
         progress=progress,
     )
@@ -62,8 +66,8 @@ def made_from(store: Store) -> dict[str, Any]:
     codec = store.manifest["codec"]
     return {
         "kind": "store",
-        "codec": codec["name"],
+        "codec": {"name": codec["name"], "settings": codec.get("settings", {})},
         "error": codec["error"],
         "views": store.views,
-        "seal": fingerprint(read_seal(store.path)),
+        "seal": contents(store.path),
     }

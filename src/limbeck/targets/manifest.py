@@ -103,8 +103,7 @@ def _codec_differences(there: Any, here: Any) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    long = isinstance(value, str) and len(value) > 20 and " " not in value  # a digest
-    return f"{value[:12]}…" if long else str(value)
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 20 else str(value)
 
 
 def ids_metadata(digest: str) -> dict[str, str]:
@@ -190,6 +189,11 @@ def read_seal(root: Path) -> Seal:
     if not whole:
         raise BadInput(f"{path} is damaged: its own digest does not fit. Restore it, or delete it and cast again.")
     return seal
+
+
+def contents(root: Path) -> str:
+    """Names what the finished store at ``root`` holds, to the byte."""
+    return fingerprint(read_seal(root).files)
 
 
 def _is_list_of_files(value: dict[str, Any]) -> bool:

@@ -7,19 +7,22 @@ for byte, and knows where a file was changed in between. Shapes: R rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from ..errors import BadInput
-from ..files import atomic_path, fingerprint
+from ..files import atomic_path
 from . import shard
 from .check import check
 from .codecs import Column
-from .manifest import MANIFEST, PLAN, read_seal, shard_metadata
+from .codecs.ids import bytes_of_an_id, pack, unpack
+from .manifest import MANIFEST, PLAN, contents, shard_metadata
+from .segment import places
 from .store import Store
 
 SUFFIX = ".parquet"
@@ -36,14 +39,19 @@ def export(source: Path, out: Path, progress: Callable[[int], object] | None = N
     Raises :class:`BadInput` where the store is damaged, ``out`` exists, or it cannot be written.
     """
     source, out = Path(source), Path(out)
-    problems, manifest = check(source, full=True)
-    if problems:
-        raise BadInput("\n".join(problems))
-    if manifest.get("ragged"):
+    found = check(source, full=True)
+    if found.problems:
+        raise BadInput("\n".join(found.problems))
+    if found.manifest.get("ragged"):
         raise BadInput(f"{source} holds answers of different lengths, and those cannot be exported yet.")
     if out.exists():
         raise BadInput(f"{out} exists already: name another file or folder, or remove it.")
     store = Store.open(source)
+    if len(store.segments) > 1:
+        raise BadInput(
+            f"{source} has grown, and holds its examples in {len(store.segments)} parts: make one of them with `limbeck targets "
+            "merge`; where some examples have more views than others, extend it first."
+        )
     schema = _schema(store)
     if out.suffix == SUFFIX:
         _write(out, schema, _groups(store, range(store.views), progress))
@@ -54,37 +62,59 @@ def export(source: Path, out: Path, progress: Callable[[int], object] | None = N
     return files
 
 
-def readable(column: Column) -> np.dtype:
-    """The type of a stored column's values in Parquet."""
-    return _WIDENED.get(column.dtype.name, column.dtype)
+def readable(column: Column, classes: int) -> Column:
+    """A stored column as it stands in Parquet: class ids as numbers instead of packed bytes, and no unsigned types."""
+    if _packed(column):
+        return Column(column.name, np.dtype(np.int32), (column.width or 0) // bytes_of_an_id(classes))
+    return Column(column.name, _WIDENED.get(column.dtype.name, column.dtype), column.width)
+
+
+def to_readable(values: np.ndarray, column: Column, classes: int) -> np.ndarray:
+    """Stored values (N, width) as :func:`readable` describes them."""
+    if _packed(column):
+        values = unpack(torch.from_numpy(np.array(values)), classes).numpy()
+    return values.astype(readable(column, classes).dtype, copy=False)
+
+
+def from_readable(values: np.ndarray, column: Column, classes: int) -> np.ndarray:
+    """What :func:`to_readable` was given."""
+    if _packed(column):
+        return pack(torch.from_numpy(values).to(torch.int64), classes).numpy()
+    return values.astype(column.dtype)
+
+
+def _packed(column: Column) -> bool:
+    return column.name == "ids" and column.dtype == np.uint8
 
 
 def _schema(store: Store) -> pa.Schema:
     fields = [pa.field("id", pa.int64(), nullable=False), pa.field("view", pa.int32(), nullable=False)]
     for column in store.codec.layout(store.classes):
-        value = pa.from_numpy_dtype(readable(column))
-        kind = value if column.width is None else pa.list_(pa.field("element", value, nullable=False), column.width)
-        fields.append(pa.field(column.name, kind, nullable=False))
+        there = readable(column, store.classes)
+        value = pa.from_numpy_dtype(there.dtype)
+        kind = value if there.width is None else pa.list_(pa.field("element", value, nullable=False), there.width)
+        fields.append(pa.field(there.name, kind, nullable=False))
     metadata = {
         PLAN_KEY: (store.path / PLAN).read_bytes(),
         MANIFEST_KEY: (store.path / MANIFEST).read_bytes(),
-        SEAL_KEY: fingerprint(read_seal(store.path)).encode(),
+        SEAL_KEY: contents(store.path).encode(),
     }
     return pa.schema(fields, metadata)
 
 
-def _groups(store: Store, views: Iterable[int], progress: Callable[[int], object] | None) -> Iterator[list[np.ndarray]]:
+def _groups(store: Store, views: Sequence[int], progress: Callable[[int], object] | None) -> Iterator[list[np.ndarray]]:
     """The columns of each shard, as in the schema."""
     size, layout = store.manifest["block_size"], store.codec.layout(store.classes)
-    for view in views:
-        for block, start in enumerate(range(0, len(store), size)):
-            ids = store.ids[start : start + size]
-            path = store.path / shard.shard_name(view, block)
-            columns = shard.read(path, layout, len(ids), shard_metadata(store.manifest["ids"], view, block))
-            values = [columns[column.name].astype(readable(column), copy=False) for column in layout]
-            yield [ids, np.full(len(ids), view, np.int32), *values]
-            if progress:
-                progress(len(ids))
+    for place in places(store.segments, size):
+        if place.view not in views:
+            continue
+        ids = place.ids(size)
+        about = shard_metadata(store.plan, place.segment.digest, place.view, place.block)
+        columns = shard.read(store.path / place.name, layout, len(ids), about).columns
+        values = [to_readable(columns[column.name], column, store.classes) for column in layout]
+        yield [ids, np.full(len(ids), place.view, np.int32), *values]
+        if progress:
+            progress(len(ids))
 
 
 def _write(path: Path, schema: pa.Schema, groups: Iterator[list[np.ndarray]]) -> None:

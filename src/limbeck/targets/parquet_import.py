@@ -20,27 +20,17 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..files import fingerprint, raise_as_sentence, write_text
+from ..files import raise_as_sentence, write_text
 from ..recipe import Views
 from . import parquet_read as read
 from . import shard
 from .cast import cast
 from .check import expected_files
 from .codecs import Column, codec_from
-from .manifest import (
-    IDS,
-    MANIFEST,
-    PLAN,
-    SCHEMA_VERSION,
-    SEAL,
-    StoreIdentity,
-    alone,
-    id_metadata,
-    read_seal,
-    shard_metadata,
-    write_seal,
-)
-from .parquet import MANIFEST_KEY, PLAN_KEY, SEAL_KEY, readable
+from .lock import alone
+from .manifest import PLAN, SCHEMA_VERSION, SEAL, StoreIdentity, contents, publish, shard_metadata
+from .parquet import MANIFEST_KEY, PLAN_KEY, SEAL_KEY, from_readable, readable
+from .segment import Segment, places, write_ids
 from .store import Store
 
 LOGITS = "logits"
@@ -112,33 +102,35 @@ def _from_elsewhere(
 
 
 def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes], progress: Progress | None) -> Store:
-    plan = _plan_in(files[0], about)
-    codec = json.loads(about[MANIFEST_KEY])["codec"]
-    layout = codec_from(codec["name"], codec["settings"]).layout(plan["classes"])
+    plan, manifest = _description(files[0], about)
+    layout, classes = _layout_in(files[0], plan), plan["classes"]
     read.require_columns(files, ["id", "view", *(column.name for column in layout)])
     found = read.index(files)
-    ids = np.unique(found.id)
-    if shard.sha256_ids(ids) != plan["ids"] or found.views != plan["view_count"]:
+    whole = Segment(np.unique(found.id), range(found.views))
+    if manifest["segments"] != [whole.entry]:
         raise BadInput(f"{files[0]}: {_CHANGED}")
     new = not out.exists()
     size = plan["block_size"]
-    _begin(out, about[PLAN_KEY].decode(), ids)
-    with _placed(files, found, layout, out) as placed:
-        for view in range(found.views):
-            for block, start in enumerate(range(0, len(ids), size)):
-                file, metadata = out / shard.shard_name(view, block), shard_metadata(plan["ids"], view, block)
-                ranks = found.ranks(ids[start : start + size], view)
-                if ranks is None:
-                    raise BadInput(f"{files[0]}: {_CHANGED}")
-                if not shard.is_whole(file, metadata):
-                    values = {column.name: part[ranks] for column, part in zip(layout, placed, strict=True)}
-                    shard.write_with_digest(file, values, metadata)
-                if progress:
-                    progress(len(ranks))
+    _begin(out, about[PLAN_KEY].decode(), whole)
+    shown = [readable(column, classes) for column in layout]
+    with _placed(files, found, shown, out) as placed:
+        for place in places([whole], size):
+            ids = place.ids(size)
+            file, metadata = out / place.name, shard_metadata(plan, whole.digest, place.view, place.block)
+            ranks = found.ranks(ids, place.view)
+            if ranks is None:
+                raise BadInput(f"{files[0]}: {_CHANGED}")
+            if not shard.is_whole(file, metadata):
+                values = {
+                    column.name: from_readable(part[ranks], column, classes)
+                    for column, part in zip(layout, placed, strict=True)
+                }
+                shard.write_with_digest(file, shard.Content(values), metadata)
+            if progress:
+                progress(len(ranks))
     with alone(out):
-        write_text(out / MANIFEST, about[MANIFEST_KEY].decode())
-        write_seal(out, sorted(expected_files(plan)))
-        if fingerprint(read_seal(out)).encode() != about[SEAL_KEY]:
+        publish(out, manifest, expected_files(manifest))
+        if contents(out).encode() != about[SEAL_KEY]:
             (out / SEAL).unlink()
             if new:
                 shutil.rmtree(out, ignore_errors=True)
@@ -159,12 +151,15 @@ def _ours(file: Path) -> dict[bytes, bytes]:
     return ours if len(ours) == 3 else {}
 
 
-def _plan_in(file: Path, about: dict[bytes, bytes]) -> dict[str, Any]:
+def _description(file: Path, about: dict[bytes, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plan and the manifest in a file's metadata."""
     try:
         plan, manifest = json.loads(about[PLAN_KEY]), json.loads(about[MANIFEST_KEY])
-        version, name = plan["schema_version"], manifest["codec"]["name"]
-        numbers = [plan[key] for key in ("classes", "view_count", "examples", "block_size")]
-        good = isinstance(name, str) and all(isinstance(number, int) and number > 0 for number in numbers)
+        version, codec = plan["schema_version"], plan["codec"]
+        numbers = [plan[key] for key in ("classes", "block_size")]
+        good = isinstance(codec["name"], str) and isinstance(codec["settings"], dict)
+        good = good and isinstance(manifest["segments"], list) and manifest["block_size"] == plan["block_size"]
+        good = good and all(isinstance(number, int) and number > 0 for number in numbers)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.") from error
     if version != SCHEMA_VERSION:
@@ -174,17 +169,24 @@ def _plan_in(file: Path, about: dict[bytes, bytes]) -> dict[str, Any]:
         )
     if not good:
         raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.")
-    return plan
+    return plan, manifest
 
 
-def _begin(out: Path, plan: str, ids: np.ndarray) -> None:
+def _layout_in(file: Path, plan: dict[str, Any]) -> tuple[Column, ...]:
+    try:
+        return codec_from(plan["codec"]["name"], plan["codec"]["settings"]).layout(plan["classes"])
+    except ValueError as error:
+        raise BadInput(f"{file}: the description of its store, in the metadata, does not fit: {error}.") from error
+
+
+def _begin(out: Path, plan: str, whole: Segment) -> None:
     """Writes plan and ids into a new folder, or into one where the same import was cut short."""
     there = (out / PLAN).read_text(encoding="utf-8") if (out / PLAN).is_file() else None
     if there != plan and out.exists() and (there is not None or not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists already and is not this store: name another folder with --out.")
     with alone(out):
         write_text(out / PLAN, plan)
-        shard.write(out / IDS, {"id": ids}, id_metadata())
+        write_ids(out, whole)
 
 
 @contextmanager
@@ -209,8 +211,7 @@ def _place(
         raise_as_sentence(error, out)
         raise
     placed = np.memmap(file, column.dtype, "r+", shape=shape)
-    wide = Column(column.name, column.dtype if checked else readable(column), column.width)
-    for first, path, within, values in read.rows(files, wide):
+    for first, path, within, values in read.rows(files, column):
         if checked:
             _check(path, within, values)
         placed[found.rank[first : first + len(values)]] = values

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from .answers import distribution, gathered, reencoded
-from .cast import Ask
+from ..errors import BadInput
+from .answers import difference, gathered, reencoded
+from .asking import Ask
 from .store import Store
 
 ROUNDING = 1e-3  # of a probability: what another batch size, machine or version may change
@@ -25,8 +26,8 @@ MOST = 0.05  # a codec that loses much is still held to this
 class Replay:
     """What came of it, in the order of example and view.
 
-    ``difference`` is the total variation distance between what is stored and what would be stored now: half the sum of
-    the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common.
+    ``difference`` is the total variation distance between what is stored and what would be stored now
+    (:func:`limbeck.targets.answers.difference`): 0 where they are equal and 1 where they have nothing in common.
     """
 
     ids: np.ndarray  # (R,) int64
@@ -63,10 +64,12 @@ def replay(store: Store, ask: Ask, ids_N: Tensor, count: int, seed: int, batch_s
         for part_B in of_view.split(batch_size):
             ids_B = ids_R[part_B]
             index_B = order_N[torch.searchsorted(sorted_N, ids_B)]
-            logits_BC = ask(index_B, view).detach().cpu()
-            now = distribution(reencoded(store, logits_BC, ids_B, view), store.classes)
-            then = distribution(gathered(store, ids_B, view), store.classes)
-            difference_R[part_B] = (now - then.cpu()).abs().sum(-1) / 2
+            logits_BC = ask(index_B, view)
+            if not isinstance(logits_BC, Tensor):
+                raise BadInput(f"{store.path} holds sequences, and those cannot be replayed yet.")
+            logits_BC = logits_BC.detach().cpu()
+            now, then = reencoded(store, logits_BC, ids_B, view), gathered(store, ids_B, view)
+            difference_R[part_B] = difference(now, then, store.classes).cpu()
     return Replay(ids_R.numpy(), view_R.numpy(), difference_R.numpy(), allowed(store), seed, store.views * len(store))
 
 

@@ -55,7 +55,8 @@ def write_with_digest(path: Path, content: Content, metadata: Mapping[str, str])
 
 def holds(path: Path, content: Content, metadata: Mapping[str, str]) -> bool:
     """Whether the file has the very bytes that :func:`write` would give it."""
-    return path.read_bytes() == _serialised(content, metadata)
+    # not the memoryview itself, whose signed bytes equal no bytes above 127
+    return path.read_bytes() == bytes(_serialised(content, metadata))
 
 
 def is_whole(path: Path, metadata: Mapping[str, str]) -> bool:
