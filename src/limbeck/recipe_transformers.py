@@ -18,6 +18,7 @@ class HiddenStates(Section):
     student: StudentLayers = "encoder.layer.{}"
     teacher: TeacherLayers = "encoder.layer.{}"
     layers: Layers | None = None
+    """How many layers student and teacher have; needed where paths have a ``{}``."""
     layer_map: LayerMap = "uniform"
     match: Literal["mse", "cls", "cosine"] = "mse"
     """By squared difference, by that of the first (class) position at length 1, or by the cosine."""
@@ -40,6 +41,7 @@ class AttentionMaps(Section):
     heads: PositiveInt
     """Attention heads of both models."""
     layers: Layers | None = None
+    """How many layers student and teacher have; needed where paths have a ``{}``."""
     layer_map: LayerMap = "uniform"
     match: Literal["mse", "kl"] = "mse"
     """The scores before the softmax, or what comes after it."""
@@ -57,6 +59,7 @@ class ValueRelations(Section):
     heads: PositiveInt
     """Relation heads; must divide the width of both models."""
     layers: Layers | None = None
+    """How many layers student and teacher have; needed where paths have a ``{}``."""
     layer_map: LayerMap = "last"
     relations: tuple[str, ...] = ("qq", "kk", "vv")
     """Each two letters of q, k and v."""

@@ -63,6 +63,7 @@ def train_stage(
     model, channels_size = build(), seen_shape(job.splits, sees)
     task = job.task.seen_through(sees)
     if here.finished:
+        (here.folder / "checkpoint.pt").unlink(missing_ok=True)  # of a run killed just after it had finished
         facts = here.facts()
         load_weights(model, here.folder / "model.safetensors", title)
         # laid out as training leaves it, or its answers would differ in the last bit from those given before a restart
