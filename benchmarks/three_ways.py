@@ -34,7 +34,7 @@ from limbeck.conclusion import TestSplit
 from limbeck.data.load import load
 from limbeck.evaluation.fidelity import fidelity
 from limbeck.evaluation.metrics import classification
-from limbeck.interfaces import Batch, DenseLogits, Needs, Target
+from limbeck.interfaces import Batch, Needs, Target
 from limbeck.job import Job, use_threads
 from limbeck.recipe import Views
 from limbeck.recipe_file import read
@@ -50,7 +50,7 @@ class AskedOnce(StoredTeacher):
     """Answers every view with what the teacher said of the image as it is: wrong, and widely done."""
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        return Target((DenseLogits(self.store.gather(batch.ids, torch.zeros_like(batch.view))),))
+        return Target((self.store.gather(batch.ids, torch.zeros_like(batch.view)),))
 
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         return torch.full_like(ids_B, epoch)
