@@ -90,26 +90,28 @@ def main() -> int:
         alone.join()
         undisturbed_s, expected = time.monotonic() - clock, contents(path)
         shards = sum(name.endswith(".arrow") for name in expected) - 1
-        rows, kills = [], 0
+        rows: list[list[object]] = []
+        kills = 0
         while kills < asked.kills:
             shutil.rmtree(path)
-            writers, here, moments = [started(job, path, *what) for _ in range(2)], 0, []
+            writers, moments = [started(job, path, *what) for _ in range(2)], []
             while any(writer.is_alive() for writer in writers):
                 wait = draw.uniform(0, undisturbed_s / 4)
                 until = time.monotonic() + wait
                 while time.monotonic() < until and any(writer.is_alive() for writer in writers):
                     time.sleep(0.002)
                 for number in draw.choice([(0,), (1,), (0, 1)]):
-                    if kills + here < asked.kills and writers[number].is_alive():
-                        moments.append(len(list(path.glob("ids-*/view-*/*.sha256"))))
+                    if kills + len(moments) < asked.kills and writers[number].is_alive():
+                        there = len(list(path.glob("ids-*/view-*/*.sha256")))
                         writers[number].kill()
                         writers[number].join()
-                        here += writers[number].exitcode != 0
-                        writers[number] = started(job, path, *what)
+                        if writers[number].exitcode:  # it had not just finished
+                            moments.append(there)
+                            writers[number] = started(job, path, *what)
             failed = [writer.exitcode for writer in writers if writer.exitcode]
             same = not failed and (path / SEAL).exists() and not verify(path) and contents(path) == expected
-            kills += here
-            rows.append([len(rows) + 1, here, ", ".join(map(str, moments)) or "-", "yes" if same else "NO"])
+            kills += len(moments)
+            rows.append([len(rows) + 1, len(moments), ", ".join(map(str, moments)) or "-", "yes" if same else "NO"])
     print_table(["store", "kills", f"shards (of {shards}) at each kill", "identical to the undisturbed"], rows)
     identical = sum(row[3] == "yes" for row in rows)
     print(
