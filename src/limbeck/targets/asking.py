@@ -87,8 +87,9 @@ class Asking:
 
     def _flat(self, answer: Tensor | RaggedLogits, examples: int) -> tuple[Tensor, Tensor]:
         if isinstance(answer, RaggedLogits) != self._ragged:
-            is_, should = ("one answer", "a sequence") if self._ragged else ("a sequence", "one answer")
-            raise BadInput(f"the teacher gave {is_} for each example, and the store is one of {should} an example.")
+            one, many = ("one answer", "a sequence of them"), ("a sequence of answers", "one answer")
+            gave, belongs = one if self._ragged else many
+            raise BadInput(f"the teacher gave {gave} for each example, where {belongs} belongs in this store.")
         if isinstance(answer, RaggedLogits):
             logits_PC, lengths_B = answer.logits.detach(), answer.lengths.detach().cpu().to(torch.int64)
             rows, fits = int(lengths_B.sum()), lengths_B.shape == (examples,) and bool((lengths_B >= 0).all())

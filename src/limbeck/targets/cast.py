@@ -23,17 +23,13 @@ from .manifest import (
     SCHEMA_VERSION,
     SEAL,
     TARGETS_VERSION,
-    Seal,
     StoreIdentity,
     libraries,
     read_json,
-    read_seal,
-    sealed_file,
-    write_seal,
 )
 from .segment import Segment, missing, read_segments, totals
 from .store import Store
-from .writing import begin, fill, finish, manifest_of
+from .writing import begin, fill, finish, manifest_of, settle
 
 Progress = Callable[[int], object]
 
@@ -124,7 +120,7 @@ def extend(
         added = missing(store.segments, asking.ids, views)
         if not added:
             tell(len(ids_N) * views)
-            _settle(path)
+            settle(path)
             return store
         if not told:
             tell(len(ids_N) * views - sum(len(one.ids) * len(one.views) for one in added))
@@ -154,11 +150,3 @@ def _begun(path: Path, holding: Mapping[str, Any]) -> list[Segment] | None:
         return segments if totals(segments) == holding else None
     except (BadInput, ArithmeticError, LookupError, TypeError, ValueError):  # no seal vouches for the manifest
         return None
-
-
-def _settle(path: Path) -> None:
-    """Takes leave of the manifest before, where the process that replaced it was killed just then."""
-    with alone(path):
-        seal = read_seal(path)
-        if seal.previous and sealed_file(path / MANIFEST) == seal.files[MANIFEST]:
-            write_seal(path, Seal(seal.files))

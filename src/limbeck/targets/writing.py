@@ -16,7 +16,20 @@ from ..files import write_text
 from . import shard
 from .check import expected_files
 from .lock import Claims, alone
-from .manifest import MANIFEST, PLAN, SEAL, differences, json_text, publish, read_json, shard_metadata
+from .manifest import (
+    MANIFEST,
+    PLAN,
+    SEAL,
+    Seal,
+    differences,
+    json_text,
+    publish,
+    read_json,
+    read_seal,
+    sealed_file,
+    shard_metadata,
+    write_seal,
+)
 from .segment import Place, Segment, normal, places, totals, write_ids
 
 Make = Callable[[np.ndarray, int], shard.Content]  # of (ids ascending, view)
@@ -83,6 +96,16 @@ def finish(path: Path, manifest: Mapping[str, Any], over: Mapping[str, Any] | No
             _sweep(path)
         publish(path, manifest, expected_files(manifest))
     return True
+
+
+def settle(path: Path) -> None:
+    """Ends what a process left that was killed between replacing the manifest and taking leave of the one before."""
+    with alone(path) as held:
+        seal = read_seal(path)
+        if seal.previous and sealed_file(path / MANIFEST) == seal.files[MANIFEST]:
+            if held:
+                _sweep(path)
+            write_seal(path, Seal(seal.files))
 
 
 def manifest_of(
