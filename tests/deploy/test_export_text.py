@@ -33,7 +33,7 @@ KINDS = ["shrunk", "bag", "conv"]
 @pytest.fixture(scope="module", params=KINDS)
 def exported(request, tmp_path_factory):
     teacher, tokenizer = tiny_classifier(), tiny_tokenizer()
-    knobs = {"layers": 2, "feed_forward": 20} if request.param == "shrunk" else {"hidden": 32}
+    knobs = {"layers": 1, "feed_forward": 32} if request.param == "shrunk" else {"hidden": 32}
     student = text_student(request.param, teacher, tokenizer, texts=TEXTS, vocabulary="used", **knobs)
     model = student.model.train()
     with torch.no_grad():  # answers that differ from one another
@@ -102,10 +102,11 @@ def test_int8_is_smaller_and_answers_nearly_the_same(exported, tmp_path):
     parity = check_text_parity(model, int8, texts, max_abs=spread, agreement=0.8)
     require(parity, int8, what="texts")
     assert parity["max_abs_difference"] > 0
-    kinds = {tensor.data_type for tensor in onnx.load(int8).graph.initializer if len(tensor.dims) == 2}
-    assert onnx.TensorProto.INT8 in kinds
-    large = [t for t in onnx.load(int8).graph.initializer if len(t.dims) == 2 and np.prod(t.dims) > 600]
-    assert all(tensor.data_type == onnx.TensorProto.INT8 for tensor in large)
+    tables = [
+        tensor for tensor in onnx.load(int8).graph.initializer if len(tensor.dims) == 2 and np.prod(tensor.dims) > 600
+    ]
+    assert len(tables) >= 1
+    assert {tensor.data_type for tensor in tables} <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
     foreign = onnx.load(path)
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")

@@ -66,7 +66,7 @@ def load_classifier(
     """
     place = locate(name, role=role)
     with _quiet(), _sentences(name, role):
-        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+        config: Any = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         model, missing = _load(place, config, seed)
         _check_whole(missing, model, name, role)
         tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)

@@ -52,10 +52,15 @@ class _Classifier(transformers.PreTrainedModel):
     base_model_prefix = ""
     embeddings: nn.Embedding
 
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.loss_type = "ForSequenceClassification"  # transformers would go by the name of the class
+
     def get_input_embeddings(self) -> nn.Embedding:
         return self.embeddings
 
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        assert isinstance(value, nn.Embedding)
         self.embeddings = value
 
     def logits(self, input_ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
@@ -85,7 +90,6 @@ class BagOfEmbeddings(_Classifier):
     """The mean and the maximum of a text's embeddings, and a small network behind them; the order of words is lost."""
 
     config_class = BagOfEmbeddingsConfig
-    loss_type = "ForSequenceClassification"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -101,7 +105,6 @@ class TextConvNet(_Classifier):
     """Residual blocks of a depthwise convolution over the tokens and a pointwise network, then mean and maximum."""
 
     config_class = TextConvNetConfig
-    loss_type = "ForSequenceClassification"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

@@ -225,7 +225,7 @@ def _sizes(
 
 
 def _small(kind: str, sizes: dict[str, int], rows: int, pad: int, classes: int) -> Any:
-    common = {
+    common: dict[str, Any] = {
         "vocab_size": rows,
         "hidden_size": sizes["hidden"],
         "intermediate_size": sizes["feed_forward"],
