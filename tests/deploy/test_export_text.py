@@ -90,6 +90,7 @@ def test_the_tokenizer_beside_the_file_is_all_that_a_text_needs(exported):
     assert len(alone.encode("film " * 100).ids) == 48
     content = json.loads(next(entry.value for entry in onnx.load(path).metadata_props if entry.key == "limbeck"))
     assert content["classes"] == CLASSES
+    assert not any(secret in path.read_bytes() for secret in (b"site-packages", b".py", b"stack_trace"))
     assert content["input"]["max_length"] == 48
 
 

@@ -129,8 +129,9 @@ def translate(
                 f"torch.export with any {any_}. ({type(cause).__name__}: {_first_line(str(cause))})"
             ) from error
     assert program is not None  # only the older exporter returns nothing
-    _strip(program.model_proto)
-    return program.model_proto
+    proto = program.model_proto  # made anew each time it is asked for
+    _strip(proto)
+    return proto
 
 
 @contextlib.contextmanager

@@ -15,20 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import torch
 from torch import nn
 
 from ..errors import BadInput
 from ..files import atomic_folder
-from . import text_vocabulary
+from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
 from .seeding import seeded
+from .text_extra import transformers
 from .text_labels import map_labels
-
-try:
-    import safetensors
-    import transformers
-except ModuleNotFoundError as missing:
-    raise BadInput("text models need transformers, which is not installed: pip install limbeck[text].") from missing
 
 # Families that keep the first positions for padding: their table is longer than their longest input.
 _OFFSET_POSITIONS = {"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xmod"}

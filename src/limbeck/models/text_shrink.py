@@ -13,11 +13,11 @@ import copy
 from typing import Any, NamedTuple
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from . import text_importance as importance
 from .text_anatomy import Layer, Sizes, anatomy, set_sizes
+from .text_extra import transformers
 from .text_importance import Batches, LayerMoments, Measured, Moments, NormFit
 
 

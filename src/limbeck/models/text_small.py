@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
-from transformers.modeling_outputs import SequenceClassifierOutput
+
+from .text_extra import transformers
 
 
 class BagOfEmbeddingsConfig(transformers.PretrainedConfig):
@@ -83,7 +83,7 @@ class _Classifier(transformers.PreTrainedModel):
             loss = self.loss_function(labels=labels, pooled_logits=logits_BC, config=self.config)
         if return_dict is False:
             return (logits_BC,) if loss is None else (loss, logits_BC)
-        return SequenceClassifierOutput(loss=loss, logits=logits_BC)
+        return transformers.modeling_outputs.SequenceClassifierOutput(loss=loss, logits=logits_BC)
 
 
 class BagOfEmbeddings(_Classifier):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 from ..files import write_json
+from .text_extra import tokenizers, transformers
 
 FILE = "teacher_vocabulary.json"
 _BATCH = 1000
@@ -128,9 +129,6 @@ def smaller_tokenizer(tokenizer: Any, kept_ids_K: Tensor) -> Any:
         added["id"] = own[added["id"]]
     state["post_processor"] = _with_own_ids(state["post_processor"], own)
     state["padding"] = state["truncation"] = None
-
-    import tokenizers
-    import transformers
 
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizers.Tokenizer.from_str(json.dumps(state)),
