@@ -7,7 +7,8 @@ from ..errors import BadInput
 try:
     import tokenizers
     import transformers
+    from transformers.modeling_outputs import SequenceClassifierOutput
 except ModuleNotFoundError as missing:
     raise BadInput(f"text models need {missing.name}, which is not installed: pip install limbeck[text].") from missing
 
-__all__ = ["tokenizers", "transformers"]
+__all__ = ["SequenceClassifierOutput", "tokenizers", "transformers"]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .text_extra import transformers
+from .text_extra import SequenceClassifierOutput, transformers
 
 
 class BagOfEmbeddingsConfig(transformers.PretrainedConfig):
@@ -83,7 +83,7 @@ class _Classifier(transformers.PreTrainedModel):
             loss = self.loss_function(labels=labels, pooled_logits=logits_BC, config=self.config)
         if return_dict is False:
             return (logits_BC,) if loss is None else (loss, logits_BC)
-        return transformers.modeling_outputs.SequenceClassifierOutput(loss=loss, logits=logits_BC)
+        return SequenceClassifierOutput(loss=loss, logits=logits_BC)
 
 
 class BagOfEmbeddings(_Classifier):
