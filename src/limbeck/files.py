@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,44 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder beside ``path``; on a clean exit its files are fsynced and it is renamed to ``path``.
+
+    Where the body fails, the temporary folder is removed and ``path`` is as it was. With ``replace``, what lies at
+    ``path`` is put aside for the rename, and removed after it; without, a folder that holds anything is refused.
+
+    Raises :class:`BadInput` for a place that is taken, a full disk, or a folder that cannot be written.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not replace)):
+            raise BadInput(
+                f"{path} already holds something, and is not overwritten: name a folder that is not there yet."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with open(file, "rb") as handle:
+                    os.fsync(handle.fileno())
+        os.chmod(temporary, 0o755)
+        old = Path(f"{temporary}.old")
+        if path.exists():  # a folder that holds files cannot be replaced in one step
+            os.replace(path, old)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise_as_sentence(error, path)
+        raise
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def raise_as_sentence(error: OSError, path: Path) -> None:

@@ -69,19 +69,13 @@ def export_onnx(model: nn.Module, example_1CHW: Tensor, path: Path, metadata: di
     Raises :class:`BadInput` where the model cannot be exported, :class:`LimbeckError` where what came out
     does not answer as it should.
     """
-    proto = _translate(model, example_1CHW)
-    _strip(proto)
-    del proto.metadata_props[:]
-    proto.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata, allow_nan=False))
-    if proto.ByteSize() > LARGEST_FILE:
-        raise BadInput(
-            f"{type(model).__name__} takes {proto.ByteSize() / 1e9:.1f} GB, and one ONNX file "
-            "holds at most 2.1 GB: export a smaller model."
-        )
-    onnx.checker.check_model(proto, full_check=True)
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(proto.SerializeToString(deterministic=True))
-        _check_answers(temporary, name=type(model).__name__, classes=len(metadata["classes"]))
+    # A dimension of 1 would be taken for a constant, so the example is shown twice.
+    example_2CHW = example_1CHW[:1].to(device_of(model), torch.float32).repeat(2, 1, 1, 1)
+    batch = torch.export.Dim("batch")
+    name = type(model).__name__
+    proto = translate(model, (example_2CHW,), ["image"], ({0: batch},), name=name, any_="number of images")
+    with written(proto, path, metadata, name=name) as temporary:
+        _check_answers(temporary, name=name, classes=len(metadata["classes"]))
 
 
 @contextlib.contextmanager
@@ -96,17 +90,29 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _translate(model: nn.Module, example_1CHW: Tensor) -> onnx.ModelProto:
-    # A dimension of 1 would be taken for a constant, so the example is shown twice.
-    example_2CHW = example_1CHW[:1].to(device_of(model), torch.float32).repeat(2, 1, 1, 1)
-    with evaluating(model), torch.no_grad(), _silence():
+def translate(
+    model: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    dynamic_shapes: Any,
+    *,
+    name: str,
+    any_: str,
+) -> onnx.ModelProto:
+    """The ONNX program of ``model`` in eval mode: ``inputs`` are its names for ``example``, ``logits`` its answer's.
+
+    ``name`` is how messages speak of the model, ``any_`` what must be free in it (``number of images``).
+
+    Raises :class:`BadInput` where the model cannot be exported.
+    """
+    with evaluating(model), torch.no_grad(), silence():
         try:
             program = torch.onnx.export(
                 model,
-                (example_2CHW,),
-                input_names=["image"],
+                example,
+                input_names=list(inputs),
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=dynamic_shapes,
                 dynamo=True,
                 external_data=False,
                 optimize=True,
@@ -115,11 +121,32 @@ def _translate(model: nn.Module, example_1CHW: Tensor) -> onnx.ModelProto:
         except torch.onnx.OnnxExporterError as error:
             cause = error.__cause__ or error
             raise BadInput(
-                f"{type(model).__name__} cannot be exported to ONNX: its forward must be traceable by "
-                f"torch.export with any number of images. ({type(cause).__name__}: {_first_line(str(cause))})"
+                f"{name} cannot be exported to ONNX: its forward must be traceable by "
+                f"torch.export with any {any_}. ({type(cause).__name__}: {_first_line(str(cause))})"
             ) from error
     assert program is not None  # only the older exporter returns nothing
-    return program.model_proto
+    proto = program.model_proto  # made anew each time it is asked for
+    _strip(proto)
+    return proto
+
+
+@contextlib.contextmanager
+def written(proto: onnx.ModelProto, path: Path, metadata: dict[str, Any], *, name: str) -> Iterator[Path]:
+    """Yields the file of ``proto`` with ``metadata``, for trying it out; on a clean exit it takes the name ``path``.
+
+    Raises :class:`BadInput` where the model is larger than one file may be.
+    """
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata, allow_nan=False))
+    if proto.ByteSize() > LARGEST_FILE:
+        raise BadInput(
+            f"{name} takes {proto.ByteSize() / 1e9:.1f} GB, and one ONNX file "
+            "holds at most 2.1 GB: export a smaller model."
+        )
+    onnx.checker.check_model(proto, full_check=True)
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(proto.SerializeToString(deterministic=True))
+        yield temporary
 
 
 def _strip(proto: onnx.ModelProto) -> None:
@@ -153,7 +180,7 @@ def _check_answers(path: Path, *, name: str, classes: int) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """The exporter's own chatter goes nowhere; what goes wrong is raised all the same."""
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)

@@ -12,13 +12,13 @@ from pathlib import Path
 RUNS = 3
 
 
-def peak_memory_mb(path: Path, *, batch: int = 1, threads: int = 1) -> float:
+def peak_memory_mb(path: Path, *, batch: int = 1, length: int = 32, threads: int = 1) -> float:
     """How far loading and running the model raises the process's peak resident memory, in MB (10^6 bytes).
 
-    What Python, NumPy and ONNX Runtime take by themselves is not counted. Raises ``RuntimeError`` where the
+    ``length`` is the number of tokens, for models of texts. What Python, NumPy and ONNX Runtime take by themselves is not counted. Raises ``RuntimeError`` where the
     fresh process fails.
     """
-    command = [sys.executable, "-I", __file__, str(Path(path).resolve()), str(batch), str(threads)]
+    command = [sys.executable, "-I", __file__, str(Path(path).resolve()), str(batch), str(length), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"measuring the memory of {path} failed: {done.stderr.strip()}")
@@ -42,7 +42,7 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _answer(path: str, batch: int, threads: int) -> None:
+def _answer(path: str, batch: int, length: int, threads: int) -> None:
     import numpy as np
     import onnxruntime
 
@@ -52,12 +52,16 @@ def _answer(path: str, batch: int, threads: int) -> None:
     options.log_severity_level = 3
     before = _peak_bytes()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    image = session.get_inputs()[0]
-    inputs_BCHW = np.zeros((batch, *image.shape[1:]), dtype=np.float32)
+    inputs = {}
+    for given in session.get_inputs():
+        if given.type == "tensor(int64)":  # ids of tokens, or a mask without padding
+            inputs[given.name] = np.full((batch, length), given.name == "attention_mask", dtype=np.int64)
+        else:
+            inputs[given.name] = np.zeros((batch, *given.shape[1:]), dtype=np.float32)
     for _ in range(RUNS):
-        session.run(None, {image.name: inputs_BCHW})
+        session.run(None, inputs)
     print((_peak_bytes() - before) / 1e6)
 
 
 if __name__ == "__main__":
-    _answer(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _answer(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

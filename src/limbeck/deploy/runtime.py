@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+
+from .predict import METADATA_KEY
 
 
 def open_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -18,11 +21,32 @@ def open_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSessio
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def example_inputs(session: onnxruntime.InferenceSession, batch: int) -> dict[str, np.ndarray]:
-    """Standard normal inputs, float32 (batch, channels, height, width), under the model's input name."""
-    image = session.get_inputs()[0]
-    shape = (batch, *(int(n) for n in image.shape[1:]))
-    return {image.name: np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
+def example_inputs(session: onnxruntime.InferenceSession, batch: int, length: int = 32) -> dict[str, np.ndarray]:
+    """Inputs by name, as the model's file asks for them.
+
+    Standard normal float32 (batch, channels, height, width) for images; for texts int64 (batch, length): random ids
+    within the vocabulary that the metadata states, and a mask without padding.
+    """
+    random = np.random.default_rng(0)
+    inputs: dict[str, np.ndarray] = {}
+    for given in session.get_inputs():
+        if given.type == "tensor(int64)":
+            tokens = 1 if given.name == "attention_mask" else _vocabulary(session)
+            ids_BL = random.integers(0, tokens, (batch, length), dtype=np.int64)
+            inputs[given.name] = np.ones_like(ids_BL) if given.name == "attention_mask" else ids_BL
+        else:
+            shape = (batch, *(int(n) for n in given.shape[1:]))
+            inputs[given.name] = random.standard_normal(shape, dtype=np.float32)
+    return inputs
+
+
+def _vocabulary(session: onnxruntime.InferenceSession) -> int:
+    """How many tokens a text model's metadata says that it knows; 1 (so id 0 alone) where it does not say."""
+    try:
+        content = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+        return max(1, int(content["input"]["vocabulary"]))
+    except (KeyError, TypeError, ValueError):
+        return 1
 
 
 def runtime_name() -> str:

@@ -7,19 +7,17 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .. import randomness
 from ..errors import BadInput, did_you_mean
 from ..recipe import Model
 from . import convnet, resnet, wide_resnet
 from .asking import ask
+from .seeding import seeded
 from .weights import load_weights
 
 
@@ -34,7 +32,7 @@ def build(section: Model, *, classes: int, channels: int, size: int, trust_code:
         BadInput: the name or a knob is unknown, a knob is out of range, code is not trusted or does not give
             a module, an extra is not installed, or the weights do not fit.
     """
-    with _seeded(seed):
+    with seeded(seed):
         if section.model.startswith("timm/"):
             model = _from_timm(section, classes=classes, channels=channels)
         elif ":" in section.model:
@@ -78,14 +76,6 @@ def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name
         )
     if not bool(torch.isfinite(answer).all()):
         raise BadInput(f"the {name} answers a plain grey image with NaN or infinity: its weights are not usable.")
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which also reseeds the accelerators; those are not restored here.
-        torch.default_generator.manual_seed(randomness.torch_seed(seed, "init"))
-        yield
 
 
 def _ours(section: Model, *, classes: int, channels: int, size: int) -> nn.Module:

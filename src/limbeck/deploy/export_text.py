@@ -1,0 +1,184 @@
+"""A text classifier as ONNX files, with its tokenizer beside them: float32, and int8.
+
+The tokenizer is one file, ``tokenizer.json``, that the ``tokenizers`` package reads by itself.
+
+Shapes: B texts, L tokens, C classes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import Tensor, nn
+
+from .. import __version__
+from ..errors import BadInput, LimbeckError
+from ..files import write_text
+from ..models.asking import device_of
+from .export import evaluating, silence, translate, written
+from .measure import compare_latency
+from .parity import compared
+from .predict import METADATA_KEY, SCHEMA_VERSION
+from .runtime import open_session
+
+INPUTS = ("input_ids", "attention_mask")
+TOKENIZER = "tokenizer.json"
+
+# What an int8 file keeps in int8: products, and the tables of embeddings. Convolutions stay: theirs are small, and
+# ONNX Runtime's integer convolution is slower on a CPU.
+_QUANTIZED = ("MatMul", "Gather", "Attention")
+
+
+def text_metadata(
+    *, name: str, classes: Sequence[str], vocabulary: int, max_length: int, multi_label: bool = False
+) -> dict[str, Any]:
+    """What a text classifier's file says of itself.
+
+    ``vocabulary`` is how many tokens it knows, ``max_length`` the longest input in tokens. The classes' probabilities
+    are the logits' softmax; where a text can have several labels, each logit's sigmoid.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": "text-classification",
+        "name": name,
+        "classes": list(classes),
+        "multi_label": multi_label,
+        "input": {"names": list(INPUTS), "vocabulary": vocabulary, "max_length": max_length, "tokenizer": TOKENIZER},
+        "limbeck_version": __version__,
+    }
+
+
+def export_text_onnx(model: nn.Module, tokenizer: Any, path: Path, metadata: dict[str, Any]) -> None:
+    """Writes ``model`` in eval mode as ONNX, and ``tokenizer`` as ``tokenizer.json`` beside it.
+
+    ``input_ids`` and ``attention_mask``, int64 (batch, length), go in; ``logits`` (batch, classes) come out. Batch and
+    length are dynamic, the weights are inside, and ``metadata`` lies under the key ``limbeck`` of the file's
+    properties. The file is run at several batches and lengths before it takes its name; the model's mode is left as it
+    was. ``model`` takes the ids of ``tokenizer`` (not its teacher's).
+
+    Raises :class:`BadInput` where the model cannot be exported, :class:`LimbeckError` where what came out does not
+    answer as it should.
+    """
+    name = type(model).__name__
+    longest = int(metadata["input"]["max_length"])
+    ids_2L = torch.zeros((2, min(9, longest)), dtype=torch.int64, device=device_of(model))
+    # A mask without padding might be taken for a constant.
+    mask_2L = torch.ones_like(ids_2L)
+    mask_2L[0, -1] = 0
+    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=longest)}
+    proto = translate(
+        _Logits(model), (ids_2L, mask_2L), INPUTS, (free, free), name=name, any_="number and length of texts"
+    )
+    with written(proto, path, metadata, name=name) as temporary:
+        _check_answers(temporary, name=name, classes=len(metadata["classes"]), longest=longest)
+    write_tokenizer(tokenizer, Path(path).parent / TOKENIZER, max_length=longest)
+
+
+def write_tokenizer(tokenizer: Any, path: Path, *, max_length: int) -> None:
+    """Writes a fast tokenizer as one file that ``tokenizers.Tokenizer.from_file`` reads; it cuts at ``max_length``."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise BadInput(
+            f"export: a {type(tokenizer).__name__} cannot be written as {TOKENIZER}; only fast tokenizers can. "
+            "transformers.convert_slow_tokenizer makes one."
+        )
+    import tokenizers
+
+    ours = tokenizers.Tokenizer.from_str(backend.to_str())
+    ours.enable_truncation(max_length, direction=tokenizer.truncation_side)
+    ours.enable_padding(
+        direction=tokenizer.padding_side, pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token)
+    )
+    write_text(path, ours.to_str(pretty=True) + "\n")
+
+
+def quantize_text_onnx(path: Path, int8_path: Path) -> None:
+    """Writes an exported text model with int8 weights (symmetric, per channel; activations quantised as they come).
+
+    Embedding tables are int8 too. What it costs in accuracy must be measured: see :func:`check_text_parity`.
+    """
+    proto = onnx.load(Path(path))
+    metadata = _metadata(proto, Path(path))
+    # Shapes that the exporter noted of weights are wrong once the quantiser has turned them round.
+    del proto.graph.value_info[:]
+    with silence(), tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            proto, made, op_types_to_quantize=list(_QUANTIZED), per_channel=True, weight_type=QuantType.QInt8
+        )
+        quantized = onnx.load(made)
+    with written(quantized, Path(int8_path), metadata, name=metadata["name"]) as temporary:
+        longest = int(metadata["input"]["max_length"])
+        _check_answers(temporary, name=metadata["name"], classes=len(metadata["classes"]), longest=longest)
+
+
+def check_text_parity(
+    model: nn.Module, path: Path, batches: Sequence[Mapping[str, Tensor]], max_abs: float, agreement: float
+) -> dict[str, Any]:
+    """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over batches of ids and masks, (B, L) each.
+
+    Limits and answer are those of :func:`.parity.check_parity`; the batches should differ in length.
+    """
+    if not batches:
+        raise ValueError("parity needs at least one batch of texts")
+    session = open_session(path)
+    device, logits = device_of(model), _Logits(model)
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for batch in batches:
+            expected_BC = logits(*(batch[name].to(device) for name in INPUTS)).float().cpu().numpy()
+            given = {name: batch[name].cpu().numpy() for name in INPUTS}
+            yield expected_BC, np.asarray(session.run(None, given)[0])
+
+    with evaluating(model), torch.no_grad():
+        return compared(pairs(), path, max_abs=max_abs, agreement=agreement)
+
+
+def text_latency(
+    paths: Mapping[str, Path], lengths: Sequence[int] = (32, 128), *, seconds: float = 2.0, threads: int = 1
+) -> dict[int, dict[str, Any]]:
+    """For each length in tokens, what :func:`.measure.compare_latency` says of the models at batch 1.
+
+    ``seconds`` is for each length.
+    """
+    return {length: compare_latency(paths, seconds=seconds, threads=threads, length=length) for length in lengths}
+
+
+class _Logits(nn.Module):
+    """Ids and mask in, logits out: positional, and a tensor alone, as the exporter likes it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        answer = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        return answer if isinstance(answer, Tensor) else answer.logits
+
+
+def _metadata(proto: onnx.ModelProto, path: Path) -> dict[str, Any]:
+    content = next((entry.value for entry in proto.metadata_props if entry.key == METADATA_KEY), None)
+    if content is None:
+        raise BadInput(f"{path} has no '{METADATA_KEY}' metadata: it was not exported by Limbeck.")
+    return json.loads(content)
+
+
+def _check_answers(path: Path, *, name: str, classes: int, longest: int) -> None:
+    session = open_session(path)
+    for batch, length in ((1, 1), (3, min(7, longest)), (2, min(512, longest))):
+        ids_BL = np.zeros((batch, length), dtype=np.int64)
+        shape = np.shape(np.asarray(session.run(None, dict(zip(INPUTS, (ids_BL, np.ones_like(ids_BL)))))[0]))
+        if shape != (batch, classes):
+            raise LimbeckError(
+                f"{name}, exported to ONNX, answers {batch} text(s) of {length} tokens with shape {shape} where "
+                f"({batch}, {classes}) is right: its forward fixes the number or length of texts, or its outputs "
+                "are not the classes' logits."
+            )

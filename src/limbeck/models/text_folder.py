@@ -1,0 +1,284 @@
+"""A sequence classifier with its tokenizer: found by name, loaded for the data's labels, saved as a folder.
+
+A *folder* is Hugging Face's: ``config.json``, ``model.safetensors`` and the tokenizer's files. Only safetensors are
+read, and code that comes with a model is never run.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import nn
+
+from ..errors import BadInput
+from ..files import atomic_folder
+from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
+from .seeding import seeded
+from .text_extra import transformers
+from .text_labels import map_labels
+
+# Families that keep the first positions for padding: their table is longer than their longest input.
+_OFFSET_POSITIONS = {"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xmod"}
+_CONVERT = (
+    "Pickled weights are not loaded, since that could run code. Where you trust them, convert them once: "
+    "AutoModel.from_pretrained(folder, use_safetensors=False).save_pretrained(new_folder), with the class that they "
+    "are of (such as AutoModelForSequenceClassification) in place of AutoModel; then copy the tokenizer's files."
+)
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A sequence classifier whose logits (B, C) stand in the order of the data's classes."""
+
+    model: transformers.PreTrainedModel
+    tokenizer: Any  # transformers.PreTrainedTokenizerBase
+    ready: bool  # whether its head was in the file; otherwise the head is fresh and must be trained
+    max_length: int  # the longest input in tokens, special ones included
+    notes: tuple[str, ...]  # what had to be taken for granted, as sentences
+
+
+def load_classifier(
+    name: str, classes: Sequence[str], *, seed: int = 0, multi_label: bool = False, role: str = "teacher"
+) -> TextModel:
+    """The classifier called ``name`` for the data's ``classes``, in float32 on the CPU, in eval mode.
+
+    ``name`` is a local folder, ``package:some_package/sub/folder`` (a folder inside an installed package, which is
+    not imported), or a name on the Hugging Face hub. A head for the task is one whose weights are in the file: its
+    outputs are put into the order of ``classes``, matched by name. A model without one gets a fresh head, initialised
+    from ``seed`` alone, and comes with ``ready=False``.
+
+    Raises:
+        BadInput: there is no such model, its weights are pickled or damaged, it needs code of its own, its labels
+            are not the data's, or its tokenizer is not its own.
+    """
+    place = locate(name, role=role)
+    with _quiet(), _sentences(name, role):
+        config: Any = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+        model, missing = _load(place, config, seed)
+        _check_whole(missing, model, name, role)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        notes: list[str] = []
+        if missing:
+            config.num_labels = len(classes)
+            config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
+            model, _ = _load(place, config, seed)
+        else:
+            _check_kind(config, multi_label, role)
+            names = [str(config.id2label[output]) for output in range(config.num_labels)]
+            order, note = map_labels(names, classes, role=role)
+            _reorder(model, order, role)
+            notes += [note] if note else []
+    model.config.id2label = dict(enumerate(classes))
+    model.config.label2id = {name: index for index, name in enumerate(classes)}
+    check_tokenizer(model, tokenizer, role=role)
+    return TextModel(model.eval(), tokenizer, not missing, longest_input(model, tokenizer), tuple(notes))
+
+
+def locate(name: str, *, role: str = "teacher") -> str:
+    """Where the model called ``name`` is: the path of a folder, or the hub name as it was given.
+
+    Raises:
+        BadInput: no such folder or package, no model in it, or only pickled weights.
+    """
+    if name.startswith("package:"):
+        folder = _inside_package(name, role)
+    else:
+        folder = Path(name).expanduser()
+        if not folder.exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+            return name
+    if not folder.is_dir():
+        raise BadInput(f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.")
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"{role}: {folder} is not a model's folder: it has no config.json.")
+    if not any((folder / file).is_file() for file in ("model.safetensors", "model.safetensors.index.json")):
+        pickled = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(kind))
+        if pickled:
+            raise BadInput(f"{role}: {folder} has only pickled weights ({', '.join(pickled)}). {_CONVERT}")
+        raise BadInput(f"{role}: {folder} has no model.safetensors.")
+    return str(folder)
+
+
+def save_folder(model: nn.Module, tokenizer: Any, path: str | Path, *, replace: bool = False) -> None:
+    """Writes ``model`` and ``tokenizer`` as a folder that ``from_pretrained`` and ``pipeline`` load, whole or not at all.
+
+    The vocabulary of a student with fewer tokens than its teacher (:class:`~.text_vocabulary.FromTeacherIds`) is
+    kept beside the model, which is saved with its own ids.
+
+    Raises :class:`BadInput` where ``path`` holds something and ``replace`` is false, or cannot be written.
+    """
+    tokenizer = copy.deepcopy(tokenizer)
+    inner = text_vocabulary.inner(model)
+    tokenizer.model_max_length = longest_input(inner, tokenizer)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # what the last call set would otherwise hold for everybody who reads tokenizer.json
+        backend.no_padding()
+        backend.no_truncation()
+    with atomic_folder(Path(path), replace=replace) as folder, _quiet():
+        inner.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        if isinstance(model, text_vocabulary.FromTeacherIds):
+            text_vocabulary.write(model, folder)
+
+
+def longest_input(model: Any, tokenizer: Any) -> int:
+    """The longest input in tokens that both the model and its tokenizer allow; a million where neither has a limit."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions < 1:
+        positions = 1_000_000
+    elif model.config.model_type in _OFFSET_POSITIONS:
+        positions -= (model.config.pad_token_id or 0) + 1
+    return min(positions, int(min(tokenizer.model_max_length, 1_000_000)))
+
+
+def check_tokenizer(model: Any, tokenizer: Any, *, role: str = "teacher") -> None:
+    """Raises :class:`BadInput` where ``tokenizer`` gives ids that ``model`` has no embedding for, or cannot pad."""
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise BadInput(
+            f"{role}: the tokenizer knows {len(tokenizer)} tokens and the model has embeddings for {rows}: they are "
+            "of different vocabularies. Take the tokenizer that the model was trained with."
+        )
+    beyond = {token: id_ for token, id_ in zip(tokenizer.all_special_tokens, tokenizer.all_special_ids) if id_ >= rows}
+    if beyond:
+        raise BadInput(
+            f"{role}: the tokenizer's special tokens {beyond} lie beyond the model's {rows} embeddings: they are of "
+            "different vocabularies. Take the tokenizer that the model was trained with."
+        )
+    pad = tokenizer.pad_token_id
+    if pad is None:
+        raise BadInput(
+            f"{role}: the tokenizer has no padding token, so texts of different lengths cannot stand in one batch. "
+            "Give it one (tokenizer.pad_token = tokenizer.eos_token) and save it in the model's folder."
+        )
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = pad
+    elif model.config.pad_token_id != pad:
+        raise BadInput(
+            f"{role}: the tokenizer pads with token {pad}, the model's config.json says {model.config.pad_token_id}: "
+            "they are of different vocabularies, or pad_token_id is wrong."
+        )
+
+
+def _load(place: str, config: Any, seed: int) -> tuple[Any, set[str]]:
+    """The classifier, and the names of the weights that its file lacks and that are therefore fresh."""
+    with seeded(seed):
+        model, facts = transformers.AutoModelForSequenceClassification.from_pretrained(
+            place,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    return model, set(facts["missing_keys"])
+
+
+def _check_whole(missing: set[str], model: Any, name: str, role: str) -> None:
+    """The head may be missing, with the layer that gathers the sequence for it; nothing else may."""
+    body = f"{model.base_model_prefix}."
+    lost = sorted(key for key in missing if key.startswith(body) and "pooler" not in key)
+    if lost:
+        raise BadInput(
+            f"{role}: the weights of {name} are not those of a {type(model).__name__}: '{lost[0]}' is missing, "
+            f"{len(lost)} in all. Is config.json of another model?"
+        )
+
+
+def _check_kind(config: Any, multi_label: bool, role: str) -> None:
+    wanted = "multi_label_classification" if multi_label else "single_label_classification"
+    if config.problem_type not in (None, wanted):
+        raise BadInput(
+            f"{role}: config.json says {config.problem_type}, the data's labels are "
+            f"{'several' if multi_label else 'one'} a text ({wanted})."
+        )
+    config.problem_type = wanted
+
+
+def _reorder(model: Any, order: tuple[int, ...], role: str) -> None:
+    """Puts the outputs of the last layer into ``order``."""
+    if order == tuple(range(len(order))):
+        return
+    body = f"{model.base_model_prefix}."
+    last = [
+        module
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == len(order) and not path.startswith(body)
+    ]
+    ids_1L = torch.tensor([[model.config.pad_token_id or 0, 1, 2]])
+    mask_1L = torch.ones_like(ids_1L)
+    model.eval()
+    with torch.no_grad():
+        before_1C = model(input_ids=ids_1L, attention_mask=mask_1L).logits
+        if last:
+            last[-1].weight.copy_(last[-1].weight[list(order)].clone())
+            if last[-1].bias is not None:
+                last[-1].bias.copy_(last[-1].bias[list(order)].clone())
+        after_1C = model(input_ids=ids_1L, attention_mask=mask_1L).logits
+    if not torch.allclose(after_1C, before_1C[:, list(order)], atol=1e-5):
+        raise BadInput(
+            f"the {role}'s labels stand in another order than the data's, and a {type(model).__name__}'s outputs "
+            "cannot be put into order here: sort the data's labels as the model has them."
+        )
+
+
+def _inside_package(name: str, role: str) -> Path:
+    package, _, inside = name.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    roots = list(spec.submodule_search_locations or []) if spec is not None else []
+    if not roots:
+        raise BadInput(
+            f"{role}: no package '{package}' is installed; a name such as package:some_package/model is right."
+        )
+    if ".." in Path(inside).parts or Path(inside).is_absolute():
+        raise BadInput(f"{role}: '{inside}' leaves the package {package}; name a folder inside it.")
+    return next((place for root in roots if (place := Path(root) / inside).is_dir()), Path(roots[0]) / inside)
+
+
+@contextmanager
+def _sentences(name: str, role: str) -> Iterator[None]:
+    """What transformers and the hub raise, as a sentence."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except safetensors.SafetensorError as error:
+        raise BadInput(
+            f"{role}: the weights of {name} are damaged ({_short(error)}); copy or download them again."
+        ) from error
+    except Exception as error:  # configurations, weights and the network fail with errors of every kind
+        said = _short(error)
+        if "trust_remote_code" in said or "custom code" in said:
+            raise BadInput(
+                f"{role}: {name} needs code of its own, which is never run. Take a model that transformers knows."
+            ) from error
+        if "safetensors" in said and ("not appear to have" in said or "does not" in said or "no file named" in said):
+            raise BadInput(f"{role}: {name} has no safetensors. {_CONVERT}") from error
+        raise BadInput(f"{role}: {name} cannot be loaded as a sequence classifier: {said}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Transformers' own table of what was loaded goes nowhere: what matters of it is said in sentences here."""
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
