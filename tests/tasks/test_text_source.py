@@ -12,7 +12,7 @@ from torch import nn
 
 from limbeck.data.examples import HeldOut
 from limbeck.data.text_examples import TextSplits
-from limbeck.interfaces import IGNORED, DenseLogits, Needs, Target
+from limbeck.interfaces import IGNORED, DenseLogits, Target
 from limbeck.objectives.modules import KD, CrossEntropy
 from limbeck.recipe_text import WordViews
 from limbeck.tasks.text import TextClassification, pooled
@@ -81,9 +81,7 @@ def test_the_parts_are_the_batch(batch_size, parts, step):
     views = WordViews(replace=0.3, drop=0.2)
     whole = TASK.source(SPLITS.train, views=views, seed=1, batch_size=batch_size).next(step, NOBODY)
     source = TASK.source(SPLITS.train, views=views, seed=1, batch_size=batch_size)
-    pieces = [source.next(step, NOBODY, part, parts) for part in range(min(parts, len(whole.ids)))]
-    if len(pieces) < parts:
-        pieces = [source.next(step, NOBODY, part, len(pieces)) for part in range(len(pieces))]
+    pieces = [source.next(step, NOBODY, part, parts) for part in range(parts)]
     for name in ("ids", "view", "labels"):
         assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), getattr(whole, name))
     length = whole.inputs["input_ids"].shape[1]
@@ -108,7 +106,7 @@ def test_batches_are_of_like_length_and_their_order_says_nothing_of_it():
 @pytest.mark.parametrize("several", [0, 3])
 def test_no_loss_depends_on_padding_or_bucketing(several):
     """The same texts, each with its teacher's answer: one batch, and many padded otherwise, weigh the same."""
-    data = splits(several)
+    data = splits(several, count=20)
     model, teacher = encoder(several or 2), encoder(several or 2)
     for parameter in teacher.parameters():
         parameter.data.mul_(1.1)
@@ -137,10 +135,8 @@ def test_no_loss_depends_on_padding_or_bucketing(several):
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         return {name: float(total) for name, total in totals.items()}, gradient.clone()
 
-    assert objective.needs.labels
-    assert isinstance(objective.needs, Needs)
     expected, gradient = whole_loss(chunk=1, multiple_of=1, batch_size=1)  # nothing is padded
-    for chunk, multiple_of, batch_size in ((1, 32, 90), (5, 8, 7), (50, 1, 16)):
+    for chunk, multiple_of, batch_size in ((1, 32, 20), (3, 8, 4)):
         found, other = whole_loss(chunk, multiple_of, batch_size)
         assert found == pytest.approx(expected, rel=1e-5)
         torch.testing.assert_close(other, gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))

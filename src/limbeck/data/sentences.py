@@ -8,7 +8,30 @@ _BREAK = re.compile(r"<br\s*/?>|[\r\n]+", re.IGNORECASE)
 _END = re.compile(r"""([.!?…]+["'”’)\]]*)\s+["'“‘(\[]*(?=(\S))""")
 _LAST_WORD = re.compile(r"([\w.]+)$")
 _ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "etc", "e.g", "i.e", "cf", "dept", "approx", "vol", "fig", "lt", "col", "gen", "sgt", "capt"]
+    [
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "jr",
+        "sr",
+        "vs",
+        "etc",
+        "e.g",
+        "i.e",
+        "cf",
+        "dept",
+        "approx",
+        "vol",
+        "fig",
+        "lt",
+        "col",
+        "gen",
+        "sgt",
+        "capt",
+    ]
 )
 
 

@@ -59,13 +59,10 @@ class TextExamples(Identified):
             raise ValueError(f"tokens must be (T,) int32, not {tuple(self.tokens.shape)} {self.tokens.dtype}")
         if self.offsets.shape != (count + 1,) or self.offsets.dtype != torch.int64:
             raise ValueError(f"offsets must be ({count + 1},) int64, not {tuple(self.offsets.shape)}")
-        if self.offsets.device.type == "cpu":
-            if (
-                int(self.offsets[0]) != 0
-                or int(self.offsets[-1]) != len(self.tokens)
-                or (self.offsets.diff() < 1).any()
-            ):
-                raise ValueError("offsets must rise from 0 to the number of tokens, by at least one a text")
+        if self.offsets.device.type == "cpu" and (
+            int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.tokens) or (self.offsets.diff() < 1).any()
+        ):
+            raise ValueError("offsets must rise from 0 to the number of tokens, by at least one a text")
         kinds = {1: torch.int64, 2: torch.float32}
         if (labels := self.labels) is not None and (
             len(labels) != count or labels.ndim not in kinds or labels.dtype != kinds[labels.ndim]
@@ -98,9 +95,12 @@ class TextExamples(Identified):
         return TextExamples(self.tokens.to(device), self.offsets.to(device), labels, self.ids.to(device), self.texts)
 
     def padded(self, index_B: Tensor, pad: int) -> tuple[Tensor, Tensor]:
-        """Tokens (B, L) int64, padded on the right to the longest of these texts, and which of them are there (bool)."""
+        """Tokens (B, L) int64, padded on the right to the longest of these texts, and which of them are there (bool).
+
+        Of no texts at all, which a part of a small batch may be, L is 1.
+        """
         length_B = self.lengths[index_B]
-        place_L = torch.arange(int(length_B.max()), device=self.tokens.device)
+        place_L = torch.arange(int(length_B.max()) if len(length_B) else 1, device=self.tokens.device)
         there_BL = place_L < length_B[:, None]
         at_BL = (self.offsets[index_B][:, None] + place_L).clamp(max=len(self.tokens) - 1)
         return self.tokens[at_BL].long().masked_fill(~there_BL, pad), there_BL

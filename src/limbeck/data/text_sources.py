@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def _folder(path: Path, config: str | None, field: str, labelled: bool) -> Rows:
     del labelled  # no folder of texts has its labels in the names of folders
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
-        return saved if isinstance(saved, datasets.DatasetDict) else {"train": saved}
+        return saved if isinstance(saved, Mapping) else {"train": saved}
     found: set[str] = set()
     for folder, inner, files in os.walk(path, followlinks=True):
         inner[:] = sorted(name for name in inner if not name.startswith("."))

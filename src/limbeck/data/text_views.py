@@ -62,7 +62,7 @@ def vary(
     Raises ``BadInput`` where tokens are to be masked and the tokenizer has no mask token.
     """
     check(views, by.vocabulary)
-    if not (views.replace or views.mask or views.drop):
+    if not (views.replace or views.mask or views.drop) or not len(tokens_BL):
         return tokens_BL, there_BL
     # A text's place in its own tokens is drawn for after id and view, so that padding moves nothing.
     text_B1 = bits(seed, ids_B, view_B, "words")[:, None]

@@ -51,13 +51,15 @@ def most_different(
     difference_N = _difference(teacher_NC, student_NC, several, by)
     cards: list[TextCard] = []
     seen: set[str] = set()
-    for position in np.argsort(-difference_N, kind="stable").tolist():
+    ranked: list[int] = np.argsort(-difference_N, kind="stable").tolist()
+    for position in ranked:
         # NaN, from logits that are no numbers, compares false and is left out as well.
         if len(cards) == shown or not difference_N[position] > 0:
             break
-        if texts[position] in seen:
+        text: str = texts[position]
+        if text in seen:
             continue
-        seen.add(texts[position])
+        seen.add(text)
         teacher_C, student_C = teacher_NC[position], student_NC[position]
         truth = np.flatnonzero(labels[position] > 0.5).tolist() if several else [int(labels[position])]
         told = [_told(probs_C, several) for probs_C in (teacher_C, student_C)]
@@ -65,7 +67,7 @@ def most_different(
         named = sorted({*best, *truth, *told[0], *told[1]}, key=lambda index: -teacher_C[index])
         cards.append(
             TextCard(
-                text=excerpt(texts[position]),
+                text=excerpt(text),
                 position=position,
                 truth=tuple(classes[index] for index in truth),
                 teacher_says=tuple(classes[index] for index in told[0]),
