@@ -30,12 +30,12 @@ def find_image(features: datasets.Features, image: str | None, field: str = "dat
         if image not in features:
             raise BadInput(f"{field}: there is no column '{image}'.{did_you_mean(image, features)}")
         if not _can_be_image(features[image]):
-            raise BadInput(f"{field}: column '{image}' holds no images; {_listed(features)}.")
+            raise BadInput(f"{field}: column '{image}' holds no images; {listed(features)}.")
         return image
     found = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
     if len(found) != 1:
         how_many = "no column holds images" if not found else f"{len(found)} columns hold images"
-        raise BadInput(f"{how_many}: name one with {field}; {_listed(features)}.")
+        raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.")
     return found[0]
 
 
@@ -49,15 +49,15 @@ def find_columns(features: datasets.Features, image: str | None, label: str | No
     if label is not None:
         if label not in features:
             raise BadInput(f"data.label: there is no column '{label}'.{did_you_mean(label, features)}")
-        if not _can_be_label(features[label]):
-            raise BadInput(f"data.label: column '{label}' holds no labels; {_listed(features)}.")
+        if not can_be_label(features[label]):
+            raise BadInput(f"data.label: column '{label}' holds no labels; {listed(features)}.")
         return Columns(image, label)
     found = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if not found:
-        found = [name for name, kind in features.items() if name != image and _can_be_label(kind)]
+        found = [name for name, kind in features.items() if name != image and can_be_label(kind)]
     if len(found) != 1:
         how_many = "no column holds labels" if not found else f"{', '.join(found)} may all be labels"
-        raise BadInput(f"{how_many}: name one with data.label; {_listed(features)}.")
+        raise BadInput(f"{how_many}: name one with data.label; {listed(features)}.")
     return Columns(image, found[0])
 
 
@@ -69,7 +69,7 @@ def class_names(rows: datasets.Dataset, label: str) -> tuple[str, ...]:
     kind = rows.features[label]
     if isinstance(kind, datasets.ClassLabel):
         return tuple(kind.names or ())
-    values = _values(rows, label, "train")
+    values = label_values(rows, label, "train")
     if values.dtype.kind != "i":
         return tuple(str(value) for value in np.unique(values))
     largest = int(values.max(initial=-1))
@@ -83,7 +83,7 @@ def class_names(rows: datasets.Dataset, label: str) -> tuple[str, ...]:
 
 def read_labels(rows: datasets.Dataset, label: str, classes: tuple[str, ...], split: str) -> Tensor:
     """Labels (N,) int64, checked against the classes. Raises ``BadInput`` naming the split and row."""
-    values = _values(rows, label, split)
+    values = label_values(rows, label, split)
     if values.dtype.kind == "i":
         labels = torch.from_numpy(values.astype(np.int64))
         check_labels(labels, classes, split)
@@ -98,27 +98,29 @@ def read_labels(rows: datasets.Dataset, label: str, classes: tuple[str, ...], sp
     return torch.tensor([number[value] for value in values], dtype=torch.int64)
 
 
-def _values(rows: datasets.Dataset, label: str, split: str) -> np.ndarray:
+def label_values(rows: datasets.Dataset, label: str, split: str) -> np.ndarray:
     """The column as int64 or as texts."""
     column = rows.select_columns([label]).with_format("arrow")[:][label]  # pyright: ignore
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
         raise BadInput(f"split '{split}', row {row}: column '{label}' holds no label; every example needs one.")
     values = column.to_pylist()
-    if _is_integer(rows.features[label]):
+    if is_integer(rows.features[label]):
         return np.array(values, dtype=np.int64)
     return np.array([str(value) for value in values], dtype=object)
 
 
-def _is_integer(kind: object) -> bool:
+def is_integer(kind: object) -> bool:
+    """Whether a column of that type holds class numbers."""
     if isinstance(kind, datasets.ClassLabel):
         return True
     return isinstance(kind, datasets.Value) and kind.dtype.startswith(("int", "uint"))
 
 
-def _can_be_label(kind: object) -> bool:
+def can_be_label(kind: object) -> bool:
+    """Whether a column of that type may be one label an example."""
     texts = ("string", "large_string", "bool")
-    return _is_integer(kind) or (isinstance(kind, datasets.Value) and kind.dtype in texts)
+    return is_integer(kind) or (isinstance(kind, datasets.Value) and kind.dtype in texts)
 
 
 def _can_be_image(kind: object) -> bool:
@@ -127,7 +129,8 @@ def _can_be_image(kind: object) -> bool:
     return isinstance(kind, datasets.Image) or (isinstance(kind, dict) and {"bytes", "path"} <= kind.keys())
 
 
-def _listed(features: datasets.Features) -> str:
+def listed(features: datasets.Features) -> str:
+    """The columns and their types, in words."""
     names = [f"{name} ({getattr(kind, 'dtype', None) or 'struct'})" for name, kind in features.items()]
     for at, kind in enumerate(features.values()):
         if isinstance(kind, (datasets.Image, datasets.ClassLabel)):

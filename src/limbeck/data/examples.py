@@ -1,6 +1,6 @@
 """Examples in memory, each with a stable id, and the three splits.
 
-Shapes: N examples, C channels, H rows, W columns.
+Shapes: N examples, C channels, H rows, W columns; K classes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +18,49 @@ from limbeck.errors import BadInput
 Recorder = Callable[[str], None]
 
 
+class Identified:
+    """Something that keeps ``ids`` (N,) int64, at least 0, no two equal: one for each of its examples."""
+
+    ids: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def position_of(self, ids_B: Tensor) -> Tensor:
+        """Positions (B,) int64 of the examples with these ids; ``KeyError`` names the first not here."""
+        ids_N, order_N = self._sorted
+        place_B = torch.searchsorted(ids_N, ids_B).clamp(max=max(len(self) - 1, 0))
+        absent = (ids_N[place_B] != ids_B) if len(self) else torch.ones_like(ids_B, dtype=torch.bool)
+        if absent.any():
+            raise KeyError(f"no example has id {int(ids_B[absent][0])}")
+        return order_N[place_B]
+
+    @cached_property
+    def _sorted(self) -> tuple[Tensor, Tensor]:
+        ids_N, order_N = torch.sort(self.ids)
+        return ids_N, order_N
+
+    def _check_ids(self, count: int) -> None:
+        """Raises ``ValueError`` for the wrong shape or type, ``BadInput`` where two ids are equal."""
+        if self.ids.shape != (count,) or self.ids.dtype != torch.int64:
+            raise ValueError(f"ids must be ({count},) int64, not {tuple(self.ids.shape)} {self.ids.dtype}")
+        # Elsewhere than on the CPU the check would wait for the device, and what lies there came from here.
+        if self.ids.device.type != "cpu":
+            return
+        ids_N, order_N = self._sorted
+        if len(ids_N) and int(ids_N[0]) < 0:
+            raise ValueError("ids must be at least 0")
+        equal = (ids_N[1:] == ids_N[:-1]).nonzero()
+        if len(equal):
+            first = int(equal[0])
+            raise BadInput(
+                f"rows {int(order_N[first])} and {int(order_N[first + 1])} have the same example id "
+                f"{int(ids_N[first])}: every example needs an id of its own; leave one of the two out."
+            )
+
+
 @dataclass(frozen=True, eq=False)
-class Examples:
+class Examples(Identified):
     """Images with their labels and ids; what training indexes and what views are rendered from.
 
     ``images`` (N, C, H, W) uint8, or float32 in [0, 1]; ``labels`` (N,) int64 class ids, or None for a set
@@ -36,47 +78,14 @@ class Examples:
         if self.images.dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"images must be uint8 or float32, not {self.images.dtype}")
         count = len(self.images)
-        if self.ids.shape != (count,) or self.ids.dtype != torch.int64:
-            raise ValueError(f"ids must be ({count},) int64, not {tuple(self.ids.shape)} {self.ids.dtype}")
+        self._check_ids(count)
         if self.labels is not None and (self.labels.shape != (count,) or self.labels.dtype != torch.int64):
             raise ValueError(f"labels must be ({count},) int64, not {tuple(self.labels.shape)} {self.labels.dtype}")
-        # Elsewhere than on the CPU the check would wait for the device, and what lies there came from here.
-        if self.ids.device.type == "cpu":
-            self._check_ids()
-
-    @cached_property
-    def _sorted(self) -> tuple[Tensor, Tensor]:
-        ids_N, order_N = torch.sort(self.ids)
-        return ids_N, order_N
-
-    def _check_ids(self) -> None:
-        ids_N, order_N = self._sorted
-        if len(ids_N) and int(ids_N[0]) < 0:
-            raise ValueError("ids must be at least 0")
-        equal = (ids_N[1:] == ids_N[:-1]).nonzero()
-        if len(equal):
-            first = int(equal[0])
-            raise BadInput(
-                f"rows {int(order_N[first])} and {int(order_N[first + 1])} have the same example id "
-                f"{int(ids_N[first])}: every example needs an id of its own; leave one of the two out."
-            )
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def take(self, index: Tensor) -> Examples:
         """The examples at positions ``index`` (B,) int64, in that order; a position may not come twice."""
         labels = None if self.labels is None else self.labels[index]
         return Examples(self.images[index], labels, self.ids[index])
-
-    def position_of(self, ids_B: Tensor) -> Tensor:
-        """Positions (B,) int64 of the examples with these ids; ``KeyError`` names the first not here."""
-        ids_N, order_N = self._sorted
-        place_B = torch.searchsorted(ids_N, ids_B).clamp(max=max(len(self) - 1, 0))
-        absent = (ids_N[place_B] != ids_B) if len(self) else torch.ones_like(ids_B, dtype=torch.bool)
-        if absent.any():
-            raise KeyError(f"no example has id {int(ids_B[absent][0])}")
-        return order_N[place_B]
 
     def to(self, device: torch.device | str) -> Examples:
         """The same examples on a device."""
@@ -85,7 +94,21 @@ class Examples:
 
 
 def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
-    """Raise ``BadInput`` naming the split and row of the first label outside 0 .. classes - 1."""
+    """Raise ``BadInput`` naming the split and row of the first label that is none of the classes.
+
+    ``labels`` are class numbers (N,), or (N, K) of 0 and 1 where an example may have several.
+    """
+    if labels.ndim == 2:
+        if labels.shape[1] != len(classes):
+            raise ValueError(f"labels {tuple(labels.shape)} do not fit {len(classes)} classes")
+        wrong = ((labels != 0) & (labels != 1)).nonzero()
+        if len(wrong):
+            row, column = wrong[0].tolist()
+            raise BadInput(
+                f"split '{split}', row {row}: '{classes[column]}' is {float(labels[row, column]):g}; where an example "
+                "may have several labels, each is 0 or 1."
+            )
+        return
     wrong = ((labels < 0) | (labels >= len(classes))).nonzero()
     if len(wrong):
         row = int(wrong[0])
@@ -98,8 +121,8 @@ def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
 
 
 def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when: str = "") -> None:
-    """Raise ``BadInput`` naming the classes of which ``labels`` (N,) holds no example."""
-    counts = torch.bincount(labels, minlength=len(classes))
+    """Raise ``BadInput`` naming the classes of which ``labels`` (N,) or (N, K) holds no example."""
+    counts = labels.sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
     missing = [classes[int(index)] for index in (counts == 0).nonzero()]
     if missing:
         named = ", ".join(repr(name) for name in missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -109,14 +132,33 @@ def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when
         )
 
 
-class HeldOut:
+class AnyExamples(Protocol):
+    """What the examples of every modality have."""
+
+    @property
+    def ids(self) -> Tensor:
+        """(N,) int64, at least 0, no two equal."""
+        ...
+
+    @property
+    def labels(self) -> Tensor | None:
+        """(N,) int64 class numbers; (N, K) of 0 and 1 where an example may have several; None without labels."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+E = TypeVar("E", bound=AnyExamples)
+
+
+class HeldOut(Generic[E]):
     """The test split, shut: nothing of it is read until ``open``, which works once.
 
     ``count`` is the number of rows where that is known without reading (corrupt rows may be left out later).
     ``notes`` gains, on opening, what a person should know of the split.
     """
 
-    def __init__(self, read: Callable[[list[str]], Examples], *, count: int | None = None) -> None:
+    def __init__(self, read: Callable[[list[str]], E], *, count: int | None = None) -> None:
         """``read`` gives the examples; it may append sentences to the list it is handed."""
         self._read = read
         self._opened_for: str | None = None
@@ -133,7 +175,7 @@ class HeldOut:
         """Whether the split has been read."""
         return self._opened_for is not None
 
-    def open(self, purpose: str) -> Examples:
+    def open(self, purpose: str) -> E:
         """The test examples, read now. A second call is a ``RuntimeError`` whatever came of the first."""
         if self._opened_for is not None:
             raise RuntimeError(
@@ -146,23 +188,20 @@ class HeldOut:
         return self._read(self.notes)
 
 
-@dataclass(frozen=True, eq=False)
-class Splits:
-    """All that a run knows of its data.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SplitsOf(Generic[E]):
+    """What a run knows of its data, whatever the modality.
 
-    ``mean`` and ``std`` are per channel over the training images on the 0-1 scale. ``fingerprint`` covers ids
-    (which are hashes of content) and labels of train and validation, the transfer ids and the class names,
-    whatever the order they were stored in; the test split takes no part. ``notes`` are sentences a person
-    should see.
+    ``fingerprint`` covers ids (which are hashes of content) and labels of train and validation, the transfer ids and
+    the class names, whatever the order they were stored in; the test split takes no part. ``notes`` are sentences a
+    person should see.
     """
 
-    train: Examples
-    validation: Examples
-    test: HeldOut
-    transfer: Examples | None
+    train: E
+    validation: E
+    test: HeldOut[E]
+    transfer: E | None
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     fingerprint: str
     notes: tuple[str, ...] = ()
 
@@ -171,9 +210,21 @@ class Splits:
             if not len(examples):
                 raise BadInput(f"split '{split}' is empty: it needs at least one example.")
             if examples.labels is None:
-                raise BadInput(f"split '{split}' has no labels: training and validation need one for each image.")
+                raise BadInput(f"split '{split}' has no labels: training and validation need one for each example.")
             check_labels(examples.labels, self.classes, split)
-        check_every_class(self.train.labels, self.classes, "train")  # pyright: ignore[reportArgumentType]
+        assert self.train.labels is not None
+        check_every_class(self.train.labels, self.classes, "train")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Splits(SplitsOf[Examples]):
+    """Images; ``mean`` and ``std`` are per channel over the training images on the 0-1 scale."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         shapes = {"train": self.train.images.shape[1:], "validation": self.validation.images.shape[1:]}
         if self.transfer is not None:
             shapes["transfer"] = self.transfer.images.shape[1:]

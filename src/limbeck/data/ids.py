@@ -7,6 +7,7 @@ renaming and growth of a data set. Shapes: N examples.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,15 +27,34 @@ def content_ids(images: Tensor) -> Tensor:
     for row in range(len(images)):
         hashed = started.copy()
         hashed.update(pixels[row].tobytes())
-        content[row] = int.from_bytes(hashed.digest(), "little") & _POSITIVE
+        content[row] = _number(hashed)
+    return content
+
+
+def text_ids(texts: Sequence[str], split: str) -> Tensor:
+    """A hash (N,) int64, at least 0, of each text. Raises ``BadInput`` naming the row of one that is no Unicode."""
+    content = torch.empty(len(texts), dtype=torch.int64)
+    for row, text in enumerate(texts):
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput(
+                f"split '{split}', row {row}: the text is no valid Unicode (a lone surrogate at character {error.start}): "
+                "mend it or take it out."
+            ) from error
+        content[row] = _number(hashlib.blake2b(encoded, digest_size=8))
     return content
 
 
 def example_ids(content_N: Tensor, labels: Tensor | None) -> Tensor:
     """Ids (N,) int64 that tell duplicates apart by an ordinal: by label first, then in storage order.
 
+    ``labels`` are (N,), or (N, K) of 0 and 1, which are ordered as words are, the first class first.
+
     Raises ``BadInput`` in the all but impossible case that two ids still clash.
     """
+    if labels is not None and labels.ndim == 2:
+        labels = torch.unique(labels, dim=0, return_inverse=True)[1]
     by_label = torch.arange(len(content_N)) if labels is None else torch.argsort(labels, stable=True)
     order = by_label[torch.argsort(content_N[by_label], stable=True)]
     sorted_content = content_N[order]
@@ -61,3 +81,7 @@ def carve(content_N: Tensor, fraction: float, salt: str) -> Tensor:
     duplicates fall on the same side. Different salts carve independently.
     """
     return bits(0, content_N, 0, f"carve {salt}") < int(fraction * 2.0**63)
+
+
+def _number(hashed: hashlib.blake2b) -> int:
+    return int.from_bytes(hashed.digest(), "little") & _POSITIVE

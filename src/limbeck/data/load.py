@@ -6,18 +6,15 @@ import datasets
 import torch
 
 from limbeck import recipe
-from limbeck.errors import BadInput, did_you_mean
+from limbeck.errors import BadInput
 
 from .assemble import Part, assemble
+from .choice import DEFAULT_TEST, choose, find_split, unused_validation
 from .columns import Columns, class_names, find_columns, find_image, read_labels
 from .examples import Examples, HeldOut, Splits, check_every_class
 from .ids import content_ids, example_ids
 from .images import Form, Progress, Wanted, decode
-from .sources import Rows, open_source
-
-_DEFAULT_TEST = "test"
-_TEST_NAMES = ("test", "testing")
-_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+from .sources import open_source
 
 
 def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
@@ -32,12 +29,12 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     class missing from train.
     """
     rows = open_source(data.name, data.config)
-    train_rows, validation_rows, test_rows = _choose(rows, data)
+    train_rows, validation_rows, test_rows = choose(rows, data)
     columns = find_columns(train_rows.features, data.image, data.label)
     classes = class_names(train_rows, columns.label)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
-            _check_columns(split, columns, train_rows, name or _DEFAULT_TEST)
+            _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
     notes: list[str] = []
     wanted = Wanted(size=data.size, channels=data.channels, skip_corrupt=data.on_corrupt == "skip")
 
@@ -56,12 +53,12 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         decoded = decode(validation_rows, columns.image, name, wanted, progress)
         validation = Part.of(decoded.images, labels[decoded.rows])
         notes += decoded.notes
-    elif unused := [name for name in _VALIDATION_NAMES if name in rows]:
-        notes.append(f"the data's own split '{unused[0]}' is not used: data.validation: {unused[0]} would.")
+    else:
+        notes += unused_validation(rows)
 
     test = None
     if test_rows is not None:
-        test = _held_out(test_rows, columns, classes, data.test or _DEFAULT_TEST, wanted, train.content, progress)
+        test = _held_out(test_rows, columns, classes, data.test or DEFAULT_TEST, wanted, train.content, progress)
 
     transfer = None
     if data.transfer is not None:
@@ -78,45 +75,6 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         transfer_limit=data.transfer.limit if data.transfer else None,
         notes=notes,
     )
-
-
-def _choose(rows: Rows, data: recipe.Data) -> tuple[datasets.Dataset, datasets.Dataset | None, datasets.Dataset | None]:
-    """Train, validation and test rows; None for a split to be carved."""
-    if data.validation is not None:
-        if data.validation == data.test or data.validation.lower() in _TEST_NAMES:
-            raise BadInput(
-                f"data.validation: '{data.validation}' is the test split, which cannot be used for "
-                "selection: name another split, or leave validation out to have it carved from train."
-            )
-        if data.validation == data.train:
-            raise BadInput(
-                f"data.validation: '{data.validation}' is the training split, which cannot be used for "
-                "selection: name another split, or leave validation out to have it carved from train."
-            )
-    if data.test == data.train:
-        raise BadInput(
-            f"data.test: '{data.test}' is the training split: name another, or leave it out to have it carved."
-        )
-    train = _split(rows, data.train, "data.train", data.name)
-    validation = None
-    if data.validation is not None:
-        validation = _split(rows, data.validation, "data.validation", data.name)
-    if data.test is None or (data.test == _DEFAULT_TEST and data.test not in rows):
-        return train, validation, None
-    return train, validation, _split(rows, data.test, "data.test", data.name)
-
-
-def _split(rows: Rows, name: str, field: str, source: str) -> datasets.Dataset:
-    if name not in rows:
-        raise BadInput(f"{field}: '{source}' has no split '{name}'; it has {', '.join(rows)}.{_near(name, rows)}")
-    if not len(rows[name]):
-        raise BadInput(f"{field}: split '{name}' of '{source}' is empty: it needs at least one example.")
-    return rows[name]
-
-
-def _near(name: str, rows: Rows) -> str:
-    hint = did_you_mean(name, rows)
-    return hint if "Did you mean" in hint else ""
 
 
 def _check_columns(rows: datasets.Dataset, columns: Columns, train: datasets.Dataset, name: str) -> None:
@@ -139,7 +97,7 @@ def _held_out(
     wanted: Wanted,
     train_content: torch.Tensor,
     progress: Progress | None,
-) -> HeldOut:
+) -> HeldOut[Examples]:
     def read(notes: list[str]) -> Examples:
         labels = read_labels(rows, columns.label, classes, name)
         decoded = decode(rows, columns.image, name, wanted, progress)
@@ -155,7 +113,7 @@ def _held_out(
 
 def _transfer(transfer: recipe.Transfer, wanted: Wanted, progress: Progress | None) -> tuple[Part, list[str]]:
     source = open_source(transfer.name, transfer.config, "data.transfer.name", labelled=False)
-    rows = _split(source, transfer.split, "data.transfer.split", transfer.name)
+    rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_image(rows.features, None, "data.image")
     decoded = decode(rows, column, f"transfer {transfer.split}", wanted, progress)
     return Part.of(decoded.images, None), decoded.notes

@@ -41,20 +41,29 @@ _SPLIT_FOLDERS = {
 }
 
 
-def open_source(name: str, config: str | None, field: str = "data.name", *, labelled: bool = True) -> Rows:
+def open_source(
+    name: str,
+    config: str | None,
+    field: str = "data.name",
+    *,
+    labelled: bool = True,
+    read_folder: Callable[[Path, str | None, str, bool], Rows] | None = None,
+) -> Rows:
     """The splits of the data set called ``name``: ``digits``, a folder, a mirror, or a name on the hub.
 
     ``LIMBECK_DATA`` names a folder of mirrors, where the last part of ``name`` is looked for before the hub.
-    Where labels are not needed (``labelled`` is false), a folder may hold images directly.
+    Where labels are not needed (``labelled`` is false), a folder may hold images directly. ``read_folder`` gets folder,
+    configuration, ``field`` and ``labelled``; None: it looks for images and tables.
     Raises ``BadInput``, naming ``field``, where there is no such data set or it cannot be read.
     """
+    read_folder = read_folder or _folder
     if name == "digits":
         return _digits()
     if not name.strip():
         raise BadInput(f"{field} is empty: name a folder, a Hugging Face data set, or digits.")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _folder(path, config, field, labelled)
+        return read_folder(path, config, field, labelled)
     if path.is_file():
         raise BadInput(f"{field}: {name} is a file: name the folder that holds it.")
     if name.startswith((".", "~", os.sep)) or len(path.parts) > 2 or "\\" in name:
@@ -67,7 +76,7 @@ def open_source(name: str, config: str | None, field: str = "data.name", *, labe
         if mirror.is_dir():
             # A mirror stands for one configuration, or holds one folder for each.
             inner = mirror / config if config else mirror
-            return _folder(inner if inner.is_dir() else mirror, None, field, labelled)
+            return read_folder(inner if inner.is_dir() else mirror, None, field, labelled)
     return _hub(name, config, field)
 
 
@@ -96,14 +105,14 @@ def _table(images: list, labels: list[int] | None, names: list[str]) -> datasets
 
 def _folder(path: Path, config: str | None, field: str, labelled: bool) -> Rows:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        saved = _read(lambda: datasets.load_from_disk(str(path)), str(path), field)
+        saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
         return saved if isinstance(saved, Mapping) else {"train": saved}
     has_images = False
     for _, folders, files in os.walk(path, followlinks=True):
         folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
         suffixes = {os.path.splitext(file)[1].lower() for file in files if not file.startswith(".")}
         if suffixes & _TABLE_SUFFIXES:
-            return _read(lambda: datasets.load_dataset(str(path), config), str(path), field)
+            return read(lambda: datasets.load_dataset(str(path), config), str(path), field)
         has_images = has_images or bool(suffixes & _IMAGE_SUFFIXES)
     if has_images:
         return _image_folder(path, field, labelled)
@@ -174,13 +183,13 @@ def _images(path: Path) -> list[str]:
 
 
 def _hub(name: str, config: str | None, field: str) -> Rows:
-    def read() -> Rows:
+    def reading() -> Rows:
         return datasets.load_dataset(name, config)  # pyright: ignore[reportReturnType]
 
     if _hub_has_address():
-        return _read(read, name, field)
+        return read(reading, name, field)
     with _offline():
-        return _read(read, name, field)
+        return read(reading, name, field)
 
 
 def _hub_has_address() -> bool:
@@ -210,12 +219,12 @@ def _offline() -> Iterator[None]:
         huggingface_hub.constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE = before
 
 
-def _read(read: Callable[[], Any], name: str, field: str) -> Any:
-    """``read()``, with whatever the ``datasets`` library raises said in a sentence."""
+def read(reading: Callable[[], Any], name: str, field: str) -> Any:
+    """``reading()``, with whatever the ``datasets`` library raises said in a sentence."""
     bars = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        return read()
+        return reading()
     except datasets.exceptions.DatasetNotFoundError as error:
         raise BadInput(
             f"{field}: there is no data set '{name}' here or on the Hugging Face hub (or it needs a "

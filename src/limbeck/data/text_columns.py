@@ -1,0 +1,198 @@
+"""Which columns hold the texts and their labels, and what they say.
+
+Shapes: N examples, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+import pyarrow
+import torch
+from torch import Tensor
+
+from limbeck.errors import BadInput, did_you_mean
+
+from .columns import can_be_label, class_names, is_integer, label_values, listed, read_labels
+from .examples import check_labels
+
+_TEXT_NAMES = ("text", "sentence", "content", "review")
+_LABEL_NAMES = ("label", "labels")
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Names of the columns; ``label`` is one, or several of 0 and 1."""
+
+    text: str
+    label: str | tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every column that is read."""
+        return (self.text, self.label) if isinstance(self.label, str) else (self.text, *self.label)
+
+
+def find_text(
+    features: datasets.Features, text: str | None, label: str | Sequence[str] | None, field: str = "data.text"
+) -> str:
+    """The column of texts: the one asked for, the only one of its type but labels, or the one with a usual name."""
+    if text is not None:
+        if text not in features:
+            raise BadInput(f"{field}: there is no column '{text}'.{did_you_mean(text, features)}")
+        if not _is_text(features[text]):
+            raise BadInput(f"{field}: column '{text}' holds no texts; {listed(features)}.")
+        return text
+    labels = (label,) if isinstance(label, str) else tuple(label or ())
+    found = [name for name, kind in features.items() if _is_text(kind) and name not in labels]
+    if len(found) > 1:
+        found = [name for name in found if name in _TEXT_NAMES] or found
+    if len(found) != 1:
+        how_many = "no column holds texts" if not found else f"{', '.join(found)} may all be the texts"
+        raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.")
+    return found[0]
+
+
+def find_text_columns(
+    features: datasets.Features, text: str | None, label: str | tuple[str, ...] | None
+) -> TextColumns:
+    """The columns of texts and labels: those asked for, or those found by type and name.
+
+    A column of ``ClassLabel`` (or of lists of them) is taken before one called label or labels, and that before the
+    only other column that may hold labels. Raises ``BadInput`` listing the columns where there is none or more than
+    one.
+    """
+    text = find_text(features, text, label)
+    if label is not None:
+        for name in (label,) if isinstance(label, str) else label:
+            if name not in features:
+                raise BadInput(f"data.label: there is no column '{name}'.{did_you_mean(name, features)}")
+            if not _may_label(features[name], alone=isinstance(label, str)) or name == text:
+                raise BadInput(f"data.label: column '{name}' holds no labels; {listed(features)}.")
+        return TextColumns(text, label)
+    others = {name: kind for name, kind in features.items() if name != text and _may_label(kind, alone=True)}
+    found = [name for name, kind in others.items() if isinstance(_inner(kind) or kind, datasets.ClassLabel)]
+    found = found or [name for name in others if name in _LABEL_NAMES] or list(others)
+    if len(found) != 1:
+        how_many = "no column holds labels" if not found else f"{', '.join(found)} may all be labels"
+        raise BadInput(f"{how_many}: name one with data.label, or several of 0 and 1 as a list; {listed(features)}.")
+    return TextColumns(text, found[0])
+
+
+def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The classes: the columns' own names where there are several; else a ``ClassLabel``'s, or what train holds, sorted.
+
+    Integers must run from 0. Raises ``BadInput`` for a label that is empty.
+    """
+    if not isinstance(label, str):
+        return label
+    inner = _inner(rows.features[label])
+    if inner is None:
+        classes = class_names(rows, label)
+        if "" in classes and not isinstance(rows.features[label], datasets.ClassLabel):
+            row = label_values(rows, label, "train").tolist().index("")
+            raise BadInput(f"split 'train', row {row}: column '{label}' holds no label; every example needs one.")
+        return classes
+    if isinstance(inner, datasets.ClassLabel):
+        return tuple(inner.names or ())
+    values = {value for several in _lists(rows, label, "train") for value in several}
+    if not values:
+        raise BadInput(f"data.label: column '{label}' of split 'train' holds only empty lists: name another column.")
+    if not is_integer(inner):
+        return tuple(sorted(map(str, values)))
+    return tuple(str(number) for number in range(max(values) + 1))
+
+
+def read_text_labels(
+    rows: datasets.Dataset, label: str | tuple[str, ...], classes: tuple[str, ...], split: str
+) -> Tensor:
+    """Labels (N,) int64, or (N, K) float32 of 0 and 1 where a text may have several.
+
+    Raises ``BadInput`` naming the split and row of what is no label, or none of the classes.
+    """
+    if isinstance(label, str):
+        if _inner(rows.features[label]) is None:
+            return read_labels(rows, label, classes, split)
+        return _read_lists(rows, label, classes, split)
+    columns = [torch.tensor([_flag(value, name, row, split) for row, value in _cells(rows, name)]) for name in label]
+    return torch.stack(columns, dim=1)
+
+
+def read_texts(rows: datasets.Dataset, column: str, split: str) -> list[str]:
+    """Every text of a split, "" where there is none. Raises ``BadInput`` naming the row and byte that are no UTF-8."""
+    values: pyarrow.ChunkedArray = rows.select_columns([column]).with_format("arrow")[:][column]  # pyright: ignore
+    try:
+        return [value or "" for value in values.to_pylist()]
+    except UnicodeDecodeError:
+        pass  # Arrow does not say where
+    texts = []
+    for row, value in enumerate(values.cast(pyarrow.large_binary()).to_pylist()):
+        try:
+            texts.append((value or b"").decode())
+        except UnicodeDecodeError as error:
+            raise BadInput(
+                f"split '{split}', row {row}: the text is not UTF-8 (byte {error.start} is 0x{value[error.start]:02x}, "
+                f"{error.reason}): save it as UTF-8, or take it out."
+            ) from error
+    return texts
+
+
+def _read_lists(rows: datasets.Dataset, label: str, classes: tuple[str, ...], split: str) -> Tensor:
+    lists = _lists(rows, label, split)
+    number: dict[object, int] = {name: index for index, name in enumerate(classes)}
+    if is_integer(_inner(rows.features[label])):
+        number = {index: index for index in range(len(classes))}
+    labels = torch.zeros(len(lists), len(classes))
+    for row, several in enumerate(lists):
+        for value in several:
+            if value not in number:
+                known = (
+                    f"labels must lie in 0 to {len(classes) - 1}"
+                    if value is None or isinstance(value, int)
+                    else ("each class needs training examples")
+                )
+                raise BadInput(f"split '{split}', row {row}: class {value!r} is none of the training split's: {known}.")
+            labels[row, number[value]] = 1.0
+    check_labels(labels, classes, split)
+    return labels
+
+
+def _lists(rows: datasets.Dataset, label: str, split: str) -> list[list]:
+    lists = []
+    for row, value in _cells(rows, label):
+        if value is None:
+            raise BadInput(f"split '{split}', row {row}: column '{label}' holds no list; [] says that no label holds.")
+        lists.append(value)
+    return lists
+
+
+def _cells(rows: datasets.Dataset, column: str) -> list[tuple[int, object]]:
+    values = rows.select_columns([column]).with_format("arrow")[:][column]  # pyright: ignore
+    return list(enumerate(values.to_pylist()))  # pyright: ignore
+
+
+def _flag(value: object, column: str, row: int, split: str) -> float:
+    flags = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "False": 0.0, "True": 1.0}
+    if str(value) not in flags:
+        raise BadInput(
+            f"split '{split}', row {row}: column '{column}' holds {value!r}; where an example may have several labels, "
+            "each column is 0 or 1."
+        )
+    return flags[str(value)]
+
+
+def _is_text(kind: object) -> bool:
+    return isinstance(kind, datasets.Value) and kind.dtype in ("string", "large_string")
+
+
+def _inner(kind: object) -> object | None:
+    """What a column of lists holds; None for any other."""
+    return kind.feature if isinstance(kind, (datasets.List, datasets.LargeList)) else None
+
+
+def _may_label(kind: object, *, alone: bool) -> bool:
+    if alone:
+        return can_be_label(kind) or can_be_label(_inner(kind))
+    return can_be_label(kind) or (isinstance(kind, datasets.Value) and kind.dtype.startswith("float"))

@@ -1,0 +1,158 @@
+"""Tokenised texts in memory, each with a stable id, and their splits.
+
+Shapes: N examples, T tokens of all of them, B batch, L positions, K classes, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.errors import BadInput
+
+from .examples import Identified, SplitsOf
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What has to be known of a tokenizer once the texts are tokens."""
+
+    size: int  # V, added tokens included
+    pad: int
+    special: frozenset[int]  # ids that no view touches: [CLS], [SEP], [PAD], [UNK] ...
+    mask: int | None = None
+
+    @staticmethod
+    def of(tokenizer: Any) -> Vocabulary:
+        """That of a Hugging Face tokenizer. Where it has no padding token, its end-of-text token takes its place."""
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        if pad is None:
+            raise BadInput("the tokenizer has neither a padding nor an end-of-text token: give it one of them.")
+        special = frozenset((*tokenizer.all_special_ids, pad))
+        return Vocabulary(len(tokenizer), pad, special, tokenizer.mask_token_id)
+
+
+@dataclass(frozen=True, eq=False)
+class TextExamples(Identified):
+    """Texts as tokens, one after another, with their labels and ids.
+
+    ``tokens`` (T,) int32, special ones included; ``offsets`` (N + 1,) int64: text n is ``tokens[offsets[n] :
+    offsets[n + 1]]``; ``labels`` (N,) int64 class numbers, (N, K) float32 of 0 and 1 where a text may have several, or
+    None; ``ids`` (N,) int64, at least 0, no two equal; ``texts``: N strings, as they were read. Raises ``BadInput``
+    where two ids are equal and ``ValueError`` where shapes or types do not fit one another.
+    """
+
+    tokens: Tensor
+    offsets: Tensor
+    labels: Tensor | None
+    ids: Tensor
+    texts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.texts)
+        if self.tokens.ndim != 1 or self.tokens.dtype != torch.int32:
+            raise ValueError(f"tokens must be (T,) int32, not {tuple(self.tokens.shape)} {self.tokens.dtype}")
+        if self.offsets.shape != (count + 1,) or self.offsets.dtype != torch.int64:
+            raise ValueError(f"offsets must be ({count + 1},) int64, not {tuple(self.offsets.shape)}")
+        if self.offsets.device.type == "cpu" and (
+            int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.tokens) or (self.offsets.diff() < 1).any()
+        ):
+            raise ValueError("offsets must rise from 0 to the number of tokens, by at least one a text")
+        kinds = {1: torch.int64, 2: torch.float32}
+        if (labels := self.labels) is not None and (
+            len(labels) != count or labels.ndim not in kinds or labels.dtype != kinds[labels.ndim]
+        ):
+            raise ValueError(
+                f"labels must be ({count},) int64 or ({count}, K) float32, not {tuple(labels.shape)} {labels.dtype}"
+            )
+        self._check_ids(count)
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Tokens of each text, (N,) int64."""
+        return self.offsets.diff()
+
+    def take(self, index: Tensor) -> TextExamples:
+        """The examples at positions ``index`` (B,) int64, in that order; a position may not come twice."""
+        length_B = self.lengths[index]
+        place = _places(self.offsets[index], length_B)
+        return TextExamples(
+            tokens=self.tokens[place],
+            offsets=_offsets(length_B),
+            labels=None if self.labels is None else self.labels[index],
+            ids=self.ids[index],
+            texts=tuple(self.texts[row] for row in index.tolist()),
+        )
+
+    def to(self, device: torch.device | str) -> TextExamples:
+        """The same examples on a device; the strings stay where they are."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return TextExamples(self.tokens.to(device), self.offsets.to(device), labels, self.ids.to(device), self.texts)
+
+    def padded(self, index_B: Tensor, pad: int) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L) int64, padded on the right to the longest of these texts, and which of them are there (bool).
+
+        Of no texts at all, which a part of a small batch may be, L is 1.
+        """
+        length_B = self.lengths[index_B]
+        place_L = torch.arange(int(length_B.max()) if len(length_B) else 1, device=self.tokens.device)
+        there_BL = place_L < length_B[:, None]
+        at_BL = (self.offsets[index_B][:, None] + place_L).clamp(max=len(self.tokens) - 1)
+        return self.tokens[at_BL].long().masked_fill(~there_BL, pad), there_BL
+
+
+def from_tokens(
+    token_lists: Sequence[Sequence[int]], labels: Tensor | None, ids: Tensor, texts: Sequence[str]
+) -> TextExamples:
+    """Examples from the tokens of each text."""
+    flat = torch.tensor([token for tokens in token_lists for token in tokens], dtype=torch.int32)
+    lengths = torch.tensor([len(tokens) for tokens in token_lists], dtype=torch.int64)
+    return TextExamples(flat, _offsets(lengths), labels, ids, tuple(texts))
+
+
+def joined(first: TextExamples, second: TextExamples, labels: Tensor | None) -> TextExamples:
+    """The examples of both, one after the other, with these labels."""
+    return TextExamples(
+        tokens=torch.cat([first.tokens, second.tokens]),
+        offsets=torch.cat([first.offsets, second.offsets[1:] + len(first.tokens)]),
+        labels=labels,
+        ids=torch.cat([first.ids, second.ids]),
+        texts=first.texts + second.texts,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TextSplits(SplitsOf[TextExamples]):
+    """Texts. ``fingerprint`` covers the tokens too, and so the tokenizer and where texts were cut off."""
+
+    vocabulary: Vocabulary
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.train.labels is not None and self.train.labels.ndim == 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for split, examples in (("train", self.train), ("validation", self.validation), ("transfer", self.transfer)):
+            if examples is not None and int(examples.tokens.max()) >= self.vocabulary.size:
+                raise BadInput(
+                    f"split '{split}' has token {int(examples.tokens.max())}, but the vocabulary ends at "
+                    f"{self.vocabulary.size - 1}: tokenise with the tokenizer that the vocabulary is of."
+                )
+
+
+def _offsets(length_N: Tensor) -> Tensor:
+    return torch.cat([length_N.new_zeros(1), length_N.cumsum(0)])
+
+
+def _places(start_B: Tensor, length_B: Tensor) -> Tensor:
+    """Where the tokens of texts that start there, so long, stand among all tokens: (their number,) int64."""
+    first_B = _offsets(length_B)[:-1]
+    total = torch.arange(int(length_B.sum()), device=start_B.device)
+    return total + (start_B - first_B).repeat_interleave(length_B)
