@@ -4,9 +4,10 @@
 
 Every way gives the same: float32 logits (256, 200) of random (example, view), from 25,000 examples of 4 views each:
 
-- memmap: one float16 array on the disk, `torch.from_numpy(array[rows]).float()`. Rows are numbered as the batches ask.
-- held: the store as it serves a data set of this size, read into memory once. Asked by example id and view, like the next
-  two, which is looked up.
+- memmap: one float16 array on the disk, `torch.from_numpy(array[rows]).float()`. It is asked by the number of the row.
+- memmap, by id: the same, asked by example id and view, as all ways that follow but the last; the ids are looked up in a
+  sorted array. Nothing is checked.
+- held: the store as it serves a data set of this size, read into memory once.
 - mapped: the store as it serves one that is not held (1 GB and more): the limit is put at 0 here.
 - mapped, ahead: the same, the next batch announced before the present one is asked for, as training does. Nothing is
   computed in between, so that this shows what the thread costs, and not what it hides.
@@ -32,6 +33,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -56,7 +58,17 @@ IDENTITY: StoreIdentity = {
     "views": {},
     "view_seed": 0,
 }
-Read = Callable[[Sequence[Tensor]], Tensor]  # rows of some batches, each (B,), to the last one's logits (B, C)
+
+
+class Asked(NamedTuple):
+    """A batch: row ``i`` is view ``i % VIEWS`` of example ``i // VIEWS``."""
+
+    row_B: Tensor
+    ids_B: Tensor
+    view_B: Tensor
+
+
+Read = Callable[[Sequence[Asked]], Tensor]  # some batches, to the last one's logits (B, C)
 
 
 @dataclass(frozen=True)
@@ -65,21 +77,23 @@ class Way:
 
     paths: list[Path]
     open: Callable[[], Read]
-    rows: int  # that batches are drawn from
+    rows: int  # that batches are drawn from, the first ones
+    ids_N: Tensor  # of the examples
+
+    def asked(self, row_B: Tensor) -> Asked:
+        return Asked(row_B, self.ids_N[row_B // VIEWS], row_B % VIEWS)
 
 
-def from_store(path: Path, ids_N: Tensor, *, held: bool, ahead: bool = False) -> Read:
-    """Row ``i`` is view ``i % VIEWS`` of example ``i // VIEWS``."""
+def from_store(path: Path, *, held: bool, ahead: bool = False) -> Read:
     store = Store.open(path)
 
-    def read(batches: Sequence[Tensor]) -> Tensor:
+    def read(batches: Sequence[Asked]) -> Tensor:
         store_module.HOLD_BELOW_BYTES = HOLD_BELOW_BYTES if held else 0
-        asked = [(ids_N[row_B // VIEWS], row_B % VIEWS) for row_B in batches]
-        for number, (ids_B, view_B) in enumerate(asked):
-            if ahead and number + 1 < len(asked):
-                if number == 0:
-                    store.prefetch(ids_B, view_B)
-                store.prefetch(*asked[number + 1])
+        if ahead:
+            store.prefetch(batches[0].ids_B, batches[0].view_B)
+        for number, (_, ids_B, view_B) in enumerate(batches):
+            if ahead and number + 1 < len(batches):
+                store.prefetch(batches[number + 1].ids_B, batches[number + 1].view_B)
             answer = store.gather(ids_B, view_B)
         assert isinstance(answer, DenseLogits)
         return answer.logits
@@ -90,17 +104,30 @@ def from_store(path: Path, ids_N: Tensor, *, held: bool, ahead: bool = False) ->
 def from_memmap(path: Path, classes: int) -> Read:
     array = np.memmap(path, np.float16, "r").reshape(-1, classes)
 
-    def read(batches: Sequence[Tensor]) -> Tensor:
-        for row_B in batches:
+    def read(batches: Sequence[Asked]) -> Tensor:
+        for row_B, _, _ in batches:
             logits_BC = torch.from_numpy(array[row_B.numpy()]).float()
         return logits_BC
 
     return read
 
 
+def from_memmap_by_id(path: Path, classes: int, ids_N: Tensor) -> Read:
+    array, order_N = np.memmap(path, np.float16, "r").reshape(-1, classes), ids_N.argsort().numpy()
+    sorted_N = ids_N.numpy()[order_N]
+
+    def read(batches: Sequence[Asked]) -> Tensor:
+        for _, ids_B, view_B in batches:
+            row_B = order_N[np.searchsorted(sorted_N, ids_B.numpy())] * VIEWS + view_B.numpy()
+            logits_BC = torch.from_numpy(array[row_B]).float()
+        return logits_BC
+
+    return read
+
+
 def from_files(folder: Path) -> Read:
-    def read(batches: Sequence[Tensor]) -> Tensor:
-        for row_B in batches:
+    def read(batches: Sequence[Asked]) -> Tensor:
+        for row_B, _, _ in batches:
             parts = [torch.load(folder / f"{row}.pt", weights_only=True) for row in row_B.tolist()]
             logits_BC = torch.stack(parts).float()
         return logits_BC
@@ -135,11 +162,12 @@ def written(folder: Path, examples: int, files: int, classes: int) -> dict[str, 
     assert shards
     rows = len(logits_NC)
     return {
-        "memmap": Way([array], lambda: from_memmap(array, classes), rows),
-        "held": Way(shards, lambda: from_store(store, ids_N, held=True), rows),
-        "mapped": Way(shards, lambda: from_store(store, ids_N, held=False), rows),
-        "mapped, ahead": Way(shards, lambda: from_store(store, ids_N, held=False, ahead=True), rows),
-        "files": Way(sorted(loose.iterdir()), lambda: from_files(loose), files),
+        "memmap": Way([array], lambda: from_memmap(array, classes), rows, ids_N),
+        "memmap, by id": Way([array], lambda: from_memmap_by_id(array, classes, ids_N), rows, ids_N),
+        "held": Way(shards, lambda: from_store(store, held=True), rows, ids_N),
+        "mapped": Way(shards, lambda: from_store(store, held=False), rows, ids_N),
+        "mapped, ahead": Way(shards, lambda: from_store(store, held=False, ahead=True), rows, ids_N),
+        "files": Way(sorted(loose.iterdir()), lambda: from_files(loose), files, ids_N),
     }
 
 
@@ -167,17 +195,22 @@ def share_cached(paths: Sequence[Path], most: int = 100) -> float:
     return there / total
 
 
-def batches_of(way: Way, number: int, turn: int) -> list[Tensor]:
-    """Rows asked for, in an order of the turn; equal for the ways that have equally many."""
+def batches_of(way: Way, number: int, turn: int) -> list[Asked]:
+    """Random batches of the turn, the same for all ways that have equally many rows."""
     generator = torch.Generator().manual_seed(turn)
-    return [torch.randint(way.rows, (BATCH,), generator=generator) for _ in range(number)]
+    return [way.asked(torch.randint(way.rows, (BATCH,), generator=generator)) for _ in range(number)]
 
 
-def rate(read: Read, batches: Sequence[Tensor]) -> float:
+def rate(read: Read, batches: Sequence[Asked]) -> float:
     """Targets per second."""
     began = time.perf_counter()
     read(batches)
     return BATCH * len(batches) / (time.perf_counter() - began)
+
+
+def fewer(name: str, batches: int) -> int:
+    """How many batches a way reads in a round: of files a twentieth, or they would take most of the time."""
+    return max(1, batches // 20) if name == "files" else batches
 
 
 def turned(ways: dict[str, Way], turn: int) -> list[str]:
@@ -190,9 +223,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--files", type=int, default=10_000, help="written one by one")
     parser.add_argument("--rounds", type=int, default=9, help="of warm reading")
-    parser.add_argument("--batches", type=int, default=400, help="of 256, warm, in a round; a tenth of it from files")
+    parser.add_argument("--batches", type=int, default=400, help="of 256, warm, in a round; a twentieth from files")
     parser.add_argument("--cold-rounds", type=int, default=3)
-    parser.add_argument("--cold-batches", type=int, default=40, help="of 256, in a round")
+    parser.add_argument("--cold-batches", type=int, default=40, help="of 256, in a round; likewise")
     parser.add_argument("--out", type=Path, help="a folder on the disk that is to be measured")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -206,20 +239,21 @@ def main() -> None:
                 read = ways[name].open()
                 drop(ways[name].paths)
                 left[name].append(share_cached(ways[name].paths))
-                cold[name].append(rate(read, batches_of(ways[name], asked.cold_batches, turn)))
+                number = fewer(name, asked.cold_batches)
+                cold[name].append(rate(read, batches_of(ways[name], number, turn)))
                 del read
                 gc.collect()  # what is still mapped would not be dropped
         readers = {name: way.open() for name, way in ways.items()}
         last = {name: read(batches_of(ways[name], 1, 0)) for name, read in readers.items() if name != "files"}
         assert all(torch.equal(last["memmap"], one) for one in last.values())
-        same = torch.arange(BATCH) % asked.files
-        assert torch.equal(readers["files"]([same]), readers["memmap"]([same]))
+        both = [ways["files"].asked(torch.arange(BATCH) % asked.files)]
+        assert torch.equal(readers["files"](both), readers["memmap"](both))
         warm: dict[str, list[float]] = {name: [] for name in ways}
         for name, read in readers.items():
-            read([torch.arange(ways[name].rows)])
+            read([ways[name].asked(torch.arange(ways[name].rows))])
         for turn in range(asked.rounds):
             for name in turned(ways, turn):
-                number = max(1, asked.batches // 10) if name == "files" else asked.batches
+                number = fewer(name, asked.batches)
                 warm[name].append(rate(readers[name], batches_of(ways[name], number, turn)))
         rows = []
         for name in ways:
