@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .closed import scaled, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
 
 
@@ -50,6 +51,20 @@ def forward_kl(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def closed_forward_kl(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    """``KL(p || q)`` and its slope, ``(q - p) / T``."""
+    log_q, log_p = both_log_probabilities(student, teacher, temperature)
+    p = log_p.exp()
+    values = (log_p - log_q).mul_(p).sum(dim=-1)
+    if not seen_finite(values):
+        values = weighted_gap(p, log_p, log_q)
+    slope = scaled(log_q.exp_().sub_(p), share / temperature) if wanted else None
+    return scaled(values, share), slope
+
+
+@with_slope(closed_forward_kl)
 def forward_kl_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`forward_kl` at every position: (..., C), (..., C) -> (...)."""
     log_q, log_p = both_log_probabilities(student_logits, teacher_logits, temperature)

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...interfaces import IGNORED
+from .closed import with_slope
 from .common import at_least_float32, check_same_shape, mean_of
-from .divergences import forward_kl_positions
+from .divergences import closed_forward_kl, forward_kl_positions
 
 
 def kd(
@@ -48,6 +49,13 @@ def kd(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_kd(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    return closed_forward_kl(student, teacher, wanted=wanted, share=temperature**2 * share, temperature=temperature)
+
+
+@with_slope(_closed_kd)
 def kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`kd` at every position: (..., C), (..., C) -> (...)."""
     return temperature**2 * forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
