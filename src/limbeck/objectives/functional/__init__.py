@@ -28,6 +28,7 @@ from .common import (
     silenced,
     total_of,
 )
+from .correlation import dist
 from .decoupled import dkd, dkd_positions, nkd, nkd_positions
 from .divergences import (
     forward_kl,
@@ -53,7 +54,6 @@ from .features import (
     similarity_preserving,
 )
 from .matching import (
-    dist,
     mse_logits,
     mse_logits_positions,
     standardized_kd,

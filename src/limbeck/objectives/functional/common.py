@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .closed import Closed, Values, closed_form
+from .closed import Closed, Values, by_others, closed_form, may_look
 
 # Below so many logits a chunk's overhead shows and its memory does not matter: plain autograd, any order of derivative.
 WHOLE = 2**22
@@ -71,15 +71,16 @@ def total_of(
     if len(positions) != 1:
         student_NC = student_logits.reshape(-1, student_logits.shape[-1])
         rows = [tensor.reshape(student_NC.shape[0], *tensor.shape[len(positions) :]) for tensor in others]
-    few, closed = student_NC.numel() <= WHOLE, closed_form(values_of)
+    few = student_NC.numel() <= WHOLE
+    closed = closed_form(values_of, few=few)
     by_autograd = few and (closed is None or not (torch.is_grad_enabled() and student_NC.requires_grad))
     if by_autograd or by_others() or (torch.is_grad_enabled() and any(other.requires_grad for other in others)):
-        return _scaled(_sum(values_of, student_NC, rows, counts_N), share)
+        return _times(_sum(values_of, student_NC, rows, counts_N), share)
     return _WithGradient.apply(_Forms(values_of, closed, share), counts_N, student_NC, *rows)
 
 
-def _scaled(tensor: Tensor, share: float) -> Tensor:
-    return tensor if share == 1 else tensor * share
+def _times(total: Tensor, share: float) -> Tensor:
+    return total if share == 1 else total * share
 
 
 def _sum(values_of: Values, student_NC: Tensor, others: Sequence[Tensor], counts_N: Tensor | None) -> Tensor:
@@ -117,56 +118,55 @@ class _WithGradient(torch.autograd.Function):
         (forms, counts_N), (student_NC, *others) = ctx.given, ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():  # the gradient will be differentiated
-            total = _scaled(_sum(forms.values_of, student_NC, others, counts_N), forms.share)
+            total = _times(_sum(forms.values_of, student_NC, others, counts_N), forms.share)
             (gradient,) = torch.autograd.grad(total, student_NC, upstream, create_graph=True)
             return None, None, gradient, *(None for _ in others)
         if gradient is None:  # backward for the second time: the first took the gradient and scaled it in place
             _, gradient = _both(forms, counts_N, student_NC, others, True)
         assert gradient is not None
-        return None, None, gradient.mul_(upstream), *(None for _ in others)
+        if gradient.numel() <= WHOLE or not may_look(upstream) or upstream.item() != 1:
+            gradient.mul_(upstream)
+        return None, None, gradient, *(None for _ in others)
 
 
 def _both(
     forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Total and gradient; of many logits a few rows at a time. Called without a graph."""
-    part = _by_autograd if forms.closed is None else _by_closed_form
     if student_NC.numel() <= WHOLE:
-        return part(forms, counts_N, student_NC, others, wanted)
+        return _part(forms, counts_N, student_NC, others, wanted)
     step = rows_of_a_chunk(student_NC)
     gradient = torch.empty_like(student_NC) if wanted else None
     total = torch.zeros((), dtype=wide(student_NC), device=student_NC.device)
     for low in range(0, len(student_NC), step):
         here = slice(low, low + step)
         counts = None if counts_N is None else unless_all(counts_N[here])
-        value, slope = part(forms, counts, student_NC[here], [other[here] for other in others], wanted)
+        value, slope = _part(forms, counts, student_NC[here], [other[here] for other in others], wanted)
         if gradient is not None:
             gradient[here] = slope
         total += value
     return total.to(at_least_float32(student_NC[:0]).dtype), gradient
 
 
-def _by_closed_form(
+def _part(
     forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
 ) -> tuple[Tensor, Tensor | None]:
-    assert forms.closed is not None
-    if counts_N is None:
-        values_N, slope_NC = forms.closed(student_NC, *others, wanted=wanted, share=forms.share)
-        return values_N.sum(), slope_NC
-    silent = (silenced(student_NC, counts_N), *(_silenced_rows(other, counts_N) for other in others))
-    values_N, slope_NC = forms.closed(*silent, wanted=wanted, share=forms.share)
-    if slope_NC is not None:
-        slope_NC.masked_fill_(~counts_N.unsqueeze(-1), 0.0)
-    return values_N.masked_fill_(~counts_N, 0.0).sum(), slope_NC
-
-
-def _by_autograd(
-    forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
-) -> tuple[Tensor, Tensor | None]:
-    student_NC = student_NC.detach()
-    with torch.enable_grad() if wanted else torch.no_grad():
-        total = _sum(forms.values_of, student_NC.requires_grad_(wanted), others, counts_N) * forms.share
-    return total.detach(), torch.autograd.grad(total, student_NC)[0] if wanted else None
+    rows: list[Tensor] = [student_NC.detach(), *others]
+    if counts_N is not None:
+        rows = [_silenced_rows(tensor, counts_N) for tensor in rows]
+    found = None if forms.closed is None else forms.closed(*rows, wanted=wanted, share=forms.share)
+    if found is None:
+        with torch.enable_grad() if wanted else torch.no_grad():
+            student = rows[0].requires_grad_(wanted)
+            values_N = forms.values_of(student, *rows[1:]) * forms.share
+            slope_NC = torch.autograd.grad(values_N.sum(), student)[0] if wanted else None
+    else:
+        values_N, slope_NC = found
+    if counts_N is not None:
+        # masked_fill and not a product: a masked position may hold NaN or inf
+        values_N = values_N.detach().masked_fill(~counts_N, 0.0)
+        slope_NC = None if slope_NC is None else _silenced_rows(slope_NC, counts_N)
+    return values_N.detach().sum(), slope_NC
 
 
 def rows_of_a_chunk(logits_NC: Tensor) -> int:
@@ -191,20 +191,8 @@ def counted(student_logits: Tensor, labels: Tensor | None, mask: Tensor | None) 
 
 
 def unless_all(counts: Tensor | None) -> Tensor | None:
-    """``counts``, or None where it is seen to leave nothing out, which spares the rows' being masked.
-
-    """
+    """``counts``, or None where it is seen to leave nothing out, which spares the rows' being masked."""
     return None if counts is None or (may_look(counts) and counts.all()) else counts
-
-
-def may_look(tensor: Tensor) -> bool:
-    """Whether a value may decide what is done next: not an accelerator's, which would have to be waited for."""
-    return tensor.device.type == "cpu" and not by_others()
-
-
-def by_others() -> bool:
-    """Whether a compiler or ``torch.func`` looks on: no value may be looked at then, and no gradient be ours."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def labelled(labels: Tensor, logits_dim: int) -> Tensor:

@@ -98,7 +98,7 @@ class Sum(Objective):
         terms: dict[str, Term] = {}
         for weight, part in self.weighted:
             for name, term in part(student, target, batch).items():
-                terms[_fresh(name, terms)] = Term(weight * term.total, term.count)
+                terms[_fresh(name, terms)] = term if weight == 1 else Term(weight * term.total, term.count)
         return terms
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
