@@ -28,6 +28,7 @@ from .common import (
     silenced,
     total_of,
 )
+from .correlation import dist
 from .decoupled import dkd, dkd_positions, nkd, nkd_positions
 from .divergences import (
     forward_kl,
@@ -54,7 +55,6 @@ from .features import (
 )
 from .ladder import rest_at
 from .matching import (
-    dist,
     mse_logits,
     mse_logits_positions,
     standardized_kd,

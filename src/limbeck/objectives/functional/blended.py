@@ -12,8 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .closed import may_look, scaled, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .divergences import both_log_probabilities, finite, forward_kl_positions, probabilities
+from .divergences import both_log_probabilities, both_softened, closed_forward_kl, finite, forward_kl_positions
 
 
 def alpha_beta(
@@ -60,6 +61,42 @@ def alpha_beta(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_alpha_beta(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    wanted: bool,
+    share: float,
+    alpha: float = 0.2,
+    beta: float = 0.7,
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor | None] | None:
+    """The closed form where both exponents are positive: see :func:`alpha_beta_positions` for what is worked out."""
+    if not (0 < alpha < math.inf and 0 < beta < math.inf):
+        return None
+    (log_q, q), (log_p, _) = both_softened(student, teacher, temperature)
+    if min(alpha, beta) < torch.finfo(log_q.dtype).eps ** 0.5:
+        return None
+    log_q, log_p = finite(log_q), finite(log_p)
+    fall = log_p - log_q
+    teachers = fall.sign()  # 1 where p > q, -1 where p < q: a number, since choosing by a mask costs more
+    fall = fall.abs_().neg_()
+    near = teachers.mul((beta - alpha) / 2).add_((alpha + beta) / 2)  # β where p > q, α where p < q
+    far = near.neg().add_(alpha + beta)
+    near_slope, far_slope = (torch.expm1(fall * distance) for distance in (near, far))
+    power = near_slope + 1
+    near_slope, far_slope = near_slope.div_(near), far_slope.div_(far).mul_(power)
+    largest = torch.maximum(log_p, log_q).mul_(alpha + beta).exp_()
+    values = (far_slope - near_slope).mul_(largest).sum(dim=-1)
+    slope = None
+    if wanted:  # with respect to log q: q^β (q^α - p^α) / α, which is one of the two parts
+        teachers = teachers.add_(1).mul_(0.5)
+        pulled = far_slope.add_(near_slope).mul_(teachers).sub_(near_slope).mul_(largest)
+        slope = scaled(through_softmax(pulled, q), share / temperature)
+    return scaled(values, share / (alpha + beta)), slope
+
+
+@with_slope(_closed_alpha_beta)
 def alpha_beta_positions(
     student_logits: Tensor,
     teacher_logits: Tensor,
@@ -151,18 +188,43 @@ def adaptive_kl(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_adaptive_kl(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, mu: float = 0.5, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None] | None:
+    _check_mu(mu)
+    if mu == 1:
+        return closed_forward_kl(student, teacher, wanted=wanted, share=share, temperature=temperature)
+    (log_q, q), (log_p, p) = both_softened(student, teacher, temperature)
+    ratio = (log_q - log_p).nan_to_num_(nan=0.0, posinf=math.inf, neginf=-math.inf)
+    forward, reverse = -(ratio * p).sum(dim=-1), ratio.mul_(q)
+    backward = reverse.sum(dim=-1)
+    if not seen_finite(forward + backward):
+        return None
+    gap = (p - q).abs_()
+    whole = gap.sum(dim=-1).clamp_(min=torch.finfo(gap.dtype).tiny)
+    head = log_p.copy_(teacher).ge_(_head_bound(teacher, p, mu))  # 1 or 0: choosing by a mask costs more
+    in_head = (gap * head).sum(dim=-1) / whole
+    in_tail = gap.mul_(head.neg_().add_(1)).sum(dim=-1) / whole
+    values = forward * in_head + backward * in_tail
+    slope = None
+    if wanted:
+        slope = through_softmax(reverse, q.clone()).mul_(in_tail.unsqueeze(-1))
+        slope = scaled(slope.add_(q.sub_(p).mul_(in_head.unsqueeze(-1))), share / temperature)
+    return scaled(values, share), slope
+
+
+@with_slope(_closed_adaptive_kl)
 def adaptive_kl_positions(
     student_logits: Tensor, teacher_logits: Tensor, *, mu: float = 0.5, temperature: float = 1.0
 ) -> Tensor:
     """:func:`adaptive_kl` at every position: (..., C), (..., C) -> (...)."""
-    if not 0 <= mu <= 1:  # NaN is refused too
-        raise ValueError(f"mu, the mass in the head, must lie between 0 and 1, not {mu}")
+    _check_mu(mu)
     if mu == 1:
         return forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
     log_q, log_p = both_log_probabilities(student_logits, teacher_logits, temperature)
     q, p = log_q.exp(), log_p.exp()
     gap = (p - q.detach()).abs_()
-    head = _head(teacher_logits.detach(), mu, temperature)
+    head = at_least_float32(teacher_logits.detach()) >= _head_bound(teacher_logits.detach(), p, mu)
     head_gap, tail_gap = gap.masked_fill(~head, 0.0).sum(dim=-1), gap.masked_fill(head, 0.0).sum(dim=-1)
     whole = (head_gap + tail_gap).clamp(min=torch.finfo(gap.dtype).tiny)
     return _share(head_gap / whole, weighted_gap(p, log_p, log_q)) + _share(
@@ -170,22 +232,35 @@ def adaptive_kl_positions(
     )
 
 
-def _head(teacher_logits: Tensor, mu: float, temperature: float) -> Tensor:
-    """Which classes are in the head, (..., C) bool, in the order of the vocabulary.
+def _head_bound(teacher_logits: Tensor, p: Tensor, mu: float) -> Tensor:
+    """The least logit of the head, or a number that only the head's logits reach: (..., 1), at least float32.
 
     Found by comparison with the first logit left out and not by position in the sorted order: equals stay together, and
-    nothing has to be put back in order.
+    nothing has to be put back in order. Where values may be looked at, no more is sorted than makes up the mass.
     """
-    ordered = teacher_logits.sort(dim=-1, descending=True).values
-    mass = probabilities(ordered, temperature).cumsum(dim=-1)
+    logits = at_least_float32(teacher_logits)
+    classes = logits.shape[-1]
+    few = [classes // part for part in (64, 8) if classes >= 1024 and may_look(logits)]
+    ordered, order = logits.topk(few[0], dim=-1) if few else logits.sort(dim=-1, descending=True)
+    mass = p.gather(-1, order).cumsum_(dim=-1)
+    for number in (*few[1:], classes) if few else ():
+        if bool((mass[..., -1] > mu).all()):
+            break
+        ordered, order = logits.topk(number, dim=-1) if number < classes else logits.sort(dim=-1, descending=True)
+        mass = p.gather(-1, order).cumsum_(dim=-1)
     inside = (mass <= mu).sum(dim=-1, keepdim=True)
     first_outside = ordered.gather(-1, inside.clamp_(max=ordered.shape[-1] - 1))
-    return (teacher_logits > first_outside) | (teacher_logits == ordered[..., :1])
+    return torch.nextafter(first_outside, first_outside.new_full((), math.inf)).minimum(ordered[..., :1])
 
 
 def _share(weight: Tensor, value: Tensor) -> Tensor:
     """Their product, and 0 where the weight is 0, an infinite value included."""
     return torch.where(weight > 0, weight * value, 0.0)
+
+
+def _check_mu(mu: float) -> None:
+    if not 0 <= mu <= 1:  # NaN is refused too
+        raise ValueError(f"mu, the mass in the head, must lie between 0 and 1, not {mu}")
 
 
 def taid(
@@ -217,13 +292,27 @@ def taid(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_taid(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, t: float | Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    between = _between(student, teacher, t)
+    return closed_forward_kl(student, between, wanted=wanted, share=share, temperature=temperature)
+
+
+@with_slope(_closed_taid)
 def taid_positions(
     student_logits: Tensor, teacher_logits: Tensor, *, t: float | Tensor, temperature: float = 1.0
 ) -> Tensor:
     """:func:`taid` at every position: (..., C), (..., C) -> (...)."""
-    check_same_shape(student_logits, teacher_logits)
     check_temperature(temperature)
-    logits, goal = at_least_float32(student_logits), at_least_float32(teacher_logits.detach())
+    log_target = log_probabilities(_between(student_logits, teacher_logits, t), temperature)
+    return weighted_gap(log_target.exp(), log_target, log_probabilities(student_logits, temperature))
+
+
+def _between(student_logits: Tensor, teacher_logits: Tensor, t: float | Tensor) -> Tensor:
+    """The target's logits, (..., C) without a graph. Raises ``ValueError`` where shapes differ or t is out of range."""
+    check_same_shape(student_logits, teacher_logits)
+    logits, goal = at_least_float32(student_logits.detach()), at_least_float32(teacher_logits.detach())
     dtype = torch.promote_types(logits.dtype, goal.dtype)
     if isinstance(t, Tensor):
         t = t.detach().to(dtype)
@@ -231,6 +320,4 @@ def taid_positions(
         raise ValueError(f"t, the teacher's share, must lie between 0 and 1, not {t}")
     # finite, for 0 times -inf is NaN; lerp, for it gives either end and equal logits exactly
     lowest = torch.finfo(dtype).min / 4
-    start, end = logits.detach().to(dtype).clamp(min=lowest), goal.to(dtype).clamp(min=lowest)
-    log_target = log_probabilities(torch.lerp(start, end, t), temperature)
-    return weighted_gap(log_target.exp(), log_target, log_probabilities(logits, temperature))
+    return torch.lerp(logits.to(dtype).clamp(min=lowest), goal.to(dtype).clamp(min=lowest), t)

@@ -5,17 +5,14 @@ Rows: the leading dimensions of logits ``(..., C)`` flattened, so N rows of C.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...interfaces import IGNORED
-
-Values = Callable[..., Tensor]
-"""``values_of(student_NC, *others) -> (N,)``: the value at every row. Others are ``(N, ...)`` each."""
+from .closed import Closed, Values, by_others, closed_form, may_look
 
 # Below so many logits a chunk's overhead shows and its memory does not matter: plain autograd, any order of derivative.
 WHOLE = 2**22
@@ -40,17 +37,24 @@ def mean_of(
         labels: (...) or (..., C): positions without a label do not count. Passed to ``values_of`` only if among others.
         mask: (...) bool: true where a position counts.
     """
-    counts = counted(student_logits, labels, mask)
-    total = total_of(values_of, student_logits, *others, counts=counts)
-    number = student_logits.shape[:-1].numel() if counts is None else counts.sum()
-    return total / (max(number, 1) if isinstance(number, int) else number.clamp(min=1))
+    counts = unless_all(counted(student_logits, labels, mask))
+    if counts is None:
+        number = student_logits.shape[:-1].numel()
+    elif may_look(counts):
+        number = int(counts.sum())
+    else:
+        return total_of(values_of, student_logits, *others, counts=counts) / counts.sum().clamp(min=1)
+    return total_of(values_of, student_logits, *others, counts=counts, share=1 / max(number, 1))
 
 
-def total_of(values_of: Values, student_logits: Tensor, *others: Tensor, counts: Tensor | None = None) -> Tensor:
-    """Sum of ``values_of`` over the positions that count, (...) bool; None: all of them.
+def total_of(
+    values_of: Values, student_logits: Tensor, *others: Tensor, counts: Tensor | None = None, share: float = 1.0
+) -> Tensor:
+    """``share`` times the sum of ``values_of`` over the positions that count, (...) bool; None: all of them.
 
-    Where the logits are many and only the student's need a gradient, the rows are taken a few at a time and the gradient
-    is worked out on the way: beside the logits there is then one tensor of their size, the gradient itself.
+    Where only the student's logits need a gradient, and they are many or ``values_of`` has a closed form, the gradient is
+    worked out along with the value. Many logits are taken a few rows at a time: beside them there is then one tensor of
+    their size, the gradient itself. Derivatives of any order are had by way of ``values_of``.
 
     What stands at positions that do not count (NaN, rows of -inf) reaches neither value nor gradient; ``values_of`` sees
     zeros there, in integer tensors as well, so an ignored label does no harm.
@@ -62,16 +66,24 @@ def total_of(values_of: Values, student_logits: Tensor, *others: Tensor, counts:
                 f"{tuple(tensor.shape)} does not fit logits of shape {tuple(student_logits.shape)}: "
                 f"the leading dimensions must be {tuple(positions)}"
             )
-    student_NC = student_logits.reshape(-1, student_logits.shape[-1])
-    rows = [tensor.reshape(student_NC.shape[0], *tensor.shape[len(positions) :]) for tensor in others]
-    counts_N = None if counts is None else counts.reshape(-1)
-    wanted = torch.is_grad_enabled() and any(other.requires_grad for other in others)
-    if student_NC.numel() <= WHOLE or wanted:
-        return _sum(values_of, student_NC, rows, counts_N)
-    return _InChunks.apply(values_of, counts_N, student_NC, *rows)
+    student_NC, rows = student_logits, list(others)
+    counts_N = None if counts is None else unless_all(counts.reshape(-1))
+    if len(positions) != 1:
+        student_NC = student_logits.reshape(-1, student_logits.shape[-1])
+        rows = [tensor.reshape(student_NC.shape[0], *tensor.shape[len(positions) :]) for tensor in others]
+    few = student_NC.numel() <= WHOLE
+    closed = closed_form(values_of, few=few)
+    by_autograd = few and (closed is None or not (torch.is_grad_enabled() and student_NC.requires_grad))
+    if by_autograd or by_others() or (torch.is_grad_enabled() and any(other.requires_grad for other in others)):
+        return _times(_sum(values_of, student_NC, rows, counts_N), share)
+    return _WithGradient.apply(_Forms(values_of, closed, share), counts_N, student_NC, *rows)
 
 
-def _sum(values_of: Values, student_NC: Tensor, others: list[Tensor], counts_N: Tensor | None) -> Tensor:
+def _times(total: Tensor, share: float) -> Tensor:
+    return total if share == 1 else total * share
+
+
+def _sum(values_of: Values, student_NC: Tensor, others: Sequence[Tensor], counts_N: Tensor | None) -> Tensor:
     if counts_N is None:
         return values_of(student_NC, *others).sum()
     values_N = values_of(silenced(student_NC, counts_N), *(_silenced_rows(other, counts_N) for other in others))
@@ -83,49 +95,78 @@ def _silenced_rows(tensor: Tensor, counts_N: Tensor) -> Tensor:
     return tensor.masked_fill(~counts_N.view(-1, *([1] * (tensor.dim() - 1))), 0)
 
 
-class _InChunks(torch.autograd.Function):
-    """The sum with its gradient worked out chunk by chunk in the forward pass."""
+class _Forms(NamedTuple):
+    """What is summed: as a formula for autograd and, where there is one, in closed form."""
+
+    values_of: Values
+    closed: Closed | None
+    share: float
+
+
+class _WithGradient(torch.autograd.Function):
+    """The sum, with its gradient worked out in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, values_of: Values, counts_N: Tensor | None, student_NC: Tensor, *others: Tensor) -> Tensor:
-        ctx.values_of, ctx.counted = values_of, counts_N is not None
-        ctx.save_for_backward(student_NC, *([counts_N] if counts_N is not None else []), *others)
-        total, ctx.gradient = _walk(values_of, counts_N, student_NC, others, ctx.needs_input_grad[2])
+    def forward(ctx: Any, forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, *others: Tensor) -> Tensor:
+        ctx.given = forms, counts_N
+        ctx.save_for_backward(student_NC, *others)
+        total, ctx.gradient = _both(forms, counts_N, student_NC, others, ctx.needs_input_grad[2])
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        student_NC, *rest = ctx.saved_tensors
-        counts_N, others = (rest[0], rest[1:]) if ctx.counted else (None, rest)
+        (forms, counts_N), (student_NC, *others) = ctx.given, ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
+        if torch.is_grad_enabled():  # the gradient will be differentiated
+            total = _times(_sum(forms.values_of, student_NC, others, counts_N), forms.share)
+            (gradient,) = torch.autograd.grad(total, student_NC, upstream, create_graph=True)
+            return None, None, gradient, *(None for _ in others)
         if gradient is None:  # backward for the second time: the first took the gradient and scaled it in place
-            _, gradient = _walk(ctx.values_of, counts_N, student_NC, others, True)
+            _, gradient = _both(forms, counts_N, student_NC, others, True)
         assert gradient is not None
-        return None, None, gradient.mul_(upstream), *(None for _ in others)
+        if gradient.numel() <= WHOLE or not may_look(upstream) or upstream.item() != 1:
+            gradient.mul_(upstream)
+        return None, None, gradient, *(None for _ in others)
 
 
-def _walk(
-    values_of: Values,
-    counts_N: Tensor | None,
-    student_NC: Tensor,
-    others: tuple[Tensor, ...] | list[Tensor],
-    wanted: bool,
+def _both(
+    forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Total and gradient, a few rows at a time."""
-    number, step = len(student_NC), rows_of_a_chunk(student_NC)
+    """Total and gradient; of many logits a few rows at a time. Called without a graph."""
+    if student_NC.numel() <= WHOLE:
+        return _part(forms, counts_N, student_NC, others, wanted)
+    step = rows_of_a_chunk(student_NC)
     gradient = torch.empty_like(student_NC) if wanted else None
     total = torch.zeros((), dtype=wide(student_NC), device=student_NC.device)
-    for low in range(0, number, step):
+    for low in range(0, len(student_NC), step):
         here = slice(low, low + step)
-        student = student_NC[here].detach()
-        counts = None if counts_N is None else counts_N[here]
-        with torch.enable_grad() if wanted else torch.no_grad():
-            part = _sum(values_of, student.requires_grad_(wanted), [other[here] for other in others], counts)
-        if gradient is not None:
-            gradient[here] = torch.autograd.grad(part, student)[0]
-        total += part.detach()
+        counts = None if counts_N is None else unless_all(counts_N[here])
+        value, slope = _part(forms, counts, student_NC[here], [other[here] for other in others], wanted)
+        if gradient is not None and slope is not None:
+            gradient[here] = slope
+        total += value
     return total.to(at_least_float32(student_NC[:0]).dtype), gradient
+
+
+def _part(
+    forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
+) -> tuple[Tensor, Tensor | None]:
+    rows: list[Tensor] = [student_NC.detach(), *others]
+    if counts_N is not None:
+        rows = [_silenced_rows(tensor, counts_N) for tensor in rows]
+    found = None if forms.closed is None else forms.closed(*rows, wanted=wanted, share=forms.share)
+    if found is None:
+        with torch.enable_grad() if wanted else torch.no_grad():
+            student = rows[0].requires_grad_(wanted)
+            values_N = forms.values_of(student, *rows[1:]) * forms.share
+            slope_NC = torch.autograd.grad(values_N.sum(), student)[0] if wanted else None
+    else:
+        values_N, slope_NC = found
+    if counts_N is not None:
+        # masked_fill and not a product: a masked position may hold NaN or inf
+        values_N = values_N.detach().masked_fill(~counts_N, 0.0)
+        slope_NC = None if slope_NC is None else _silenced_rows(slope_NC, counts_N)
+    return values_N.detach().sum(), slope_NC
 
 
 def rows_of_a_chunk(logits_NC: Tensor) -> int:
@@ -147,6 +188,11 @@ def counted(student_logits: Tensor, labels: Tensor | None, mask: Tensor | None) 
     if here is not None and mask.shape != here.shape:
         raise ValueError(f"a mask {tuple(mask.shape)} does not fit labels for positions {tuple(here.shape)}")
     return mask if here is None else mask & here
+
+
+def unless_all(counts: Tensor | None) -> Tensor | None:
+    """``counts``, or None where it is seen to leave nothing out, which spares the rows' being masked."""
+    return None if counts is None or (may_look(counts) and counts.all()) else counts
 
 
 def labelled(labels: Tensor, logits_dim: int) -> Tensor:
@@ -187,7 +233,7 @@ def full_precision(tensor: Tensor) -> torch.autocast:
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """log softmax(logits / T) over the last dimension, at least float32."""
     logits = at_least_float32(logits)
-    return F.log_softmax(logits if temperature == 1 else logits / temperature, dim=-1)
+    return (logits if temperature == 1 else logits / temperature).log_softmax(dim=-1)
 
 
 def check_same_shape(student_logits: Tensor, teacher_logits: Tensor) -> None:
@@ -213,9 +259,8 @@ def check_temperature(temperature: float) -> None:
 def weighted_gap(weights: Tensor, log_first: Tensor, log_second: Tensor) -> Tensor:
     """``Σ w (log a - log b)`` over classes, (..., C) -> (...), where a class of weight 0 adds nothing.
 
-    Both logarithms may be -inf at such a class, so they are replaced before the subtraction: filling afterwards would
-    leave inf - inf = NaN in the gradient.
+    Both logarithms may be -inf at such a class, so their difference is replaced before the product: filling afterwards
+    would leave 0 times NaN in the gradient of the weights.
     """
-    absent = weights == 0
-    gap = log_first.masked_fill(absent, 0.0) - log_second.masked_fill(absent, 0.0)
+    gap = (log_first - log_second).masked_fill_(weights == 0, 0.0)
     return (weights * gap).sum(dim=-1)

@@ -10,13 +10,18 @@ both models rule out adds nothing, so that padding of the vocabulary changes nei
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .closed import scaled, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
+
+# Up to so many logits the number of steps counts more than what each does.
+FEW = 2**15
 
 
 def forward_kl(
@@ -50,6 +55,29 @@ def forward_kl(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def closed_forward_kl(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    """The closed form of :func:`forward_kl_positions`."""
+    students, teachers = both_softened(student, teacher, temperature)
+    return closed_kl(students, teachers, wanted=wanted, share=share, slope_share=share / temperature)
+
+
+def closed_kl(
+    students: tuple[Tensor, Tensor], teachers: tuple[Tensor, Tensor], *, wanted: bool, share: float, slope_share: float
+) -> tuple[Tensor, Tensor | None]:
+    """``KL(p || q)`` from (log q, q) and (log p, p), and ``q - p``, the slope with respect to what q is the softmax of.
+
+    Each is multiplied by a share of its own. Overwrites q.
+    """
+    (log_q, q), (log_p, p) = students, teachers
+    values = (log_p - log_q).mul_(p).sum(dim=-1)
+    if not seen_finite(values):
+        values = weighted_gap(p, log_p, log_q)
+    return scaled(values, share), scaled(q.sub_(p), slope_share) if wanted else None
+
+
+@with_slope(closed_forward_kl)
 def forward_kl_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`forward_kl` at every position: (..., C), (..., C) -> (...)."""
     log_q, log_p = both_log_probabilities(student_logits, teacher_logits, temperature)
@@ -76,6 +104,20 @@ def reverse_kl(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_reverse_kl(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    (log_q, q), (log_p, _) = both_softened(student, teacher, temperature)
+    terms = (log_q - log_p).mul_(q)
+    values = terms.sum(dim=-1)
+    if not seen_finite(values):
+        terms = (log_q - log_p).masked_fill_(q == 0, 0.0).mul_(q)
+        values = terms.sum(dim=-1)
+    slope = scaled(through_softmax(terms, q), share / temperature) if wanted else None
+    return scaled(values, share), slope
+
+
+@with_slope(_closed_reverse_kl)
 def reverse_kl_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`reverse_kl` at every position: (..., C), (..., C) -> (...)."""
     log_q, log_p = both_log_probabilities(student_logits, teacher_logits, temperature)
@@ -106,12 +148,29 @@ def jsd(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_jsd(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, beta: float = 0.5, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    _check_beta(beta)
+    if beta in (0, 1):
+        closed = _closed_reverse_kl if beta else closed_forward_kl
+        return closed(student, teacher, wanted=wanted, share=share, temperature=temperature)
+    (log_q, q), (log_p, p) = both_softened(student, teacher, temperature)
+    ratio = _bounded_log_ratio(log_q, log_p).exp_()
+    own = _rounded(beta, ratio)
+    to_student = ratio.reciprocal().mul_(own).add_(1 - own).log_().mul_(q)  # q log(m / q)
+    to_teacher = ratio.mul_(1 - own).add_(own).log_().mul_(p)  # p log(m / p)
+    values = to_teacher.sum(dim=-1).mul_(-beta).sub_(to_student.sum(dim=-1), alpha=1 - beta)
+    slope = scaled(through_softmax(to_student, q), (beta - 1) * share / temperature) if wanted else None
+    return scaled(values, share), slope
+
+
+@with_slope(_closed_jsd)
 def jsd_positions(
     student_logits: Tensor, teacher_logits: Tensor, *, beta: float = 0.5, temperature: float = 1.0
 ) -> Tensor:
     """:func:`jsd` at every position: (..., C), (..., C) -> (...)."""
-    if not 0 <= beta <= 1:  # NaN is refused too
-        raise ValueError(f"beta, the teacher's share of the mixture, must lie between 0 and 1, not {beta}")
+    _check_beta(beta)
     if beta == 0:
         return forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
     if beta == 1:
@@ -144,6 +203,25 @@ def skew_forward_kl(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_skew_forward_kl(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, skew: float = 0.1, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    _check_skew(skew)
+    if skew == 0:
+        return closed_forward_kl(student, teacher, wanted=wanted, share=share, temperature=temperature)
+    (log_q, q), (log_p, p) = both_softened(student, teacher, temperature)
+    own = _rounded(skew, q)
+    students = _bounded_log_ratio(log_q, log_p).exp_().mul_(1 - own)  # (1-λ) q / p
+    mixture = students + own  # m / p
+    slope = None
+    if wanted:
+        pulled = students.div_(mixture).mul_(p)
+        slope = scaled(through_softmax(pulled, q), -share / temperature)
+    values = mixture.log_().mul_(p).sum(dim=-1).add_(log_q.amax(dim=-1), alpha=0)  # a student's NaN must show
+    return scaled(values, -share), slope
+
+
+@with_slope(_closed_skew_forward_kl)
 def skew_forward_kl_positions(
     student_logits: Tensor, teacher_logits: Tensor, *, skew: float = 0.1, temperature: float = 1.0
 ) -> Tensor:
@@ -179,6 +257,25 @@ def skew_reverse_kl(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_skew_reverse_kl(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, skew: float = 0.1, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    _check_skew(skew)
+    if skew == 0:
+        return _closed_reverse_kl(student, teacher, wanted=wanted, share=share, temperature=temperature)
+    (log_q, q), (log_p, _) = both_softened(student, teacher, temperature)
+    own = _rounded(skew, q)
+    mixture = _bounded_log_ratio(log_p, log_q).exp_().mul_(1 - own).add_(own)  # m / q
+    logarithm = mixture.log()
+    values = (logarithm * q).sum(dim=-1).add_(log_p.amax(dim=-1), alpha=0)  # a teacher's NaN must show
+    slope = None
+    if wanted:  # both places of q: log(q / m), and the mixture
+        pulled = logarithm.add_(mixture.reciprocal_(), alpha=own).mul_(q)
+        slope = scaled(through_softmax(pulled, q), -share / temperature)
+    return scaled(values, -share), slope
+
+
+@with_slope(_closed_skew_reverse_kl)
 def skew_reverse_kl_positions(
     student_logits: Tensor, teacher_logits: Tensor, *, skew: float = 0.1, temperature: float = 1.0
 ) -> Tensor:
@@ -212,6 +309,17 @@ def total_variation(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_total_variation(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    check_same_shape(student, teacher)
+    q, p = probabilities(student, temperature), probabilities(teacher, temperature)
+    apart = p.neg_().add_(q)
+    slope = scaled(through_softmax(apart.sign().mul_(q), q), share / (2 * temperature)) if wanted else None
+    return scaled(apart.abs_().sum(dim=-1), share / 2), slope
+
+
+@with_slope(_closed_total_variation)
 def total_variation_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`total_variation` at every position: (..., C), (..., C) -> (...)."""
     check_same_shape(student_logits, teacher_logits)
@@ -236,6 +344,32 @@ def both_log_probabilities(student_logits: Tensor, teacher_logits: Tensor, tempe
     return log_probabilities(student_logits, temperature), log_probabilities(teacher_logits.detach(), temperature)
 
 
+def both_softened(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """(log q, q) and (log p, p), (..., C) each, all of them new; without a graph.
+
+    Raises ``ValueError`` where shapes differ or the temperature is not positive.
+    """
+    check_same_shape(student_logits, teacher_logits)
+    check_temperature(temperature)
+    return softened(student_logits, temperature), softened(teacher_logits, temperature)
+
+
+def softened(logits: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """log softmax(logits / T) and softmax(logits / T) over the last dimension, at least float32; without a graph."""
+    if logits.numel() <= FEW:
+        logs = log_probabilities(logits, temperature)
+        return logs, logs.exp()
+    logits = at_least_float32(logits)
+    logs = logits - logits.amax(dim=-1, keepdim=True)
+    if temperature != 1:
+        logs /= temperature
+    shares = logs.softmax(dim=-1)
+    # the largest is 1 over the sum of exponentials, whose logarithm is had without taking them a second time
+    return logs.add_(shares.amax(dim=-1, keepdim=True).log_()), shares
+
+
 def finite(logs: Tensor) -> Tensor:
     """``logs`` with -inf raised to a number whose exponential is still 0, and whose differences are finite.
 
@@ -256,6 +390,22 @@ def _log_mixture_over(log_ratio: Tensor, share: float) -> tuple[Tensor, Tensor]:
     fall = log_ratio - rise  # and not a clamp: the two slopes must add up to 1 at 0 as well, where a = b
     log_scale = (own * torch.exp(-rise) + (1 - own) * fall.exp()).log()
     return log_scale + rise, log_scale - fall
+
+
+def _bounded_log_ratio(log_a: Tensor, log_b: Tensor) -> Tensor:
+    """``log a - log b``, cut off where one of them is nothing beside the other; 0 where both are 0."""
+    most = 0.9 * math.log(torch.finfo(log_a.dtype).max)
+    return (log_a - log_b).nan_to_num_(nan=0.0).clamp_(-most, most)
+
+
+def _rounded(share: float, like: Tensor) -> float:
+    """The share in the tensor's own format: its sum with 1 - share then rounds to 1."""
+    return torch.tensor(share, dtype=like.dtype).item()
+
+
+def _check_beta(beta: float) -> None:
+    if not 0 <= beta <= 1:  # NaN is refused too
+        raise ValueError(f"beta, the teacher's share of the mixture, must lie between 0 and 1, not {beta}")
 
 
 def _check_skew(skew: float) -> None:

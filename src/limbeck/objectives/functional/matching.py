@@ -1,8 +1,7 @@
-"""What a small student cannot copy exactly, matched up to something: correlations, logits up to scale or a constant.
+"""What a small student cannot copy exactly, matched up to something: logits up to scale, to softness or to a constant.
 
 ``standardized_kd``, ``ttm`` and ``wttm`` are divergences between transformed probabilities, so they are 0 where those are
 equal: where the student's standardised logits are the teacher's, or where the student is the *transformed* teacher.
-``dist`` compares the examples of a batch with one another.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import common
-from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of
+from .closed import scaled, seen_finite, with_slope
+from .common import at_least_float32, check_same_shape, check_temperature, mean_of
+from .divergences import closed_forward_kl, closed_kl, softened
 from .responses import kd_positions
 
 # Added to a standard deviation, as in the paper's code.
 STANDARDIZED_EPS = 1e-7
-# Added to the product of two norms, as in the paper's code.
-CORRELATION_EPS = 1e-8
 
 
 def standardized_kd(
@@ -61,10 +59,42 @@ def standardized_kd(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_standardized_kd(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None] | None:
+    check_same_shape(student, teacher)
+    check_temperature(temperature)
+    (student, student_std), (teacher, _) = _standardized_all(student), _standardized_all(teacher)
+    values, slope = closed_kl(
+        softened(student, temperature),
+        softened(teacher, temperature),
+        wanted=wanted,
+        share=temperature**2 * share,
+        slope_share=temperature * share,
+    )
+    if not seen_finite(values):
+        return None
+    if slope is not None:
+        # through z = c / (eps + std): the slope's part along z is what the scale takes away
+        degrees = max(student.shape[-1] - 1, 1)
+        along = (slope * student).sum(dim=-1, keepdim=True).div_(student_std.clamp(min=torch.finfo(slope.dtype).tiny))
+        slope = slope.div_(STANDARDIZED_EPS + student_std).sub_(student.mul_(along.div_(degrees)))
+    return values, slope
+
+
+@with_slope(_closed_standardized_kd)
 def standardized_kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`standardized_kd` at every position: (..., C), (..., C) -> (...)."""
     check_same_shape(student_logits, teacher_logits)
     return kd_positions(_standardized(student_logits), _standardized(teacher_logits.detach()), temperature=temperature)
+
+
+def _standardized_all(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardised logits and the std (..., 1), where no class is ruled out; NaN where one is."""
+    logits = at_least_float32(logits)
+    centred = logits - logits.mean(dim=-1, keepdim=True)
+    std = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / math.sqrt(max(logits.shape[-1] - 1, 1))
+    return centred.div_(STANDARDIZED_EPS + std), std
 
 
 def _standardized(logits: Tensor) -> Tensor:
@@ -112,6 +142,14 @@ def ttm(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_ttm(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, gamma: float = 0.1
+) -> tuple[Tensor, Tensor | None]:
+    _check_gamma(gamma)
+    return closed_forward_kl(student, gamma * at_least_float32(teacher), wanted=wanted, share=share)
+
+
+@with_slope(_closed_ttm)
 def ttm_positions(student_logits: Tensor, teacher_logits: Tensor, *, gamma: float = 0.1) -> Tensor:
     """:func:`ttm` at every position: (..., C), (..., C) -> (...)."""
     check_same_shape(student_logits, teacher_logits)
@@ -139,10 +177,28 @@ def wttm(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_wttm(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, gamma: float = 0.1
+) -> tuple[Tensor, Tensor | None]:
+    values, slope = _closed_ttm(student, teacher, wanted=wanted, share=share, gamma=gamma)
+    weights = _sums_of_powers(teacher, gamma)
+    return values.mul_(weights), None if slope is None else slope.mul_(weights.unsqueeze(-1))
+
+
+@with_slope(_closed_wttm)
 def wttm_positions(student_logits: Tensor, teacher_logits: Tensor, *, gamma: float = 0.1) -> Tensor:
     """:func:`wttm` at every position: (..., C), (..., C) -> (...)."""
     matched = ttm_positions(student_logits, teacher_logits, gamma=gamma)
-    return torch.logsumexp(gamma * log_probabilities(teacher_logits.detach()), dim=-1).exp() * matched
+    return _sums_of_powers(teacher_logits.detach(), gamma) * matched
+
+
+def _sums_of_powers(teacher_logits: Tensor, gamma: float) -> Tensor:
+    """``Σ p^γ``: (..., C) -> (...)."""
+    # a logit of 0 at the top of each row: γ times the log-probabilities, but for a constant
+    logits = at_least_float32(teacher_logits)
+    logits = logits - logits.amax(dim=-1, keepdim=True)
+    powers = (gamma * logits).exp_().sum(dim=-1)
+    return powers / logits.exp_().sum(dim=-1).pow_(gamma)
 
 
 def mse_logits(
@@ -178,6 +234,20 @@ def mse_logits(
     return mean_of(mse_logits_positions, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_mse_logits(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float
+) -> tuple[Tensor, Tensor | None] | None:
+    check_same_shape(student, teacher)
+    centred = at_least_float32(student) - at_least_float32(teacher)
+    centred -= centred.mean(dim=-1, keepdim=True)
+    classes = max(centred.shape[-1], 1)
+    values = centred.square().sum(dim=-1).mul_(share / classes)
+    if not seen_finite(values):
+        return None
+    return values, scaled(centred, 2 * share / classes) if wanted else None
+
+
+@with_slope(_closed_mse_logits)
 def mse_logits_positions(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """:func:`mse_logits` at every position: (..., C), (..., C) -> (...)."""
     check_same_shape(student_logits, teacher_logits)
@@ -189,159 +259,6 @@ def mse_logits_positions(student_logits: Tensor, teacher_logits: Tensor) -> Tens
     centred = (gap - gap.sum(dim=-1, keepdim=True) / number).masked_fill(out, 0.0)
     values = centred.square().sum(dim=-1) / number.squeeze(-1)
     return values.masked_fill((refused & ~unasked).any(dim=-1), math.inf)
-
-
-def dist(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    *,
-    labels: Tensor | None = None,
-    mask: Tensor | None = None,
-    temperature: float = 1.0,
-    beta: float = 1.0,
-    gamma: float = 1.0,
-) -> Tensor:
-    """``β T² mean_rows(1 - ρ(q, p)) + γ T² mean_columns(1 - ρ(q, p))``, ρ Pearson's correlation.
-
-    p and q are the teacher's and the student's probabilities softened by T: a row is an example's (relations between
-    classes), a column a class's over the examples of the batch (relations within it). Huang, You, Wang, Qian, Xu 2022,
-    "Knowledge Distillation from A Stronger Teacher", code in appendix A.1, whose T² and 1e-8 these are. A correlation does
-    not shrink as T grows, so unlike with ``kd`` the gradient then grows as T².
-
-    **Batch-relational**: the columns run over all positions that count, so the value depends on how a batch is cut, and
-    there is no ``dist_positions``.
-
-    ``ρ = Σ ab / (‖a‖ ‖b‖ + 1e-8)`` of the centred a and b. Where a row or a column is constant (always with one position,
-    or one class) ρ is 0 and adds 1 to its mean, with a finite gradient: of no size where the teacher's is constant, as
-    steep as ‖b‖/1e-8 where only the student's is (begin with a head that is not zero). Where student equals teacher and
-    nothing is constant the value is 0 but for the 1e-8. A class that is -inf for both at every position that counts is
-    padding, and no part of any row.
-
-    Args:
-        student_logits: (..., C).
-        teacher_logits: (..., C); no gradient reaches it. Any constant may be added to a row.
-        labels: (...) class ids; positions of -100 do not count. The labels are not used otherwise.
-        mask: (...) bool; true where a position counts.
-        temperature: T > 0; the paper takes 4 on CIFAR-100 and 1 on ImageNet.
-        beta: β >= 0, weight of the rows.
-        gamma: γ >= 0, weight of the columns.
-
-    Returns:
-        Scalar, at least float32.
-
-    Raises:
-        ValueError: shapes differ, the temperature is not positive, or a weight is negative.
-    """
-    check_same_shape(student_logits, teacher_logits)
-    check_temperature(temperature)
-    for name, weight in (("beta", beta), ("gamma", gamma)):
-        if not weight >= 0:  # NaN is refused too
-            raise ValueError(f"{name} is a weight and cannot be negative: {weight} was given")
-    positions = student_logits.shape[:-1]
-    counts = common.counted(student_logits, labels, mask)
-    if counts is None:
-        counts = torch.ones(positions, dtype=torch.bool, device=student_logits.device)
-    elif counts.shape != positions:
-        raise ValueError(f"labels and mask give {tuple(counts.shape)} positions and the logits {tuple(positions)}")
-    student_NC, teacher_NC = (
-        logits.reshape(-1, logits.shape[-1]) for logits in (student_logits, teacher_logits.detach())
-    )
-    relate = _dist if student_NC.numel() <= common.WHOLE else _dist_in_chunks
-    return temperature**2 * relate(student_NC, teacher_NC, counts.reshape(-1), temperature, beta, gamma)
-
-
-def _dist(
-    student_NC: Tensor, teacher_NC: Tensor, counts_N: Tensor, temperature: float, beta: float, gamma: float
-) -> Tensor:
-    student_NC, teacher_NC = (common.silenced(logits, counts_N) for logits in (student_NC, teacher_NC))
-    q_NC, p_NC = (log_probabilities(logits, temperature).exp() for logits in (student_NC, teacher_NC))
-    here_N1, known_C = counts_N.unsqueeze(-1), _known(student_NC, teacher_NC, counts_N)
-    positions, classes = _at_least_one(counts_N, q_NC.dtype), _at_least_one(known_C, q_NC.dtype)
-    rows_N = 1 - _correlation(*_between_classes(q_NC, p_NC, known_C, classes), dim=1)
-    q_NC, p_NC = q_NC.masked_fill(~here_N1, 0.0), p_NC.masked_fill(~here_N1, 0.0)
-    within = ((x_NC - x_NC.sum(dim=0) / positions).masked_fill(~here_N1, 0.0) for x_NC in (q_NC, p_NC))
-    columns_C = 1 - _correlation(*within, dim=0)
-    return beta * rows_N.masked_fill(~counts_N, 0.0).sum() / positions + (
-        gamma * columns_C.masked_fill(~known_C, 0.0).sum() / classes
-    )
-
-
-def _dist_in_chunks(
-    student_NC: Tensor, teacher_NC: Tensor, counts_N: Tensor, temperature: float, beta: float, gamma: float
-) -> Tensor:
-    """The same a few rows at a time: first what each column comes to, then each row with its share of the gradient."""
-    means_2C, moments_3C, known_C = _columns(student_NC.detach(), teacher_NC, counts_N, temperature)
-    dtype = at_least_float32(student_NC[:0]).dtype
-    positions, classes = _at_least_one(counts_N, dtype), _at_least_one(known_C, dtype)
-    products_C, q_norms_C, p_norms_C = moments_3C[0], moments_3C[1].sqrt(), moments_3C[2].sqrt()
-    sizes_C = q_norms_C * p_norms_C + CORRELATION_EPS
-    columns = gamma * (1 - products_C / sizes_C).masked_fill(~known_C, 0.0).sum().to(dtype) / classes
-    # the slope of ρ with a, a and b centred: b / size - a (Σ ab) ‖b‖ / (‖a‖ size²)
-    towards_C = (gamma / classes / sizes_C).masked_fill(~known_C, 0.0).to(dtype)
-    away_C = (gamma / classes * products_C * p_norms_C / (q_norms_C * sizes_C**2)).to(dtype)
-    away_C = away_C.masked_fill((q_norms_C == 0) | ~known_C, 0.0)
-    q_means_C, p_means_C = means_2C.to(dtype)
-
-    def values_of(student: Tensor, teacher: Tensor) -> Tensor:
-        q, p = (log_probabilities(logits, temperature).exp() for logits in (student, teacher))
-        rows = beta / positions * (1 - _correlation(*_between_classes(q, p, known_C, classes), dim=1))
-        # adds the gradient of the columns, and 0 to the value
-        slope = ((q - q_means_C) * away_C - (p - p_means_C) * towards_C).detach()
-        return rows + ((q - q.detach()) * slope).sum(dim=-1)
-
-    return columns + common.total_of(values_of, student_NC, teacher_NC, counts=counts_N)
-
-
-@torch.no_grad()
-def _columns(
-    student_NC: Tensor, teacher_NC: Tensor, counts_N: Tensor, temperature: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every column: the means of q and p, the centred sums of qp, qq and pp, and whether anybody allows the class."""
-    number, classes = student_NC.shape
-    step, wide = common.rows_of_a_chunk(student_NC), common.wide(student_NC)
-    seen = torch.zeros((), dtype=wide, device=student_NC.device)
-    means_2C, moments_3C = (torch.zeros(n, classes, dtype=wide, device=student_NC.device) for n in (2, 3))
-    known_C = torch.zeros(classes, dtype=torch.bool, device=student_NC.device)
-    for low in range(0, number, step):
-        counts = counts_N[low : low + step]
-        student, teacher = (common.silenced(x[low : low + step], counts) for x in (student_NC, teacher_NC))
-        known_C |= _known(student, teacher, counts)
-        here = counts.sum().to(wide)
-        both = [log_probabilities(logits, temperature).exp() for logits in (student, teacher)]
-        both = [x.masked_fill(~counts.unsqueeze(-1), 0.0) for x in both]
-        means = [x.sum(dim=0) / here.to(x.dtype).clamp(min=1) for x in both]
-        q, p = ((x - mean).masked_fill(~counts.unsqueeze(-1), 0.0) for x, mean in zip(both, means, strict=True))
-        # two groups of rows into one (Chan, Golub, LeVeque 1983): sums of squares without cancellation
-        apart = torch.stack(means).to(wide) - means_2C
-        total = (seen + here).clamp(min=1)
-        moments_3C += torch.stack([(q * p).sum(dim=0), (q * q).sum(dim=0), (p * p).sum(dim=0)]).to(wide)
-        moments_3C += torch.stack([apart[0] * apart[1], apart[0] ** 2, apart[1] ** 2]) * (seen * here / total)
-        means_2C += apart * (here / total)
-        seen += here
-    return means_2C, moments_3C, known_C
-
-
-def _between_classes(q_NC: Tensor, p_NC: Tensor, known_C: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows centred over the known classes; they sum to 1, so their mean is known."""
-    q, p = ((x_NC - 1 / classes).masked_fill(~known_C, 0.0) for x_NC in (q_NC, p_NC))
-    return q, p
-
-
-def _correlation(first: Tensor, second: Tensor, *, dim: int) -> Tensor:
-    """Pearson's, of centred values along a dimension; 0 where either is constant."""
-    # vector_norm and not the root of a sum: its gradient at 0 is 0 and not NaN
-    norms = torch.linalg.vector_norm(first, dim=dim) * torch.linalg.vector_norm(second, dim=dim)
-    return (first * second).sum(dim=dim) / (norms + CORRELATION_EPS)
-
-
-def _known(student_NC: Tensor, teacher_NC: Tensor, counts_N: Tensor) -> Tensor:
-    """Which classes either of the two allows at a position that counts: (C,) bool."""
-    allowed = (student_NC != -math.inf) | (teacher_NC != -math.inf)
-    return (allowed & counts_N.unsqueeze(-1)).any(dim=0)
-
-
-def _at_least_one(there: Tensor, dtype: torch.dtype) -> Tensor:
-    return there.sum().clamp(min=1).to(dtype)
 
 
 def _check_gamma(gamma: float) -> None:

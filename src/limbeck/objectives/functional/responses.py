@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .common import at_least_float32, check_same_shape, mean_of
-from .divergences import forward_kl_positions
+from . import common
+from .closed import may_look, scaled, seen_finite, with_slope
+from .common import at_least_float32, check_same_shape, counted, log_probabilities, mean_of, unless_all
+from .divergences import closed_forward_kl, forward_kl_positions, softened
 
 
 def kd(
@@ -48,6 +51,13 @@ def kd(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_kd(
+    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
+    return closed_forward_kl(student, teacher, wanted=wanted, share=temperature**2 * share, temperature=temperature)
+
+
+@with_slope(_closed_kd)
 def kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`kd` at every position: (..., C), (..., C) -> (...)."""
     return temperature**2 * forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
@@ -73,31 +83,73 @@ def cross_entropy(
     Returns:
         Scalar, at least float32.
     """
+    few = 0 < student_logits.numel() <= common.WHOLE
+    if few and labels.dim() < student_logits.dim() and unless_all(counted(student_logits, labels, mask)) is None:
+        return _torchs_cross_entropy(student_logits, labels, label_smoothing, "mean")
     values_of = partial(cross_entropy_positions, label_smoothing=label_smoothing)
     return mean_of(values_of, student_logits, labels, labels=labels, mask=mask)
 
 
+def _closed_cross_entropy(
+    student: Tensor, labels: Tensor, *, wanted: bool, share: float, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor | None] | None:
+    log_q, q = softened(student)
+    if labels.shape == log_q.shape:
+        shares = _smoothed(labels.to(log_q.dtype), label_smoothing)
+        values = log_q.mul_(shares).sum(dim=-1)
+        if not seen_finite(values):
+            return None
+        slope = q.mul_(shares.sum(dim=-1, keepdim=True)).sub_(shares) if wanted else None
+        return scaled(values, -share), None if slope is None else scaled(slope, share)
+    _check_labels(student, labels)
+    ignored = labels == IGNORED
+    index = labels.long().masked_fill(ignored, 0).unsqueeze(-1)
+    values = log_q.gather(-1, index).squeeze(-1).mul_(label_smoothing - 1)
+    if label_smoothing:
+        values.sub_(log_q.mean(dim=-1), alpha=label_smoothing)
+    slope = None
+    if wanted:
+        target = torch.full_like(index, label_smoothing - 1, dtype=q.dtype)
+        slope = q.sub_(label_smoothing / q.shape[-1]) if label_smoothing else q
+        slope = scaled(slope.scatter_add_(-1, index, target), share)
+        if not may_look(ignored) or ignored.any():
+            slope.masked_fill_(ignored.unsqueeze(-1), 0.0)
+    return scaled(values, share).masked_fill_(ignored, 0.0), slope
+
+
+# where the logits are few, torch has its own cross-entropy, of two steps
+@with_slope(_closed_cross_entropy, few=False)
 def cross_entropy_positions(student_logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """:func:`cross_entropy` at every position: (..., C) and labels -> (...); 0 where a label is to be ignored."""
-    logits = at_least_float32(student_logits)
-    if labels.shape == logits.shape:
-        log_probs = F.log_softmax(logits, dim=-1)
-        labels = labels.to(log_probs.dtype)
-        if label_smoothing:
-            there = labels.sum(dim=-1, keepdim=True)
-            labels = (1 - label_smoothing) * labels + label_smoothing * there / logits.shape[-1]
+    if labels.shape == student_logits.shape:
+        log_probs = log_probabilities(student_logits)
+        shares = _smoothed(labels.to(log_probs.dtype), label_smoothing)
         # 0 times -inf is NaN, in the value and in the gradient alike
-        return -(labels * log_probs.masked_fill(labels == 0, 0.0)).sum(dim=-1)
+        return -(shares * log_probs.masked_fill(shares == 0, 0.0)).sum(dim=-1)
+    return _torchs_cross_entropy(student_logits, labels, label_smoothing, "none")
+
+
+def _torchs_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str) -> Tensor:
+    _check_labels(logits, labels)
+    logits = at_least_float32(logits)
+    how = {"ignore_index": IGNORED, "reduction": reduction, "label_smoothing": label_smoothing}
+    if labels.dim() == 1:
+        return F.cross_entropy(logits, labels, **how)
+    values = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), **how)
+    return values.reshape(labels.shape) if reduction == "none" else values
+
+
+def _smoothed(shares: Tensor, label_smoothing: float) -> Tensor:
+    """Probabilities (..., C) with some of each row's mass spread evenly."""
+    if not label_smoothing:
+        return shares
+    there = shares.sum(dim=-1, keepdim=True)
+    return (1 - label_smoothing) * shares + label_smoothing * there / shares.shape[-1]
+
+
+def _check_labels(logits: Tensor, labels: Tensor) -> None:
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"labels {tuple(labels.shape)} must be class ids of shape {tuple(logits.shape[:-1])} "
             f"or probabilities of shape {tuple(logits.shape)}"
         )
-    flat = F.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]),
-        labels.reshape(-1),
-        ignore_index=IGNORED,
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
-    return flat.reshape(labels.shape)

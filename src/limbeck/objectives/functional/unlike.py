@@ -6,8 +6,9 @@ from functools import partial
 
 from torch import Tensor
 
+from .closed import with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .divergences import probabilities
+from .divergences import closed_kl, probabilities, softened
 
 
 def uld(
@@ -95,19 +96,41 @@ def policy_kl(
     return mean_of(values_of, student_logits, teacher_values.detach(), labels=labels, mask=mask)
 
 
+def _closed_policy_kl(
+    student: Tensor,
+    values: Tensor,
+    *,
+    wanted: bool,
+    share: float,
+    temperature: float = 1.0,
+    teacher_temperature: float = 0.01,
+) -> tuple[Tensor, Tensor | None]:
+    _check_policy(student, values, temperature, teacher_temperature)
+    students, teachers = softened(student, temperature), softened(_advantages(values), teacher_temperature)
+    return closed_kl(students, teachers, wanted=wanted, share=share, slope_share=share / temperature)
+
+
+@with_slope(_closed_policy_kl)
 def policy_kl_positions(
     student_logits: Tensor, teacher_values: Tensor, *, temperature: float = 1.0, teacher_temperature: float = 0.01
 ) -> Tensor:
     """:func:`policy_kl` at every position: (..., A), (..., A) -> (...)."""
-    check_same_shape(student_logits, teacher_values)
+    _check_policy(student_logits, teacher_values, temperature, teacher_temperature)
+    log_target = log_probabilities(_advantages(teacher_values), teacher_temperature)
+    return weighted_gap(log_target.exp(), log_target, log_probabilities(student_logits, temperature))
+
+
+def _advantages(teacher_values: Tensor) -> Tensor:
+    values = at_least_float32(teacher_values.detach())
+    # before the division: a small τ would blow up the rounding of large values that differ little
+    return values - values.amax(dim=-1, keepdim=True)
+
+
+def _check_policy(student: Tensor, values: Tensor, temperature: float, teacher_temperature: float) -> None:
+    check_same_shape(student, values)
     check_temperature(temperature)
     if not teacher_temperature > 0:  # NaN is refused too
         raise ValueError(f"teacher_temperature must be positive, not {teacher_temperature}")
-    values = at_least_float32(teacher_values.detach())
-    # before the division: a small τ would blow up the rounding of large values that differ little
-    advantages = values - values.amax(dim=-1, keepdim=True)
-    log_target = log_probabilities(advantages, teacher_temperature)
-    return weighted_gap(log_target.exp(), log_target, log_probabilities(student_logits, temperature))
 
 
 def _sorted_probabilities(logits: Tensor, temperature: float) -> Tensor:

@@ -113,7 +113,7 @@ class Sum(Objective):
             total = totals.get(place)
             of_part = part(student, target, batch) if total is None else part.as_terms(total, batch)
             for name, term in of_part.items():
-                terms[_fresh(name, terms)] = Term(weight * term.total, term.count)
+                terms[_fresh(name, terms)] = term if weight == 1 else Term(weight * term.total, term.count)
         return terms
 
     def _totals_together(self, student: Output, target: Target, batch: Batch) -> dict[int, Tensor]:

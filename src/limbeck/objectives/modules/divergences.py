@@ -127,11 +127,11 @@ class TAID(OnLogits):
             self.seen_2.zero_()
         super().at(progress)
 
-    def total(self, student: Output, target: Target, batch: Batch) -> Tensor:
+    def total(self, student: Output, target: Target, batch: Batch, *, weight: float = 1.0) -> Tensor:
         total = super().total(student, target, batch)
         if self.training:
             self.seen_2 += torch.stack([total.detach().to(self.seen_2), self.counts(batch)[self.name].to(self.seen_2)])
-        return total
+        return total if weight == 1 else weight * total
 
     def values_now(self) -> functional.Values:
         # a copy: the schedule moves in place, and a second backward pass works the values out again

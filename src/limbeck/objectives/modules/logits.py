@@ -39,15 +39,16 @@ class OnLogits(Objective):
         try_settings(values_of, self.settings, *([torch.zeros(1, dtype=torch.int64)] if labels else []))
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
-        total = self.scheduled(self.weight) * self.total(student, target, batch)
+        total = self.total(student, target, batch, weight=self.scheduled(self.weight))
         return {self.name: Term(total, self.counts(batch)[self.name])}
 
-    def total(self, student: Output, target: Target, batch: Batch) -> Tensor:
-        """The sum over the positions that count, without the weight."""
+    def total(self, student: Output, target: Target, batch: Batch, *, weight: float = 1.0) -> Tensor:
+        """The sum over the positions that count, times the weight."""
         others = [target.get(DenseLogits).logits.detach()]
         if self.needs.labels:
             others.append(class_ids(batch, self.name))
-        return functional.total_of(self.values_now(), logits_of(student), *others, counts=self._counted(batch))
+        counts = self._counted(batch)
+        return functional.total_of(self.values_now(), logits_of(student), *others, counts=counts, share=weight)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         here = self._counted(batch)
@@ -218,8 +219,9 @@ class CrossEntropy(Objective):
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         labels = labels_of(batch, "cross_entropy")
         values_of = partial(functional.cross_entropy_positions, label_smoothing=self.label_smoothing)
-        total = functional.total_of(values_of, logits_of(student), labels, counts=_counted(batch, labels))
-        return self.as_terms(total, batch)
+        counts, weight = _counted(batch, labels), self.scheduled(self.weight)
+        total = functional.total_of(values_of, logits_of(student), labels, counts=counts, share=weight)
+        return {"cross_entropy": Term(total, counts.sum())}
 
     def reading(self, student: Output, target: Target, batch: Batch) -> functional.Reading | None:
         labels = labels_of(batch, "cross_entropy")

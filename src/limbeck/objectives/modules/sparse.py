@@ -27,12 +27,12 @@ class OnProbabilities(OnLogits):
         super().__init__(name, values_of, temperature=temperature, weight=weight)
         self.needs = Needs(target=(DenseLogits, TopK, Sampled))
 
-    def total(self, student: Output, target: Target, batch: Batch) -> Tensor:
+    def total(self, student: Output, target: Target, batch: Batch, *, weight: float = 1.0) -> Tensor:
         reading = self.reading(student, target, batch)
         if reading is None:
-            return super().total(student, target, batch)
+            return super().total(student, target, batch, weight=weight)
         (total,) = functional.totals_of(logits_of(student), [reading])
-        return self._scale() * total
+        return weight * self._scale() * total
 
     def as_terms(self, total: Tensor, batch: Batch) -> dict[str, Term]:
         return {self.name: Term(self.scheduled(self.weight) * self._scale() * total, self.counts(batch)[self.name])}
