@@ -15,60 +15,56 @@ from .segment import Segment, all_ids
 
 
 class Index:
-    """The numbers of a store's answers, for arrays of the host and for tensors of a device."""
+    """The numbers of a store's answers."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.ids = all_ids(segments)  # (N,) ascending
-        count_N = np.zeros(len(self.ids), np.int64)
+        self.count_N = np.zeros(len(self.ids), np.int64)  # views of each example
         for segment in segments:
             at = np.searchsorted(self.ids, segment.ids)
-            count_N[at] = np.maximum(count_N[at], segment.views.stop)
-        self.views = int(count_N.max())  # the most that an example has
-        self.answers = int(count_N.sum())
-        # None where all examples have equally many, which spares two look-ups at every step
-        self._count_N = None if (count_N == self.views).all() else np.append(count_N, 0)
-        self._first_N = None if self._count_N is None else np.append(0, np.cumsum(count_N))
+            self.count_N[at] = np.maximum(self.count_N[at], segment.views.stop)
+        self.views = int(self.count_N.max())  # the most that an example has
+        self.answers = int(self.count_N.sum())
         # An id beyond the last is sought at N; what stands there is another id than that one.
-        self._padded_N = np.append(self.ids, self.ids[-1])
-        self._there: dict[str, Tensor] = {}
+        tables = {"ids": self.ids, "padded": np.append(self.ids, self.ids[-1])}
+        self._uniform = bool((self.count_N == self.views).all())  # which spares two look-ups at every step
+        if not self._uniform:
+            tables |= {"count": np.append(self.count_N, 0), "first": np.append(0, np.cumsum(self.count_N))}
+        self._host = {name: torch.from_numpy(table) for name, table in tables.items()}
+        self._there = self._host
 
     def to(self, device: torch.device) -> None:
-        """Makes ready for :meth:`numbers_on` that device."""
-        arrays = {"ids": self.ids, "padded": self._padded_N, "count": self._count_N, "first": self._first_N}
-        self._there = {name: torch.from_numpy(a).to(device) for name, a in arrays.items() if a is not None}
+        """Makes ready for the look-ups on that device."""
+        self._there = {name: table.to(device) for name, table in self._host.items()}
 
-    def positions(self, ids_B: np.ndarray) -> np.ndarray:
-        """Where each id stands among :attr:`ids` (B,), or would stand if it were there."""
-        return np.searchsorted(self.ids, ids_B)
+    def numbers(self, ids_B: Tensor, view_B: Tensor) -> Tensor | None:
+        """The answers' numbers (B,), int64, all on the CPU; None where one of them is not there.
 
-    def numbers(self, ids_B: np.ndarray, view_B: np.ndarray) -> np.ndarray | None:
-        """The answers' numbers (B,), int64; None where one of them is not there."""
-        at_B = self.positions(ids_B)
-        found_B = self._padded_N[at_B] == ids_B
-        count = self.views if self._count_N is None else self._count_N[at_B].view(np.uint64)
-        # a negative view is a large one here
-        if not (found_B & (view_B.view(np.uint64) < count)).all():
+        With as few operations as can be, since every training step of the smallest models waits for it.
+        """
+        at_B = torch.searchsorted(self._host["ids"], ids_B.contiguous())
+        if not torch.equal(self._host["padded"].index_select(0, at_B), ids_B):
             return None
-        return view_B + (at_B * self.views if self._first_N is None else self._first_N[at_B])
+        if self._uniform:
+            there = torch.equal(view_B.clamp(0, self.views - 1), view_B)
+            return torch.add(view_B, at_B, alpha=self.views) if there else None
+        there = bool(((view_B >= 0) & (view_B < self._host["count"][at_B])).all())
+        return view_B + self._host["first"][at_B] if there else None
 
     def numbers_on(self, ids_B: Tensor, view_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The answers' numbers (B,), some number where one is not there, and whether it is (B,); no waiting."""
+        """The answers' numbers (B,), some number where one is not there, and whether it is (B,); never waits."""
         at_B, found_B = self.positions_on(ids_B)
         first, count = at_B * self.views, self.views
-        if self._count_N is not None:
+        if not self._uniform:
             first, count = self._there["first"][at_B], self._there["count"][at_B]
         number_B = (first + view_B).clamp_(0, self.answers - 1)
         return number_B, found_B & (view_B >= 0) & (view_B < count)
 
     def positions_on(self, ids_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Where each id stands (B,), at most N, and whether it is there (B,), on the device of :meth:`to`."""
+        """Where each id stands among :attr:`ids` (B,), at most N, and whether it is there (B,)."""
         at_B = torch.searchsorted(self._there["ids"], ids_B.contiguous())
         return at_B, self._there["padded"][at_B] == ids_B
 
     def view_counts(self, ids_B: Tensor) -> Tensor | int:
-        """How many views each example has (B,), or the one number for all, on the device of :meth:`to`."""
-        return self.views if self._count_N is None else self._there["count"][self.positions_on(ids_B)[0]]
-
-    def view_counts_of_all(self) -> np.ndarray:
-        """How many views each example has, in the order of :attr:`ids` (N,)."""
-        return np.full(len(self.ids), self.views) if self._count_N is None else self._count_N[:-1]
+        """How many views each example has (B,), or the one number for all."""
+        return self.views if self._uniform else self._there["count"][self.positions_on(ids_B)[0]]

@@ -66,9 +66,9 @@ class Mapped:
         pieces = []
         for place in places(self._segments, self._size):
             ids = place.ids(self._size)
-            number = index.numbers(ids, np.full(len(ids), place.view))
+            number = index.numbers(torch.from_numpy(ids), torch.full((len(ids),), place.view))
             assert number is not None
-            pieces.append(Piece(self._shard(place), np.arange(len(ids)), number))
+            pieces.append(Piece(self._shard(place), np.arange(len(ids)), number.numpy()))
         return collect(pieces, index.answers, self._layout, self._plan["ragged"])
 
     def lengths(self, ids_B: np.ndarray, view_B: np.ndarray) -> np.ndarray:

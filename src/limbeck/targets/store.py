@@ -52,7 +52,6 @@ class Store:
         self.codec = codec_from(plan["codec"]["name"], plan["codec"]["settings"])
         self.device = torch.device("cpu")
         self._index = Index(segments)
-        self._index.to(self.device)
         self.ids = self._index.ids
         self._mapped = Mapped(path, plan, segments, self.codec.layout(self.classes))
         self._held: Answers | None = None  # all of them, in the order of the index, on the device
@@ -201,7 +200,7 @@ class Store:
         where the store keeps something else than one distribution over all classes for each example.
         """
         out_NC = torch.full((len(self.ids), self.classes), -math.inf)
-        ids_N, count_N = torch.from_numpy(self.ids), torch.from_numpy(self._index.view_counts_of_all())
+        ids_N, count_N = torch.from_numpy(self.ids), torch.from_numpy(self._index.count_N)
         for start in range(0, len(self.ids), AVERAGED_AT_ONCE):
             ids_B, count_B = ids_N[start : start + AVERAGED_AT_ONCE], count_N[start : start + AVERAGED_AT_ONCE]
             sum_BC = out_NC[start : start + AVERAGED_AT_ONCE]
@@ -226,36 +225,30 @@ class Store:
         """Numbers (B,) of held answers; on an accelerator, too, whether they are there."""
         if self.device.type != "cpu":
             return self._index.numbers_on(ids_B.to(self.device), view_B.to(self.device))
-        view = _host(view_B)
-        number = self._index.numbers(_host(ids_B), view)
-        if number is None:
-            self._refuse(ids_B, view)
-        return torch.from_numpy(number), None
+        ids_B, view_B = ids_B.cpu(), view_B.cpu()
+        number_B = self._index.numbers(ids_B, view_B)
+        if number_B is None:
+            self._refuse(ids_B, view_B)
+        return number_B, None
 
     def _read(self, ids_B: Tensor, view_B: Tensor) -> Answers:
         return _on(self._mapped.read(*self._known(ids_B, view_B), pinned=self.device.type == "cuda"), self.device)
 
     def _known(self, ids_B: Tensor, view_B: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Both for the host; refused where an answer is not there."""
-        ids, view = _host(ids_B), _host(view_B)
-        if self._index.numbers(ids, view) is None:
-            self._refuse(ids_B, view)
-        return ids, view
+        ids_B, view_B = ids_B.cpu(), view_B.cpu()
+        if self._index.numbers(ids_B, view_B) is None:
+            self._refuse(ids_B, view_B)
+        return ids_B.numpy(), view_B.numpy()
 
-    def _refuse(self, ids_B: Tensor, view: np.ndarray) -> NoReturn:
+    def _refuse(self, ids_B: Tensor, view_B: Tensor) -> NoReturn:
         self.require(ids_B)
-        ids_B = ids_B.cpu()
-        count_B = torch.from_numpy(self._index.view_counts_of_all()[self._index.positions(ids_B.numpy())])
-        view_B = torch.from_numpy(view)
+        count_B = torch.from_numpy(self._index.count_N[np.searchsorted(self.ids, ids_B.numpy())])
         wrong = int(((view_B < 0) | (view_B >= count_B)).nonzero()[0])
         raise BadInput(
             f"the store {self.path} holds views 0 to {int(count_B[wrong]) - 1} of example id {int(ids_B[wrong])}, and "
             f"view {int(view_B[wrong])} was asked for."
         )
-
-
-def _host(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
 
 
 def _on(answers: Answers, device: torch.device) -> Answers:
