@@ -37,7 +37,9 @@ def mean_of(
         labels: (...) or (..., C): positions without a label do not count. Passed to ``values_of`` only if among others.
         mask: (...) bool: true where a position counts.
     """
-    counts = unless_all(counted(student_logits, labels, mask))
+    counts = counted(student_logits, labels, mask)
+    if counts is not None and counts.shape == student_logits.shape[:-1]:  # one that does not fit is refused below
+        counts = unless_all(counts)
     if counts is None:
         number = student_logits.shape[:-1].numel()
     elif may_look(counts):
