@@ -1,6 +1,6 @@
 """What a store answers, whatever its codec: as dense logits, or as a distribution to be compared.
 
-Shapes: B answers, C classes.
+Shapes: B answers, P rows (as many, or all their positions), C classes.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..interfaces import DenseLogits, Sampled, TopK
-from .cast import Ask
+from ..interfaces import DenseLogits, RaggedLogits, Sampled, TopK
+from .asking import Ask
 from .codecs import Rows
 from .store import Store
 
 
 def dense_answers(store: Store, ids_N: Tensor) -> Ask:
-    """Asks a store in place of its teacher, for positions in ``ids_N``.
+    """Asks a store in place of its teacher, for positions in ``ids_N``; a store of sequences answers with sequences.
 
     Raises :class:`BadInput` where the store's codec keeps only a part of an answer.
     """
-    kind = store.manifest["codec"]["name"]
+    kind = store.plan["codec"]["name"]
     if store.codec.kind is not DenseLogits:
         raise BadInput(
             f"the store {store.path} keeps answers as {kind}, which is only a part of what the teacher said, and no other "
             "codec can be made of it: convert the dense store that it came from, or ask the teacher again."
         )
 
-    def ask(index_B: Tensor, view: int) -> Tensor:
-        answer = store.gather(ids_N[index_B], torch.full_like(index_B, view))
+    def ask(index_B: Tensor, view: int) -> Tensor | RaggedLogits:
+        stored = store.encoded(ids_N[index_B], torch.full_like(index_B, view))
+        answer = store.codec.decode(stored.columns, store.classes)
         assert isinstance(answer, DenseLogits)
-        return answer.logits
+        return answer.logits if stored.length_B is None else RaggedLogits(answer.logits, stored.length_B)
 
     return ask
 
 
-def reencoded(store: Store, logits_BC: Tensor, ids_B: Tensor, view: int) -> Any:
+def reencoded(store: Store, logits_PC: Tensor, rows: Rows) -> Any:
     """What the store would answer if it had been cast from these logits: through its codec and back."""
-    rows = Rows(ids_B.cpu(), view, torch.zeros_like(ids_B).cpu())
-    return store.codec.decode(store.codec.encode(logits_BC, rows), store.classes)
+    return store.codec.decode(store.codec.encode(logits_PC, rows), store.classes)
 
 
 def gathered(store: Store, ids_B: Tensor, view: int) -> Any:

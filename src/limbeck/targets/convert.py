@@ -11,10 +11,14 @@ import torch
 from ..errors import BadInput
 from ..files import fingerprint
 from .answers import dense_answers
-from .cast import cast
+from .asking import Asking
 from .codecs import Codec
-from .manifest import StoreIdentity, read_seal
+from .manifest import StoreIdentity, libraries, read_seal
+from .segment import totals
 from .store import Store
+from .writing import begin, fill, finish, manifest_of, plan_of
+
+BATCH = 512
 
 
 def convert(
@@ -27,6 +31,8 @@ def convert(
 ) -> Store:
     """Casts the store ``source`` into ``out`` with another codec, the old store's dense answers in the teacher's place.
 
+    The new store has the old one's segments: all of its examples, each with its views, sequences included.
+
     The new manifest says under ``made_from`` what it was made from, and its error is measured against that: what the old
     codec had lost comes on top. An unfinished conversion goes on when it is asked for again.
 
@@ -38,16 +44,15 @@ def convert(
         raise BadInput(f"{out} is the store that is to be converted: name another folder for what is made of it.")
     store = Store.open(source)
     ids_N = torch.from_numpy(store.ids)
-    return cast(
-        out,
-        {**identity_of(store), "made_from": made_from(store)},
-        ids_N,
-        store.views,
-        dense_answers(store, ids_N),
-        codec=codec,
-        block_size=block_size or store.manifest["block_size"],
-        progress=progress,
-    )
+    asking = Asking(dense_answers(store, ids_N), ids_N, codec, store.classes, store.ragged, BATCH)
+    identity = StoreIdentity(**{**identity_of(store), "made_from": made_from(store)})
+    plan = plan_of(identity, codec, store.ragged, block_size or store.plan["block_size"])
+    holding = totals(store.segments)
+    plan = begin(out, plan, holding)
+    fill(out, plan, store.segments, asking.content, progress)
+    described = asking.measured(store.segments[0].ids[: plan["block_size"]])
+    finish(out, manifest_of(plan, store.segments, described, libraries()))
+    return Store.open(out, expect={**plan, **holding})
 
 
 def identity_of(store: Store) -> StoreIdentity:
@@ -65,5 +70,5 @@ def made_from(store: Store) -> dict[str, Any]:
         "codec": codec["name"],
         "error": codec["error"],
         "views": store.views,
-        "seal": fingerprint(read_seal(store.path)),
+        "seal": fingerprint(read_seal(store.path).files),
     }
