@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from . import progress, recipe_file, stages
@@ -17,13 +18,24 @@ from .job import Job, asked_live, job_from_recipe, use_threads
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .stages import Busy
+from .targets.cast import extend as extend_store
 from .targets.codecs import Codec, codec_from
 from .targets.convert import convert as convert_store
 from .targets.parquet_import import import_parquet
 from .targets.replay import replay
 from .targets.store import Store
 from .targets.where import is_store
-from .teaching import asking, manner_in, targets_stage, teacher_stages, the_targets, the_teacher
+from .teaching import (
+    RENDERED,
+    asking,
+    manner_for,
+    manner_in,
+    store_identity,
+    targets_stage,
+    teacher_stages,
+    the_targets,
+    the_teacher,
+)
 from .trained import Trained
 
 LOOK_EVERY = 0.5  # seconds between two looks at whether another process has made the teacher
@@ -67,19 +79,75 @@ def extend(
     device: str = "auto",
     threads: int | None = None,
 ) -> Store:
-    """More views, or the examples that the data has gained, for the soft targets of a run; see the command.
+    """More views for the soft targets of a run, or more of anything for a store on its own; see the command.
 
-    Raises :class:`limbeck.errors.BadInput` where the folder is no run, or there would be fewer views than there are.
+    Raises :class:`limbeck.errors.BadInput` where the folder is neither, where nothing says who the teacher is or it is
+    another than the store's, or there would be fewer views than there are.
     """
+    how = {"trust_code": trust_code, "device": device, "threads": threads}
+    if is_store(folder):
+        return _extend_store(folder, views, recipe, overrides, **how)
     read = recipe_of(folder, recipe, overrides)
     if views is not None:
         before = recipe_of(folder).targets.views
-        if views < before:
-            raise BadInput(
-                f"--views {views}: {folder} has {before} views of each example already, and none is taken away."
-            )
+        _refuse_fewer(folder, views, before)
         read = read.model_copy(update={"targets": read.targets.model_copy(update={"views": views})})
-    return cast_recipe(read, folder, trust_code=trust_code, device=device, threads=threads)
+    return cast_recipe(read, folder, **how)
+
+
+def _extend_store(
+    path: Path,
+    views: int | None,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    *,
+    trust_code: bool,
+    device: str,
+    threads: int | None,
+) -> Store:
+    """Asks a recipe's teacher about what a store on its own lacks, and adds it there."""
+    if (path.parent / "ingredients.json").exists():
+        raise BadInput(f"{path} belongs to a run, which names it by what is in it: give the run's folder.")
+    if recipe is None:
+        raise BadInput(f"{path} is a store alone, and nothing says who its teacher is: name the recipe with --recipe.")
+    store, read = Store.open(path), recipe_file.read(recipe, overrides)
+    views = store.views if views is None else views
+    _refuse_fewer(path, views, store.views)
+    beside = (recipe.parent / "stages").is_dir()
+    out = recipe.parent if beside else Path("runs") / str(read.name)
+    job = _job(read, out, trust_code=trust_code, device=device, threads=threads)
+    ids_N = job.task.pool.ids.cpu()
+    paired = bool(read.views.mixup or read.views.cutmix)
+    if paired and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
+        raise BadInput(
+            f"{path} cannot be extended by other examples: under mixup and CutMix an example's partner depends on all "
+            "of them. Cast it anew."
+        )
+    teacher = _finished_teacher(job)
+    precision = store.plan["precision"]
+    known = store_identity(job, teacher, precision)
+    # the data may have gained examples; every id names its own content
+    expect = {key: value for key, value in known.items() if key != "data"}
+    Store.open(path, expect)  # before the teacher is asked anything
+    manner = manner_for(job, teacher, precision)
+    try:
+        with progress.bar(views * len(ids_N), "soft targets") as advance:
+            return extend_store(
+                path,
+                ids_N,
+                views,
+                asking(job, teacher, manner),
+                expect=expect,
+                batch_size=max(RENDERED, manner.batch_size),
+                progress=advance,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; run the same command to go on from there.") from None
+
+
+def _refuse_fewer(folder: Path, views: int, before: int) -> None:
+    if views < before:
+        raise BadInput(f"--views {views}: {folder} has {before} views of each example already, and none is taken away.")
 
 
 def replay_run(
@@ -133,7 +201,7 @@ def replay_run(
 def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> Store:
     """A store into another codec, which is named with its settings, each ``name=value``."""
     store = Store.open(path)
-    with progress.bar(store.views * len(store), "convert") as advance:
+    with progress.bar(store.manifest["targets"], "convert") as advance:
         return convert_store(path, out, _codec(codec, settings), progress=advance)
 
 
