@@ -243,7 +243,7 @@ def refused_and_nothing_lost(limbeck, out: Path, *names: str, arguments: tuple[s
 def test_a_damaged_shard_is_named_and_mended_as_the_sentence_says(
     limbeck, trained: Path, out: Path, damage: str
 ) -> None:
-    (shard,) = (folder_of(out, "targets") / "store" / "view-0001").glob("*.arrow")
+    (shard,) = (folder_of(out, "targets") / "store").glob("ids-*/view-0001/*.arrow")
     if damage == "truncated":
         os.truncate(shard, shard.stat().st_size - 8)
     elif damage == "flipped":

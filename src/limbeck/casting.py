@@ -110,7 +110,8 @@ def _extend_store(
         raise BadInput(f"{path} belongs to a run, which names it by what is in it: give the run's folder.")
     if recipe is None:
         raise BadInput(f"{path} is a store alone, and nothing says who its teacher is: name the recipe with --recipe.")
-    store, read = Store.open(path), recipe_file.read(recipe, overrides)
+    read = recipe_file.read(recipe, overrides)
+    store = Store.open(path, {"views": read.views.model_dump(mode="json"), "view_seed": read.seed})
     views = store.views if views is None else views
     _refuse_fewer(path, views, store.views)
     beside = (recipe.parent / "stages").is_dir()
