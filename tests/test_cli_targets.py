@@ -15,10 +15,12 @@ import yaml
 from limbeck import casting, recipe_file
 from limbeck.cli import app
 from limbeck.errors import BadInput, LimbeckError
+from limbeck.job import Job
+from limbeck.targets.asking import Ask
 from limbeck.targets.cast import cast
-from limbeck.targets.manifest import StoreIdentity
+from limbeck.targets.convert import identity_of
 from limbeck.targets.store import Store
-from limbeck.teaching import asker, manner_in, targets_stage, the_targets, the_teacher
+from limbeck.teaching import asking, manner_for, the_targets, the_teacher
 from tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
 
 
@@ -44,21 +46,19 @@ def here(done: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(done, tmp_path / "here"))
 
 
-def asking(one, teacher):
-    return asker(one, teacher, manner_in(one, teacher, targets_stage(one, teacher)))
-
-
-def known_in(plan):
-    return {key: plan[key] for key in StoreIdentity.__annotations__ if key in plan}
-
-
-def shard_of(store, view):
-    (file,) = store.glob(f"ids-*/view-{view:04d}/block-00000.arrow")
-    return file
-
-
 def store_of(run: Path) -> Path:
     return folder_of(run, "targets") / "store"
+
+
+def shard_of(store: Path, view: int) -> Path:
+    (shard,) = store.glob(f"ids-*/view-{view:04d}/block-00000.arrow")
+    return shard
+
+
+def ask_of(one: Job) -> Ask:
+    """The teacher of a job, asked as its stage of soft targets asks it."""
+    teacher = the_teacher(one)
+    return asking(one, teacher, manner_for(one, teacher, "float32"))
 
 
 def test_cast_makes_the_stages_of_a_run(here: Path) -> None:
@@ -91,10 +91,10 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
     asked = []
 
     def counted(*arguments):
-        ask = asker(*arguments)
+        ask = asking(*arguments)
         return lambda index_B, view: asked.append(view) or ask(index_B, view)
 
-    monkeypatch.setattr("limbeck.teaching.asker", counted)
+    monkeypatch.setattr("limbeck.teaching.asking", counted)
     code, out, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 3, "--threads", 1)
     assert code == 0, err
     assert f"2 views are taken over from {old}; the teacher is asked for the other 1." in err
@@ -108,34 +108,10 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
     assert done["seconds"] > json.loads((old.parent / "done.json").read_text())["facts"]["seconds"]
     # as if all had been asked at once
     one = job(here / "run", "targets.views=3")
-    plan = Store.open(new).plan
-    afresh = cast(here / "afresh", known_in(plan), one.task.pool.ids, 3, asking(one, the_teacher(one)))
+    afresh = cast(here / "afresh", identity_of(Store.open(new)), one.task.pool.ids, 3, ask_of(one))
     assert shard_of(afresh.path, 2).read_bytes() == shard_of(new, 2).read_bytes()
     code, _, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 1)
     assert (code, "has 3 views of each example already" in err) == (2, True)
-
-
-def test_a_store_on_its_own_grows_in_place(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    monkeypatch.chdir(here)
-    (here / "runs").mkdir()
-    shutil.copytree(here / "run", here / "runs" / "tiny")
-    shutil.copytree(store_of(here / "run"), here / "mine")
-    before = snapshot(here / "mine", "*.arrow")
-    code, _, err = limbeck(capsys, "targets", "extend", "mine", "--views", 3, "--recipe", "tiny.yaml", "--threads", 1)
-    assert code == 0, err
-    assert Store.open("mine").views == 3
-    assert {name: now for name, now in snapshot(here / "mine", "*.arrow").items() if name in before} == before
-    inside = store_of(here / "run").relative_to(here)
-    code, _, err = limbeck(capsys, "targets", "extend", inside, "--views", 3, "--recipe", "tiny.yaml")
-    assert (code, "belongs to a run" in err) == (2, True)
-
-
-def test_two_stores_of_one_teacher_are_one(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    monkeypatch.chdir(here)
-    shutil.copytree(store_of(here / "run"), here / "copy")
-    code, _, err = limbeck(capsys, "targets", "merge", "run", "copy", "--out", "all")
-    assert code == 0, err
-    assert snapshot(here / "all", "*.arrow").keys() == snapshot(here / "copy", "*.arrow").keys()
 
 
 def test_a_damaged_store_is_not_taken_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +124,51 @@ def test_a_damaged_store_is_not_taken_over(here: Path, capsys: pytest.CaptureFix
     assert "taken over" not in capsys.readouterr().err
 
 
+def test_a_store_on_its_own_grows_by_views_and_examples(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = job(here / "run")
+    whole = Store.open(store_of(here / "run"))
+    ids, ask = one.task.pool.ids, ask_of(one)
+    few = cast(here / "few", identity_of(whole), ids[:40], 1, lambda index_B, view: ask(index_B, view))
+    before = snapshot(few.path, "*.arrow")
+    arguments = ("targets", "extend", few.path, "--views", 2, "--recipe", here / "run" / "recipe.yaml", "--threads", 1)
+    code, _, err = limbeck(capsys, *arguments)
+    assert code == 0, err
+    grown = Store.open(few.path)
+    assert len(grown) == len(whole)
+    for view in range(2):
+        view_N = torch.full_like(ids, view)
+        a, b = (one.encoded(ids, view_N).columns["logits"].float() for one in (grown, whole))
+        torch.testing.assert_close(a, b, atol=1e-2, rtol=0)
+    assert before.items() <= snapshot(few.path, "*.arrow").items()
+    sealed = (few.path / "seal.json").read_bytes()
+    for wrong, sentence in (
+        (("--set", "views.flip=true"), "the views differ"),
+        (("--set", "teacher.width=8"), "its teacher is not finished"),
+        (("--views", 1), "has 2 views of each example already"),
+    ):
+        code, _, err = limbeck(capsys, *arguments, *wrong)
+        assert (code, sentence in err) == (2, True), err
+    code, _, err = limbeck(capsys, "targets", "extend", few.path)
+    assert (code, "name the recipe with --recipe" in err) == (2, True), err
+    assert (few.path / "seal.json").read_bytes() == sealed
+
+
+def test_merged_stores_of_one_teacher_are_the_store_of_both(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = job(here / "run")
+    whole = Store.open(store_of(here / "run"))
+    ids, ask = one.task.pool.ids, ask_of(one)
+    parts = [here / "first", here / "second"]
+    for part, chosen in zip(parts, (ids[:70], ids[50:]), strict=True):
+        at = torch.searchsorted(ids.sort().values, chosen)
+        index = ids.argsort()[at]
+        cast(part, identity_of(whole), chosen, 2, lambda index_B, view, index=index: ask(index[index_B], view))
+    code, out, err = limbeck(capsys, "targets", "merge", *parts, "--out", here / "all")
+    assert code == 0, err
+    assert str(here / "all") in out
+    merged = Store.open(here / "all")
+    assert merged.segments[0].entry == whole.segments[0].entry
+
+
 def test_replay_says_how_far_the_teacher_is_from_what_it_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = here / "run"
     code, out, err = limbeck(capsys, "targets", "verify", run, "--replay", 20, "--seed", 5, "--threads", 1)
@@ -156,17 +177,16 @@ def test_replay_says_how_far_the_teacher_is_from_what_it_said(here: Path, capsys
     assert "(seed 5)" in out
     # another's answers under this teacher's name
     one = job(run)
-    teacher = the_teacher(one)
-    known = Store.open(store_of(run)).plan
-    ask = asking(one, teacher)
+    known = identity_of(Store.open(store_of(run)))
+    ask = ask_of(one)
     shutil.rmtree(store_of(run))
-    store = cast(
-        store_of(run),
-        known_in(known),
-        one.task.pool.ids,
-        2,
-        lambda index_B, view: ask(index_B, view).roll(view, dims=1).detach(),
-    )
+
+    def other(index_B, view):
+        logits_BC = ask(index_B, view)
+        assert isinstance(logits_BC, torch.Tensor)
+        return logits_BC.roll(view, dims=1).detach()
+
+    store = cast(store_of(run), known, one.task.pool.ids, 2, other)
     done = store.path.parent / "done.json"
     facts = json.loads(done.read_text())
     facts["files"]["store/seal.json"] = snapshot(store.path, "seal.json")["seal.json"][1]
@@ -231,7 +251,8 @@ def test_a_given_store_that_does_not_fit_is_refused_before_anything_is_made(
         (("cast", "tiny.yaml", "--set", "objective={cross_entropy: {}}"), "asks nothing of the teacher"),
         (("cast", "none.yaml"), "there is no such file"),
         (("extend", "run/stages"), "is not the folder of a run"),
-        (("extend", "STORE", "--views", "9"), "is a store alone"),
+        (("extend", "STORE", "--views", "9"), "belongs to a run"),
+        (("merge", "run", "--out", "all"), "merge needs two stores at least"),
         (("merge", "run", "nowhere", "--out", "all"), "nowhere: there is no such folder"),
         (("verify", "STORE", "--replay", "3"), "is a store alone"),
         (("convert", "run", "--codec", "dens", "--out", "new"), "there is no codec 'dens'"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import torch
+import numpy as np
 import yaml
 
 from . import progress, recipe_file, stages
@@ -19,7 +18,7 @@ from .job import Job, asked_live, job_from_recipe, use_threads
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .stages import Busy
-from .targets.cast import extend as extend_targets
+from .targets.cast import extend as extend_store
 from .targets.codecs import Codec, codec_from
 from .targets.convert import convert as convert_store
 from .targets.parquet_import import import_parquet
@@ -27,6 +26,7 @@ from .targets.replay import replay
 from .targets.store import Store
 from .targets.where import is_store
 from .teaching import (
+    RENDERED,
     asker,
     manner_for,
     manner_in,
@@ -79,42 +79,76 @@ def extend(
     device: str = "auto",
     threads: int | None = None,
 ) -> Store:
-    """More views, or the examples that the data has gained, for the soft targets of a run; see the command.
+    """More views for the soft targets of a run, or more of anything for a store on its own; see the command.
 
-    Raises :class:`limbeck.errors.BadInput` where the folder is no run, or there would be fewer views than there are.
+    Raises :class:`limbeck.errors.BadInput` where the folder is neither, where nothing says who the teacher is or it is
+    another than the store's, or there would be fewer views than there are.
     """
-    if is_store(folder) and recipe is not None:
-        return _extend_store(folder, views, recipe_file.read(recipe, overrides), trust_code, device, threads)
+    how = {"trust_code": trust_code, "device": device, "threads": threads}
+    if is_store(folder):
+        return _extend_store(folder, views, recipe, overrides, **how)
     read = recipe_of(folder, recipe, overrides)
     if views is not None:
         before = recipe_of(folder).targets.views
-        if views < before:
-            raise BadInput(
-                f"--views {views}: {folder} has {before} views of each example already, and none is taken away."
-            )
+        _refuse_fewer(folder, views, before)
         read = read.model_copy(update={"targets": read.targets.model_copy(update={"views": views})})
-    return cast_recipe(read, folder, trust_code=trust_code, device=device, threads=threads)
+    return cast_recipe(read, folder, **how)
 
 
 def _extend_store(
-    path: Path, views: int | None, recipe: Recipe, trust_code: bool, device: str, threads: int | None
+    path: Path,
+    views: int | None,
+    recipe: Path | None,
+    overrides: Sequence[str],
+    *,
+    trust_code: bool,
+    device: str,
+    threads: int | None,
 ) -> Store:
-    """What a store on its own lacks, asked of the recipe's teacher, which must be finished in the recipe's own folder."""
-    if path.parent.parent.name == "targets" and (path.parent / "ingredients.json").exists():
+    """Asks a recipe's teacher about what a store on its own lacks, and adds it there."""
+    if (path.parent / "ingredients.json").exists():
+        raise BadInput(f"{path} belongs to a run, which names it by what is in it: give the run's folder.")
+    if recipe is None:
+        raise BadInput(f"{path} is a store alone, and nothing says who its teacher is: name the recipe with --recipe.")
+    read = recipe_file.read(recipe, overrides)
+    store = Store.open(path, {"views": read.views.model_dump(mode="json"), "view_seed": read.seed})
+    views = store.views if views is None else views
+    _refuse_fewer(path, views, store.views)
+    beside = (recipe.parent / "stages").is_dir()
+    out = recipe.parent if beside else Path("runs") / str(read.name)
+    job = _job(read, out, trust_code=trust_code, device=device, threads=threads)
+    ids_N = job.task.pool.ids.cpu()
+    paired = bool(read.views.mixup or read.views.cutmix)
+    if paired and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
         raise BadInput(
-            f"{path} belongs to a run, whose stages do not change: extend the run's folder, or a copy of this."
+            f"{path} cannot be extended by other examples: under mixup and CutMix an example's partner depends on all "
+            "of them. Cast it anew."
         )
-    job = _job(recipe, Path("runs") / str(recipe.name), trust_code=trust_code, device=device, threads=threads)
-    _require_targets(job)
-    teacher, pool = _finished_teacher(job), job.task.pool
-    store = Store.open(path)
-    manner = replace(manner_for(job, teacher), precision=store.plan["precision"])
-    ask = asker(job, teacher, manner)
-    known = store_identity(job, teacher, manner.precision)
-    count = max(views or 0, store.views)
-    expect = {key: value for key, value in known.items() if key != "data"}  # which may have grown
-    with progress.bar(count * len(pool), "soft targets") as advance, torch.no_grad():
-        return extend_targets(path, pool.ids, count, ask, expect=expect, progress=advance)
+    teacher = _finished_teacher(job)
+    precision = store.plan["precision"]
+    known = store_identity(job, teacher, precision)
+    # the data may have gained examples; every id names its own content
+    expect = {key: value for key, value in known.items() if key != "data"}
+    Store.open(path, expect)  # before the teacher is asked anything
+    manner = manner_for(job, teacher, precision)
+    try:
+        with progress.bar(views * len(ids_N), "soft targets") as advance:
+            return extend_store(
+                path,
+                ids_N,
+                views,
+                asker(job, teacher, manner),
+                expect=expect,
+                batch_size=max(RENDERED, manner.batch_size),
+                progress=advance,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; run the same command to go on from there.") from None
+
+
+def _refuse_fewer(folder: Path, views: int, before: int) -> None:
+    if views < before:
+        raise BadInput(f"--views {views}: {folder} has {before} views of each example already, and none is taken away.")
 
 
 def replay_run(
@@ -143,9 +177,7 @@ def replay_run(
     store = the_targets(job, teacher)
     assert store is not None
     seed = secrets.randbelow(1 << 31) if seed is None else seed
-    ask = asker(job, teacher, manner_in(job, teacher, here))
-    with torch.no_grad():
-        found = replay(store, ask, job.task.pool.ids, count, seed)
+    found = replay(store, asker(job, teacher, manner_in(job, teacher, here)), job.task.pool.ids, count, seed)
     worst = found.difference.argmax()
     told = (
         f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
@@ -170,7 +202,7 @@ def replay_run(
 def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> Store:
     """A store into another codec, which is named with its settings, each ``name=value``."""
     store = Store.open(path)
-    with progress.bar(store.views * len(store), "convert") as advance:
+    with progress.bar(store.manifest["targets"], "convert") as advance:
         return convert_store(path, out, _codec(codec, settings), progress=advance)
 
 
@@ -200,8 +232,7 @@ def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str]
     """The recipe of a run's folder, or the one that is named instead. Raises `BadInput` where the folder is no run."""
     if is_store(folder):
         raise BadInput(
-            f"{folder} is a store alone, and only a recipe says who its teacher is: give the run's folder, or to extend it, "
-            "the recipe with --recipe."
+            f"{folder} is a store alone, and only a run's recipe says who its teacher is: give the run's folder."
         )
     if not (folder / "stages").is_dir():
         raise BadInput(
@@ -230,7 +261,7 @@ def _require_targets(job: Job) -> None:
 def _make_teacher(job: Job) -> None:
     """Trains the teacher where that is to be done, or waits for the process that is at it."""
     told = False
-    while not _teacher_finished(job):
+    while not _has_teacher(job):
         try:
             with stages.claimed(job.out):
                 the_teacher(job)
@@ -241,11 +272,11 @@ def _make_teacher(job: Job) -> None:
             time.sleep(LOOK_EVERY)
 
 
-def _teacher_finished(job: Job) -> bool:
-    return all(stage.finished for stage in teacher_stages(job))
+def _has_teacher(job: Job) -> bool:
+    return all(here.finished for here in teacher_stages(job))
 
 
 def _finished_teacher(job: Job) -> Trained:
-    if not _teacher_finished(job):
+    if not _has_teacher(job):
         raise BadInput(f"{job.out}: its teacher is not finished. Run its recipe first.")
     return the_teacher(job)

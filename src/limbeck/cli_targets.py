@@ -64,7 +64,7 @@ def extend(
     ] = None,
     recipe: Annotated[
         Path | None,
-        typer.Option(metavar="RECIPE", help="Whom to ask about what; the run's own recipe.yaml where not given."),
+        typer.Option(metavar="RECIPE", help="Whom to ask about what; a run's own recipe.yaml where not given."),
     ] = None,
     set_: Set = None,
     trust_code: TrustCode = False,
@@ -74,7 +74,9 @@ def extend(
     """Ask the teacher about what a finished store lacks: more views, or examples that the data has gained.
 
     What is there is kept and not asked again. A run gets a new stage beside the old one, which `limbeck run` with
-    `--set targets.views=N` finds finished. A store on its own grows in place, and needs --recipe to know its teacher.
+    `--set targets.views=N` finds finished; where its data has changed, all is asked anew. A store on its own grows in place,
+    by views and by examples, and needs --recipe to know its teacher; one that is trained is taken from the run whose
+    recipe.yaml is named, or from runs/NAME.
     """
     from . import casting
 
@@ -84,7 +86,7 @@ def extend(
     _print_store(store.path)
 
 
-@command(app, "merge", example="limbeck targets merge runs/a/targets runs/b/targets --out targets/all")
+@command(app, "merge", example="limbeck targets merge runs/a runs/b --out targets/all")
 def merge(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE", help="Stores of soft targets, or folders of runs.")],
     out: NewStore,
@@ -189,7 +191,8 @@ def export(
 ) -> None:
     """Write a store as Parquet, which pandas, polars, DuckDB and Spark read: one row an answer.
 
-    Columns are id, view, and those of the codec (logits, for a dense one). `limbeck targets import` makes the same store
+    Columns are id, view, and those of the codec (logits, for a dense one); position where an example is a sequence, with
+    one row for each; segment where the store was extended. `limbeck targets import` makes the same store
     of it again, byte for byte.
     """
     from .targets.where import one_store
@@ -198,7 +201,7 @@ def export(
     from . import progress
     from .targets import parquet, store
 
-    with progress.bar(store.Store.open(path).manifest["examples"], "export") as advance:
+    with progress.bar(store.Store.open(path).manifest["targets"], "export") as advance:
         files = parquet.export(path, out, advance)
     for file in files:
         print(f"{file} written.")

@@ -178,26 +178,26 @@ def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
     if path.exists():
         with contextlib.suppress(ValueError, TypeError):  # damaged: decided anew, as it was the first time
             return Manner(**json.loads(path.read_text(encoding="utf-8")))
-    manner = manner_for(job, teacher)
+    manner = manner_for(job, teacher, job.recipe.targets.precision)
     write_json(path, manner.facts())
     return manner
 
 
-def manner_for(job: Job, teacher: Trained) -> Manner:
-    """How the teacher is asked, decided by its answers to a few examples."""
-    wanted, task, pool = job.recipe.targets, job.task, job.task.pool
+def manner_for(job: Job, teacher: Trained, wanted: str) -> Manner:
+    """How the teacher is asked in the precision ``wanted``, which may be ``auto``.
+
+    Raises :class:`limbeck.errors.BadInput` where it cannot be asked in that precision.
+    """
+    task, pool = job.task, job.task.pool
     index_B = pool.ids.argsort()[:SAMPLE]
     batch = task.batch(pool, index_B, torch.zeros_like(index_B), job.recipe.views)
     sample = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
     model = teacher.model.to(job.accelerator.device)
     # an ONNX file has its precision inside, and so has an ensemble with one in it
     fixed = any(isinstance(module, OnnxModel) for module in model.modules())
-    if fixed and wanted.precision not in ("float32", "auto"):
-        raise BadInput(
-            f"targets.precision: {wanted.precision}, and an ONNX file has its precision inside; leave it out."
-        )
-    precision = "float32" if fixed else wanted.precision
-    return manner_of(model, sample, precision=precision, compile=wanted.compile)
+    if fixed and wanted not in ("float32", "auto"):
+        raise BadInput(f"targets.precision: {wanted}, and an ONNX file has its precision inside; leave it out.")
+    return manner_of(model, sample, precision="float32" if fixed else wanted, compile=job.recipe.targets.compile)
 
 
 def about_teacher(job: Job) -> str:

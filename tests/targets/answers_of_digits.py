@@ -6,8 +6,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from limbeck.data.ids import content_ids, example_ids
+from limbeck.interfaces import RaggedLogits
 from limbeck.recipe import Views
-from limbeck.targets.cast import cast
+from limbeck.targets.cast import cast, extend
 from limbeck.targets.store import Store
 
 N, VIEWS, CLASSES = 150, 2, 10
@@ -28,6 +29,20 @@ class Digits:
     def ask(self, index_B: torch.Tensor, view: int) -> torch.Tensor:
         with torch.no_grad():
             return self.layer(self.images[index_B].roll(view, dims=3).flatten(1))
+
+    def ask_sequences(self, index_B: torch.Tensor, view: int) -> RaggedLogits:
+        """Up to three positions; a quarter of the examples has none at any view, another none at view 0."""
+        lengths_B = (index_B % 4 - 1 + view).clamp(min=0).where(index_B % 4 > 0, 0)
+        position_P = torch.cat([torch.arange(length) for length in lengths_B.tolist()])
+        logits_PC = self.ask(index_B, view).repeat_interleave(lengths_B, 0) * (1 + position_P)[:, None]
+        return RaggedLogits(logits_PC, lengths_B)
+
+    def grown(self, path: Path, *, ragged: bool = False, **options) -> Store:
+        """A store of several segments: 60 examples with three views, and all others with two."""
+        ask = self.ask_sequences if ragged else self.ask
+        cast(path, identity(), self.ids[:60], 1, ask, block_size=32, ragged=ragged, **options)
+        extend(path, self.ids, 2, ask)
+        return extend(path, self.ids[:60], 3, ask)
 
     def cast(self, path: Path, **options) -> Store:
         options = {"block_size": 64, **options}

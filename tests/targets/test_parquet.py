@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -11,7 +12,7 @@ from limbeck.errors import BadInput
 from limbeck.recipe import Views
 from limbeck.targets import parquet_read
 from limbeck.targets.answers import gathered
-from limbeck.targets.codecs import Int8, SampleCodec, TopKCodec
+from limbeck.targets.codecs import Dense, Int8, SampleCodec, TopKCodec
 from limbeck.targets.parquet import export
 from limbeck.targets.parquet_import import import_parquet
 from limbeck.targets.store import Store, verify
@@ -45,6 +46,44 @@ def test_a_round_trip_gives_the_same_bytes(whole, tmp_path, out):
     assert len(files) == (1 if out == "one.parquet" else VIEWS)
     again = import_parquet(tmp_path / out, tmp_path / "again")
     assert contents(again.path) == contents(whole)
+
+
+@pytest.mark.parametrize("out", ["one.parquet", "several"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["single", "sequences"])
+@pytest.mark.parametrize(
+    "codec", [Dense(), Int8(), TopKCodec(3), SampleCodec(20, proposal=2.0)], ids=lambda codec: codec.name
+)
+def test_every_codec_comes_back_from_a_store_that_grew(tmp_path, codec, ragged, out):
+    store = DIGITS.grown(tmp_path / "store", ragged=ragged, codec=codec)
+    export(store.path, tmp_path / out)
+    assert contents(import_parquet(tmp_path / out, tmp_path / "again").path) == contents(store.path)
+
+
+def test_a_sequence_is_a_row_for_each_position(tmp_path):
+    store = DIGITS.grown(tmp_path / "store", ragged=True, codec=TopKCodec(3))
+    export(store.path, tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.column_names == ["id", "view", "position", "segment", "ids", "logits", "log_rest"]
+    index = 7  # of three positions and more
+    id_ = int(DIGITS.ids[index])
+    of = table.filter((pc.field("id") == id_) & (pc.field("view") == 1))
+    wanted = DIGITS.ask_sequences(torch.tensor([index]), 1).logits.topk(3)
+    assert of["position"].to_pylist() == [0, 1, 2]
+    assert of["ids"].to_pylist() == wanted.indices.tolist()
+    below = wanted.values - wanted.values[:, :1]
+    torch.testing.assert_close(torch.tensor(of["logits"].to_pylist()), below, atol=0.03, rtol=0)
+
+
+def test_sequences_from_elsewhere_are_refused(tmp_path):
+    export(DIGITS.grown(tmp_path / "store", ragged=True).path, tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    pq.write_table(table.replace_schema_metadata(None), tmp_path / "b.parquet")
+    with pytest.raises(BadInput, match="answers for each position of a sequence can be imported only"):
+        import_parquet(tmp_path / "b.parquet", tmp_path / "b")
+    pq.write_table(table.slice(1), tmp_path / "c.parquet")
+    with pytest.raises(BadInput, match="not those that were exported"):
+        import_parquet(tmp_path / "c.parquet", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
 
 
 def test_an_export_is_plain_parquet(whole, tmp_path):
@@ -176,15 +215,3 @@ def test_what_is_no_parquet_or_there_already_is_refused(whole, tmp_path):
     with pytest.raises(BadInput, match="exists already and is not this store"):
         import_parquet(tmp_path / "c.parquet", tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
-
-
-@pytest.mark.parametrize("codec", [Int8(), TopKCodec(3), SampleCodec(20)], ids=lambda codec: codec.name)
-def test_every_codec_makes_a_round_trip_and_is_readable(tmp_path, codec):
-    store = DIGITS.cast(tmp_path / "store", codec=codec)
-    export(store.path, tmp_path / "a.parquet")
-    assert contents(import_parquet(tmp_path / "a.parquet", tmp_path / "again").path) == contents(store.path)
-    row = pq.read_table(tmp_path / "a.parquet").slice(70, 1).to_pylist()[0]
-    if "ids" in row:
-        answer = gathered(store, torch.tensor([row["id"]]), row["view"])
-        named = [(id_, place) for place, id_ in enumerate(answer.ids[0].tolist()) if id_ >= 0]
-        assert all(row["ids"][place] == id_ for id_, place in named)

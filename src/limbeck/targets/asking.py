@@ -78,31 +78,41 @@ class Asking:
         for first in range(0, min(len(ids), wanted or len(ids)), self._batch_size):
             index_B = where[first : first + self._batch_size]
             ids_B = torch.from_numpy(ids[first : first + self._batch_size])
-            logits_PC, lengths_B = self._flat(self._ask(index_B, view), len(index_B))
-            start_B = lengths_B.cumsum(0) - lengths_B
-            position_P = torch.arange(len(logits_PC)) - start_B.repeat_interleave(lengths_B)
-            rows = Rows(ids_B.repeat_interleave(lengths_B), view, position_P)
+            logits_PC, lengths_B = flat(self._ask(index_B, view), len(index_B), self._classes, self._ragged)
+            rows = rows_of(ids_B, view, lengths_B)
             _refuse_unusable(logits_PC, rows)
             yield logits_PC, rows, lengths_B
 
-    def _flat(self, answer: Tensor | RaggedLogits, examples: int) -> tuple[Tensor, Tensor]:
-        if isinstance(answer, RaggedLogits) != self._ragged:
-            one, many = ("one answer", "a sequence of them"), ("a sequence of answers", "one answer")
-            gave, belongs = one if self._ragged else many
-            raise BadInput(f"the teacher gave {gave} for each example, where {belongs} belongs in this store.")
-        if isinstance(answer, RaggedLogits):
-            logits_PC, lengths_B = answer.logits.detach(), answer.lengths.detach().cpu().to(torch.int64)
-            rows, fits = int(lengths_B.sum()), lengths_B.shape == (examples,) and bool((lengths_B >= 0).all())
-        else:
-            logits_PC, lengths_B = answer.detach(), torch.ones(examples, dtype=torch.int64)
-            rows, fits = examples, True
-        if not fits or logits_PC.shape != (rows, self._classes):
-            positions = f", {rows} positions in all," if self._ragged else ""
-            raise BadInput(
-                f"the teacher answered {examples} examples{positions} with a tensor of shape "
-                f"{tuple(logits_PC.shape)}; the data has {self._classes} classes, so ({rows}, {self._classes}) is needed."
-            )
-        return logits_PC, lengths_B
+
+def flat(answer: Tensor | RaggedLogits, examples: int, classes: int, ragged: bool) -> tuple[Tensor, Tensor]:
+    """A teacher's answer as logits (P, C), one example after another, and lengths (B,) int64 on the CPU.
+
+    Raises :class:`BadInput` where it is not one of so many examples and classes, or a sequence where one answer belongs.
+    """
+    if isinstance(answer, RaggedLogits) != ragged:
+        one, many = ("one answer", "a sequence of them"), ("a sequence of answers", "one answer")
+        gave, belongs = one if ragged else many
+        raise BadInput(f"the teacher gave {gave} for each example, where {belongs} belongs in this store.")
+    if isinstance(answer, RaggedLogits):
+        logits_PC, lengths_B = answer.logits.detach(), answer.lengths.detach().cpu().to(torch.int64)
+        rows, fits = int(lengths_B.sum()), lengths_B.shape == (examples,) and bool((lengths_B >= 0).all())
+    else:
+        logits_PC, lengths_B = answer.detach(), torch.ones(examples, dtype=torch.int64)
+        rows, fits = examples, True
+    if not fits or logits_PC.shape != (rows, classes):
+        positions = f", {rows} positions in all," if ragged else ""
+        raise BadInput(
+            f"the teacher answered {examples} examples{positions} with a tensor of shape "
+            f"{tuple(logits_PC.shape)}; the data has {classes} classes, so ({rows}, {classes}) is needed."
+        )
+    return logits_PC, lengths_B
+
+
+def rows_of(ids_B: Tensor, view: int, lengths_B: Tensor) -> Rows:
+    """What each row answers of so many rows an example."""
+    start_B = lengths_B.cumsum(0) - lengths_B
+    position_P = torch.arange(int(lengths_B.sum())) - start_B.repeat_interleave(lengths_B)
+    return Rows(ids_B.repeat_interleave(lengths_B), view, position_P)
 
 
 def _refuse_unusable(logits_PC: Tensor, rows: Rows) -> None:

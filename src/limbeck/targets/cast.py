@@ -18,18 +18,15 @@ from .check import lacks_a_file
 from .codecs import Codec, Dense
 from .lock import alone
 from .manifest import (
-    KIND,
     MANIFEST,
-    SCHEMA_VERSION,
     SEAL,
-    TARGETS_VERSION,
     StoreIdentity,
     libraries,
     read_json,
 )
 from .segment import Segment, missing, read_segments, totals
 from .store import Store
-from .writing import begin, fill, finish, manifest_of, settle
+from .writing import begin, fill, finish, manifest_of, plan_of, settle
 
 Progress = Callable[[int], object]
 
@@ -65,7 +62,7 @@ def cast(
     if not len(ids_N) or min(views, block_size, batch_size) < 1:
         raise BadInput("soft targets need at least one example, one view, and positive block and batch sizes.")
     asking = Asking(ask, ids_N, codec, identity["classes"], ragged, batch_size)
-    plan = _plan(identity, codec, ragged, block_size)
+    plan = plan_of(identity, codec, ragged, block_size)
     whole = [Segment(asking.ids, range(views))]
     holding = totals(whole)
     if (path / SEAL).exists() and not lacks_a_file(path):
@@ -129,18 +126,6 @@ def extend(
         # Where another process has changed the store meanwhile, nothing is published, and what is lacking is
         # determined again.
         finish(path, manifest, over=base)
-
-
-def _plan(identity: StoreIdentity, codec: Codec, ragged: bool, block_size: int) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": KIND,
-        "targets_version": TARGETS_VERSION,
-        **identity,
-        "codec": {"name": codec.name, "settings": dict(codec.settings)},
-        "ragged": ragged,
-        "block_size": block_size,
-    }
 
 
 def _begun(path: Path, holding: Mapping[str, Any]) -> list[Segment] | None:

@@ -9,11 +9,16 @@ from typing import Any
 import torch
 
 from ..errors import BadInput
+from ..files import fingerprint
 from .answers import dense_answers
-from .cast import cast
+from .asking import Asking
 from .codecs import Codec
-from .manifest import StoreIdentity, contents
+from .manifest import StoreIdentity, libraries, read_seal
+from .segment import totals
 from .store import Store
+from .writing import begin, fill, finish, manifest_of, plan_of
+
+BATCH = 512
 
 
 def convert(
@@ -26,6 +31,8 @@ def convert(
 ) -> Store:
     """Casts the store ``source`` into ``out`` with another codec, the old store's dense answers in the teacher's place.
 
+    The new store has the old one's segments: all of its examples, each with its views, sequences included.
+
     The new manifest says under ``made_from`` what it was made from, and its error is measured against that: what the old
     codec had lost comes on top. An unfinished conversion goes on when it is asked for again.
 
@@ -37,21 +44,15 @@ def convert(
         raise BadInput(f"{out} is the store that is to be converted: name another folder for what is made of it.")
     store = Store.open(source)
     ids_N = torch.from_numpy(store.ids)
-    if store.manifest["targets"] != store.views * len(store):
-        raise BadInput(
-            f"{source} has more views of some examples than of others: extend it first, so that all have as many."
-        )
-    return cast(
-        out,
-        {**identity_of(store), "made_from": made_from(store)},
-        ids_N,
-        store.views,
-        dense_answers(store, ids_N),
-        codec=codec,
-        ragged=store.ragged,
-        block_size=block_size or store.manifest["block_size"],
-        progress=progress,
-    )
+    asking = Asking(dense_answers(store, ids_N), ids_N, codec, store.classes, store.ragged, BATCH)
+    identity = StoreIdentity(**{**identity_of(store), "made_from": made_from(store)})
+    plan = plan_of(identity, codec, store.ragged, block_size or store.plan["block_size"])
+    holding = totals(store.segments)
+    plan = begin(out, plan, holding)
+    fill(out, plan, store.segments, asking.content, progress)
+    described = asking.measured(store.segments[0].ids[: plan["block_size"]])
+    finish(out, manifest_of(plan, store.segments, described, libraries()))
+    return Store.open(out, expect={**plan, **holding})
 
 
 def identity_of(store: Store) -> StoreIdentity:
@@ -66,8 +67,8 @@ def made_from(store: Store) -> dict[str, Any]:
     codec = store.manifest["codec"]
     return {
         "kind": "store",
-        "codec": {"name": codec["name"], "settings": codec.get("settings", {})},
+        "codec": codec["name"],
         "error": codec["error"],
         "views": store.views,
-        "seal": contents(store.path),
+        "seal": fingerprint(read_seal(store.path).files),
     }

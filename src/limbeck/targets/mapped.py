@@ -121,7 +121,7 @@ def collect(
         if start_B is not None and length_B is not None:
             assert content.offsets is not None
             length_G = length_B[asked_G]
-            row_G, asked_G = _runs(content.offsets[row_G], length_G), _runs(start_B[asked_G], length_G)
+            row_G, asked_G = runs(content.offsets[row_G], length_G), runs(start_B[asked_G], length_G)
         for name, out in columns.items():
             out.numpy()[asked_G] = content.columns[name][row_G]
     if start_B is None or length_B is None:
@@ -137,7 +137,7 @@ def _lengths(pieces: Iterable[Piece], answers: int) -> np.ndarray:
     return length_B
 
 
-def _runs(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+def runs(start: np.ndarray, length: np.ndarray) -> np.ndarray:
     """start[0], start[0] + 1, ... for length[0] numbers, then the same from start[1], ..."""
     end = np.cumsum(length)
     return np.arange(end[-1] if len(end) else 0) + np.repeat(start - end + length, length)

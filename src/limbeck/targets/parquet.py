@@ -1,13 +1,16 @@
 """A store as Parquet that any tool reads: one row an answer, the codec's columns in plain types.
 
-Columns: ``id`` (int64), ``view`` (int32), then those of the codec. The store's plan, manifest and the digest of its seal
-stand in the file's metadata, so that :func:`limbeck.targets.parquet_import.import_parquet` gives the same store again, byte
-for byte, and knows where a file was changed in between. Shapes: R rows.
+Columns: ``id`` (int64), ``view`` (int32), then those of the codec. A store of sequences has a row a position, and says which
+in ``position`` (int32); one that was extended says in ``segment`` (int32) which part of it a row belongs to. The store's
+plan, manifest and the digest of its seal stand in the file's metadata, so that
+:func:`limbeck.targets.parquet_import.import_parquet` gives the same store again, byte for byte, and knows where a file was
+changed in between. Shapes: R rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +19,18 @@ import pyarrow.parquet as pq
 import torch
 
 from ..errors import BadInput
-from ..files import atomic_path
+from ..files import atomic_path, fingerprint
 from . import shard
 from .check import check
 from .codecs import Column
-from .codecs.ids import bytes_of_an_id, pack, unpack
-from .manifest import MANIFEST, PLAN, contents, shard_metadata
-from .segment import places
+from .codecs.ids import IDS, bytes_of_an_id, pack, unpack
+from .manifest import MANIFEST, PLAN, read_seal, shard_metadata
+from .segment import Place, places
 from .store import Store
 
 SUFFIX = ".parquet"
 PLAN_KEY, MANIFEST_KEY, SEAL_KEY = b"limbeck.plan", b"limbeck.manifest", b"limbeck.seal"
+EMPTY_KEY = b"limbeck.empty"  # sequences without any position, and so without a row: a list of (segment, id)
 
 # Signed, because not every tool that reads Parquet knows unsigned integers.
 _WIDENED = {"uint8": np.dtype(np.int32), "uint16": np.dtype(np.int32), "uint32": np.dtype(np.int64)}
@@ -36,22 +40,16 @@ def export(source: Path, out: Path, progress: Callable[[int], object] | None = N
     """Writes a store to ``out``: one file where it ends in ``.parquet``, otherwise a folder with one file a view.
 
     Returns the files. One row group holds one shard's rows, so memory stays small whatever the store's size.
-    Raises :class:`BadInput` where the store is damaged, ``out`` exists, or it cannot be written.
+    ``progress`` is called with the number of targets done. Raises :class:`BadInput` where the store is damaged, ``out``
+    exists, or it cannot be written.
     """
     source, out = Path(source), Path(out)
-    found = check(source, full=True)
-    if found.problems:
-        raise BadInput("\n".join(found.problems))
-    if found.manifest.get("ragged"):
-        raise BadInput(f"{source} holds answers of different lengths, and those cannot be exported yet.")
+    problems = check(source, full=True).problems
+    if problems:
+        raise BadInput("\n".join(problems))
     if out.exists():
         raise BadInput(f"{out} exists already: name another file or folder, or remove it.")
     store = Store.open(source)
-    if len(store.segments) > 1:
-        raise BadInput(
-            f"{source} has grown, and holds its examples in {len(store.segments)} parts: make one of them with `limbeck targets "
-            "merge`; where some examples have more views than others, extend it first."
-        )
     schema = _schema(store)
     if out.suffix == SUFFIX:
         _write(out, schema, _groups(store, range(store.views), progress))
@@ -62,66 +60,105 @@ def export(source: Path, out: Path, progress: Callable[[int], object] | None = N
     return files
 
 
-def readable(column: Column, classes: int) -> Column:
-    """A stored column as it stands in Parquet: class ids as numbers instead of packed bytes, and no unsigned types."""
-    if _packed(column):
-        return Column(column.name, np.dtype(np.int32), (column.width or 0) // bytes_of_an_id(classes))
-    return Column(column.name, _WIDENED.get(column.dtype.name, column.dtype), column.width)
+def key_columns(ragged: bool, segments: int) -> list[Column]:
+    """The columns that say what a row answers, of a store of so many segments."""
+    kinds = {"id": np.int64, "view": np.int32} | ({"position": np.int32} if ragged else {})
+    kinds |= {"segment": np.int32} if segments > 1 else {}
+    return [Column(name, np.dtype(kind), None) for name, kind in kinds.items()]
 
 
-def to_readable(values: np.ndarray, column: Column, classes: int) -> np.ndarray:
-    """Stored values (N, width) as :func:`readable` describes them."""
-    if _packed(column):
-        values = unpack(torch.from_numpy(np.array(values)), classes).numpy()
-    return values.astype(readable(column, classes).dtype, copy=False)
+def exported(column: Column, classes: int) -> Column:
+    """What stands in Parquet for a column of a codec: numbers of a type that every reader knows, class ids unpacked."""
+    width = column.width
+    if column.name == IDS and width is not None:
+        width //= bytes_of_an_id(classes)
+    return Column(column.name, _WIDENED.get(column.dtype.name, column.dtype), width)
 
 
-def from_readable(values: np.ndarray, column: Column, classes: int) -> np.ndarray:
-    """What :func:`to_readable` was given."""
-    if _packed(column):
-        return pack(torch.from_numpy(values).to(torch.int64), classes).numpy()
-    return values.astype(column.dtype)
+def to_exported(column: Column, values: np.ndarray, classes: int) -> np.ndarray:
+    """Values of a codec's column as :func:`exported` has them."""
+    if column.name == IDS:
+        values = unpack(torch.from_numpy(values.copy()), classes).numpy()
+    return values.astype(exported(column, classes).dtype, copy=False)
 
 
-def _packed(column: Column) -> bool:
-    return column.name == "ids" and column.dtype == np.uint8
+def from_exported(column: Column, values: np.ndarray, classes: int) -> np.ndarray:
+    """What :func:`to_exported` was given. Values that it cannot have given become others."""
+    if column.name == IDS:
+        values = pack(torch.from_numpy(values), classes).numpy()
+    return values.astype(column.dtype, copy=False)
 
 
 def _schema(store: Store) -> pa.Schema:
-    fields = [pa.field("id", pa.int64(), nullable=False), pa.field("view", pa.int32(), nullable=False)]
-    for column in store.codec.layout(store.classes):
-        there = readable(column, store.classes)
-        value = pa.from_numpy_dtype(there.dtype)
-        kind = value if there.width is None else pa.list_(pa.field("element", value, nullable=False), there.width)
-        fields.append(pa.field(there.name, kind, nullable=False))
+    fields = []
+    columns = [exported(column, store.classes) for column in store.codec.layout(store.classes)]
+    for column in [*key_columns(store.ragged, len(store.segments)), *columns]:
+        value = pa.from_numpy_dtype(column.dtype)
+        kind = value if column.width is None else pa.list_(pa.field("element", value, nullable=False), column.width)
+        fields.append(pa.field(column.name, kind, nullable=False))
     metadata = {
         PLAN_KEY: (store.path / PLAN).read_bytes(),
         MANIFEST_KEY: (store.path / MANIFEST).read_bytes(),
-        SEAL_KEY: contents(store.path).encode(),
+        SEAL_KEY: fingerprint(read_seal(store.path).files).encode(),
     }
-    return pa.schema(fields, metadata)
+    empty = _empty(store) if store.ragged else []
+    return pa.schema(fields, metadata | ({EMPTY_KEY: json.dumps(empty).encode()} if empty else {}))
 
 
-def _groups(store: Store, views: Sequence[int], progress: Callable[[int], object] | None) -> Iterator[list[np.ndarray]]:
+def _groups(store: Store, views: Iterable[int], progress: Callable[[int], object] | None) -> Iterator[list[np.ndarray]]:
     """The columns of each shard, as in the schema."""
-    size, layout = store.manifest["block_size"], store.codec.layout(store.classes)
-    for place in places(store.segments, size):
-        if place.view not in views:
-            continue
-        ids = place.ids(size)
-        about = shard_metadata(store.plan, place.segment.digest, place.view, place.block)
-        columns = shard.read(store.path / place.name, layout, len(ids), about).columns
-        values = [to_readable(columns[column.name], column, store.classes) for column in layout]
-        yield [ids, np.full(len(ids), place.view, np.int32), *values]
-        if progress:
-            progress(len(ids))
+    layout = store.codec.layout(store.classes)
+    keys = key_columns(store.ragged, len(store.segments))
+    for view in views:
+        for number, place in _numbered(store):
+            if place.view != view:
+                continue
+            ids, content = place.ids(store.plan["block_size"]), _content(store, place, layout)
+            length = np.ones(len(ids), np.int64) if content.offsets is None else np.diff(content.offsets)
+            rows = int(length.sum())
+            start = np.repeat(np.cumsum(length) - length, length)
+            of = {"view": np.full(rows, view), "segment": np.full(rows, number)}
+            of |= {"id": np.repeat(ids, length), "position": np.arange(rows) - start}
+            values = [to_exported(column, content.columns[column.name], store.classes) for column in layout]
+            yield [*(of[key.name].astype(key.dtype) for key in keys), *values]
+            if progress:
+                progress(len(ids))
+
+
+def _empty(store: Store) -> list[tuple[int, int]]:
+    """The (segment, id) of sequences that have no position at any of their segment's views."""
+    found = []
+    layout = store.codec.layout(store.classes)[:1]
+    longest = [np.zeros(len(segment.ids), np.int64) for segment in store.segments]
+    for number, place in _numbered(store):
+        first = place.block * store.plan["block_size"]
+        offsets = _content(store, place, layout).offsets
+        assert offsets is not None
+        longest[number][first : first + len(offsets) - 1] += np.diff(offsets)
+    for number, (segment, length) in enumerate(zip(store.segments, longest, strict=True)):
+        found += [(number, id_) for id_ in segment.ids[length == 0].tolist()]
+    return found
+
+
+def _numbered(store: Store) -> Iterator[tuple[int, Place]]:
+    """Every shard with the number of its segment."""
+    for number, segment in enumerate(store.segments):
+        for place in places([segment], store.plan["block_size"]):
+            yield number, place
+
+
+def _content(store: Store, place: Place, layout: Iterable[Column]) -> shard.Content:
+    about = shard_metadata(store.plan, place.segment.digest, place.view, place.block)
+    rows = len(place.ids(store.plan["block_size"]))
+    return shard.read(store.path / place.name, tuple(layout), rows, about, store.ragged)
 
 
 def _write(path: Path, schema: pa.Schema, groups: Iterator[list[np.ndarray]]) -> None:
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for columns in groups:
             arrays = [_array(values, field.type) for values, field in zip(columns, schema, strict=True)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=len(columns[0]))
+            if len(columns[0]):
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=len(columns[0]))
 
 
 def _array(values: np.ndarray, kind: pa.DataType) -> pa.Array:

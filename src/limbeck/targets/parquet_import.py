@@ -20,18 +20,19 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..files import raise_as_sentence, write_text
+from ..files import fingerprint, raise_as_sentence
 from ..recipe import Views
 from . import parquet_read as read
 from . import shard
 from .cast import cast
-from .check import expected_files
 from .codecs import Column, codec_from
-from .lock import alone
-from .manifest import PLAN, SCHEMA_VERSION, SEAL, StoreIdentity, contents, publish, shard_metadata
-from .parquet import MANIFEST_KEY, PLAN_KEY, SEAL_KEY, from_readable, readable
-from .segment import Segment, places, write_ids
+from .codecs.ids import IDS
+from .manifest import PLAN, SCHEMA_VERSION, SEAL, StoreIdentity, read_seal
+from .mapped import runs
+from .parquet import EMPTY_KEY, MANIFEST_KEY, PLAN_KEY, SEAL_KEY, exported, from_exported, key_columns
+from .segment import Segment, totals
 from .store import Store
+from .writing import begin, fill, finish, manifest_of
 
 LOGITS = "logits"
 
@@ -48,7 +49,7 @@ def import_parquet(
 ) -> Store:
     """Makes the store ``out`` of a Parquet file, or of a folder of them, and opens it.
 
-    What was exported from a store becomes the same store again, to the byte. Otherwise the columns are ``id`` (whole
+    What was exported from a store becomes the same store again, to the byte, sequences included. Otherwise the columns are ``id`` (whole
     numbers: ids of examples), ``view`` (from 0; left out: all 0) and ``logits`` (lists of equal length, one number a
     class, each row up to a constant); -inf is a class that cannot be. ``views`` (a recipe's section) and ``view_seed`` say
     how the views were made; left out, there may be view 0 alone, which is then the example as it is.
@@ -70,6 +71,12 @@ def _from_elsewhere(
     files: Sequence[Path], out: Path, views: Mapping[str, Any] | None, view_seed: int, progress: Progress | None
 ) -> Store:
     read.require_columns(files, ("id", LOGITS))
+    for file in files:
+        if "position" in read.opened(file).schema_arrow.names:
+            raise BadInput(
+                f"{file} has a column 'position': answers for each position of a sequence can be imported only as limbeck "
+                "exported them, the file's metadata included. Cast them instead."
+            )
     found = read.index(files)
     ids = read.require_every_view(files[0] if len(files) == 1 else files[0].parent, found)
     if found.views > 1 and views is None:
@@ -102,39 +109,37 @@ def _from_elsewhere(
 
 
 def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes], progress: Progress | None) -> Store:
-    plan, manifest = _description(files[0], about)
-    layout, classes = _layout_in(files[0], plan), plan["classes"]
-    read.require_columns(files, ["id", "view", *(column.name for column in layout)])
-    found = read.index(files)
-    whole = Segment(np.unique(found.id), range(found.views))
-    if manifest["segments"] != [whole.entry]:
+    plan, manifest, empty = _described(files[0], about)
+    classes, ragged = plan["classes"], plan["ragged"]
+    layout = codec_from(plan["codec"]["name"], plan["codec"]["settings"]).layout(classes)
+    keys = key_columns(ragged, len(manifest["segments"]))
+    read.require_columns(files, [column.name for column in (*keys, *layout)])
+    found = read.index(files, ragged)
+    segments = _segments(files, found, manifest["segments"], empty)
+    again = manifest_of(plan, segments, manifest["codec"], manifest["libraries"])
+    if not _complete(found, segments, ragged) or again != manifest:
         raise BadInput(f"{files[0]}: {_CHANGED}")
+    seal = about[SEAL_KEY].decode()
+    _require_room(out, about[PLAN_KEY].decode(), seal)
     new = not out.exists()
-    size = plan["block_size"]
-    _begin(out, about[PLAN_KEY].decode(), whole)
-    shown = [readable(column, classes) for column in layout]
-    with _placed(files, found, shown, out) as placed:
-        for place in places([whole], size):
-            ids = place.ids(size)
-            file, metadata = out / place.name, shard_metadata(plan, whole.digest, place.view, place.block)
-            ranks = found.ranks(ids, place.view)
-            if ranks is None:
-                raise BadInput(f"{files[0]}: {_CHANGED}")
-            if not shard.is_whole(file, metadata):
-                values = {
-                    column.name: from_readable(part[ranks], column, classes)
-                    for column, part in zip(layout, placed, strict=True)
-                }
-                shard.write_with_digest(file, shard.Content(values), metadata)
-            if progress:
-                progress(len(ranks))
-    with alone(out):
-        publish(out, manifest, expected_files(manifest))
-        if contents(out).encode() != about[SEAL_KEY]:
-            (out / SEAL).unlink()
-            if new:
-                shutil.rmtree(out, ignore_errors=True)
-            raise BadInput(f"{files[0]}: {_CHANGED}")
+    # ids as numbers; the others take less room as they are stored
+    kept = [exported(column, classes) if column.name == IDS else column for column in layout]
+    with _placed(files, found, kept, out) as placed:
+
+        def make(ids: np.ndarray, view: int) -> shard.Content:
+            start, length = found.spans(ids, view)
+            rows = runs(start, length)
+            columns = {c.name: from_exported(c, part[rows], classes) for c, part in zip(layout, placed, strict=True)}
+            return shard.Content(columns, np.append(0, np.cumsum(length)) if ragged else None)
+
+        begin(out, plan, totals(segments))
+        fill(out, plan, segments, make, progress)
+    finish(out, manifest)
+    if fingerprint(read_seal(out).files) != seal:
+        (out / SEAL).unlink()
+        if new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise BadInput(f"{files[0]}: {_CHANGED}" + ("" if new else f" What there is in {out} is of no use: delete it."))
     return Store.open(out)
 
 
@@ -147,19 +152,26 @@ _CHANGED = (
 def _ours(file: Path) -> dict[bytes, bytes]:
     """What an export noted in a file's metadata; nothing where another tool wrote it."""
     metadata = read.opened(file).schema_arrow.metadata or {}
-    ours = {key: metadata[key] for key in (PLAN_KEY, MANIFEST_KEY, SEAL_KEY) if key in metadata}
-    return ours if len(ours) == 3 else {}
+    ours = {key: metadata[key] for key in (PLAN_KEY, MANIFEST_KEY, SEAL_KEY, EMPTY_KEY) if key in metadata}
+    return ours if {PLAN_KEY, MANIFEST_KEY, SEAL_KEY} <= ours.keys() else {}
 
 
-def _description(file: Path, about: dict[bytes, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The plan and the manifest in a file's metadata."""
+def _described(file: Path, about: dict[bytes, bytes]) -> tuple[dict[str, Any], dict[str, Any], list[tuple[int, int]]]:
+    """Plan, manifest, and (segment, id) of what has no row."""
     try:
         plan, manifest = json.loads(about[PLAN_KEY]), json.loads(about[MANIFEST_KEY])
-        version, codec = plan["schema_version"], plan["codec"]
-        numbers = [plan[key] for key in ("classes", "block_size")]
-        good = isinstance(codec["name"], str) and isinstance(codec["settings"], dict)
-        good = good and isinstance(manifest["segments"], list) and manifest["block_size"] == plan["block_size"]
-        good = good and all(isinstance(number, int) and number > 0 for number in numbers)
+        version = plan["schema_version"]
+        if version == SCHEMA_VERSION:
+            empty = [(int(number), int(id_)) for number, id_ in json.loads(about.get(EMPTY_KEY, b"[]"))]
+            counts = [plan["classes"], plan["block_size"], len(manifest["segments"])]
+            counts += [entry["examples"] for entry in manifest["segments"]]
+            stops = [stop for entry in manifest["segments"] for stop in entry["views"]]
+            good = all(isinstance(n, int) and n > 0 for n in counts) and all(isinstance(n, int) for n in stops)
+            good &= isinstance(plan["ragged"], bool) and isinstance(plan["codec"]["name"], str)
+            good &= all(isinstance(one, dict) for one in (plan["codec"]["settings"], manifest["codec"]))
+            good &= isinstance(manifest["libraries"], dict)
+            if good:
+                return plan, manifest, empty
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.") from error
     if version != SCHEMA_VERSION:
@@ -167,26 +179,46 @@ def _description(file: Path, about: dict[bytes, bytes]) -> tuple[dict[str, Any],
             f"{file} was exported from a store of schema_version {version}, and this version of limbeck reads "
             f"{SCHEMA_VERSION}: use the version that wrote it."
         )
-    if not good:
-        raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.")
-    return plan, manifest
+    raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.")
 
 
-def _layout_in(file: Path, plan: dict[str, Any]) -> tuple[Column, ...]:
-    try:
-        return codec_from(plan["codec"]["name"], plan["codec"]["settings"]).layout(plan["classes"])
-    except ValueError as error:
-        raise BadInput(f"{file}: the description of its store, in the metadata, does not fit: {error}.") from error
+def _segments(
+    files: Sequence[Path], found: read.Index, entries: Sequence[Mapping[str, Any]], empty: Sequence[tuple[int, int]]
+) -> list[Segment]:
+    """The segments of the store that was exported, as far as the rows tell."""
+    segment_R = np.zeros_like(found.id)
+    if len(entries) > 1:
+        segment_R[found.rank] = read.numbers(files, "segment")
+    segments = []
+    for number, entry in enumerate(entries):
+        without = np.array([id_ for of, id_ in empty if of == number], np.int64)
+        ids = np.union1d(found.id[segment_R == number], without)
+        segments.append(Segment(ids, range(*entry["views"])))
+    return segments
 
 
-def _begin(out: Path, plan: str, whole: Segment) -> None:
-    """Writes plan and ids into a new folder, or into one where the same import was cut short."""
-    there = (out / PLAN).read_text(encoding="utf-8") if (out / PLAN).is_file() else None
-    if there != plan and out.exists() and (there is not None or not out.is_dir() or any(out.iterdir())):
+def _complete(found: read.Index, segments: Sequence[Segment], ragged: bool) -> bool:
+    """Whether the rows are those of the segments and no others; how many a sequence has is not known here."""
+    rows = 0
+    for segment in segments:
+        for view in segment.views:
+            _, length = found.spans(segment.ids, view)
+            if not ragged and (length != 1).any():
+                return False
+            rows += int(length.sum())
+    return rows == len(found.rank)
+
+
+def _require_room(out: Path, plan: str, seal: str) -> None:
+    """Raises :class:`BadInput` unless the folder is new, or the same import was cut short there or has finished."""
+    if (out / SEAL).exists():
+        same = fingerprint(read_seal(out).files) == seal
+    elif (out / PLAN).is_file():
+        same = (out / PLAN).read_text(encoding="utf-8") == plan
+    else:
+        same = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not same:
         raise BadInput(f"{out} exists already and is not this store: name another folder with --out.")
-    with alone(out):
-        write_text(out / PLAN, plan)
-        write_ids(out, whole)
 
 
 @contextmanager

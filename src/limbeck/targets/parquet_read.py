@@ -23,7 +23,7 @@ _VALUES_AT_ONCE = 1 << 24
 
 
 class Index(NamedTuple):
-    """Which rows there are, over all files in their order, and their rank when sorted by view and then id."""
+    """Which rows there are, over all files in their order, and their rank when sorted by view, id and position."""
 
     rank: np.ndarray  # (R,) int64
     id: np.ndarray  # (R,) int64, by rank
@@ -34,14 +34,12 @@ class Index(NamedTuple):
         """One more than the highest view."""
         return int(self.view[-1]) + 1
 
-    def ranks(self, ids: np.ndarray, view: int) -> np.ndarray | None:
-        """The ranks (N,) of the rows of these ids (ascending) at a view; None where one has no row."""
+    def spans(self, ids: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the rows of each id (ascending) at a view begin, by rank, and how many they are: both (N,) int64."""
         low, high = np.searchsorted(self.view, [view, view + 1])
         there = self.id[low:high]
-        at = np.searchsorted(there, ids)
-        if (at >= len(there)).any() or (there[at] != ids).any():
-            return None
-        return low + at
+        first, end = (np.searchsorted(there, ids, side=side) for side in ("left", "right"))
+        return low + first, end - first
 
 
 def parquet_files(source: Path) -> list[Path]:
@@ -82,29 +80,26 @@ def require_columns(files: Sequence[Path], names: Sequence[str]) -> None:
             )
 
 
-def index(files: Sequence[Path]) -> Index:
-    """Reads ids and views alone. Raises :class:`BadInput` where an (id, view) is there twice."""
-    ids, views = [], []
-    for file in files:
-        parquet = opened(file)
-        there = parquet.schema_arrow.names
-        ids.append(_integers(parquet, file, "id"))
-        views.append(_integers(parquet, file, "view") if "view" in there else np.zeros_like(ids[-1]))
-    id_R, view_R = np.concatenate(ids), np.concatenate(views)
+def index(files: Sequence[Path], ragged: bool = False) -> Index:
+    """Reads ids and views alone, and positions where ``ragged``. Raises :class:`BadInput` where one is there twice."""
+    id_R, view_R = numbers(files, "id"), numbers(files, "view", missing=0)
+    position_R = numbers(files, "position") if ragged else np.zeros_like(id_R)
     if not len(id_R):
         raise BadInput(f"{files[0]} holds no rows.")
     if view_R.min() < 0:
         bad = int(view_R.argmin())
-        raise BadInput(f"{_row(files, ids, bad)}, column 'view': {view_R[bad]} was given; views are counted from 0.")
-    order = np.lexsort((id_R, view_R))
+        raise BadInput(f"{_row(files, bad)}, column 'view': {view_R[bad]} was given; views are counted from 0.")
+    keys = (position_R, id_R, view_R)
+    order = np.lexsort(keys)
     found = Index(np.empty_like(order), id_R[order], view_R[order])
     found.rank[order] = np.arange(len(order))
-    same = (np.diff(found.view) == 0) & (np.diff(found.id) == 0)
+    same = np.logical_and.reduce([np.diff(key[order]) == 0 for key in keys])
     if same.any():
         first, second = sorted(order[[same.argmax(), same.argmax() + 1]].tolist())
+        position = f", position {position_R[second]}" if ragged else ""
         raise BadInput(
-            f"{_row(files, ids, second)}: example id {id_R[second]}, view {view_R[second]}, stands in "
-            f"{_row(files, ids, first)} already; each must be there once."
+            f"{_row(files, second)}: example id {id_R[second]}, view {view_R[second]}{position}, stands in "
+            f"{_row(files, first)} already; each must be there once."
         )
     return found
 
@@ -122,6 +117,18 @@ def require_every_view(source: Path, found: Index) -> np.ndarray:
             f"needs an answer at each view from 0 to {found.views - 1}, the highest there is."
         )
     return known
+
+
+def numbers(files: Sequence[Path], name: str, missing: int | None = None) -> np.ndarray:
+    """A column of whole numbers over all files: (R,) int64; ``missing`` stands for the column of a file without it."""
+    parts = []
+    for file in files:
+        parquet = opened(file)
+        if missing is not None and name not in parquet.schema_arrow.names:
+            parts.append(np.full(parquet.metadata.num_rows, missing))
+        else:
+            parts.append(_integers(parquet, file, name))
+    return np.concatenate(parts)
 
 
 def width_of(files: Sequence[Path], name: str) -> int:
@@ -209,11 +216,12 @@ def _integers(parquet: pq.ParquetFile, file: Path, name: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _row(files: Sequence[Path], parts: Sequence[np.ndarray], row: int) -> str:
-    for file, part in zip(files, parts, strict=True):
-        if row < len(part):
+def _row(files: Sequence[Path], row: int) -> str:
+    for file in files:
+        there = opened(file).metadata.num_rows
+        if row < there:
             return f"{file}, row {row}"
-        row -= len(part)
+        row -= there
     raise IndexError(row)
 
 

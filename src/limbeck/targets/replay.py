@@ -1,6 +1,6 @@
 """Asking the teacher again, about a few stored answers, and comparing.
 
-Shapes: N examples, R replayed answers, B batch, C classes.
+Shapes: N examples, R replayed answers, B batch, P rows (as many, or all their positions where ragged).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from .. import randomness
 from ..errors import BadInput
-from .answers import difference, gathered, reencoded
-from .asking import Ask
+from .answers import distribution, reencoded
+from .asking import Ask, flat, rows_of
+from .codecs import Rows
+from .codecs.base import CHUNK
 from .store import Store
 
 ROUNDING = 1e-3  # of a probability: what another batch size, machine or version may change
@@ -26,8 +28,9 @@ MOST = 0.05  # a codec that loses much is still held to this
 class Replay:
     """What came of it, in the order of example and view.
 
-    ``difference`` is the total variation distance between what is stored and what would be stored now
-    (:func:`limbeck.targets.answers.difference`): 0 where they are equal and 1 where they have nothing in common.
+    ``difference`` is the total variation distance between what is stored and what would be stored now: half the sum of
+    the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common. Of a
+    sequence it is that of the position where it is largest, and 1 where the sequence has another length now.
     """
 
     ids: np.ndarray  # (R,) int64
@@ -52,30 +55,49 @@ def replay(store: Store, ask: Ask, ids_N: Tensor, count: int, seed: int, batch_s
     held to what it does keep. What is left is rounding: allowed are ``ROUNDING`` and, for a codec whose rounding can tip
     over, its own measured error as a total variation distance (Pinsker: at most sqrt(KL / 2)), at most ``MOST``.
     """
-    ids_N = ids_N.cpu()
-    sorted_N, order_N = ids_N.sort()
-    chosen_R = _draw(store.views * len(store), count, seed)
-    view_R, row_R = chosen_R // len(store), chosen_R % len(store)
-    ids_R = torch.from_numpy(store.ids)[row_R]
-    store.require(ids_R)
+    sorted_N, order_N = ids_N.cpu().sort()
+    count_N = torch.as_tensor(store.view_counts(torch.from_numpy(store.ids))).cpu().expand(len(store))
+    end_N = count_N.cumsum(0)
+    total = int(end_N[-1])
+    chosen_R = _draw(total, count, seed)
+    row_R = torch.searchsorted(end_N, chosen_R, right=True)
+    view_R, ids_R = chosen_R - (end_N - count_N)[row_R], torch.from_numpy(store.ids)[row_R]
+    gone_R = ids_R[~torch.isin(ids_R, sorted_N)]
+    if len(gone_R):
+        raise BadInput(f"{store.path} answers example id {int(gone_R[0])}, which is not among the data.")
     difference_R = torch.empty(len(chosen_R), dtype=torch.float64)
     for view in view_R.unique().tolist():
         of_view = (view_R == view).nonzero()[:, 0]
         for part_B in of_view.split(batch_size):
             ids_B = ids_R[part_B]
-            index_B = order_N[torch.searchsorted(sorted_N, ids_B)]
-            logits_BC = ask(index_B, view)
-            if not isinstance(logits_BC, Tensor):
-                raise BadInput(f"{store.path} holds sequences, and those cannot be replayed yet.")
-            logits_BC = logits_BC.detach().cpu()
-            now, then = reencoded(store, logits_BC, ids_B, view), gathered(store, ids_B, view)
-            difference_R[part_B] = difference(now, then, store.classes).cpu()
-    return Replay(ids_R.numpy(), view_R.numpy(), difference_R.numpy(), allowed(store), seed, store.views * len(store))
+            answer = ask(order_N[torch.searchsorted(sorted_N, ids_B)], view)
+            logits_PC, lengths_B = flat(answer, len(ids_B), store.classes, store.ragged)
+            difference_R[part_B] = _differences(store, logits_PC.cpu(), lengths_B, ids_B, view)
+    return Replay(ids_R.numpy(), view_R.numpy(), difference_R.numpy(), allowed(store), seed, total)
+
+
+def _differences(store: Store, logits_PC: Tensor, lengths_B: Tensor, ids_B: Tensor, view: int) -> Tensor:
+    """How far the stored answers are from what these logits would be stored as: float64 (B,)."""
+    stored = store.encoded(ids_B, torch.full_like(ids_B, view))
+    stored_lengths_B = lengths_B if stored.length_B is None else stored.length_B
+    alike_B = lengths_B == stored_lengths_B
+    rows = rows_of(ids_B, view, lengths_B)
+    now_P = alike_B.repeat_interleave(lengths_B).nonzero()[:, 0]
+    then_P = alike_B.repeat_interleave(stored_lengths_B).nonzero()[:, 0]
+    difference_P = torch.empty(len(now_P), dtype=torch.float64)
+    for here in torch.arange(len(now_P)).split(max(1, CHUNK // store.classes)):
+        now, at = now_P[here], then_P[here]
+        asked = reencoded(store, logits_PC[now], Rows(rows.ids_N[now], view, rows.position_N[now]))
+        kept = store.codec.decode({name: column[at] for name, column in stored.columns.items()}, store.classes)
+        difference = distribution(asked, store.classes) - distribution(kept, store.classes)
+        difference_P[here] = difference.abs().sum(-1) / 2
+    example_P = torch.arange(len(ids_B)).repeat_interleave(lengths_B)[now_P]
+    return (~alike_B).double().scatter_reduce(0, example_P, difference_P, "amax")
 
 
 def allowed(store: Store) -> float:
     """The total variation distance between two castings of one answer that rounding can account for."""
-    error = store.manifest["codec"]["error"].get("p99_kl") or 0.0
+    error = (store.manifest["codec"]["error"] or {}).get("p99_kl") or 0.0
     return ROUNDING + min(MOST, math.sqrt(max(error, 0.0) / 2))
 
 

@@ -107,7 +107,8 @@ def _serialised(content: Content, metadata: Mapping[str, str]) -> memoryview:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pa.record_batch(arrays, schema=schema))
-    return memoryview(sink.getvalue())
+    # Arrow's buffers are of signed bytes, which never equal unsigned ones above 127.
+    return memoryview(sink.getvalue()).cast("B")
 
 
 def _array(values: np.ndarray, offsets: np.ndarray | None) -> pa.Array:

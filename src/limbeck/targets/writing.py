@@ -15,12 +15,17 @@ from ..errors import BadInput
 from ..files import write_text
 from . import shard
 from .check import expected_files
+from .codecs import Codec
 from .lock import Claims, alone
 from .manifest import (
+    KIND,
     MANIFEST,
     PLAN,
+    SCHEMA_VERSION,
     SEAL,
+    TARGETS_VERSION,
     Seal,
+    StoreIdentity,
     differences,
     json_text,
     publish,
@@ -33,6 +38,19 @@ from .manifest import (
 from .segment import Place, Segment, normal, places, totals, write_ids
 
 Make = Callable[[np.ndarray, int], shard.Content]  # of (ids ascending, view)
+
+
+def plan_of(identity: StoreIdentity, codec: Codec, ragged: bool, block_size: int) -> dict[str, Any]:
+    """What all shards of a store agree in."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": KIND,
+        "targets_version": TARGETS_VERSION,
+        **identity,
+        "codec": {"name": codec.name, "settings": dict(codec.settings)},
+        "ragged": ragged,
+        "block_size": block_size,
+    }
 
 
 def begin(path: Path, plan: Mapping[str, Any], holding: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,8 +74,8 @@ def begin(path: Path, plan: Mapping[str, Any], holding: Mapping[str, Any]) -> di
             unequal = differences(read_json(path / MANIFEST), holding)
         if unequal:
             raise BadInput(
-                f"{path} holds unfinished soft targets of another kind: {'; '.join(unequal)}. "
-                "Cast into another folder, or delete this one."
+                f"{path} holds {'' if (path / SEAL).exists() else 'unfinished '}soft targets of another kind: "
+                f"{'; '.join(unequal)}. Name another folder, or delete this one."
             )
     return there
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from .base import Column
 
+IDS = "ids"  # the name of a column of class ids, in every codec that has one
+
 
 def bytes_of_an_id(classes: int) -> int:
     """1, 2 or 3. Raises ``ValueError`` beyond 2²⁴ classes."""
@@ -16,12 +18,12 @@ def bytes_of_an_id(classes: int) -> int:
     return 1 if classes <= 1 << 8 else 2 if classes <= 1 << 16 else 3
 
 
-def id_column(name: str, number: int, classes: int) -> Column:
-    """``number`` ids in a row, each as its bytes, the lowest first: uint8, (N, number · bytes).
+def id_column(number: int, classes: int) -> Column:
+    """The column :data:`IDS`: ``number`` ids in a row, each as its bytes, the lowest first: uint8, (N, number · bytes).
 
     Bytes throughout, for no library has integers of three, and torch hardly knows unsigned ones of two.
     """
-    return Column(name, np.dtype(np.uint8), number * bytes_of_an_id(classes))
+    return Column(IDS, np.dtype(np.uint8), number * bytes_of_an_id(classes))
 
 
 def pack(ids_Nk: Tensor, classes: int) -> Tensor:

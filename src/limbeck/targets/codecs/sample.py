@@ -85,7 +85,7 @@ class SampleCodec:
 
     def layout(self, classes: int) -> tuple[Column, ...]:
         width = self._width(classes)
-        columns = id_column("ids", width, classes), Column("counts", np.dtype(np.uint8), width)
+        columns = id_column(width, classes), Column("counts", np.dtype(np.uint8), width)
         return columns if self.proposal is None else (*columns, Column("log_weights", np.dtype(np.float16), width))
 
     def encode(self, logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ class TopKCodec:
         if self.k > classes:
             raise ValueError(f"k is {self.k}, and there are {classes} classes: give k of at most {classes}")
         return (
-            id_column("ids", self.k, classes),
+            id_column(self.k, classes),
             Column("logits", np.dtype(np.float16), self.k),
             Column("log_rest", np.dtype(np.float16), len(self.temperatures)),
         )
