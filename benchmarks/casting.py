@@ -33,7 +33,8 @@ from limbeck.job import Job, job_from_recipe, use_threads
 from limbeck.models.identity import identity
 from limbeck.recipe import Recipe
 from limbeck.recipe_file import read
-from limbeck.targets.cast import ERROR_SAMPLE, cast
+from limbeck.targets.asking import ERROR_SAMPLE
+from limbeck.targets.cast import cast
 from limbeck.targets.manner import DTYPES, SAMPLE, Manner, manner_of
 from limbeck.teaching import RENDERED, asking, store_identity
 from limbeck.trained import Trained, teacher_shape
