@@ -20,7 +20,7 @@ from limbeck.targets.asking import Ask
 from limbeck.targets.cast import cast
 from limbeck.targets.convert import identity_of
 from limbeck.targets.store import Store
-from limbeck.teaching import asking, manner_for, the_targets, the_teacher
+from limbeck.teaching import asker, manner_for, the_targets, the_teacher
 from tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
 
 
@@ -58,7 +58,7 @@ def shard_of(store: Path, view: int) -> Path:
 def ask_of(one: Job) -> Ask:
     """The teacher of a job, asked as its stage of soft targets asks it."""
     teacher = the_teacher(one)
-    return asking(one, teacher, manner_for(one, teacher, "float32"))
+    return asker(one, teacher, manner_for(one, teacher, "float32"))
 
 
 def test_cast_makes_the_stages_of_a_run(here: Path) -> None:
@@ -91,10 +91,10 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
     asked = []
 
     def counted(*arguments):
-        ask = asking(*arguments)
+        ask = asker(*arguments)
         return lambda index_B, view: asked.append(view) or ask(index_B, view)
 
-    monkeypatch.setattr("limbeck.teaching.asking", counted)
+    monkeypatch.setattr("limbeck.teaching.asker", counted)
     code, out, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 3, "--threads", 1)
     assert code == 0, err
     assert f"2 views are taken over from {old}; the teacher is asked for the other 1." in err

@@ -15,7 +15,7 @@ from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, DenseLogits, Needs
 from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast, extend
-from limbeck.targets.codecs import Dense
+from limbeck.targets.codecs import TopKCodec
 from limbeck.targets.merge import merge
 from limbeck.targets.store import Store, verify
 from limbeck.targets.stored import StoredTeacher
@@ -306,6 +306,6 @@ def test_a_held_store_reads_nothing_ahead(tmp_path):
 
 
 def test_another_codec_setting_is_named(tmp_path):
-    make(tmp_path / "store")
-    with pytest.raises(BadInput, match="digits is None there, 3 here"):
-        make(tmp_path / "store", codec=Dense(settings={"digits": 3}))
+    make(tmp_path / "store", codec=TopKCodec(2))
+    with pytest.raises(BadInput, match="k is 2 there, 3 here"):
+        make(tmp_path / "store", codec=TopKCodec(3))

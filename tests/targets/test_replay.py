@@ -84,7 +84,7 @@ def test_one_position_that_differs_or_is_missing_is_found(tmp_path):
         (int(DIGITS.ids[11]), 2),
         (int(DIGITS.ids[99]), 1),
     }
-    with pytest.raises(BadInput, match="one answer for each example, and the store is one of a sequence"):
+    with pytest.raises(BadInput, match="one answer for each example, where a sequence"):
         replay(store, DIGITS.ask, DIGITS.ids, 5, seed=0)
 
 
