@@ -252,7 +252,6 @@ def test_a_given_store_that_does_not_fit_is_refused_before_anything_is_made(
         (("cast", "none.yaml"), "there is no such file"),
         (("extend", "run/stages"), "is not the folder of a run"),
         (("extend", "STORE", "--views", "9"), "belongs to a run"),
-        (("merge", "run", "--out", "all"), "merge needs two stores at least"),
         (("merge", "run", "nowhere", "--out", "all"), "nowhere: there is no such folder"),
         (("verify", "STORE", "--replay", "3"), "is a store alone"),
         (("convert", "run", "--codec", "dens", "--out", "new"), "there is no codec 'dens'"),
