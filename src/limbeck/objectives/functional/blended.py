@@ -12,9 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .closed import may_look, scaled, seen_finite, through_softmax, with_slope
+from .closed import Found, may_look, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .divergences import both_log_probabilities, both_softened, closed_forward_kl, finite, forward_kl_positions
+from .divergences import LN2, both_log_probabilities, both_softened, closed_forward_kl, finite, forward_kl_positions
 
 
 def alpha_beta(
@@ -66,11 +66,10 @@ def _closed_alpha_beta(
     teacher: Tensor,
     *,
     wanted: bool,
-    share: float,
     alpha: float = 0.2,
     beta: float = 0.7,
     temperature: float = 1.0,
-) -> tuple[Tensor, Tensor | None] | None:
+) -> Found | None:
     """The closed form where both exponents are positive: see :func:`alpha_beta_positions` for what is worked out."""
     if not (0 < alpha < math.inf and 0 < beta < math.inf):
         return None
@@ -86,14 +85,14 @@ def _closed_alpha_beta(
     near_slope, far_slope = (torch.expm1(fall * distance) for distance in (near, far))
     power = near_slope + 1
     near_slope, far_slope = near_slope.div_(near), far_slope.div_(far).mul_(power)
-    largest = torch.maximum(log_p, log_q).mul_(alpha + beta).exp_()
-    values = (far_slope - near_slope).mul_(largest).sum(dim=-1)
-    slope = None
-    if wanted:  # with respect to log q: q^β (q^α - p^α) / α, which is one of the two parts
-        teachers = teachers.add_(1).mul_(0.5)
-        pulled = far_slope.add_(near_slope).mul_(teachers).sub_(near_slope).mul_(largest)
-        slope = scaled(through_softmax(pulled, q), share / temperature)
-    return scaled(values, share / (alpha + beta)), slope
+    largest = torch.maximum(log_p, log_q).mul_((alpha + beta) / LN2).exp2_()
+    values = (far_slope - near_slope).mul_(largest).sum(dim=-1).div_(alpha + beta)
+    if not wanted:
+        return Found(values, None)
+    # with respect to log q: q^β (q^α - p^α) / α, which is one of the two parts
+    teachers = teachers.add_(1).mul_(0.5)
+    pulled = far_slope.add_(near_slope).mul_(teachers).sub_(near_slope).mul_(largest)
+    return Found(values, through_softmax(pulled, q), 1 / temperature)
 
 
 @with_slope(_closed_alpha_beta)
@@ -189,15 +188,15 @@ def adaptive_kl(
 
 
 def _closed_adaptive_kl(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, mu: float = 0.5, temperature: float = 1.0
-) -> tuple[Tensor, Tensor | None] | None:
+    student: Tensor, teacher: Tensor, *, wanted: bool, mu: float = 0.5, temperature: float = 1.0
+) -> Found | None:
     _check_mu(mu)
     if mu == 1:
-        return closed_forward_kl(student, teacher, wanted=wanted, share=share, temperature=temperature)
+        return closed_forward_kl(student, teacher, wanted=wanted, temperature=temperature)
     (log_q, q), (log_p, p) = both_softened(student, teacher, temperature)
     ratio = (log_q - log_p).nan_to_num_(nan=0.0, posinf=math.inf, neginf=-math.inf)
-    forward, reverse = -(ratio * p).sum(dim=-1), ratio.mul_(q)
-    backward = reverse.sum(dim=-1)
+    forward, terms = -(ratio * p).sum(dim=-1), ratio.mul_(q)
+    backward = terms.sum(dim=-1)
     if not seen_finite(forward + backward):
         return None
     gap = (p - q).abs_()
@@ -206,11 +205,10 @@ def _closed_adaptive_kl(
     in_head = (gap * head).sum(dim=-1) / whole
     in_tail = gap.mul_(head.neg_().add_(1)).sum(dim=-1) / whole
     values = forward * in_head + backward * in_tail
-    slope = None
-    if wanted:
-        slope = through_softmax(reverse, q.clone()).mul_(in_tail.unsqueeze(-1))
-        slope = scaled(slope.add_(q.sub_(p).mul_(in_head.unsqueeze(-1))), share / temperature)
-    return scaled(values, share), slope
+    if not wanted:
+        return Found(values, None)
+    slope = through_softmax(terms, q).mul_(in_tail.unsqueeze(-1))
+    return Found(values, slope.addcmul_(q.sub_(p), in_head.unsqueeze(-1)), 1 / temperature)
 
 
 @with_slope(_closed_adaptive_kl)
@@ -255,7 +253,7 @@ def _head_bound(teacher_logits: Tensor, p: Tensor, mu: float) -> Tensor:
 
 def _share(weight: Tensor, value: Tensor) -> Tensor:
     """Their product, and 0 where the weight is 0, an infinite value included."""
-    return torch.where(weight > 0, weight * value, 0.0)
+    return torch.where(weight == 0, 0.0, weight * value)  # and not weight > 0: NaN must show
 
 
 def _check_mu(mu: float) -> None:
@@ -293,10 +291,9 @@ def taid(
 
 
 def _closed_taid(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, t: float | Tensor, temperature: float = 1.0
-) -> tuple[Tensor, Tensor | None]:
-    between = _between(student, teacher, t)
-    return closed_forward_kl(student, between, wanted=wanted, share=share, temperature=temperature)
+    student: Tensor, teacher: Tensor, *, wanted: bool, t: float | Tensor, temperature: float = 1.0
+) -> Found:
+    return closed_forward_kl(student, _between(student, teacher, t), wanted=wanted, temperature=temperature)
 
 
 @with_slope(_closed_taid)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,11 +18,19 @@ from torch import Tensor
 Values = Callable[..., Tensor]
 """``values_of(student_NC, *others) -> (N,)``: the value at every row. Others are ``(N, ...)`` each."""
 
-Closed = Callable[..., tuple[Tensor, Tensor | None] | None]
-"""``closed(student_NC, *others, wanted, share, **settings) -> (N,), (N, C)``: values, and the slope of each row's value
-with respect to its logits, both times the number ``share``. The slope is None unless ``wanted``. None in place of both:
-there is no closed form for this, and autograd is to be asked. Called without a graph, and finds out itself whether the
-settings make sense; the results are the caller's to overwrite."""
+
+class Found(NamedTuple):
+    """Values (N,), and the slope (N, C) of each row's value with respect to its logits, but for a factor."""
+
+    values: Tensor
+    slope: Tensor | None
+    factor: float = 1.0  # what the slope is yet to be multiplied by
+
+
+Closed = Callable[..., Found | None]
+"""``closed(student_NC, *others, wanted, **settings)``: values and slope, the latter only if ``wanted``. None: there is no
+closed form for this, and autograd is to be asked. Called without a graph, and finds out itself whether the settings make
+sense; the results are the caller's to overwrite."""
 
 
 def with_slope(closed: Closed, *, few: bool = True) -> Callable[[Values], Values]:
@@ -67,11 +76,6 @@ def seen_finite(values: Tensor) -> bool:
     return may_look(values) and math.isfinite(values.sum().item())
 
 
-def scaled(tensor: Tensor, share: float) -> Tensor:
-    """``share`` times the tensor, in place."""
-    return tensor if share == 1 else tensor.mul_(share)
-
-
 def through_softmax(weights: Tensor, probabilities: Tensor) -> Tensor:
-    """``w - q Σ w``: the slope with respect to logits, from that with respect to log q. Overwrites both."""
-    return weights.sub_(probabilities.mul_(weights.sum(dim=-1, keepdim=True)))
+    """``w - q Σ w``: the slope with respect to logits, from that with respect to log q. Overwrites the weights."""
+    return weights.addcmul_(probabilities, weights.sum(dim=-1, keepdim=True), value=-1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .closed import Closed, Values, by_others, closed_form, may_look
+from .closed import Closed, Found, Values, by_others, closed_form, may_look
 
 # Below so many logits a chunk's overhead shows and its memory does not matter: plain autograd, any order of derivative.
 WHOLE = 2**22
@@ -37,11 +37,11 @@ def mean_of(
         labels: (...) or (..., C): positions without a label do not count. Passed to ``values_of`` only if among others.
         mask: (...) bool: true where a position counts.
     """
-    counts = counted(student_logits, labels, mask)
-    if counts is not None and counts.shape == student_logits.shape[:-1]:  # one that does not fit is refused below
+    counts, positions = counted(student_logits, labels, mask), student_logits.shape[:-1]
+    if counts is not None and counts.shape == positions:
         counts = unless_all(counts)
     if counts is None:
-        number = student_logits.shape[:-1].numel()
+        number = positions.numel()
     elif may_look(counts):
         number = int(counts.sum())
     else:
@@ -136,39 +136,41 @@ def _both(
 ) -> tuple[Tensor, Tensor | None]:
     """Total and gradient; of many logits a few rows at a time. Called without a graph."""
     if student_NC.numel() <= WHOLE:
-        return _part(forms, counts_N, student_NC, others, wanted)
+        total, slope, factor = _part(forms, counts_N, student_NC, others, wanted)
+        return total, slope if slope is None or factor == 1 else slope.mul_(factor)
     step = rows_of_a_chunk(student_NC)
     gradient = torch.empty_like(student_NC) if wanted else None
     total = torch.zeros((), dtype=wide(student_NC), device=student_NC.device)
     for low in range(0, len(student_NC), step):
         here = slice(low, low + step)
         counts = None if counts_N is None else unless_all(counts_N[here])
-        value, slope = _part(forms, counts, student_NC[here], [other[here] for other in others], wanted)
+        value, slope, factor = _part(forms, counts, student_NC[here], [other[here] for other in others], wanted)
         if gradient is not None and slope is not None:
-            gradient[here] = slope
+            torch.mul(slope, factor, out=gradient[here])
         total += value
     return total.to(at_least_float32(student_NC[:0]).dtype), gradient
 
 
 def _part(
     forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, float]:
+    """Total and gradient of some rows, the latter but for a factor."""
     rows: list[Tensor] = [student_NC.detach(), *others]
     if counts_N is not None:
         rows = [_silenced_rows(tensor, counts_N) for tensor in rows]
-    found = None if forms.closed is None else forms.closed(*rows, wanted=wanted, share=forms.share)
+    found = None if forms.closed is None else forms.closed(*rows, wanted=wanted)
     if found is None:
         with torch.enable_grad() if wanted else torch.no_grad():
             student = rows[0].requires_grad_(wanted)
-            values_N = forms.values_of(student, *rows[1:]) * forms.share
+            values_N = forms.values_of(student, *rows[1:])
             slope_NC = torch.autograd.grad(values_N.sum(), student)[0] if wanted else None
-    else:
-        values_N, slope_NC = found
+        found = Found(values_N.detach(), slope_NC)
+    values_N, slope_NC, factor = found
     if counts_N is not None:
         # masked_fill and not a product: a masked position may hold NaN or inf
-        values_N = values_N.detach().masked_fill(~counts_N, 0.0)
+        values_N = values_N.masked_fill(~counts_N, 0.0)
         slope_NC = None if slope_NC is None else _silenced_rows(slope_NC, counts_N)
-    return values_N.detach().sum(), slope_NC
+    return _times(values_N.sum(), forms.share), slope_NC, factor * forms.share
 
 
 def rows_of_a_chunk(logits_NC: Tensor) -> int:
@@ -200,7 +202,7 @@ def unless_all(counts: Tensor | None) -> Tensor | None:
 def labelled(labels: Tensor, logits_dim: int) -> Tensor:
     """Which positions have a label: (...) bool, from class ids (...) or probabilities (..., C)."""
     if labels.dim() == logits_dim:
-        return labels.sum(dim=-1) > 0
+        return labels.sum(dim=-1) != 0
     return labels != IGNORED
 
 

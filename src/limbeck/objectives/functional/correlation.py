@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import common
-from .closed import by_others, scaled, through_softmax, with_slope
+from .closed import Found, by_others, through_softmax, with_slope
 from .common import check_same_shape, check_temperature
 from .divergences import probabilities
 
@@ -112,19 +112,18 @@ def _dist_in_chunks(
     towards_C, away_C = ((gamma / classes * x_C).to(dtype) for x_C in (towards_C, away_C))
     q_means_C, p_means_C = means_2C.to(dtype)
 
-    def closed(student: Tensor, teacher: Tensor, *, wanted: bool, share: float) -> tuple[Tensor, Tensor | None]:
+    def closed(student: Tensor, teacher: Tensor, *, wanted: bool) -> Found:
         q, p = (probabilities(logits, temperature) for logits in (student, teacher))
         first, second = (_between_classes(x, known_C, classes) for x in (q, p))
         products = (first * second).sum(dim=1)
-        norms = (torch.linalg.vector_norm(x, dim=1) for x in (first, second))
-        towards, away = _slopes(products, *norms)
-        values = (1 - products * towards) * (beta / positions * share)
+        towards, away = _slopes(products, *(torch.linalg.vector_norm(x, dim=1) for x in (first, second)))
+        values = (1 - products * towards) * (beta / positions)
         if not wanted:
-            return values, None
+            return Found(values, None)
         slope = first.mul_((beta / positions * away).unsqueeze(-1))
-        slope -= second.mul_((beta / positions * towards).unsqueeze(-1))
+        slope.addcmul_(second, (beta / positions * towards).unsqueeze(-1), value=-1)
         slope.addcmul_(q - q_means_C, away_C).addcmul_(p.sub_(p_means_C), towards_C, value=-1)
-        return values, scaled(through_softmax(slope.mul_(q), q), share / temperature)
+        return Found(values, through_softmax(slope.mul_(q), q), 1 / temperature)
 
     rows = common.total_of(
         with_slope(closed)(_no_formula), student_NC, teacher_NC, counts=counts_N, share=temperature**2

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .closed import scaled, seen_finite, with_slope
+from .closed import Found, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, mean_of
 from .divergences import closed_forward_kl, closed_kl, softened
 from .responses import kd_positions
@@ -60,26 +60,20 @@ def standardized_kd(
 
 
 def _closed_standardized_kd(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
-) -> tuple[Tensor, Tensor | None] | None:
+    student: Tensor, teacher: Tensor, *, wanted: bool, temperature: float = 1.0
+) -> Found | None:
     check_same_shape(student, teacher)
     check_temperature(temperature)
-    (student, student_std), (teacher, _) = _standardized_all(student), _standardized_all(teacher)
-    values, slope = closed_kl(
-        softened(student, temperature),
-        softened(teacher, temperature),
-        wanted=wanted,
-        share=temperature**2 * share,
-        slope_share=temperature * share,
-    )
+    (student, std), (teacher, _) = _standardized_all(student), _standardized_all(teacher)
+    values, slope, _ = closed_kl(softened(student, temperature), softened(teacher, temperature), wanted=wanted)
     if not seen_finite(values):
         return None
     if slope is not None:
         # through z = c / (eps + std): the slope's part along z is what the scale takes away
         degrees = max(student.shape[-1] - 1, 1)
-        along = (slope * student).sum(dim=-1, keepdim=True).div_(student_std.clamp(min=torch.finfo(slope.dtype).tiny))
-        slope = slope.div_(STANDARDIZED_EPS + student_std).sub_(student.mul_(along.div_(degrees)))
-    return values, slope
+        along = (slope * student).sum(dim=-1, keepdim=True) / (degrees * std.clamp(min=torch.finfo(std.dtype).tiny))
+        slope = slope.div_(STANDARDIZED_EPS + std).addcmul_(student, along, value=-1)
+    return Found(values.mul_(temperature**2), slope, temperature)
 
 
 @with_slope(_closed_standardized_kd)
@@ -142,11 +136,9 @@ def ttm(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
-def _closed_ttm(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, gamma: float = 0.1
-) -> tuple[Tensor, Tensor | None]:
+def _closed_ttm(student: Tensor, teacher: Tensor, *, wanted: bool, gamma: float = 0.1) -> Found:
     _check_gamma(gamma)
-    return closed_forward_kl(student, gamma * at_least_float32(teacher), wanted=wanted, share=share)
+    return closed_forward_kl(student, gamma * at_least_float32(teacher), wanted=wanted)
 
 
 @with_slope(_closed_ttm)
@@ -177,12 +169,10 @@ def wttm(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
-def _closed_wttm(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, gamma: float = 0.1
-) -> tuple[Tensor, Tensor | None]:
-    values, slope = _closed_ttm(student, teacher, wanted=wanted, share=share, gamma=gamma)
+def _closed_wttm(student: Tensor, teacher: Tensor, *, wanted: bool, gamma: float = 0.1) -> Found:
+    values, slope, factor = _closed_ttm(student, teacher, wanted=wanted, gamma=gamma)
     weights = _sums_of_powers(teacher, gamma)
-    return values.mul_(weights), None if slope is None else slope.mul_(weights.unsqueeze(-1))
+    return Found(values.mul_(weights), None if slope is None else slope.mul_(weights.unsqueeze(-1)), factor)
 
 
 @with_slope(_closed_wttm)
@@ -234,17 +224,13 @@ def mse_logits(
     return mean_of(mse_logits_positions, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
-def _closed_mse_logits(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float
-) -> tuple[Tensor, Tensor | None] | None:
+def _closed_mse_logits(student: Tensor, teacher: Tensor, *, wanted: bool) -> Found | None:
     check_same_shape(student, teacher)
     centred = at_least_float32(student) - at_least_float32(teacher)
     centred -= centred.mean(dim=-1, keepdim=True)
     classes = max(centred.shape[-1], 1)
-    values = centred.square().sum(dim=-1).mul_(share / classes)
-    if not seen_finite(values):
-        return None
-    return values, scaled(centred, 2 * share / classes) if wanted else None
+    values = centred.square().sum(dim=-1).div_(classes)
+    return Found(values, centred if wanted else None, 2 / classes) if seen_finite(values) else None
 
 
 @with_slope(_closed_mse_logits)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...interfaces import IGNORED
 from . import common
-from .closed import may_look, scaled, seen_finite, with_slope
+from .closed import Found, may_look, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, counted, log_probabilities, mean_of, unless_all
 from .divergences import closed_forward_kl, forward_kl_positions, softened
 
@@ -51,10 +51,9 @@ def kd(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
-def _closed_kd(
-    student: Tensor, teacher: Tensor, *, wanted: bool, share: float, temperature: float = 1.0
-) -> tuple[Tensor, Tensor | None]:
-    return closed_forward_kl(student, teacher, wanted=wanted, share=temperature**2 * share, temperature=temperature)
+def _closed_kd(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: float = 1.0) -> Found:
+    values, slope, _ = closed_forward_kl(student, teacher, wanted=wanted, temperature=temperature)
+    return Found(values.mul_(temperature**2), slope, temperature)
 
 
 @with_slope(_closed_kd)
@@ -91,30 +90,29 @@ def cross_entropy(
 
 
 def _closed_cross_entropy(
-    student: Tensor, labels: Tensor, *, wanted: bool, share: float, label_smoothing: float = 0.0
-) -> tuple[Tensor, Tensor | None] | None:
+    student: Tensor, labels: Tensor, *, wanted: bool, label_smoothing: float = 0.0
+) -> Found | None:
     log_q, q = softened(student)
     if labels.shape == log_q.shape:
         shares = _smoothed(labels.to(log_q.dtype), label_smoothing)
-        values = log_q.mul_(shares).sum(dim=-1)
+        values = log_q.mul_(shares).sum(dim=-1).neg_()
         if not seen_finite(values):
             return None
-        slope = q.mul_(shares.sum(dim=-1, keepdim=True)).sub_(shares) if wanted else None
-        return scaled(values, -share), None if slope is None else scaled(slope, share)
+        return Found(values, q.mul_(shares.sum(dim=-1, keepdim=True)).sub_(shares) if wanted else None)
     _check_labels(student, labels)
     ignored = labels == IGNORED
     index = labels.long().masked_fill(ignored, 0).unsqueeze(-1)
     values = log_q.gather(-1, index).squeeze(-1).mul_(label_smoothing - 1)
     if label_smoothing:
         values.sub_(log_q.mean(dim=-1), alpha=label_smoothing)
-    slope = None
-    if wanted:
-        target = torch.full_like(index, label_smoothing - 1, dtype=q.dtype)
-        slope = q.sub_(label_smoothing / q.shape[-1]) if label_smoothing else q
-        slope = scaled(slope.scatter_add_(-1, index, target), share)
-        if not may_look(ignored) or ignored.any():
-            slope.masked_fill_(ignored.unsqueeze(-1), 0.0)
-    return scaled(values, share).masked_fill_(ignored, 0.0), slope
+        q -= label_smoothing / q.shape[-1]
+    values.masked_fill_(ignored, 0.0)
+    if not wanted:
+        return Found(values, None)
+    q.scatter_add_(-1, index, torch.full_like(index, label_smoothing - 1, dtype=q.dtype))
+    if not may_look(ignored) or ignored.any():
+        q.masked_fill_(ignored.unsqueeze(-1), 0.0)
+    return Found(values, q)
 
 
 # where the logits are few, torch has its own cross-entropy, of two steps

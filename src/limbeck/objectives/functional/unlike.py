@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
-from .closed import with_slope
+from .closed import Found, may_look, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
 from .divergences import closed_kl, probabilities, softened
 
@@ -47,6 +47,30 @@ def uld(
     return mean_of(values_of, student_logits, teacher_logits.detach(), labels=labels, mask=mask)
 
 
+def _closed_uld(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: float = 1.0) -> Found:
+    _check_same_positions(student, teacher)
+    ordered, order = at_least_float32(student).sort(dim=-1, descending=True)
+    q, p = probabilities(ordered, temperature), probabilities(_falling(at_least_float32(teacher)), temperature)
+    both = min(q.shape[-1], p.shape[-1])
+    apart = q.clone()
+    apart[..., :both] -= p[..., :both]
+    values = apart.abs().sum(dim=-1).add_(p[..., both:].sum(dim=-1))
+    if not wanted:
+        return Found(values, None)
+    slope = through_softmax(apart.sign_().mul_(q), q)
+    return Found(values, q.scatter_(-1, order, slope), 1 / temperature)
+
+
+def _falling(logits: Tensor) -> Tensor:
+    """Rows in falling order, a new tensor. NumPy sorts without an order of the elements, in an eighth of the time."""
+    if not may_look(logits):
+        return logits.sort(dim=-1, descending=True).values
+    rising = logits.clone()
+    rising.numpy().sort(axis=-1)
+    return rising.flip(-1)
+
+
+@with_slope(_closed_uld)
 def uld_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`uld` at every position: (..., V1), (..., V2) -> (...)."""
     _check_same_positions(student_logits, teacher_logits)
@@ -97,17 +121,11 @@ def policy_kl(
 
 
 def _closed_policy_kl(
-    student: Tensor,
-    values: Tensor,
-    *,
-    wanted: bool,
-    share: float,
-    temperature: float = 1.0,
-    teacher_temperature: float = 0.01,
-) -> tuple[Tensor, Tensor | None]:
+    student: Tensor, values: Tensor, *, wanted: bool, temperature: float = 1.0, teacher_temperature: float = 0.01
+) -> Found:
     _check_policy(student, values, temperature, teacher_temperature)
     students, teachers = softened(student, temperature), softened(_advantages(values), teacher_temperature)
-    return closed_kl(students, teachers, wanted=wanted, share=share, slope_share=share / temperature)
+    return closed_kl(students, teachers, wanted=wanted)._replace(factor=1 / temperature)
 
 
 @with_slope(_closed_policy_kl)
