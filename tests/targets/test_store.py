@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,6 +22,7 @@ from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast
 from limbeck.targets.codecs import Dense, Rows, codec_error
 from limbeck.targets.live import LiveTeacher
+from limbeck.targets.manifest import Seal, read_seal, write_seal
 from limbeck.targets.store import Store, inspect, verify
 from limbeck.targets.stored import StoredTeacher
 
@@ -466,3 +468,15 @@ def test_a_live_teacher_never_changes_even_when_set_to_train():
     (student * first).sum().backward()  # an answer can take part in the student's backward pass
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert teacher.view_of(ids_B, 7).tolist() == [7] * 8
+
+
+def test_a_seal_that_leaves_a_file_out_is_refused_by_its_name(tmp_path):
+    path = make(tmp_path / "store").path
+    for name, entry in sorted(read_seal(path).files.items()):
+        whole = read_seal(path)
+        write_seal(path, Seal({other: one for other, one in whole.files.items() if other != name}))
+        with pytest.raises(BadInput, match=re.escape(name)):
+            Store.open(path)
+        write_seal(path, whole)
+        assert read_seal(path).files[name] == entry
+    Store.open(path)

@@ -73,7 +73,7 @@ def _check(path: Path, full: bool | None) -> Checked:
         return Checked(problems or [str(error)])
     if problems:
         return Checked(problems)
-    unsealed = sorted(expected_files(manifest) - set(seal.files))
+    unsealed = sorted((expected_files(manifest) | {MANIFEST}) - set(seal.files))
     if unsealed:
         return Checked([f"{path / name} is not in {SEAL}. Delete {SEAL}. {RESUME}" for name in unsealed])
     return Checked([], manifest, sum(entry["bytes"] for name, entry in seal.files.items() if _is_shard(Path(name))))
