@@ -36,7 +36,7 @@ from limbeck.recipe_file import read
 from limbeck.targets.asking import ERROR_SAMPLE
 from limbeck.targets.cast import cast
 from limbeck.targets.manner import DTYPES, SAMPLE, Manner, manner_of
-from limbeck.teaching import RENDERED, asking, store_identity
+from limbeck.teaching import RENDERED, asker, store_identity
 from limbeck.trained import Trained, teacher_shape
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -81,7 +81,7 @@ def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list
             for index_B in order.split(RENDERED)
             for part in batch_of(index_B, view).split(manner.batch_size)
         ]
-        ask, known = asking(job, teacher, manner), store_identity(job, teacher, manner.precision)
+        ask, known = asker(job, teacher, manner), store_identity(job, teacher, manner.precision)
         number = iter(range(10**6))
         dtype = DTYPES[manner.precision]
 
