@@ -86,13 +86,13 @@ def _closed_alpha_beta(
     power = near_slope + 1
     near_slope, far_slope = near_slope.div_(near), far_slope.div_(far).mul_(power)
     largest = torch.maximum(log_p, log_q).mul_((alpha + beta) / LN2).exp2_()
-    values = (far_slope - near_slope).mul_(largest).sum(dim=-1).div_(alpha + beta)
+    values, total = (far_slope - near_slope).mul_(largest).sum(dim=-1), alpha + beta
     if not wanted:
-        return Found(values, None)
+        return Found(values, None, 1 / total)
     # with respect to log q: q^β (q^α - p^α) / α, which is one of the two parts
     teachers = teachers.add_(1).mul_(0.5)
     pulled = far_slope.add_(near_slope).mul_(teachers).sub_(near_slope).mul_(largest)
-    return Found(values, through_softmax(pulled, q), 1 / temperature)
+    return Found(values, through_softmax(pulled, q), 1 / total, 1 / temperature)
 
 
 @with_slope(_closed_alpha_beta)
@@ -208,7 +208,7 @@ def _closed_adaptive_kl(
     if not wanted:
         return Found(values, None)
     slope = through_softmax(terms, q).mul_(in_tail.unsqueeze(-1))
-    return Found(values, slope.addcmul_(q.sub_(p), in_head.unsqueeze(-1)), 1 / temperature)
+    return Found(values, slope.addcmul_(q.sub_(p), in_head.unsqueeze(-1)), slope_factor=1 / temperature)
 
 
 @with_slope(_closed_adaptive_kl)
@@ -238,12 +238,14 @@ def _head_bound(teacher_logits: Tensor, p: Tensor, mu: float) -> Tensor:
     """
     logits = at_least_float32(teacher_logits)
     classes = logits.shape[-1]
-    few = [classes // part for part in (64, 8) if classes >= 1024 and may_look(logits)]
-    for number in (*few, classes):
-        ordered, order = logits.topk(number, dim=-1) if number < classes else logits.sort(dim=-1, descending=True)
+    for part in (64, 8) if classes >= 1024 and may_look(logits) else ():
+        ordered, order = logits.topk(classes // part, dim=-1)
         mass = p.gather(-1, order).cumsum_(dim=-1)
-        if number == classes or (mass[..., -1] > mu).all():
+        if bool((mass[..., -1] > mu).all()):
             break
+    else:
+        ordered, order = logits.sort(dim=-1, descending=True)
+        mass = p.gather(-1, order).cumsum_(dim=-1)
     inside = (mass <= mu).sum(dim=-1, keepdim=True)
     first_outside = ordered.gather(-1, inside.clamp_(max=ordered.shape[-1] - 1))
     return torch.nextafter(first_outside, first_outside.new_full((), math.inf)).minimum(ordered[..., :1])

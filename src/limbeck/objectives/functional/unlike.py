@@ -58,7 +58,7 @@ def _closed_uld(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: 
     if not wanted:
         return Found(values, None)
     slope = through_softmax(apart.sign_().mul_(q), q)
-    return Found(values, q.scatter_(-1, order, slope), 1 / temperature)
+    return Found(values, q.scatter_(-1, order, slope), slope_factor=1 / temperature)
 
 
 def _falling(logits: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def _closed_policy_kl(
 ) -> Found:
     _check_policy(student, values, temperature, teacher_temperature)
     students, teachers = softened(student, temperature), softened(_advantages(values), teacher_temperature)
-    return closed_kl(students, teachers, wanted=wanted)._replace(factor=1 / temperature)
+    return closed_kl(students, teachers, wanted=wanted, slope_factor=1 / temperature)
 
 
 @with_slope(_closed_policy_kl)
