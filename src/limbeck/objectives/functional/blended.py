@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .closed import Found, may_look, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .divergences import LN2, both_log_probabilities, both_softened, closed_forward_kl, finite, forward_kl_positions
+from .divergences import LN2, both_log_probabilities, closed_forward_kl, finite, forward_kl_positions
+from .softened import both_softened
 
 
 def alpha_beta(

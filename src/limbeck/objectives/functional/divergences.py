@@ -19,10 +19,9 @@ from torch import Tensor
 
 from .closed import Found, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
+from .softened import both_softened
 
 LN2 = math.log(2)
-# Up to so many logits the number of steps counts more than what each does.
-FEW = 2**15
 
 
 def forward_kl(
@@ -338,32 +337,6 @@ def both_log_probabilities(student_logits: Tensor, teacher_logits: Tensor, tempe
     check_same_shape(student_logits, teacher_logits)
     check_temperature(temperature)
     return log_probabilities(student_logits, temperature), log_probabilities(teacher_logits.detach(), temperature)
-
-
-def both_softened(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(log q, q) and (log p, p), (..., C) each, all of them new; without a graph.
-
-    Raises ``ValueError`` where shapes differ or the temperature is not positive.
-    """
-    check_same_shape(student_logits, teacher_logits)
-    check_temperature(temperature)
-    return softened(student_logits, temperature), softened(teacher_logits, temperature)
-
-
-def softened(logits: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """log softmax(logits / T) and softmax(logits / T) over the last dimension, at least float32; without a graph."""
-    if logits.numel() <= FEW:
-        logs = log_probabilities(logits, temperature)
-        return logs, logs.exp()
-    logits = at_least_float32(logits)
-    logs = logits - logits.amax(dim=-1, keepdim=True)
-    if temperature != 1:
-        logs /= temperature
-    shares = logs.softmax(dim=-1)
-    # the largest is 1 over the sum of exponentials, whose logarithm is had without taking them a second time
-    return logs.add_(shares.amax(dim=-1, keepdim=True).log_()), shares
 
 
 def finite(logs: Tensor) -> Tensor:

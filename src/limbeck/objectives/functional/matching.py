@@ -14,8 +14,9 @@ from torch import Tensor
 
 from .closed import Found, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, mean_of
-from .divergences import closed_forward_kl, closed_kl, softened
+from .divergences import closed_forward_kl, closed_kl
 from .responses import kd_positions
+from .softened import softened
 
 # Added to a standard deviation, as in the paper's code.
 STANDARDIZED_EPS = 1e-7

@@ -15,7 +15,8 @@ from ...interfaces import IGNORED
 from . import common
 from .closed import Found, may_look, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, counted, log_probabilities, mean_of, unless_all
-from .divergences import both_softened, closed_kl, forward_kl_positions, softened
+from .divergences import closed_kl, forward_kl_positions
+from .softened import both_softened, softened
 
 
 def kd(
