@@ -7,7 +7,8 @@
 Value and gradient with respect to the student's logits; the teacher's require none. Both forms take turns in every round,
 turned round every other time, in one process; ratios are of the same round, by wall time and by CPU time of the process
 (which other work on the machine disturbs less). Before that each is run once, and their values and gradients must agree.
-Up to 4 million logits ours is one plain pass, as the naive form is; only beyond that does it go row by row.
+Up to 4 million logits ours is one pass, as the naive form is; only beyond that does it go a few rows at a time. Where the
+tensors fit the processor's cache, or the memory allocator keeps them (glibc: up to 32 MB), the naive form is at its best.
 
 Memory is what a call holds at its peak beyond what was there before it, in units of the logits' size, the gradient that
 it leaves behind included. On a GPU that is `torch.cuda.max_memory_allocated`. On the CPU it is the running sum of every
@@ -15,6 +16,7 @@ allocation and release that torch's allocator reports to `torch.profiler`: exact
 process's resident size; only what libraries take for themselves inside one operation is not in it.
 
 The naive forms are what the formula says, in whole tensors, with log-softmax where a logarithm is needed, in float32.
+Labels are given where the formula needs them; that they may leave positions out costs ours a look at them.
 """
 
 from __future__ import annotations

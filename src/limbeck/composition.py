@@ -23,8 +23,7 @@ def objective_of(section: ObjectiveSection) -> Objective:
 
 def temperature_of(objective: Objective) -> float | None:
     """The temperature that logits are softened at: the KD term's where there is one, else the first; a schedule's last."""
-    parts = [part for _, part in objective.weighted] if isinstance(objective, Sum) else [objective]
-    softening = [part for part in parts if DenseLogits in part.needs.target]
+    softening = [part for _, part in objective.weighted if DenseLogits in part.needs.target]
     softening.sort(key=lambda part: not isinstance(part, modules.KD))
     given = (getattr(part, "temperature", None) for part in softening)
     return next((schedules.extremes(temperature)[-1] for temperature in given if temperature is not None), None)

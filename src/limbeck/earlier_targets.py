@@ -26,6 +26,7 @@ from .targets import shard
 from .targets.answers import dense_answers
 from .targets.asking import Ask
 from .targets.check import check
+from .targets.codecs import Dense
 from .targets.convert import made_from
 from .targets.lock import alone
 from .targets.manifest import PLAN, StoreIdentity, json_text, read_json
@@ -33,7 +34,6 @@ from .targets.segment import Segment, places, write_ids
 from .targets.store import Store
 
 _FREE = ("count", "codec")  # of a stage's ingredients: what may differ
-_DENSE = "dense"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def donor_of(here: Stage, known: StoreIdentity, ids_N: Tensor) -> Donor | None:
         if other is None or _without(other.ingredients) != _without(wanted):
             continue
         same = other.ingredients["codec"] == wanted["codec"]
-        if same or other.ingredients["codec"] == _DENSE:
+        if same or other.ingredients["codec"] == Dense.name:
             found.append((same, min(other.ingredients["count"], wanted["count"]), folder.name, other))
     for same, views, _, other in sorted(found, key=lambda one: one[:3], reverse=True):
         store = _opened(other, known)

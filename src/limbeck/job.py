@@ -21,11 +21,11 @@ from .models.asking import ask
 from .models.build import build, check_fits
 from .models.capture import Capture
 from .models.identity import Identity, identity
-from .objectives.modules import Objective, Sum
+from .objectives.modules import Objective
 from .recipe import Ensemble, OnnxTeacher, Recipe, TeacherSection
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .targets.codecs import Rows
-from .targets.codecs.asked import Asked, asked_codecs
+from .targets.codecs.asked import Candidates, asked_codecs
 from .tasks.image import ImageClassification, Normalisation
 from .teachers import Member, Teachers, build_teachers, given_teacher
 
@@ -79,7 +79,7 @@ class Job:
         return self.recipe.targets.live or bool(self.needs.teacher_features)
 
     @property
-    def codecs(self) -> Asked:
+    def codecs(self) -> Candidates:
         """How the teacher's answers may be kept."""
         return asked_codecs(self.recipe.targets, len(self.splits.classes), self.recipe.seed, self.objective())
 
@@ -184,9 +184,7 @@ def job_from_models(
 
 def wants_features(objective: Objective) -> str:
     """The parts of an objective that need the teacher's features, by name."""
-    parts = objective.parts if isinstance(objective, Sum) else [objective]
-    wanting = [part for part in parts if isinstance(part, Objective) and part.needs.teacher_features]
-    return " and ".join(dict.fromkeys(str(getattr(part, "name", type(part).__name__)) for part in wanting))
+    return " and ".join(dict.fromkeys(part.title for _, part in objective.weighted if part.needs.teacher_features))
 
 
 def deployed_with(objective: Objective) -> str | None:
@@ -218,7 +216,7 @@ def _try(
     student: nn.Module,
     task: ImageClassification,
     recipe: Recipe,
-    kept: Asked | None,
+    kept: Candidates | None,
 ) -> None:
     """Asks both models about two examples, and the objective about what they say: a misfit shows before any training.
 

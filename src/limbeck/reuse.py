@@ -59,13 +59,13 @@ class _Projected(OnFeatures):
 
 def simkd_in(objective: Objective) -> SimKD | None:
     """The SimKD term of an objective. Raises :class:`BadInput` where other terms ask for features beside it."""
-    found = [part for _, part in _weighted(objective) if isinstance(part, SimKD)]
+    found = [part for _, part in objective.weighted if isinstance(part, SimKD)]
     if not found:
         return None
-    others = [part for _, part in _weighted(objective) if part.needs.features and part is not found[0]]
+    others = [part for _, part in objective.weighted if part.needs.features and part is not found[0]]
     if others:
         raise BadInput(
-            f"objective: simkd puts the student together with the teacher's classifier, and {_name(others[0])} beside it "
+            f"objective: simkd puts the student together with the teacher's classifier, and {others[0].title} beside it "
             "asks for features of the student alone: leave out one of the two."
         )
     return found[0]
@@ -73,7 +73,7 @@ def simkd_in(objective: Objective) -> SimKD | None:
 
 def taught_as_one(objective: Objective) -> Objective:
     """The objective for a student of :func:`with_teachers_classifier`: the projector is that student's, not its own."""
-    return Sum([(w, _Projected(part) if isinstance(part, SimKD) else part) for w, part in _weighted(objective)])
+    return Sum([(w, _Projected(part) if isinstance(part, SimKD) else part) for w, part in objective.weighted])
 
 
 def with_teachers_classifier(
@@ -155,11 +155,3 @@ def _seen(model: nn.Module, paths: list[str], inputs: Tensor) -> tuple[Tensor, d
 
 def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     yield from ((name, module) for name, module in model.named_modules() if name and isinstance(module, nn.Linear))
-
-
-def _weighted(objective: Objective) -> list[tuple[float, Objective]]:
-    return objective.weighted if isinstance(objective, Sum) else [(1.0, objective)]
-
-
-def _name(part: Objective) -> str:
-    return str(getattr(part, "name", type(part).__name__))

@@ -1,4 +1,4 @@
-"""The objectives of decoupled.py and matching.py as a table: function, formula in plain float64, settings to test it with."""
+"""The objectives of decoupled.py, matching.py and correlation.py as a table: function, formula in float64, settings."""
 
 import math
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from response_methods import BY_POSITION
 
 from limbeck.objectives import functional
-from limbeck.objectives.functional import closed, common, divergences
+from limbeck.objectives.functional import closed, common, softened
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def of_formula(form, student, teacher, labels):
 
 def in_every_way(monkeypatch):
     """The closed forms for many logits and for few, whole and in chunks of two rows."""
-    for few in (0, divergences.FEW):
+    for few in (0, softened.FEW):
         for whole in (common.WHOLE, 0):
             with monkeypatch.context() as changed:
-                changed.setattr(divergences, "FEW", few)
+                changed.setattr(softened, "FEW", few)
                 changed.setattr(common, "WHOLE", whole)
                 changed.setitem(common.CHUNK, "cpu", 14)
                 yield
@@ -162,15 +162,15 @@ def test_torch_func_takes_the_derivative_itself(form):
 @given(cases(), st.sampled_from([0.5, 1.0, 8.0]), st.sampled_from([torch.float32, EXACT]))
 def test_two_ways_to_a_softmax(case, temperature, dtype):
     student = torch.tensor(case.student, dtype=dtype)
-    for logs, shares in (divergences.softened(student, temperature), softened_as_many(student, temperature)):
+    for logs, shares in (softened.softened(student, temperature), softened_as_many(student, temperature)):
         torch.testing.assert_close(logs.exp(), shares)
         torch.testing.assert_close(logs, functional.log_probabilities(student, temperature), rtol=1e-6, atol=1e-6)
 
 
 def softened_as_many(logits, temperature):
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(divergences, "FEW", 0)
-        return divergences.softened(logits, temperature)
+        changed.setattr(softened, "FEW", 0)
+        return softened.softened(logits, temperature)
 
 
 def test_a_second_backward_pass_gives_the_same_again():
@@ -184,7 +184,7 @@ def test_a_second_backward_pass_gives_the_same_again():
 def test_closed_forms_know_their_settings():
     values_of = partial(functional.jsd_positions, beta=0.2)
     found = closed.closed_form(values_of, few=True)(normal(3, 4, seed=1), normal(3, 4, seed=2), wanted=False)
-    torch.testing.assert_close(found.values, values_of(normal(3, 4, seed=1), normal(3, 4, seed=2)))
+    torch.testing.assert_close(found.value_factor * found.values, values_of(normal(3, 4, seed=1), normal(3, 4, seed=2)))
     assert closed.closed_form(functional.hidden_mse, few=False) is None
     for few in (False, True):  # torch's own cross-entropy is as good as ours where calls are what costs
         assert (closed.closed_form(functional.cross_entropy_positions, few=few) is None) is few

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from .closed import Found, may_look, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .divergences import LN2, both_log_probabilities, both_softened, closed_forward_kl, finite, forward_kl_positions
+from .divergences import LN2, both_log_probabilities, closed_forward_kl, finite, forward_kl_positions
+from .softened import both_softened
 
 
 def alpha_beta(
@@ -86,13 +87,13 @@ def _closed_alpha_beta(
     power = near_slope + 1
     near_slope, far_slope = near_slope.div_(near), far_slope.div_(far).mul_(power)
     largest = torch.maximum(log_p, log_q).mul_((alpha + beta) / LN2).exp2_()
-    values = (far_slope - near_slope).mul_(largest).sum(dim=-1).div_(alpha + beta)
+    values, total = (far_slope - near_slope).mul_(largest).sum(dim=-1), alpha + beta
     if not wanted:
-        return Found(values, None)
+        return Found(values, None, 1 / total)
     # with respect to log q: q^β (q^α - p^α) / α, which is one of the two parts
     teachers = teachers.add_(1).mul_(0.5)
     pulled = far_slope.add_(near_slope).mul_(teachers).sub_(near_slope).mul_(largest)
-    return Found(values, through_softmax(pulled, q), 1 / temperature)
+    return Found(values, through_softmax(pulled, q), 1 / total, 1 / temperature)
 
 
 @with_slope(_closed_alpha_beta)
@@ -208,7 +209,7 @@ def _closed_adaptive_kl(
     if not wanted:
         return Found(values, None)
     slope = through_softmax(terms, q).mul_(in_tail.unsqueeze(-1))
-    return Found(values, slope.addcmul_(q.sub_(p), in_head.unsqueeze(-1)), 1 / temperature)
+    return Found(values, slope.addcmul_(q.sub_(p), in_head.unsqueeze(-1)), slope_factor=1 / temperature)
 
 
 @with_slope(_closed_adaptive_kl)
@@ -238,13 +239,13 @@ def _head_bound(teacher_logits: Tensor, p: Tensor, mu: float) -> Tensor:
     """
     logits = at_least_float32(teacher_logits)
     classes = logits.shape[-1]
-    few = [classes // part for part in (64, 8) if classes >= 1024 and may_look(logits)]
-    ordered, order = logits.topk(few[0], dim=-1) if few else logits.sort(dim=-1, descending=True)
-    mass = p.gather(-1, order).cumsum_(dim=-1)
-    for number in (*few[1:], classes) if few else ():
+    for part in (64, 8) if classes >= 1024 and may_look(logits) else ():
+        ordered, order = logits.topk(classes // part, dim=-1)
+        mass = p.gather(-1, order).cumsum_(dim=-1)
         if bool((mass[..., -1] > mu).all()):
             break
-        ordered, order = logits.topk(number, dim=-1) if number < classes else logits.sort(dim=-1, descending=True)
+    else:
+        ordered, order = logits.sort(dim=-1, descending=True)
         mass = p.gather(-1, order).cumsum_(dim=-1)
     inside = (mass <= mu).sum(dim=-1, keepdim=True)
     first_outside = ordered.gather(-1, inside.clamp_(max=ordered.shape[-1] - 1))

@@ -1,8 +1,8 @@
 """Slopes in closed form: the gradient of a value at every position, worked out with it and without autograd's graph.
 
-What passes over memory and what takes a function call each is what such a form saves: a softmax, its greatest element
-and its logits give logarithms as well, comparisons and masks cost the processor as much as exponentials (so there are
-none but where a result turns out not to be finite), and nothing is kept for later.
+Such a form saves steps where the logits are few and passes over memory where they are many. On a processor a softmax gives
+the logarithms too, by its greatest element and the logits; comparisons and masks cost as much as exponentials, so there
+are none but where a result turns out not to be finite; and nothing is kept for later but the slope.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ Values = Callable[..., Tensor]
 
 
 class Found(NamedTuple):
-    """Values (N,), and the slope (N, C) of each row's value with respect to its logits, but for a factor."""
+    """Values (N,), and the slope (N, C) of each row's value with respect to its logits, but for a factor each."""
 
     values: Tensor
     slope: Tensor | None
-    factor: float = 1.0  # what the slope is yet to be multiplied by
+    value_factor: float = 1.0
+    slope_factor: float = 1.0
 
 
 Closed = Callable[..., Found | None]

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...interfaces import IGNORED
 from .closed import Closed, Found, Values, by_others, closed_form, may_look
 
-# Below so many logits a chunk's overhead shows and its memory does not matter: plain autograd, any order of derivative.
+# Below so many logits a chunk's overhead shows and its memory does not matter: they are taken in one piece.
 WHOLE = 2**22
 # Elements of a chunk: its temporaries should stay in the processor's cache. A GPU wants more work in a launch.
 CHUNK = {"cpu": 2**18, "cuda": 2**24}
@@ -117,18 +117,23 @@ class _WithGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (forms, counts_N), (student_NC, *others) = ctx.given, ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
-        if torch.is_grad_enabled():  # the gradient will be differentiated
-            total = _times(_sum(forms.values_of, student_NC, others, counts_N), forms.share)
-            (gradient,) = torch.autograd.grad(total, student_NC, upstream, create_graph=True)
-            return None, None, gradient, *(None for _ in others)
-        if gradient is None:  # backward for the second time: the first took the gradient and scaled it in place
-            _, gradient = _both(forms, counts_N, student_NC, others, True)
-        assert gradient is not None
-        if gradient.numel() <= WHOLE or not may_look(upstream) or upstream.item() != 1:
+        if gradient is None or torch.is_grad_enabled():
+            gradient = _WithGradient.anew(ctx, upstream)
+        elif gradient.numel() <= WHOLE or not may_look(upstream) or upstream.item() != 1:
             gradient.mul_(upstream)
-        return None, None, gradient, *(None for _ in others)
+        return None, None, gradient, *([None] * (len(ctx.needs_input_grad) - 3))
+
+    @staticmethod
+    def anew(ctx: Any, upstream: Tensor) -> Tensor:
+        """The gradient for a second backward pass, the first having scaled it in place, or one with a graph."""
+        (forms, counts_N), (student_NC, *others) = ctx.given, ctx.saved_tensors
+        if torch.is_grad_enabled():
+            total = _times(_sum(forms.values_of, student_NC, others, counts_N), forms.share)
+            return torch.autograd.grad(total, student_NC, upstream, create_graph=True)[0]
+        _, gradient = _both(forms, counts_N, student_NC, others, True)
+        assert gradient is not None
+        return gradient.mul_(upstream)
 
 
 def _both(
@@ -165,12 +170,13 @@ def _part(
             values_N = forms.values_of(student, *rows[1:])
             slope_NC = torch.autograd.grad(values_N.sum(), student)[0] if wanted else None
         found = Found(values_N.detach(), slope_NC)
-    values_N, slope_NC, factor = found
+    values_N, slope_NC, value_factor, slope_factor = found
     if counts_N is not None:
         # masked_fill and not a product: a masked position may hold NaN or inf
         values_N = values_N.masked_fill(~counts_N, 0.0)
         slope_NC = None if slope_NC is None else _silenced_rows(slope_NC, counts_N)
-    return _times(values_N.sum(), forms.share), slope_NC, factor * forms.share
+    factor, total = value_factor * forms.share, values_N.sum()
+    return total if factor == 1 else total.mul_(factor), slope_NC, slope_factor * forms.share
 
 
 def rows_of_a_chunk(logits_NC: Tensor) -> int:

@@ -123,7 +123,7 @@ def _dist_in_chunks(
         slope = first.mul_((beta / positions * away).unsqueeze(-1))
         slope.addcmul_(second, (beta / positions * towards).unsqueeze(-1), value=-1)
         slope.addcmul_(q - q_means_C, away_C).addcmul_(p.sub_(p_means_C), towards_C, value=-1)
-        return Found(values, through_softmax(slope.mul_(q), q), 1 / temperature)
+        return Found(values, through_softmax(slope.mul_(q), q), slope_factor=1 / temperature)
 
     rows = common.total_of(
         with_slope(closed)(_no_formula), student_NC, teacher_NC, counts=counts_N, share=temperature**2

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from .closed import Found, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
+from .softened import both_softened
 
 LN2 = math.log(2)
-# Up to so many logits the number of steps counts more than what each does.
-FEW = 2**15
 
 
 def forward_kl(
@@ -58,10 +57,18 @@ def forward_kl(
 
 def closed_forward_kl(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: float = 1.0) -> Found:
     """The closed form of :func:`forward_kl_positions`."""
-    return closed_kl(*both_softened(student, teacher, temperature), wanted=wanted)._replace(factor=1 / temperature)
+    students, teachers = both_softened(student, teacher, temperature)
+    return closed_kl(students, teachers, wanted=wanted, slope_factor=1 / temperature)
 
 
-def closed_kl(students: tuple[Tensor, Tensor], teachers: tuple[Tensor, Tensor], *, wanted: bool) -> Found:
+def closed_kl(
+    students: tuple[Tensor, Tensor],
+    teachers: tuple[Tensor, Tensor],
+    *,
+    wanted: bool,
+    value_factor: float = 1.0,
+    slope_factor: float = 1.0,
+) -> Found:
     """``KL(p || q)`` and ``q - p``, from (log q, q) and (log p, p): the slope with what q is the softmax of.
 
     Overwrites q.
@@ -70,7 +77,7 @@ def closed_kl(students: tuple[Tensor, Tensor], teachers: tuple[Tensor, Tensor], 
     values = (log_p - log_q).mul_(p).sum(dim=-1)
     if not seen_finite(values):
         values = weighted_gap(p, log_p, log_q)
-    return Found(values, q.sub_(p) if wanted else None)
+    return Found(values, q.sub_(p) if wanted else None, value_factor, slope_factor)
 
 
 @with_slope(closed_forward_kl)
@@ -107,7 +114,7 @@ def _closed_reverse_kl(student: Tensor, teacher: Tensor, *, wanted: bool, temper
     if not seen_finite(values):
         terms = (log_q - log_p).masked_fill_(q == 0, 0.0).mul_(q)
         values = terms.sum(dim=-1)
-    return Found(values, through_softmax(terms, q) if wanted else None, 1 / temperature)
+    return Found(values, through_softmax(terms, q) if wanted else None, slope_factor=1 / temperature)
 
 
 @with_slope(_closed_reverse_kl)
@@ -152,8 +159,9 @@ def _closed_jsd(
     own, ratio = _rounded(beta, q), _ratio(log_q, log_p)
     to_student = ratio.reciprocal().mul_(own).add_(1 - own).log2_().mul_(q)  # q log2(m / q)
     to_teacher = ratio.mul_(1 - own).add_(own).log2_().mul_(p)  # p log2(m / p)
-    values = to_teacher.sum(dim=-1).mul_(-beta * LN2).sub_(to_student.sum(dim=-1), alpha=(1 - beta) * LN2)
-    return Found(values, through_softmax(to_student, q) if wanted else None, (beta - 1) * LN2 / temperature)
+    values = to_teacher.sum(dim=-1).mul_(beta).add_(to_student.sum(dim=-1), alpha=1 - beta)
+    slope = through_softmax(to_student, q) if wanted else None
+    return Found(values, slope, -LN2, (beta - 1) * LN2 / temperature)
 
 
 @with_slope(_closed_jsd)
@@ -205,9 +213,9 @@ def _closed_skew_forward_kl(
     students = _ratio(log_q, log_p).mul_(1 - own)  # (1-λ) q / p
     mixture = students + own  # m / p
     slope = through_softmax(students.div_(mixture).mul_(p), q) if wanted else None
-    values = mixture.log2_().mul_(p).sum(dim=-1).mul_(-LN2)
+    values = mixture.log2_().mul_(p).sum(dim=-1)
     values.add_(log_q.amax(dim=-1), alpha=0)  # a student's NaN must show
-    return Found(values, slope, -1 / temperature)
+    return Found(values, slope, -LN2, -1 / temperature)
 
 
 @with_slope(_closed_skew_forward_kl)
@@ -256,13 +264,12 @@ def _closed_skew_reverse_kl(
     own = _rounded(skew, q)
     mixture = _ratio(log_p, log_q).mul_(1 - own).add_(own)  # m / q
     terms = mixture.log2().mul_(q)
-    values = terms.sum(dim=-1).mul_(-LN2)
+    values = terms.sum(dim=-1)
     values.add_(log_p.amax(dim=-1), alpha=0)  # a teacher's NaN must show
-    if not wanted:
-        return Found(values, None)
-    # both places of q: log(q / m), and the mixture
-    terms.addcdiv_(q, mixture, value=own / LN2)
-    return Found(values, through_softmax(terms, q), -LN2 / temperature)
+    slope = None
+    if wanted:  # both places of q: log(q / m), and the mixture
+        slope = through_softmax(terms.addcdiv_(q, mixture, value=own / LN2), q)
+    return Found(values, slope, -LN2, -LN2 / temperature)
 
 
 @with_slope(_closed_skew_reverse_kl)
@@ -304,7 +311,7 @@ def _closed_total_variation(student: Tensor, teacher: Tensor, *, wanted: bool, t
     q, p = probabilities(student, temperature), probabilities(teacher, temperature)
     apart = q - p
     slope = through_softmax(apart.sign().mul_(q), q) if wanted else None
-    return Found(apart.abs_().sum(dim=-1).div_(2), slope, 0.5 / temperature)
+    return Found(apart.abs_().sum(dim=-1), slope, 0.5, 0.5 / temperature)
 
 
 @with_slope(_closed_total_variation)
@@ -330,32 +337,6 @@ def both_log_probabilities(student_logits: Tensor, teacher_logits: Tensor, tempe
     check_same_shape(student_logits, teacher_logits)
     check_temperature(temperature)
     return log_probabilities(student_logits, temperature), log_probabilities(teacher_logits.detach(), temperature)
-
-
-def both_softened(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(log q, q) and (log p, p), (..., C) each, all of them new; without a graph.
-
-    Raises ``ValueError`` where shapes differ or the temperature is not positive.
-    """
-    check_same_shape(student_logits, teacher_logits)
-    check_temperature(temperature)
-    return softened(student_logits, temperature), softened(teacher_logits, temperature)
-
-
-def softened(logits: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """log softmax(logits / T) and softmax(logits / T) over the last dimension, at least float32; without a graph."""
-    if logits.numel() <= FEW:
-        logs = log_probabilities(logits, temperature)
-        return logs, logs.exp()
-    logits = at_least_float32(logits)
-    logs = logits - logits.amax(dim=-1, keepdim=True)
-    if temperature != 1:
-        logs /= temperature
-    shares = logs.softmax(dim=-1)
-    # the largest is 1 over the sum of exponentials, whose logarithm is had without taking them a second time
-    return logs.add_(shares.amax(dim=-1, keepdim=True).log_()), shares
 
 
 def finite(logs: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from .closed import Found, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, mean_of
-from .divergences import closed_forward_kl, closed_kl, softened
+from .divergences import closed_forward_kl, closed_kl
 from .responses import kd_positions
+from .softened import softened
 
 # Added to a standard deviation, as in the paper's code.
 STANDARDIZED_EPS = 1e-7
@@ -65,7 +66,7 @@ def _closed_standardized_kd(
     check_same_shape(student, teacher)
     check_temperature(temperature)
     (student, std), (teacher, _) = _standardized_all(student), _standardized_all(teacher)
-    values, slope, _ = closed_kl(softened(student, temperature), softened(teacher, temperature), wanted=wanted)
+    values, slope, *_ = closed_kl(softened(student, temperature), softened(teacher, temperature), wanted=wanted)
     if not seen_finite(values):
         return None
     if slope is not None:
@@ -73,7 +74,7 @@ def _closed_standardized_kd(
         degrees = max(student.shape[-1] - 1, 1)
         along = (slope * student).sum(dim=-1, keepdim=True) / (degrees * std.clamp(min=torch.finfo(std.dtype).tiny))
         slope = slope.div_(STANDARDIZED_EPS + std).addcmul_(student, along, value=-1)
-    return Found(values.mul_(temperature**2), slope, temperature)
+    return Found(values, slope, temperature**2, temperature)
 
 
 @with_slope(_closed_standardized_kd)
@@ -170,9 +171,9 @@ def wttm(
 
 
 def _closed_wttm(student: Tensor, teacher: Tensor, *, wanted: bool, gamma: float = 0.1) -> Found:
-    values, slope, factor = _closed_ttm(student, teacher, wanted=wanted, gamma=gamma)
+    values, slope, *_ = _closed_ttm(student, teacher, wanted=wanted, gamma=gamma)
     weights = _sums_of_powers(teacher, gamma)
-    return Found(values.mul_(weights), None if slope is None else slope.mul_(weights.unsqueeze(-1)), factor)
+    return Found(values.mul_(weights), None if slope is None else slope.mul_(weights.unsqueeze(-1)))
 
 
 @with_slope(_closed_wttm)
@@ -229,8 +230,8 @@ def _closed_mse_logits(student: Tensor, teacher: Tensor, *, wanted: bool) -> Fou
     centred = at_least_float32(student) - at_least_float32(teacher)
     centred -= centred.mean(dim=-1, keepdim=True)
     classes = max(centred.shape[-1], 1)
-    values = centred.square().sum(dim=-1).div_(classes)
-    return Found(values, centred if wanted else None, 2 / classes) if seen_finite(values) else None
+    values = centred.square().sum(dim=-1)
+    return Found(values, centred if wanted else None, 1 / classes, 2 / classes) if seen_finite(values) else None
 
 
 @with_slope(_closed_mse_logits)

@@ -15,7 +15,8 @@ from ...interfaces import IGNORED
 from . import common
 from .closed import Found, may_look, seen_finite, with_slope
 from .common import at_least_float32, check_same_shape, counted, log_probabilities, mean_of, unless_all
-from .divergences import closed_forward_kl, forward_kl_positions, softened
+from .divergences import closed_kl, forward_kl_positions
+from .softened import both_softened, softened
 
 
 def kd(
@@ -52,8 +53,8 @@ def kd(
 
 
 def _closed_kd(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: float = 1.0) -> Found:
-    values, slope, _ = closed_forward_kl(student, teacher, wanted=wanted, temperature=temperature)
-    return Found(values.mul_(temperature**2), slope, temperature)
+    students, teachers = both_softened(student, teacher, temperature)
+    return closed_kl(students, teachers, wanted=wanted, value_factor=temperature**2, slope_factor=temperature)
 
 
 @with_slope(_closed_kd)

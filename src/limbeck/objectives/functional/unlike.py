@@ -8,7 +8,8 @@ from torch import Tensor
 
 from .closed import Found, may_look, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .divergences import closed_kl, probabilities, softened
+from .divergences import closed_kl, probabilities
+from .softened import softened
 
 
 def uld(
@@ -58,7 +59,7 @@ def _closed_uld(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: 
     if not wanted:
         return Found(values, None)
     slope = through_softmax(apart.sign_().mul_(q), q)
-    return Found(values, q.scatter_(-1, order, slope), 1 / temperature)
+    return Found(values, q.scatter_(-1, order, slope), slope_factor=1 / temperature)
 
 
 def _falling(logits: Tensor) -> Tensor:
@@ -125,7 +126,7 @@ def _closed_policy_kl(
 ) -> Found:
     _check_policy(student, values, temperature, teacher_temperature)
     students, teachers = softened(student, temperature), softened(_advantages(values), teacher_temperature)
-    return closed_kl(students, teachers, wanted=wanted)._replace(factor=1 / temperature)
+    return closed_kl(students, teachers, wanted=wanted, slope_factor=1 / temperature)
 
 
 @with_slope(_closed_policy_kl)

@@ -73,6 +73,16 @@ class Objective(nn.Module):
         """A setting as it is now."""
         return now(value, self.progress)
 
+    @property
+    def weighted(self) -> list[tuple[float, Objective]]:
+        """What it is a sum of, with the weights: itself, unless it is a :class:`Sum`."""
+        return [(1.0, self)]
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return str(getattr(self, "name", type(self).__name__.lower()))
+
     def __add__(self, other: Objective) -> Sum:
         return Sum([(1.0, self), (1.0, other)])
 
@@ -89,8 +99,7 @@ class Sum(Objective):
         super().__init__()
         flat: list[tuple[float, Objective]] = []
         for weight, part in parts:
-            inner = part.weighted if isinstance(part, Sum) else [(1.0, part)]
-            flat += [(not_negative(weight) * inner_weight, objective) for inner_weight, objective in inner]
+            flat += [(not_negative(weight) * inner_weight, objective) for inner_weight, objective in part.weighted]
         self.weights = tuple(weight for weight, _ in flat)
         self.parts = nn.ModuleList(objective for _, objective in flat)
         self.needs = Needs()

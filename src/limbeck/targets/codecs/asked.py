@@ -16,7 +16,7 @@ from .sample import SampleCodec
 from .topk import TopKCodec
 
 
-class Asked(NamedTuple):
+class Candidates(NamedTuple):
     """The codecs that may be used, the one of fewest bytes first: one, unless the teacher's answers are to decide."""
 
     codecs: tuple[Codec, ...]
@@ -31,14 +31,14 @@ class Asked(NamedTuple):
         return each[0] if each[0]["settings"] else each[0]["name"]
 
 
-def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective | None = None) -> Asked:
+def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective | None = None) -> Candidates:
     """What ``targets.codec`` stands for.
 
     Raises :class:`BadInput` where it does not fit the number of classes, the objective, or ``targets.average``.
     """
     section = wanted.codec.chosen if isinstance(wanted.codec, CodecSection) else wanted.codec
     if isinstance(section, Auto):
-        return Asked(candidates(classes, objective, average=wanted.average), section.mean_kl)
+        return Candidates(candidates(classes, objective, average=wanted.average), section.mean_kl)
     if isinstance(section, str):
         codec: Codec = Int8() if section == Int8.name else Dense()
     elif isinstance(section, Sample):
@@ -51,4 +51,4 @@ def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective 
         raise BadInput(f"targets.codec.{codec.name}: {error}.") from None
     if why := misfit(codec, objective, average=wanted.average):
         raise BadInput(why)
-    return Asked((codec,))
+    return Candidates((codec,))

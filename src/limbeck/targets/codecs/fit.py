@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 from ...interfaces import DenseLogits, Sampled, TopK
 from ...objectives import modules, schedules
-from ...objectives.modules import Objective, Sum
+from ...objectives.modules import Objective
 from .base import Codec
 from .sample import SampleCodec
 from .topk import TopKCodec
@@ -22,17 +21,12 @@ def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = 
             f"targets.average: the mean over views needs the logits of all classes, and the codec {codec.name} does not "
             "keep them. Leave out targets.average, or take the codec dense or int8."
         )
-    return next((why for part in _parts(objective) if (why := _why(codec, part))), None)
-
-
-def _parts(objective: Objective | None) -> Iterator[Objective]:
-    if objective is not None:
-        parts = [part for _, part in objective.weighted] if isinstance(objective, Sum) else [objective]
-        yield from (part for part in parts if DenseLogits in part.needs.target)
+    parts = [] if objective is None else [part for _, part in objective.weighted]
+    return next((why for part in parts if DenseLogits in part.needs.target and (why := _why(codec, part))), None)
 
 
 def _why(codec: Codec, part: Objective) -> str | None:
-    name = str(getattr(part, "name", type(part).__name__.lower()))
+    name = part.title
     if codec.kind not in part.needs.target:
         return (
             f"targets.codec: {name} needs the logits of all classes, and the codec {codec.name} does not keep them. Take "
