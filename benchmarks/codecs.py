@@ -39,7 +39,7 @@ from limbeck import stages
 from limbeck.data.load import load
 from limbeck.interfaces import DenseLogits, Sampled, TopK
 from limbeck.job import job_from_recipe, use_threads
-from limbeck.recipe import Recipe
+from limbeck.recipe import ImageRecipe
 from limbeck.targets.answers import distribution
 from limbeck.targets.cast import cast
 from limbeck.targets.codecs import Codec, Dense, Int8, Rows, SampleCodec, TopKCodec
@@ -84,7 +84,7 @@ def codecs_for(classes: int) -> list[Codec]:
 
 def of_images(name: str, examples: int, out: Path) -> Asked:
     """Trains the teacher of a data set of images, and asks it about training images as they are."""
-    recipe = Recipe.model_validate({**TEACHERS[name], "student": {"model": "convnet"}})
+    recipe = ImageRecipe.model_validate({**TEACHERS[name], "student": {"model": "convnet"}})
     job = job_from_recipe(recipe, load(recipe.data), out=out / name, trust_code=False, device="cpu", force=())
     with stages.claimed(job.out):
         teacher = the_teacher(job)

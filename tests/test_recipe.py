@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from limbeck import recipe_file, recipe_reference
 from limbeck.errors import BadInput
-from limbeck.recipe import Recipe
+from limbeck.recipe import ImageRecipe
 from limbeck.recipe_problems import field_paths
 
 GOOD = {
@@ -220,7 +220,7 @@ def test_null_says_null_where_a_field_can_be_null_and_otherwise_brings_the_defau
         recipe_file.apply_overrides(values, ["data.test=null", "train.epochs=null", "student.width=null"])
     )
     assert changed.data.test is None
-    assert changed.train.epochs == Recipe.model_validate(GOOD).train.epochs
+    assert changed.train.epochs == ImageRecipe.model_validate(GOOD).train.epochs
     assert changed.student.knobs == {}
 
 
@@ -337,14 +337,14 @@ def test_the_resolved_recipe_reads_back_as_an_equal_one(
 
 def test_the_resolved_recipe_names_every_field() -> None:
     values = yaml.safe_load(recipe_file.resolved_yaml(recipe_file.from_dict(GOOD)))
-    assert set(values) == set(Recipe.model_fields)
+    assert set(values) == set(ImageRecipe.model_fields)
     assert values["train"]["momentum"] == 0.9
     assert values["student"]["width"] == 8
 
 
 def test_the_schema_knows_every_field_and_refuses_others() -> None:
     schema = recipe_reference.schema()
-    assert schema["properties"].keys() == Recipe.model_fields.keys()
+    assert schema["$defs"]["ImageRecipe"]["properties"].keys() == ImageRecipe.model_fields.keys()
     assert schema["additionalProperties"] is False
     sections = [schema, *schema["$defs"].values()]
     bare = [
@@ -366,7 +366,7 @@ def test_the_committed_reference_page_is_what_the_models_say() -> None:
 
 def test_the_reference_page_shows_every_field() -> None:
     page = recipe_reference.page()
-    missing = [path for path in field_paths(Recipe) if f"`{path.split('.')[-1]}`" not in page]
+    missing = [path for path in field_paths(ImageRecipe) if f"`{path.split('.')[-1]}`" not in page]
     assert missing == []
     assert "| section | section" not in page
 

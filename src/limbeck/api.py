@@ -19,7 +19,7 @@ from .models.weights import load_weights
 from .objectives.modules import KD, CrossEntropy, Objective
 from .pipeline import distil
 from .randomness import torch_seed
-from .recipe import Data, Model, Preprocess, Recipe, Targets, TeacherSection, Train, Views
+from .recipe import Data, ImageRecipe, Model, Preprocess, Targets, TeacherSection, Train, Views
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def distill(
     """
     splits = from_arrays(train, validation, test, classes=classes)
     objective = objective if objective is not None else 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
-    recipe = Recipe(
+    recipe = ImageRecipe(
         name=Path(out).name,
         data=Data(name="python"),
         teacher=TeacherSection(model=type(teacher).__name__, preprocess=preprocess),

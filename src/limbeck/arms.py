@@ -11,6 +11,7 @@ from torch import nn
 
 from .job import Job, coarse, two_examples
 from .objectives.modules import CrossEntropy, Objective
+from .recipe import Train
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
 from .targets.codecs import Codec
@@ -19,7 +20,7 @@ from .targets.manifest import contents
 from .targets.store import Store
 from .targets.stored import StoredTeacher
 from .tasks.image import ViewOf, every_epoch_anew
-from .trained import TRAINING_VERSION, Trained, named, normalisation, train_stage
+from .trained import TRAINING_VERSION, Trained, named, train_stage
 
 ARMS = ("student", "baseline", "smoothed")
 
@@ -66,12 +67,15 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
                 taught |= {"views_stored": store.views, "teacher": {"store": contents(store.path)}}
+    control: dict[str, Any] = {}
+    if job.modality.starts_from_teacher(job.recipe):
+        taught["start"] = control["start"] = coarse(teacher.identity)
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
-        "baseline": Arm("baseline", {"objective": "cross_entropy"}, CrossEntropy, job.student),
+        "baseline": Arm("baseline", {"objective": "cross_entropy", **control}, CrossEntropy, job.student),
         "smoothed": Arm(
             "smoothed",
-            {"objective": f"cross_entropy, label smoothing {smoothing}"},
+            {"objective": f"cross_entropy, label smoothing {smoothing}", **control},
             partial(CrossEntropy, label_smoothing=smoothing),
             job.student,
         ),
@@ -92,6 +96,30 @@ def objective_of(job: Job) -> Objective:
     return objective if simkd_in(objective) is None else taught_as_one(objective)
 
 
+def plan_of(job: Job, arm: Arm) -> Train:
+    """How an arm is trained. A control learns from the labelled examples alone, and takes as many steps as the student.
+
+    ``baseline.epochs`` says otherwise. What else is counted in epochs changes in proportion.
+    """
+    plan, wanted = job.recipe.train, job.recipe.baseline.epochs
+    if arm.name == "student" or (wanted is None and len(job.task.pool) == len(job.task.train)):
+        return plan
+    factor = wanted / plan.epochs if wanted is not None else len(job.task.pool) / len(job.task.train)
+
+    def scaled(epochs: int) -> int:
+        return max(1, round(factor * epochs))
+
+    if scaled(plan.epochs) == plan.epochs:
+        return plan
+    changes: dict[str, Any] = {
+        "epochs": scaled(plan.epochs),
+        "warmup_epochs": min(factor * plan.warmup_epochs, scaled(plan.epochs)),
+        "milestones": tuple(dict.fromkeys(scaled(epoch) for epoch in plan.milestones)),
+        "patience": None if plan.patience is None else scaled(plan.patience),
+    }
+    return plan.model_copy(update=changes)
+
+
 def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Trained:
     """One student of one seed; ``title`` is how a person sees it, the arm's name and number where not given."""
     recipe = job.recipe
@@ -101,7 +129,7 @@ def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Tra
         title=title or titled(job, arm, seed),
         build=partial(arm.build, seed),
         objective=arm.objective(),
-        plan=recipe.train,
+        plan=plan_of(job, arm),
         views=recipe.views,
         seed=seed,
         teacher=arm.teacher,
@@ -128,12 +156,12 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         "version": TRAINING_VERSION,
         "model": named(recipe.student.model, recipe.student.knobs),
         "initial": job.code["student"],
-        "train": recipe.train.model_dump(mode="json"),
+        "train": plan_of(job, arm).model_dump(mode="json"),
         "views": recipe.views.model_dump(mode="json"),
         "view_seed": recipe.seed,
         "seed": seed,
         "data": job.splits.fingerprint,
-        "normalisation": normalisation(job),
+        "normalisation": job.task.input_facts(None),
         **arm.ingredients,
     }
     return stage(job.out, arm.name, ingredients)

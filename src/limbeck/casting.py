@@ -11,10 +11,10 @@ import numpy as np
 import yaml
 
 from . import progress, recipe_file, stages
-from .data.load import load
 from .errors import BadInput, Interrupted
 from .files import write_text
 from .job import Job, asked_live, job_from_recipe, use_threads
+from .modalities import modality_of
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .stages import Busy
@@ -30,6 +30,7 @@ from .teaching import (
     asker,
     manner_for,
     manner_in,
+    mixes,
     store_identity,
     targets_stage,
     teacher_stages,
@@ -56,7 +57,7 @@ def cast_recipe(
     """
     job = _job(recipe, out, trust_code=trust_code, device=device, threads=threads)
     _require_targets(job)
-    for note in job.splits.notes:
+    for note in job.notes:
         progress.note(note)
     try:
         _make_teacher(job)
@@ -118,8 +119,7 @@ def _extend_store(
     out = recipe.parent if beside else Path("runs") / str(read.name)
     job = _job(read, out, trust_code=trust_code, device=device, threads=threads)
     ids_N = job.task.pool.ids.cpu()
-    paired = bool(read.views.mixup or read.views.cutmix)
-    if paired and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
+    if mixes(read) and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
         raise BadInput(
             f"{path} cannot be extended by other examples: under mixup and CutMix an example's partner depends on all "
             "of them. Cast it anew."
@@ -243,7 +243,7 @@ def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str]
 
 def _job(recipe: Recipe, out: Path, *, trust_code: bool, device: str, threads: int | None) -> Job:
     use_threads(threads)
-    splits = load(recipe.data, progress.bar)
+    splits = modality_of(recipe).load(recipe, progress.bar)
     return job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
 
 

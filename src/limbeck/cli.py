@@ -208,44 +208,66 @@ def init(
     print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
 
 
-@command(app, "predict", example="limbeck predict runs/fashion_mnist shoe.png bag.png --top 3")
+@command(
+    app, "predict", example="limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"
+)
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, or a run's folder.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, a student's folder, or a run's.")
+    ],
+    examples: Annotated[list[str], typer.Argument(metavar="EXAMPLE", help="Image files, or texts in quotes.")],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Show the N likeliest classes.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Classify images with an exported model, in onnxruntime (torch is not needed).
+    """Classify images or texts with an exported model, in onnxruntime (torch is not needed).
 
-    The model file carries its own preprocessing and class names. A run's folder stands for its student.onnx.
+    The model file carries its class names and says what it takes; a model of texts has its tokenizer.json beside it. A
+    run's folder stands for the student that it exported.
     """
-    from .deploy import predict as deployed
+    from .deploy import predict as of_images
+    from .deploy import predict_text as of_texts
 
-    file = model / "student.onnx" if model.is_dir() else model
-    if not file.is_file() and (model / "stages").is_dir():
-        if (model / "compare.yaml").exists():
-            raise BadInput(f"{model} is a comparison, which exports no model: give the folder of a limbeck run.")
-        raise BadInput(
-            f"{model} is a run that is not finished, so its student is not exported yet: repeat the limbeck run that made "
-            "it, and it goes on from where it was."
-        )
-    if not file.is_file():
-        raise BadInput(f"{file}: there is no such file; give an exported .onnx file or a finished run.")
+    file = _model_file(model)
     try:
-        answers = deployed.predict(file, images, top=top)
-    except ValueError as error:  # the module stands alone, so it knows no errors of ours
+        if of_images.task_of(file) == "text-classification":
+            answers = of_texts.predict(file, examples, top=top)
+            said, key = of_texts.table(answers), "text"
+        else:
+            answers = of_images.predict(file, [Path(one) for one in examples], top=top)
+            said, key = of_images.table(answers), "image"
+    except ValueError as error:  # the modules stand alone, so they know no errors of ours
         raise BadInput(str(error)) from None
     if not as_json:
-        print(deployed.table(answers))
+        print(said)
         return
     plain = [
         {
-            "image": str(answer.image),
+            key: str(answer[0]),
             "top": [{"class": name, "probability": probability} for name, probability in answer.classes],
         }
         for answer in answers
     ]
     print(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def _model_file(model: Path) -> Path:
+    """The exported model that a file or a folder stands for."""
+    if not model.is_dir():
+        if not model.is_file():
+            raise BadInput(f"{model}: there is no such file; give an exported .onnx file or a finished run.")
+        return model
+    inside = [model / "student.onnx", model / "model.onnx", model / "student" / "model.onnx"]
+    file = next((one for one in inside if one.is_file()), None)
+    if file is not None:
+        return file
+    if (model / "compare.yaml").exists():
+        raise BadInput(f"{model} is a comparison, which exports no model: give the folder of a limbeck run.")
+    if (model / "stages").is_dir():
+        raise BadInput(
+            f"{model} is a run that is not finished, so its student is not exported yet: repeat the limbeck run that made "
+            "it, and it goes on from where it was."
+        )
+    raise BadInput(f"{inside[0]}: there is no such file; give an exported .onnx file or a finished run.")
 
 
 @command(app, "objectives", example="limbeck objectives dkd")

@@ -12,28 +12,25 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import __version__, progress, stages
 from .arms import ARMS, Arm, member_stage, the_arms, train_member
 from .comparison_file import Comparison, Row, resolved
 from .composition import objective_of
 from .conclusion import TestSplit, evaluate, test_reads
-from .data.examples import Splits
-from .data.load import load
 from .deploy.measure import parameters
 from .errors import BadInput, Interrupted, did_you_mean
 from .evaluation.grid import RowEvidence, rows_section
 from .evaluation.results import Predictions, RunEvidence, environment, run_metrics
 from .files import write_json, write_text
 from .job import Job, asked_live, deployed_with, job_from_models, job_from_recipe, use_threads
-from .models.build import build
+from .modalities import modality_of
 from .parallel import Done, in_processes
 from .pass_cost import targets_section
 from .recipe import Recipe
@@ -91,7 +88,7 @@ class Bench:
     def __init__(
         self,
         comparison: Comparison,
-        splits: Splits,
+        splits: Any,
         *,
         out: Path,
         trust_code: bool,
@@ -118,12 +115,13 @@ class Bench:
             live = recipe.targets.model_copy(update={"live": True, "average": False, "store": None})
             recipe = recipe.model_copy(update={"targets": live})
         base = self.job
+        teachers = Teachers(base.teacher, base.task.teacher_normalisation, base.teachers)
         job = job_from_models(
             recipe,
             base.splits,
             out=base.out,
-            teacher=Teachers(base.teacher, base.task.teacher_normalisation, base.teachers),
-            student=partial(_student, recipe, base.splits, self.trust_code),
+            teacher=teachers,
+            student=base.modality.student_of(recipe, base.splits, teachers, trust_code=self.trust_code),
             objective=lambda: objective_of(recipe.objective),
             device=self.device,
             force=base.force,
@@ -204,9 +202,10 @@ def open_bench(
     comparison: Comparison, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...] = ()
 ) -> Bench:
     """The bench, every row and trial tried on it for fit; what a person should know is said."""
-    splits = load(comparison.recipe.data, progress.bar)
+    recipe = comparison.recipe
+    splits = modality_of(recipe).load(recipe, progress.bar)
     bench = Bench(comparison, splits, out=out, trust_code=trust_code, device=device, force=force)
-    for note in splits.notes:
+    for note in bench.job.notes:
         progress.note(note)
     for row in comparison.rows:
         try:
@@ -222,16 +221,11 @@ def open_bench(
     return bench
 
 
-def _student(recipe: Recipe, splits: Splits, trust_code: bool, seed: int) -> nn.Module:
-    _, channels, size, _ = splits.train.images.shape
-    shape = {"classes": len(splits.classes), "channels": channels, "size": size}
-    return build(recipe.student, **shape, trust_code=trust_code, seed=seed)
-
-
 def _share_of_members(asked: Asked, number: int, jobs: int, done: Done) -> None:
     """One process's part: every ``jobs``-th training run, starting with ``number``."""
     use_threads(asked.threads)
-    splits = load(asked.comparison.recipe.data)
+    recipe = asked.comparison.recipe
+    splits = modality_of(recipe).load(recipe)
     bench = Bench(asked.comparison, splits, out=asked.out, trust_code=asked.trust_code, device=asked.device)
     teacher = the_teacher(bench.job)
     for member in asked.members[number::jobs]:
@@ -339,7 +333,6 @@ def _results(
     # a row without a teacher, for an objective may deploy more than the student
     models = {row.student: (row.recipe.student, by_row[row.key][0].model) for row in reversed(comparison.rows)}
     models = {name: models[name] for name in comparison.students}
-    _, channels, height, width = job.splits.train.images.shape
     return {
         "schema_version": SCHEMA_VERSION,
         "limbeck_version": __version__,
@@ -352,8 +345,8 @@ def _results(
             "train": len(job.splits.train),
             "validation": len(job.splits.validation),
             "test": len(answers["test/labels"]),
-            "image": [channels, height, width],
-            "notes": list(job.splits.notes),
+            **job.modality.data_facts(job.splits),
+            "notes": list(job.notes),
         },
         "teacher": {
             "model": comparison.recipe.teacher.title,

@@ -147,7 +147,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Comparison:
     try:
         file = ComparisonFile.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise recipe_file.refusal(where, sentences(error)) from None
+        raise recipe_file.refusal(where, sentences(error, ComparisonFile)) from None
     _refuse(where, list(_names(file)))
     base = recipe_file.read(path.parent / file.recipe, [*file.set, *overrides])
     students = file.students or {base.student.model: base.student.model_dump(mode="json")}

@@ -9,23 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from . import progress
-from .data.examples import Examples
 from .deploy.energy import energy_per_inference
-from .deploy.export import export_onnx, image_metadata
-from .deploy.measure import compare_latency, macs, measure_onnx, parameters
-from .deploy.parity import check_parity, require
-from .deploy.standalone import write_standalone
+from .deploy.measure import compare_latency, measure_onnx, parameters
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
 from .evaluation.verdict import verdict
 from .files import atomic_path, write_json
 from .job import Job, coarse, deployed_with
+from .modalities import Deploying
 from .models.onnx_file import OnnxModel
 from .pass_cost import fingerprint_of, targets_section
 from .report.evidence import Evidence
@@ -33,15 +28,11 @@ from .report.page import write_report
 from .stages import Stage, publish, stage
 from .targets.store import Store
 from .teachers import Together
-from .trained import Trained, begun, normalisation
+from .trained import Trained, begun
 
 EVALUATION_VERSION = 1
 EXPORT_VERSION = 1
 REPORT_VERSION = 1
-
-# Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.
-PARITY_IMAGES = 5000
-
 
 CONCLUSION = ("evaluate", "export", "report")
 
@@ -51,9 +42,9 @@ class TestSplit:
     """The test split, opened at most once in a run, when the first stage that is not finished asks for it."""
 
     job: Job
-    examples: Examples | None = field(default=None)
+    examples: Any = field(default=None)
 
-    def open(self, purpose: str) -> Examples:
+    def open(self, purpose: str) -> Any:
         """The test examples; every opening is written to ``test_reads.json`` before it happens."""
         if self.examples is None:
             self.job.splits.test.record_with(self._record)
@@ -128,7 +119,7 @@ def evaluate(
 
 
 def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained) -> Stage:
-    """ONNX of student and teacher, held to PyTorch's answers on test images, then measured side by side.
+    """ONNX of student and teacher, held to PyTorch's answers on test examples, then measured side by side.
 
     A teacher that is an ONNX file is measured as it is. An ensemble is not exported: nobody deploys it, and a member may
     be such a file.
@@ -139,9 +130,10 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
         here.facts()
         return here
     here.prepare()
-    images = test.open("parity of the export")
+    examples = test.open("parity of the export")
     facts: dict[str, Any] = {}
     paths: dict[str, Path] = {}
+    variants: dict[str, Path] = {}
     made: list[str] = []
     with progress.bar(4, "export and measure") as advance:
         for role, one in (("teacher", teacher), ("student", student)):
@@ -151,33 +143,22 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 if model.batch is None:  # a fixed number of images cannot be set beside one image
                     paths[role] = model.path
             elif not isinstance(model, Together):
-                normalise = job.task.normalisation if role == "student" else None
-                normalise = normalise or job.task.teacher_normalisation or job.task.normalisation
-                inputs = normalise(_unit(images.images[:PARITY_IMAGES].cpu())).contiguous()
-                made.append(f"{role}.onnx")
-                paths[role] = here.folder / made[-1]
-                metadata = image_metadata(
-                    name=f"{job.name} {role}",
-                    classes=job.splits.classes,
-                    channels=inputs.shape[1],
-                    height=inputs.shape[2],
-                    width=inputs.shape[3],
-                    mean=normalise.mean,
-                    std=normalise.std,
-                )
-                export_onnx(model, inputs[:1], paths[role], metadata)
-                parity = check_parity(
-                    model, paths[role], inputs, max_abs=limits.max_abs_difference, agreement=limits.agreement
-                )
-                require(parity, paths[role])
-                facts[role] |= {"parity": parity, "macs": macs(model, inputs[:1])}
+                name = f"{job.name} {role}"
+                wanted_of = Deploying(role, name, model, job.task, examples, here.folder, limits)
+                deployed = job.modality.deploy(wanted_of)
+                paths[role], variants = deployed.path, {**variants, **deployed.variants}
+                made += deployed.files
+                facts[role] |= deployed.facts
             advance()
-        # in turns, so that whatever else the machine does hits both alike
-        side_by_side = compare_latency(paths)
+        # in turns, so that whatever else the machine does hits all alike
+        side_by_side = compare_latency({**paths, **variants})["latency_ms"]
+        by_length = {
+            str(length): compare_latency({**paths, **variants}, length=length)["latency_ms"]
+            for length in job.modality.LENGTHS
+        }
         advance()
         for role, path in paths.items():
-            cost = measure_onnx(path)
-            latency = side_by_side["latency_ms"][role]
+            cost, latency = measure_onnx(path), side_by_side[role]
             energy = energy_per_inference(path, latency_ms=latency["p50"])
             facts[role] |= {
                 "bytes": cost["bytes"],
@@ -187,6 +168,12 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 "energy_mj": {"value": energy["value_mj"], "kind": energy["kind"], "how": energy["how"]},
                 "runtime": cost["runtime"],
                 "threads": cost["threads"],
+                **({"latency_by_length": {n: found[role] for n, found in by_length.items()}} if by_length else {}),
+            }
+        for name in variants:
+            facts["student"][name] |= {
+                "latency_ms": side_by_side[name],
+                "latency_by_length": {n: found[name] for n, found in by_length.items()},
             }
         advance()
     here.finish(facts, made)
@@ -208,26 +195,19 @@ def report(
     here = begun(job, report_stage(job, evaluation, export))
     if not here.finished:
         here.prepare()
-        images = test.open("pictures in the report")
+        examples = test.open("what the report shows")
         results = _results(job, teacher, arms, store, answers, export)
         write_json(here.folder / "results.json", results)
-        write_report(_evidence(job, images, arms, chosen, answers, results, teacher), here.folder / "report.html")
+        write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({}, ["results.json", "report.html"])
     here.facts()
     for name in ("results.json", "report.html"):
         publish(here.folder / name, job.out / name)
-    publish(export.folder / "student.onnx", job.out / "student.onnx")
-    if (export.folder / "teacher.onnx").exists():
-        publish(export.folder / "teacher.onnx", job.out / "teacher.onnx")
-    else:  # that of another teacher, before
-        (job.out / "teacher.onnx").unlink(missing_ok=True)
     student = arms["student"][chosen]
-    publish(
-        job.out / "stages" / "student" / student.fingerprint / "model.safetensors",
-        job.out / "student.safetensors",
-    )
-    write_standalone(job.out / "predict.py")
-    return json.loads((job.out / "results.json").read_text(encoding="utf-8")) | {"out": str(job.out)}
+    weights = job.out / "stages" / "student" / student.fingerprint / "model.safetensors"
+    results = json.loads((here.folder / "results.json").read_text(encoding="utf-8"))
+    job.modality.publish(export.folder, weights, job.out, results)
+    return results | {"out": str(job.out)}
 
 
 def _results(
@@ -251,8 +231,8 @@ def _results(
             runs.append(RunEvidence(one.seed, test, validation, one.seconds))
         return ModelEvidence(model, runs, cost)
 
-    student_cost = {name: value for name, value in facts["student"].items() if name != "parity"}
-    teacher_cost = {name: value for name, value in facts["teacher"].items() if name != "parity"}
+    student_cost = {name: value for name, value in facts["student"].items() if name not in ("parity", "int8", "path")}
+    teacher_cost = {name: value for name, value in facts["teacher"].items() if name not in ("parity", "path")}
 
     def cost_of(ones: Sequence[Trained]) -> dict[str, Any]:
         """The exported student's, but for a control that lacks what is deployed with it and was not exported itself."""
@@ -272,7 +252,6 @@ def _results(
     for arm, ones in arms.items():
         timings[arm] = {"seconds": sum(one.seconds for one in ones), "runs": len(ones)}
         fingerprints[arm] = [one.fingerprint for one in ones]
-    _, channels, height, width = job.splits.train.images.shape
     data = {
         "name": recipe.data.name,
         "classes": list(job.splits.classes),
@@ -280,8 +259,8 @@ def _results(
         "validation": len(job.splits.validation),
         "test": len(answers["test/labels"]),
         "transfer": 0 if job.splits.transfer is None else len(job.splits.transfer),
-        "image": [channels, height, width],
-        "notes": [*job.splits.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
+        **job.modality.data_facts(job.splits),
+        "notes": [*job.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
     }
     return assemble(
         name=job.name,
@@ -292,7 +271,11 @@ def _results(
         student=by_arm["student"],
         baseline=by_arm["baseline"],
         smoothed=by_arm.get("smoothed"),
-        export={"path": "student.onnx", "parity": facts["student"]["parity"]},
+        export={
+            "path": facts["student"]["path"],
+            "parity": facts["student"]["parity"],
+            **({"int8": facts["student"]["int8"]} if "int8" in facts["student"] else {}),
+        },
         targets=targets,
         timings=timings,
         fingerprints=fingerprints,
@@ -303,7 +286,7 @@ def _results(
 
 def _evidence(
     job: Job,
-    images: Examples,
+    examples: Any,
     arms: dict[str, list[Trained]],
     chosen: int,
     answers: dict[str, Tensor],
@@ -311,12 +294,6 @@ def _evidence(
     teacher: Trained,
 ) -> Evidence:
     seed = arms["student"][chosen].seed
-
-    def image(position: int) -> np.ndarray:
-        one_CHW = images.images[position].cpu()
-        if one_CHW.is_floating_point():
-            one_CHW = (one_CHW * 255).round().clamp(0, 255).to(torch.uint8)
-        return one_CHW.permute(1, 2, 0).numpy()
 
     return Evidence(
         results=results,
@@ -326,15 +303,11 @@ def _evidence(
         teacher_logits_NC=answers["test/teacher"].numpy(),
         student_logits_NC=answers[f"test/student-{seed}"].numpy(),
         baseline_logits_NC=answers[f"test/baseline-{seed}"].numpy(),
-        image=image,
+        what=job.modality.WHAT,
+        **job.modality.shown(examples),
         histories={"teacher": teacher.history} | {arm: ones[chosen].history for arm, ones in arms.items()},
         temperature=job.temperature,
     )
-
-
-def _unit(images: Tensor) -> Tensor:
-    """Images on a 0-1 scale."""
-    return images if images.is_floating_point() else images.float() / 255
 
 
 def evaluate_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:
@@ -378,7 +351,7 @@ def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
 
 def _normalisations(job: Job) -> list[dict[str, Any]]:
     """What is done to the student's input and to the teacher's."""
-    return [normalisation(job), normalisation(job, job.task.teacher_normalisation)]
+    return [job.task.input_facts(None), job.task.input_facts(job.task.teacher_normalisation)]
 
 
 def _teachers(teacher: Trained) -> dict[str, Trained]:

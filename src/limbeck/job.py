@@ -14,11 +14,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from .composition import objective_of, temperature_of
-from .data.examples import Splits
 from .errors import BadInput
 from .interfaces import Batch, DenseLogits, Features, Needs, Output, Target
-from .models.asking import ask
-from .models.build import build, check_fits
+from .modalities import Modality, modality_of
+from .models.asking import Inputs, ask, moved
 from .models.capture import Capture
 from .models.identity import Identity, identity
 from .objectives.modules import Objective
@@ -26,8 +25,7 @@ from .recipe import Ensemble, OnnxTeacher, Recipe, TeacherSection
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .targets.codecs import Rows
 from .targets.codecs.asked import Candidates, asked_codecs
-from .tasks.image import ImageClassification, Normalisation
-from .teachers import Member, Teachers, build_teachers, given_teacher
+from .teachers import Member, Teachers, given_teacher
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,13 @@ class Job:
     """All that the stages need.
 
     Attributes:
+        modality: what is done otherwise for images than for texts.
         teacher: what answers, built; its starting weights are loaded.
         teachers: what it is made of: itself, or the members of the ensemble.
         student: a fresh student for a seed.
         objective: a fresh objective (it may hold parameters of its own).
         code: what identifies models that are not known by name alone; part of the fingerprints.
+        notes: what a person should know of data and models, in sentences.
         force: names of stages to be made anew, each once.
         redone: folders of those that were.
     """
@@ -47,14 +47,16 @@ class Job:
     recipe: Recipe
     name: str
     out: Path
-    splits: Splits
-    task: ImageClassification
+    modality: Modality
+    splits: Any
+    task: Any
     accelerator: Accelerator
     teacher: nn.Module
     teachers: tuple[Member, ...]
     student: Callable[[int], nn.Module]
     objective: Callable[[], Objective]
     code: dict[str, Any]
+    notes: tuple[str, ...] = ()
     force: tuple[str, ...] = ()
     redone: set[Path] = field(default_factory=set)
 
@@ -90,22 +92,17 @@ class Job:
 
 
 def job_from_recipe(
-    recipe: Recipe, splits: Splits, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...]
+    recipe: Recipe, splits: Any, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...]
 ) -> Job:
     """Builds the models a recipe names and checks that they fit the data. Writes nothing."""
-    channels, size = _shape(splits)
-    shape = {"classes": len(splits.classes), "channels": channels, "size": size}
-    teacher = build_teachers(recipe, splits, trust_code=trust_code)
-
-    def student(seed: int) -> nn.Module:
-        return build(recipe.student, **shape, trust_code=trust_code, seed=seed)
-
+    modality = modality_of(recipe)
+    teachers = modality.teachers_of(recipe, splits, trust_code=trust_code)
     return job_from_models(
         recipe,
         splits,
         out=out,
-        teacher=teacher,
-        student=student,
+        teacher=teachers,
+        student=modality.student_of(recipe, splits, teachers, trust_code=trust_code),
         objective=lambda: objective_of(recipe.objective),
         device=device,
         force=force,
@@ -114,7 +111,7 @@ def job_from_recipe(
 
 def job_from_models(
     recipe: Recipe,
-    splits: Splits,
+    splits: Any,
     *,
     out: Path,
     teacher: nn.Module | Teachers,
@@ -127,21 +124,14 @@ def job_from_models(
 
     Raises :class:`limbeck.errors.BadInput` where one does not fit the data, or the objective does not fit both.
     """
-    channels, size = _shape(splits)
-    classes = len(splits.classes)
+    modality, classes = modality_of(recipe), len(splits.classes)
     if isinstance(teacher, nn.Module):
         assert isinstance(recipe.teacher, TeacherSection)
         teacher = given_teacher(teacher, recipe.teacher, recipe.seed, splits)
     first = student(recipe.seed)
-    check_fits(first, classes=classes, channels=channels, size=size, name="student")
+    modality.check(first, splits, "student")
     accelerator = Accelerator(cpu=device == "cpu")
-    task = ImageClassification(
-        splits,
-        normalisation=Normalisation(splits.mean, splits.std),
-        teacher_normalisation=teacher.sees,
-        view_seed=recipe.seed,
-        device=accelerator.device,
-    )
+    task = modality.task_of(recipe, splits, teacher, accelerator.device)
     needs = objective().needs
     if needs.teacher_features and recipe.targets.average:
         raise BadInput(
@@ -166,6 +156,7 @@ def job_from_models(
         recipe=recipe,
         name=recipe.name or "run",
         out=out,
+        modality=modality,
         splits=splits,
         task=task,
         accelerator=accelerator,
@@ -174,10 +165,11 @@ def job_from_models(
         student=student,
         objective=objective,
         code={
-            "teachers": [coarse(identity(one.model, *seen_shape(splits, one.sees))) for one in teacher.members],
-            "student": coarse(identity(first, channels, size)),
+            "teachers": [coarse(identity(one.model, task.probe(one.sees))) for one in teacher.members],
+            "student": coarse(identity(first, task.probe(None))),
             "objective": repr(objective()),
         },
+        notes=(*splits.notes, *teacher.notes, *modality.notes_on(first, splits)),
         force=force,
     )
 
@@ -214,7 +206,7 @@ def _try(
     objective: Objective,
     teacher: nn.Module,
     student: nn.Module,
-    task: ImageClassification,
+    task: Any,
     recipe: Recipe,
     kept: Candidates | None,
 ) -> None:
@@ -246,16 +238,17 @@ def _try(
         raise BadInput(f"objective: {error}") from error
 
 
-def two_examples(task: ImageClassification, recipe: Recipe) -> Batch:
+def two_examples(task: Any, recipe: Recipe) -> Batch:
     """The first examples at view 0, on the CPU: from what models say of them an objective learns their shapes."""
     index_B = torch.arange(min(2, len(task.pool)), device=task.pool.ids.device)
     batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), recipe.views)
     there = {one.name: getattr(batch, one.name) for one in dataclasses.fields(batch)}
-    return dataclasses.replace(batch, **{name: value.cpu() for name, value in there.items() if value is not None})
+    on_cpu = {name: moved(value, "cpu") for name, value in there.items() if value is not None}
+    return dataclasses.replace(batch, **on_cpu)
 
 
 def _answer(
-    model: nn.Module, inputs: torch.Tensor, paths: tuple[str, ...], name: str
+    model: nn.Module, inputs: Inputs, paths: tuple[str, ...], name: str
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Logits and features on the CPU, in evaluation mode. Raises :class:`BadInput` where there are no such features."""
     try:
@@ -276,18 +269,3 @@ def use_threads(count: int | None) -> None:
     """Uses so many threads for arithmetic; None leaves torch's own choice."""
     if count is not None:
         torch.set_num_threads(count)
-
-
-def seen_shape(splits: Splits, sees: Normalisation | None) -> tuple[int, int]:
-    """Channels and side in pixels of what a model with this normalisation is given."""
-    _, channels, size, _ = splits.train.images.shape
-    return channels, size if sees is None or sees.size is None else sees.size
-
-
-def _shape(splits: Splits) -> tuple[int, int]:
-    _, channels, height, width = splits.train.images.shape
-    if height != width:
-        raise BadInput(
-            f"images are {width}x{height}: models here take square ones, so set data.size (such as {min(height, width)})."
-        )
-    return channels, height

@@ -14,9 +14,9 @@ import torch
 
 from . import progress
 from .arms import ARMS, members, the_arms, train_member
-from .data.load import load
 from .errors import LimbeckError
 from .job import job_from_recipe, use_threads
+from .modalities import modality_of
 from .recipe import Recipe
 from .teaching import the_targets, the_teacher
 
@@ -77,7 +77,7 @@ def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None
     use_threads(asked.threads)
     job = job_from_recipe(
         asked.recipe,
-        load(asked.recipe.data),
+        modality_of(asked.recipe).load(asked.recipe),
         out=asked.out,
         trust_code=asked.trust_code,
         device=asked.device,

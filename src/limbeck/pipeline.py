@@ -17,10 +17,10 @@ import torch
 from . import progress, stages
 from .arms import ARMS, about_student, member_stage, members, the_arms, titled, train_member
 from .conclusion import CONCLUSION, conclude
-from .data.load import load
 from .errors import BadInput, Interrupted, did_you_mean
 from .files import write_text
 from .job import Job, deployed_with, job_from_recipe, use_threads
+from .modalities import modality_of
 from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
@@ -55,7 +55,7 @@ def run(
     if {"evaluate", "export"} & set(force) and "report" not in force:
         force = (*force, "report")  # else the results would go on telling what was measured before
     use_threads(threads)
-    splits = load(recipe.data, progress.bar)
+    splits = modality_of(recipe).load(recipe, progress.bar)
     folder = out or default_folder(recipe)
     job = job_from_recipe(recipe, splits, out=folder, trust_code=trust_code, device=device, force=force)
     if jobs == 1:
@@ -77,7 +77,7 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
 
     ``ahead`` is called once the targets are there; it may finish students' stages in other processes.
     """
-    for note in (*job.splits.notes, why_live(job), deployed_with(job.objective())):
+    for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
     if job.recipe.targets.store is not None and job.asks_teacher:

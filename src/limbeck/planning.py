@@ -18,11 +18,10 @@ from torch import nn
 from . import progress
 from .arms import about_student, members, objective_of, student_of, the_arms, train_member
 from .arms import member_stage as stage_of
-from .conclusion import CONCLUSION, PARITY_IMAGES, evaluate_stage, export_stage, report_stage
-from .data.examples import Examples
-from .data.load import load
+from .conclusion import CONCLUSION, evaluate_stage, export_stage, report_stage
 from .interfaces import Target
 from .job import Job, job_from_recipe, use_threads
+from .modalities import modality_of
 from .models.capture import Capture
 from .objectives.modules import CrossEntropy, Objective
 from .objectives.schedules import Progress
@@ -31,7 +30,6 @@ from .stages import Stage
 from .targets.codecs import bytes_per_target
 from .targets.live import LiveTeacher
 from .targets.store import Store
-from .tasks.image import ImageClassification
 from .teachers import Member
 from .teaching import (
     about_targets,
@@ -50,6 +48,7 @@ from .training.optimizer import optimizer_for
 WARM_UP_STEPS, TIMED_STEPS = 2, 5
 # Rough: two models translated and measured for a fixed time, a process each for memory; and a page drawn.
 EXPORT_SECONDS, REPORT_SECONDS = 12.0, 2.0
+COMPARED = 5000  # test examples that an exported model is held to, at most
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def plan(
     are "to do".
     """
     use_threads(threads)
-    splits = load(recipe.data, progress.bar)
+    splits = modality_of(recipe).load(recipe, progress.bar)
     job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
     if note := why_live(job):
         progress.note(note)
@@ -170,8 +169,8 @@ def training_seconds(
     job: Job,
     model: nn.Module,
     plan: Train,
-    examples: Examples,
-    task: ImageClassification,
+    examples: Any,
+    task: Any,
     objective: Objective | None = None,
     teacher: LiveTeacher | None = None,
 ) -> float:
@@ -245,7 +244,7 @@ def _conclusion_seconds(job: Job) -> dict[str, float | None]:
     if test is None:
         return {"evaluate": None, "export": None, "report": REPORT_SECONDS}
     teacher, student = answer_seconds(job), answer_seconds(job, job.student(job.recipe.seed))
-    examples, compared = test + len(job.splits.validation), min(test, PARITY_IMAGES)
+    examples, compared = test + len(job.splits.validation), min(test, COMPARED)
     return {
         "evaluate": examples * (teacher + len(members(job)) * student),
         # each is asked twice, in PyTorch and in onnxruntime

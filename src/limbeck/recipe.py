@@ -334,6 +334,9 @@ class Baseline(Section):
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Smoothing of the second control, which asks whether soft labels of any kind would do as well; 0: leave it out."""
+    epochs: PositiveInt | None = None
+    """Passes over the labelled examples, which are all that a control learns from; as many as ``train.epochs`` where not
+    given, or, beside a transfer set, as many as give it the student's number of steps."""
 
 
 class Export(Section):
@@ -346,21 +349,21 @@ class Export(Section):
 
 
 class Recipe(Section):
-    """All that a run needs to know."""
+    """All that a run needs to know. What the examples, their views and the models are called depends on the task."""
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the run and its folder; the file's name where not given."""
-    task: Literal["image-classification"] = "image-classification"
+    task: str
     """The modality."""
-    data: Data
+    data: Any
     """Where the examples come from."""
-    views: Views = Views()
+    views: Any
     """How examples are varied, for the soft targets and for every student."""
-    teacher: Teacher
+    teacher: Any
     """The large model."""
     targets: Targets = Targets()
     """How it is asked."""
-    student: Model
+    student: Any
     """The small model."""
     objective: Objective = Objective(kd=KD(temperature=4.0, weight=0.9), cross_entropy=CrossEntropy(weight=0.1))
     """What the student is asked to match."""
@@ -374,3 +377,18 @@ class Recipe(Section):
     """The first seed; the views and the teacher use it too."""
     export: Export = Export()
     """The exported model, and what it must prove."""
+
+
+class ImageRecipe(Recipe):
+    """Image classification: what a recipe is where it names no task."""
+
+    task: Literal["image-classification"] = "image-classification"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The modality."""
+    data: Data
+    """Where the examples come from."""
+    views: Views = Views()
+    """How examples are varied, for the soft targets and for every student."""
+    teacher: Teacher
+    """The large model."""
+    student: Model
+    """The small model."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import BadInput, did_you_mean
 from .recipe import Recipe
-from .recipe_problems import accepts_none, contradictions, section_of, sentences, shown
+from .recipe_problems import accepts_none, contradictions, recipe_for, section_of, sentences, shown, unknown_task
 
 _MOST_VALUES = 10_000  # a recipe has some hundred; YAML aliases can unfold a few lines into millions
 _DEEPEST = 30
@@ -85,11 +85,14 @@ def named_after(path: Path, values: dict[str, Any]) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """The recipe that plain values (as from YAML) describe. `where` heads the message of `BadInput`."""
     check_plain(values, where)
+    if problem := unknown_task(values):
+        raise refusal(where, [problem])
+    kind = recipe_for(values)
     try:
         # Through JSON, where strict means what a person means: 3 is a float, "3" is no int, lists are tuples.
-        recipe = Recipe.model_validate_json(json.dumps(values), strict=True)
+        recipe = kind.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise refusal(where, sentences(error)) from None
+        raise refusal(where, sentences(error, kind)) from None
     problems = contradictions(recipe)
     if problems:
         raise refusal(where, problems)
@@ -135,7 +138,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
 
 
 def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) -> None:
-    section: type[BaseModel] | None = Recipe
+    section: type[BaseModel] | None = recipe_for(values)
     here: Any = values
     for depth, part in enumerate(parts[:-1]):
         field = section.model_fields.get(part) if section else None

@@ -10,18 +10,21 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from .errors import did_you_mean
-from .recipe import Ensemble, Model, OnnxTeacher, Recipe, TeacherSection, Train
+from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe, TeacherSection, Train
 from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, most
+from .recipe_text import TextRecipe
 
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
 _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
 _TEST_NAMES = ("test", "testing")
+RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "text-classification": TextRecipe}
+DEFAULT_TASK = "image-classification"
 _KINDS: dict[str, type[BaseModel]] = {MODEL: TeacherSection, ONNX: OnnxTeacher, ENSEMBLE: Ensemble}
 _ONE_CLASS = ("dkd", "nkd")  # objectives that tell the true class from the others
 
@@ -48,6 +51,21 @@ _LIMIT = {
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
+
+
+def recipe_for(values: Mapping[str, Any]) -> type[Recipe]:
+    """The recipe of the task that plain values name; that of images where they name none, or one that there is not."""
+    task = values.get("task", DEFAULT_TASK)
+    return RECIPES.get(task, ImageRecipe) if isinstance(task, str) else ImageRecipe
+
+
+def unknown_task(values: Mapping[str, Any]) -> str | None:
+    """A sentence where plain values name a task that there is not."""
+    task = values.get("task", DEFAULT_TASK)
+    if isinstance(task, str) and task in RECIPES:
+        return None
+    hint = did_you_mean(task, RECIPES) if isinstance(task, str) else ""
+    return f"task: {shown(task)} is not one of {', '.join(RECIPES)}.{hint}"
 
 
 def shown(value: Any) -> str:
@@ -96,24 +114,24 @@ def _is_union(annotation: Any) -> bool:
     return isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union
 
 
-def sentences(error: ValidationError) -> list[str]:
-    """One line per problem: the field's dotted path, what was given, what would be right."""
-    return list(dict.fromkeys(_sentence(dict(problem)) for problem in error.errors(include_url=False)))
+def sentences(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """One line per problem of a recipe (or another file) of the kind ``root``: the field's dotted path, what was given, what is right."""
+    return list(dict.fromkeys(_sentence(dict(problem), root) for problem in error.errors(include_url=False)))
 
 
-def _sentence(problem: dict[str, Any]) -> str:
+def _sentence(problem: dict[str, Any], root: type[BaseModel]) -> str:
     location = tuple(part for part in problem["loc"] if part not in TAGS)
     path = ".".join(str(part) for part in location) or "recipe"
     kind, given, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{path}: no such field.{_elsewhere(problem['loc']) or _hint(problem['loc'])}"
+        return f"{path}: no such field.{_elsewhere(problem['loc']) or _hint(problem['loc'], root)}"
     if kind == "missing" and isinstance(location[-1], int):
         parent = ".".join(str(part) for part in location[:-1])
         return f"{parent}: {shown(given)} was given; a value is missing at place {location[-1] + 1}"
     if kind == "missing":
-        return f"{path}: is missing.{_what_it_is(location)}"
+        return f"{path}: is missing.{_what_it_is(location, root)}"
     if kind == "literal_error":
-        return f"{path}: {shown(given)} is not one of {_choices(location)}.{_nearest(given, location)}"
+        return f"{path}: {shown(given)} is not one of {_choices(location, root)}.{_nearest(given, location, root)}"
     if kind in _LIMIT:
         key, words = _LIMIT[kind]
         return f"{path}: {shown(given)} was given; it must be {words} {context[key]:g}"
@@ -126,13 +144,13 @@ def _sentence(problem: dict[str, Any]) -> str:
     if kind == "value_error":
         return f"{path}: {context['error']}"
     if kind in _WANTED:
-        return f"{path}: {shown(given)} was given; it must be {_WANTED[kind]}{_as_section(location, given)}"
+        return f"{path}: {shown(given)} was given; it must be {_WANTED[kind]}{_as_section(location, given, root)}"
     return f"{path}: {shown(given)} was given; {problem['msg']}"
 
 
-def _as_section(location: tuple[str | int, ...], given: Any) -> str:
+def _as_section(location: tuple[str | int, ...], given: Any, root: type[BaseModel]) -> str:
     """How to write it, where the name of a section was given in the place of the section around it."""
-    around = section_of(getattr(_field_at(location), "annotation", None))
+    around = section_of(getattr(_field_at(location, root), "annotation", None))
     if around is None or not isinstance(given, str):
         return ""
     sections = [name for name, field in around.model_fields.items() if section_of(field.annotation) is not None]
@@ -146,9 +164,9 @@ def _as_section(location: tuple[str | int, ...], given: Any) -> str:
     return f": write {path}={{{near[0]}: {{{required}}}}} (in a file, {path}: {{{near[0]}: {{{required}}}}})"
 
 
-def _sections_at(location: tuple[str | int, ...]) -> list[type[BaseModel]]:
+def _sections_at(location: tuple[str | int, ...], root: type[BaseModel]) -> list[type[BaseModel]]:
     """The sections that may stand there; one, where the location still has its tags."""
-    sections: list[type[BaseModel]] = [Recipe]
+    sections: list[type[BaseModel]] = [root]
     for part in location:
         if part in _KINDS:
             sections = [_KINDS[str(part)]]
@@ -170,15 +188,15 @@ def _elsewhere(tagged: tuple[str | int, ...]) -> str:
     return ""
 
 
-def _hint(tagged: tuple[str | int, ...]) -> str:
-    sections, name = _sections_at(tagged[:-1]), str(tagged[-1])
+def _hint(tagged: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    sections, name = _sections_at(tagged[:-1], root), str(tagged[-1])
     fields = {field for section in sections for field in section.model_fields}
     if not fields:
         return ""
     if difflib.get_close_matches(name, fields, n=1, cutoff=0.6):
         return did_you_mean(name, fields)
     # Not a slip of the keys: perhaps the right field in the wrong place.
-    places = [path for path in field_paths(Recipe) if path.split(".")[-1] == name]
+    places = [path for path in field_paths(root) if path.split(".")[-1] == name]
     if places:
         return f" Did you mean '{min(places, key=lambda path: path.count('.'))}'?"
     return did_you_mean(name, fields)
@@ -196,36 +214,38 @@ def field_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield from field_paths(below, deeper)
 
 
-def _field_at(location: tuple[str | int, ...]) -> Any:
+def _field_at(location: tuple[str | int, ...], root: type[BaseModel]) -> Any:
     name = str(location[-1])
-    fields = (section.model_fields.get(name) for section in _sections_at(location[:-1]))
+    fields = (section.model_fields.get(name) for section in _sections_at(location[:-1], root))
     return next((field for field in fields if field is not None), None)
 
 
-def _what_it_is(location: tuple[str | int, ...]) -> str:
-    field = _field_at(location)
+def _what_it_is(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    field = _field_at(location, root)
     return f" {' '.join(field.description.split())}" if field is not None and field.description else ""
 
 
-def _literals(location: tuple[str | int, ...]) -> list[Any]:
-    field = _field_at(location)
+def _literals(location: tuple[str | int, ...], root: type[BaseModel]) -> list[Any]:
+    field = _field_at(location, root)
     if field is None:
         return []
     literals = (member for member in members(field.annotation) if typing.get_origin(member) is typing.Literal)
     return [value for literal in literals for value in typing.get_args(literal)]
 
 
-def _choices(location: tuple[str | int, ...]) -> str:
-    return ", ".join(str(value) for value in _literals(location))
+def _choices(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    return ", ".join(str(value) for value in _literals(location, root))
 
 
-def _nearest(given: Any, location: tuple[str | int, ...]) -> str:
-    near = difflib.get_close_matches(str(given), [str(value) for value in _literals(location)], n=1, cutoff=0.5)
+def _nearest(given: Any, location: tuple[str | int, ...], root: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(str(given), [str(value) for value in _literals(location, root)], n=1, cutoff=0.5)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def contradictions(recipe: Recipe) -> list[str]:
     """Problems between fields, one line each: selection on the test split, a teacher that is never made."""
+    if isinstance(recipe, TextRecipe):
+        return [*_splits(recipe), *_of_texts(recipe), *_objective(recipe), *_schedule("train", recipe.train)]
     teachers = _teachers(recipe)
     return [
         *_splits(recipe),
@@ -237,6 +257,18 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_schedule("train", recipe.train),
         *(problem for where, teacher in teachers for problem in _schedule(f"{where}.train", teacher.train)),
     ]
+
+
+def _of_texts(recipe: TextRecipe) -> Iterator[str]:
+    teacher = recipe.teacher
+    yield from _schedule("teacher.train", teacher.train)
+    if teacher.views is not None and teacher.train is None:
+        yield "teacher.views: there is no teacher.train whose texts it could vary; leave it out"
+    if recipe.targets.views > 1 and recipe.views == type(recipe.views)():
+        yield (
+            f"targets.views: {recipe.targets.views} was given, and nothing in views varies a text, so that the teacher would "
+            "say the same so many times; leave it out, or give views.replace, views.mask or views.drop"
+        )
 
 
 def _teachers(recipe: Recipe) -> list[tuple[str, TeacherSection | OnnxTeacher]]:
@@ -328,7 +360,7 @@ def _objective(recipe: Recipe) -> Iterator[str]:
     terms = recipe.objective.terms
     if not any(most(term.weight) > 0 for term in terms.values()):
         yield "objective: every weight is 0, so nothing is learnt; give a term a weight above 0"
-    mixes = [name for name in ("mixup", "cutmix") if getattr(recipe.views, name) > 0]
+    mixes = [name for name in ("mixup", "cutmix") if getattr(recipe.views, name, 0) > 0]
     for name in _ONE_CLASS:
         if name in terms and mixes:
             yield (

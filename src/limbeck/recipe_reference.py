@@ -12,10 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import models_json_schema
 
-from .recipe import Ensemble, Model, OnnxTeacher, Recipe
+from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe
 from .recipe_problems import section_of, sections_of
 from .recipe_section import Schedule, Way
+from .recipe_text import TextRecipe
 
 _PREFACE = """\
 # The recipe
@@ -47,33 +49,60 @@ student: {model: convnet, width: 8}
 """
 
 
+_TEXTS = """
+# Text classification
+
+With `task: text-classification` the recipe has the same top level, and the sections below in the place of those above;
+`objective`, `baseline` and `export` are the same. It needs `pip install limbeck[text]`. The smallest recipe:
+
+```yaml
+task: text-classification
+data: {name: stanfordnlp/sst2}
+teacher: {model: some/encoder, train: {}}
+student: {model: shrunk, layers: 3}
+```
+"""
+
 # What heads the chapters of a section that may be of several kinds.
 _KINDS: dict[type[BaseModel], str] = {OnnxTeacher: ": an ONNX file", Ensemble: ": an ensemble"}
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a recipe, with every field's description; unknown fields are errors in it too."""
+    kinds = {kind: {"$ref": f"#/$defs/{kind.__name__}"} for kind in (ImageRecipe, TextRecipe)}
+    _, shared = models_json_schema([(kind, "validation") for kind in kinds])
+    of_texts = {"properties": {"task": {"const": "text-classification"}}, "required": ["task"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Recipe.model_json_schema(),
         "title": "Limbeck recipe",
         "description": "What a run of limbeck needs to know.",
+        "type": "object",
+        "if": of_texts,
+        "then": kinds[TextRecipe],
+        "else": kinds[ImageRecipe],
+        "$defs": shared["$defs"],
     }
 
 
 def page() -> str:
     """The reference page in Markdown: a table for each section, in the order of the recipe."""
-    parts = [_PREFACE, "\n## Top level\n\n", _table(Recipe, "")]
-    for path, section, field in _sections(Recipe):
-        parts.append(f"\n## `{path}`{_KINDS.get(section, '')}\n\n{_text(section.__doc__)}\n\n")
-        absent = _absent(field)
-        if absent:
-            parts.append(f"{absent}\n\n")
-        parts.append(_table(section, f"{path}."))
-        if issubclass(section, Model):
-            parts.append("\nFurther fields are the model's knobs, such as `width: 8`.\n")
+    parts = [_PREFACE, "\n## Top level\n\n", _table(ImageRecipe, "")]
+    parts += [_chapter(*one) for one in _sections(ImageRecipe)]
+    parts.append(_TEXTS)
+    own = TextRecipe.__annotations__
+    parts += [_chapter(*one, mark=", texts") for one in _sections(TextRecipe) if one[0].split(".")[0] in own]
     parts.append(f"\n## Schedule\n\n{_text(Schedule.__doc__)} Weights and temperatures of objectives may be one.\n\n")
     parts.append(f"{_table(Schedule, '')}\nEach of the two:\n\n{_table(Way, '')}")
+    return "".join(parts)
+
+
+def _chapter(path: str, section: type[BaseModel], field: FieldInfo, mark: str = "") -> str:
+    parts = [f"\n## `{path}`{mark}{_KINDS.get(section, '')}\n\n{_text(section.__doc__)}\n\n"]
+    if absent := _absent(field):
+        parts.append(f"{absent}\n\n")
+    parts.append(_table(section, f"{path}.", mark))
+    if issubclass(section, Model):
+        parts.append("\nFurther fields are the model's knobs, such as `width: 8`.\n")
     return "".join(parts)
 
 
@@ -99,10 +128,11 @@ def _absent(field: FieldInfo) -> str:
     return f"Where left out: `{_plain(given)}`." if given else ""
 
 
-def _table(section: type[BaseModel], prefix: str) -> str:
+def _table(section: type[BaseModel], prefix: str, mark: str = "") -> str:
     if prefix in ("teacher.train.", "teacher.views."):
         name = prefix.split(".")[1]
-        return f"The same fields as [`{name}`](#{name}).\n"
+        anchor = f"{name}{mark.replace(', ', '-')}"
+        return f"The same fields as [`{name}`](#{anchor}).\n"
     rows = ["| field | kind | default | |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
         rows.append(f"| `{name}` | {_kind(field)} | {_default(field)} | {_text(field.description)} |")

@@ -1,11 +1,12 @@
-"""The recipe's sections that are of texts alone: where they come from, and how they are varied. No torch."""
+"""The recipe of text classification, and its sections that are of texts alone. No torch."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from .recipe import Recipe, Targets, Train
 from .recipe_section import Section
 
 
@@ -75,3 +76,102 @@ class WordViews(Section):
     """Probability that a token is replaced by the tokenizer's mask token."""
     drop: float = Field(default=0.0, ge=0, lt=1)
     """Probability that a token is left out."""
+
+
+class TextTrain(Train):
+    """One training run; the same fields for teacher and student. The defaults are those of fine-tuning."""
+
+    epochs: PositiveInt = 3
+    """Passes over the training set."""
+    batch_size: PositiveInt = 32
+    """Examples in a step, over all processes and micro-batches."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
+    learning_rate: PositiveFloat | None = 5e-5
+    """Peak learning rate. A student that starts from its teacher takes more (1e-4 to 1e-3), a fresh one more still."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decay of weight matrices and embeddings; biases and normalisation are never decayed."""
+    warmup_epochs: float = Field(default=0.2, ge=0)
+    """Epochs over which the rate rises from zero."""
+    clip_norm: PositiveFloat | None = 1.0
+    """Clip the gradient's global norm."""
+
+
+class TextTargets(Targets):
+    """How the teacher is asked."""
+
+    views: PositiveInt = 1
+    """How many views of each text it answers; more than one where ``views`` varies the texts."""
+
+
+class TextTeacher(Section):
+    """A Hugging Face sequence classifier, with the tokenizer that comes with it."""
+
+    model: str
+    """A local folder, a name on the Hugging Face hub, or ``package:some_package/folder`` (inside an installed package)."""
+    train: TextTrain | None = None
+    """Fine-tune it here; needed where its file has no head for the task."""
+    views: WordViews | None = None
+    """How its training texts are varied; the recipe's ``views`` where not given."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return self.model
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """None: the folder says all about it."""
+        return {}
+
+
+class TextStudent(Section):
+    """The small model: the teacher made smaller, a small transformer from scratch, or no transformer at all."""
+
+    model: Literal["shrunk", "fresh", "bag", "conv"]
+    """``shrunk``: the teacher with layers, widths and tokens taken out, initialised from it; ``fresh``: its architecture
+    from the seed; ``bag``: mean and maximum of embeddings; ``conv``: convolutions over embeddings."""
+    layers: PositiveInt | tuple[int, ...] | None = None
+    """How many layers, or, of ``shrunk``, which of the teacher's (from 0)."""
+    layer_choice: Literal["uniform", "first", "last"] = "uniform"
+    """Which of the teacher's layers a count takes."""
+    hidden: PositiveInt | None = None
+    """Width; the teacher's where not given (``bag`` and ``conv``: 64)."""
+    heads: PositiveInt | None = None
+    """Attention heads; as few as keep them no wider than the teacher's where not given."""
+    feed_forward: PositiveInt | None = None
+    """Units of a layer's feed-forward part; in the teacher's proportion to the width where not given."""
+    vocabulary: Literal["all", "used"] = "all"
+    """``used``: only the tokens that the training texts (and the transfer set) use, with a tokenizer of its own."""
+    min_count: PositiveInt = 1
+    """How often a token must stand there to be kept, where the vocabulary is ``used``."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """What was said of it beside its kind."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set - {"model"})}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TextStudent:
+        if self.min_count > 1 and self.vocabulary == "all":
+            raise ValueError("min_count is for vocabulary: used")
+        return self
+
+
+class TextRecipe(Recipe):
+    """Text classification: sentiment, topics, any labels; one label a text, or several."""
+
+    task: Literal["text-classification"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The modality."""
+    data: TextData
+    """Where the texts come from."""
+    views: WordViews = WordViews()
+    """How texts are varied, for the soft targets and for every student."""
+    teacher: TextTeacher
+    """The large model."""
+    targets: TextTargets = TextTargets()  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How it is asked."""
+    student: TextStudent
+    """The small model."""
+    train: TextTrain = TextTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How the student and its baselines are trained."""

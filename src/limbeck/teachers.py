@@ -16,7 +16,8 @@ from .errors import BadInput
 from .models.build import build, check_fits
 from .models.onnx_file import OnnxModel
 from .objectives.functional.teachers import by_confidence, mean_logits, mean_probabilities
-from .recipe import Ensemble, OnnxTeacher, Preprocess, Recipe, TeacherSection
+from .recipe import Ensemble, ImageRecipe, OnnxTeacher, Preprocess, TeacherSection
+from .recipe_text import TextTeacher
 from .tasks.image import Normalisation
 
 COMBINATIONS = ("probabilities", "logits", "confidence")
@@ -26,7 +27,7 @@ COMBINATIONS = ("probabilities", "logits", "confidence")
 class Member:
     """One teacher: the only one, or one of an ensemble."""
 
-    section: TeacherSection | OnnxTeacher
+    section: TeacherSection | OnnxTeacher | TextTeacher
     seed: int
     model: nn.Module
     sees: Normalisation | None  # what its input goes through; None: what the student's does
@@ -39,6 +40,7 @@ class Teachers:
     model: nn.Module
     sees: Normalisation | None
     members: tuple[Member, ...]
+    notes: tuple[str, ...] = ()  # what had to be taken for granted, in sentences
 
 
 class Prepared(nn.Module):
@@ -83,7 +85,7 @@ class Together(nn.Module):
         return mean_probabilities(logits, weights=self.weights)
 
 
-def build_teachers(recipe: Recipe, splits: Splits, *, trust_code: bool) -> Teachers:
+def build_teachers(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
     """The teachers of a recipe, their starting weights loaded.
 
     Raises :class:`BadInput` where one cannot be built, or does not fit the data: says which and why.

@@ -15,11 +15,11 @@ from . import progress
 from .earlier_targets import donor_of, start_from
 from .errors import BadInput
 from .files import fingerprint, write_json
-from .job import Job, asked_live, coarse, seen_shape
+from .job import Job, asked_live, coarse
 from .models.identity import identity
 from .models.onnx_file import OnnxModel
 from .objectives.modules import CrossEntropy
-from .recipe import OnnxTeacher, TeacherSection, Views
+from .recipe import OnnxTeacher, Recipe
 from .stages import Stage, stage
 from .targets.asking import ERROR_SAMPLE, Ask
 from .targets.cast import cast
@@ -34,7 +34,7 @@ from .targets.manner import SAMPLE, Asked, Manner, manner_of
 from .targets.store import Store
 from .targets.where import one_store
 from .teachers import Member, Together
-from .trained import TRAINING_VERSION, Trained, begun, named, normalisation, teacher_shape, train_stage
+from .trained import TRAINING_VERSION, Trained, begun, named, train_stage
 
 # Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
 TARGETS_VERSION = 2
@@ -47,7 +47,7 @@ def the_teacher(job: Job) -> Trained:
     members = [_one_teacher(job, member, title) for member, title in zip(job.teachers, titles(job), strict=True)]
     if not isinstance(job.teacher, Together):
         return members[0]
-    known = identity(job.teacher, *teacher_shape(job))
+    known = identity(job.teacher, job.task.probe(job.task.teacher_normalisation))
     named_by = fingerprint([member.fingerprint for member in members] + [coarse(known)])
     seconds = sum(member.seconds for member in members)
     # each as the ensemble asks it: about images on a 0-1 scale
@@ -67,7 +67,7 @@ def _one_teacher(job: Job, member: Member, title: str) -> Trained:
     if isinstance(section, OnnxTeacher) or section.train is None:
         # laid out as training leaves it: convolutions are quicker so
         member.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        known = identity(member.model, *seen_shape(job.splits, member.sees))
+        known = identity(member.model, job.task.probe(member.sees))
         return Trained(member.model, member.seed, 0.0, "as it came", known, [], section.title)
     trained = train_stage(
         job,
@@ -91,7 +91,7 @@ def teacher_stages(job: Job) -> list[Stage]:
 def member_stage(job: Job, member: Member) -> Stage:
     """The stage of one teacher that is trained here."""
     section = member.section
-    assert isinstance(section, TeacherSection)
+    assert not isinstance(section, OnnxTeacher)
     assert section.train is not None
     ingredients = {
         "version": TRAINING_VERSION,
@@ -101,7 +101,7 @@ def member_stage(job: Job, member: Member) -> Stage:
         "views": (section.views or job.recipe.views).model_dump(mode="json"),
         "seed": member.seed,
         "data": job.splits.fingerprint,
-        "normalisation": normalisation(job, member.sees),
+        "normalisation": job.task.input_facts(member.sees),
     }
     return stage(job.out, "teacher", ingredients)
 
@@ -164,10 +164,17 @@ def asker(job: Job, teacher: Trained, manner: Manner) -> Ask:
     pool, task, views = job.task.pool, job.task, job.recipe.views
     model = Asked(LiveTeacher(teacher.model.to(job.accelerator.device), task).model, manner)
 
-    def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
-        index_B = index_B.to(pool.ids.device)
+    def ask_in_order(index_B: torch.Tensor, view: int) -> torch.Tensor:
         batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
         return task.answer(model, batch)
+
+    def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
+        index_B = index_B.to(pool.ids.device)
+        order_B = task.of_like_cost(pool, index_B)
+        if order_B is None:
+            return ask_in_order(index_B, view)
+        answers = [ask_in_order(part, view) for part in index_B[order_B].split(manner.batch_size)]
+        return torch.cat(answers)[torch.argsort(order_B)]
 
     return ask
 
@@ -224,18 +231,23 @@ def given_store(job: Job) -> Store:
     assert recipe.targets.store is not None
     path = one_store(Path(recipe.targets.store))
     expect: dict[str, Any] = {"classes": len(job.splits.classes), "views": recipe.views.model_dump(mode="json")}
-    if recipe.views != Views():
+    if recipe.views != type(recipe.views)():
         expect["view_seed"] = recipe.seed
     store = Store.open(path, expect=expect)
     if why := misfit(store.codec, job.objective(), average=recipe.targets.average):
         raise BadInput(f"targets.store: {path}: {why}")
     store.require(pool.ids)
-    if (recipe.views.mixup or recipe.views.cutmix) and len(store) != len(pool):
+    if mixes(recipe) and len(store) != len(pool):
         raise BadInput(
             f"targets.store: the store {path} was cast over {len(store)} examples and the data has {len(pool)}: under mixup "
             "and CutMix an example's partner depends on all of them, so the two must be the same."
         )
     return store
+
+
+def mixes(recipe: Recipe) -> bool:
+    """Whether an example's views have a partner in them, which depends on all examples."""
+    return any(getattr(recipe.views, name, 0) for name in ("mixup", "cutmix"))
 
 
 def _codec(job: Job, path: Path, ask: Ask) -> Codec:
@@ -269,7 +281,7 @@ def store_identity(job: Job, teacher: Trained, precision: str) -> StoreIdentity:
         "classes": len(job.splits.classes),
         "data": job.splits.fingerprint,
         "teacher": teacher.identity,
-        "preprocess": normalisation(job, job.task.teacher_normalisation),
+        "preprocess": job.task.input_facts(job.task.teacher_normalisation),
         "precision": precision,
         "views": job.recipe.views.model_dump(mode="json"),
         "view_seed": job.recipe.seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,11 @@ import torch
 from torch import nn
 
 from . import stages
-from .job import Job, seen_shape
+from .job import Job
 from .models.identity import Identity, identity
 from .models.weights import load_weights, save_weights
 from .objectives.modules import Objective
-from .recipe import Train, Views
+from .recipe import Train
 from .stages import Stage
 from .targets.live import LiveTeacher
 from .targets.stored import StoredTeacher
@@ -49,7 +48,7 @@ def train_stage(
     build: Callable[[], nn.Module],
     objective: Objective,
     plan: Train,
-    views: Views,
+    views: Any,
     seed: int,
     teacher: LiveTeacher | StoredTeacher | None = None,
     view_of: ViewOf = every_epoch_anew,
@@ -60,8 +59,7 @@ def train_stage(
     ``sees``: what its input goes through, where that differs from the student's.
     """
     here = begun(job, here)
-    model, channels_size = build(), seen_shape(job.splits, sees)
-    task = job.task.seen_through(sees)
+    model, task = build(), job.task.seen_through(sees)
     if here.finished:
         (here.folder / "checkpoint.pt").unlink(missing_ok=True)  # of a run killed just after it had finished
         facts = here.facts()
@@ -79,7 +77,7 @@ def train_stage(
     )
     run = Training(title, model, task, source, objective, teacher, plan, seed, here.folder, examples.ids)
     history = fit(run, job.accelerator)
-    known = identity(model, *channels_size)
+    known = identity(model, job.task.probe(sees))
     save_weights(model, here.folder / "model.safetensors")
     write_history(here.folder, history)
     facts = {"seconds": history[-1]["seconds"], "identity": known, "seed": seed}
@@ -98,13 +96,3 @@ def begun(job: Job, here: Stage) -> Stage:
 
 def named(model: str, knobs: dict[str, Any]) -> dict[str, Any]:
     return {"name": model, "knobs": knobs}
-
-
-def normalisation(job: Job, sees: Normalisation | None = None) -> dict[str, Any]:
-    """What the student's input goes through, or that of a model that ``sees`` otherwise."""
-    return dataclasses.asdict(sees or job.task.normalisation)
-
-
-def teacher_shape(job: Job) -> tuple[int, int]:
-    """Channels and side in pixels of what the teacher is given."""
-    return seen_shape(job.splits, job.task.teacher_normalisation)

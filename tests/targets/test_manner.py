@@ -8,7 +8,7 @@ from torch import nn
 
 from limbeck.models.convnet import ConvNet
 from limbeck.targets import manner as asking
-from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, images_at_a_time, manner_of
+from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, examples_at_a_time, manner_of
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +29,14 @@ def test_answers_do_not_depend_on_how_many_are_asked_at_a_time(model: nn.Module,
 
 
 def test_the_number_asked_at_a_time_follows_from_shapes(model: nn.Module) -> None:
-    small, large = (images_at_a_time(model, torch.rand(3, 1, side, side)) for side in (8, 512))
+    small, large = (examples_at_a_time(model, torch.rand(3, 1, side, side)) for side in (8, 512))
     assert small == 512  # as many as there may be
     assert large == 16  # as few
     wide = ConvNet(10, 3, 32, width=32)
     widths = {asking.bytes_at_widest(wide, torch.rand(1, 3, 32, 32)) for _ in range(3)}
     assert len(widths) == 1  # whatever else the machine does
     (width,) = widths
-    number = images_at_a_time(wide, torch.rand(1, 3, 32, 32))
+    number = examples_at_a_time(wide, torch.rand(1, 3, 32, 32))
     assert number & (number - 1) == 0
     assert number * width <= asking.CPU_BYTES * torch.get_num_threads() < 2 * number * width
     assert not any(module._forward_hooks for module in wide.modules())

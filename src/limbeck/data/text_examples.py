@@ -131,6 +131,8 @@ class TextSplits(SplitsOf[TextExamples]):
     """Texts. ``fingerprint`` covers the tokens too, and so the tokenizer and where texts were cut off."""
 
     vocabulary: Vocabulary
+    tokenizer: Any = None  # that made the tokens
+    max_length: int = 128  # tokens of a text, special ones included
 
     @property
     def multi_label(self) -> bool:

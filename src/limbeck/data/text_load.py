@@ -206,7 +206,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
         notes=notes,
     )
     known = vars(arranged) | {"fingerprint": _fingerprint(arranged), "notes": (*arranged.notes, *cut)}
-    return TextSplits(**known, vocabulary=tokenise.vocabulary)
+    return TextSplits(**known, vocabulary=tokenise.vocabulary, tokenizer=tokenizer, max_length=data.max_length)
 
 
 def _check_columns(rows: datasets.Dataset, columns: TextColumns, train: datasets.Dataset, name: str) -> None:

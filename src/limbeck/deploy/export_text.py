@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,13 @@ def check_text_parity(
 
     with evaluating(model), torch.no_grad():
         return compared(pairs(), path, max_abs=max_abs, agreement=agreement)
+
+
+def onnx_logits(path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:
+    """What an exported model answers to batches of ids and masks (B, L): all their logits (N, C), float32."""
+    session = open_session(path)
+    answers = [session.run(None, {name: batch[name].cpu().numpy() for name in INPUTS})[0] for batch in batches]
+    return torch.cat([torch.from_numpy(np.asarray(answer)) for answer in answers])
 
 
 def text_latency(

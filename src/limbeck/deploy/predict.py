@@ -95,6 +95,16 @@ def open_model(path: Path) -> onnxruntime.InferenceSession:
         ) from error
 
 
+def task_of(path: Path) -> str | None:
+    """The task that a model's metadata names; None where it names none. Raises as :func:`open_model`."""
+    text = open_model(path).get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        found = json.loads(text)["task"] if text is not None else None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
     """What the model says of itself; ``ValueError`` where it says nothing or something that makes no
     sense."""

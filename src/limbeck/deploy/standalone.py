@@ -13,5 +13,14 @@ def write_standalone(path: Path) -> None:
 
     It is the very source of :mod:`limbeck.deploy.predict`, so both preprocess alike.
     """
-    source = resources.files("limbeck.deploy").joinpath("predict.py").read_text(encoding="utf-8")
+    _write("predict.py", path)
+
+
+def write_standalone_text(path: Path) -> None:
+    """The same for models of texts (ONNX Runtime, NumPy, tokenizers): :mod:`limbeck.deploy.predict_text`."""
+    _write("predict_text.py", path)
+
+
+def _write(name: str, path: Path) -> None:
+    source = resources.files("limbeck.deploy").joinpath(name).read_text(encoding="utf-8")
     write_text(Path(path), source)

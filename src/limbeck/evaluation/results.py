@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from .. import __version__
+from . import fidelity as one_label_fidelity
+from . import metrics, multilabel
 from .compare import mean_sd, paired_bootstrap
-from .fidelity import fidelity
-from .metrics import classification, correct, fit_temperature, negative_log_likelihood, per_class
 
 SCHEMA_VERSION = 1
 COST_FIELDS = (
@@ -34,6 +34,7 @@ COST_FIELDS = (
     "throughput_per_s",
     "peak_memory_mb",
     "energy_mj",
+    "latency_by_length",
 )
 
 
@@ -64,11 +65,17 @@ class ModelEvidence:
     cost: Mapping[str, Any]
 
 
+def _figures(labels: Tensor) -> Any:
+    """The module whose functions fit such labels: (N,) class numbers, or (N, C) where an example may have several."""
+    return multilabel if labels.ndim == 2 else metrics
+
+
 def run_metrics(run: RunEvidence) -> dict[str, float]:
     """Test figures of one run, with NLL and ECE also after a temperature fitted on its validation split."""
-    temperature = fit_temperature(run.validation.logits_NC, run.validation.labels_N)
-    scaled = classification(run.test.logits_NC.double() / temperature, run.test.labels_N)
-    return classification(run.test.logits_NC, run.test.labels_N) | {
+    by = _figures(run.test.labels_N)
+    temperature = by.fit_temperature(run.validation.logits_NC, run.validation.labels_N)
+    scaled = by.classification(run.test.logits_NC.double() / temperature, run.test.labels_N)
+    return by.classification(run.test.logits_NC, run.test.labels_N) | {
         "nll_scaled": scaled["nll"],
         "ece_scaled": scaled["ece"],
         "temperature": temperature,
@@ -80,7 +87,8 @@ def model_section(
 ) -> dict[str, Any]:
     """The section of one model: its metrics over seeds, per class, cost and runs."""
     flat = [run_metrics(run) for run in runs]
-    rows = [per_class(run.test.logits_NC, run.test.labels_N, classes) for run in runs]
+    by = _figures(runs[0].test.labels_N)
+    rows = [by.per_class(run.test.logits_NC, run.test.labels_N, classes) for run in runs]
     return {
         "model": name,
         "metrics": {figure: mean_sd([one[figure] for one in flat]) for figure in flat[0]},
@@ -94,7 +102,7 @@ def model_section(
             {
                 "seed": run.seed,
                 "metrics": metrics,
-                "validation": classification(run.validation.logits_NC, run.validation.labels_N),
+                "validation": by.classification(run.validation.logits_NC, run.validation.labels_N),
                 "seconds": run.seconds,
             }
             for run, metrics in zip(runs, flat, strict=True)
@@ -104,7 +112,8 @@ def model_section(
 
 def fidelity_section(runs: Sequence[RunEvidence], teacher: Predictions) -> dict[str, Any]:
     """How closely the runs follow the teacher on test, over seeds; a figure that has no examples is None."""
-    flat = [fidelity(run.test.logits_NC, teacher.logits_NC, run.test.labels_N) for run in runs]
+    of = multilabel.fidelity if teacher.labels_N.ndim == 2 else one_label_fidelity.fidelity
+    flat = [of(run.test.logits_NC, teacher.logits_NC, run.test.labels_N) for run in runs]
     section: dict[str, Any] = {}
     for figure in flat[0]:
         values = [value for one in flat if (value := one[figure]) is not None]
@@ -116,12 +125,13 @@ def comparison_section(runs: Sequence[RunEvidence], others: Sequence[RunEvidence
     """Accuracy and NLL of ``runs`` minus those of ``others``, paired by seed, with bootstrap intervals."""
     if [run.seed for run in runs] != [other.seed for other in others]:
         raise ValueError("both sides of a comparison need the same seeds in the same order")
+    by = _figures(runs[0].test.labels_N)
     return {
         name: paired_bootstrap(
             [score(run.test.logits_NC, run.test.labels_N).numpy() for run in runs],
             [score(other.test.logits_NC, other.test.labels_N).numpy() for other in others],
         )
-        for name, score in (("accuracy", correct), ("nll", negative_log_likelihood))
+        for name, score in (("accuracy", by.correct), ("nll", by.negative_log_likelihood))
     }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .. import randomness
 from ..errors import BadInput
-from .asking import ask
+from .asking import Inputs, ask
 from .weights import tensors_of
 
 _PROBES = 4
@@ -27,13 +27,13 @@ class Identity(TypedDict):
     probe: list[float]  # the logits of the probe batch, row by row, to six significant digits
 
 
-def identity(model: nn.Module, channels: int, size: int) -> Identity:
-    """The digest of the weights, and the answer to a fixed batch of images (4, channels, size, size).
+def identity(model: nn.Module, probe_inputs: Inputs) -> Identity:
+    """The digest of the weights, and the answer to a fixed batch, which depends on nothing but what the model takes.
 
     Raises:
         BadInput: the answer is not a tensor, or is not finite.
     """
-    answer = probe(model, probe_images(channels, size))
+    answer = probe(model, probe_inputs)
     if not bool(torch.isfinite(answer).all()):
         raise BadInput("the model's answer to a batch of noise is not finite: its weights hold NaN or infinity.")
     values = answer.double().flatten().tolist()
@@ -57,13 +57,21 @@ def probe_images(channels: int, size: int) -> Tensor:
     return randomness.uniform(0, pixels, 0, "models.probe").view(_PROBES, channels, size, size)
 
 
-def probe(model: nn.Module, example_BCHW: Tensor) -> Tensor:
-    """What ``model`` answers to ``example_BCHW`` in evaluation mode, float32 on the CPU; it is untouched.
+def probe_texts(vocabulary: int, length: int) -> dict[str, Tensor]:
+    """Fixed tokens and a mask, (4, length) int64, every text one shorter than the last; the same on every machine."""
+    places = torch.arange(_PROBES * length)
+    tokens = (randomness.uniform(0, places, 0, "models.probe").double() * vocabulary).long().clamp(max=vocabulary - 1)
+    there = torch.arange(length) < (length - torch.arange(_PROBES)).clamp(min=1)[:, None]
+    return {"input_ids": tokens.view(_PROBES, length), "attention_mask": there.long()}
+
+
+def probe(model: nn.Module, inputs: Inputs) -> Tensor:
+    """What ``model`` answers to ``inputs`` in evaluation mode, float32 on the CPU; it is untouched.
 
     Raises:
         BadInput: it does not answer with a tensor.
     """
-    answer = ask(model, example_BCHW)
+    answer = ask(model, inputs)
     if not isinstance(answer, Tensor):
         raise BadInput(f"the model answers with a {type(answer).__name__} and not with a tensor of logits.")
     return answer.detach().float().cpu()

@@ -83,6 +83,13 @@ def load_classifier(
     return TextModel(model.eval(), tokenizer, not missing, longest_input(model, tokenizer), tuple(notes))
 
 
+def load_tokenizer(name: str, *, role: str = "teacher") -> Any:
+    """The tokenizer that comes with the model called ``name``. Raises as :func:`load_classifier` does."""
+    place = locate(name, role=role)
+    with _quiet(), _sentences(name, role):
+        return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+
+
 def locate(name: str, *, role: str = "teacher") -> str:
     """Where the model called ``name`` is: the path of a folder, or the hub name as it was given.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,9 +20,11 @@ class Evidence:
     teacher_logits_NC: np.ndarray  # float32
     student_logits_NC: np.ndarray  # float32, of the first seed
     baseline_logits_NC: np.ndarray  # float32, of the first seed
-    image: Callable[[int], np.ndarray]  # test position -> uint8 (height, width, channels)
     histories: dict[str, list[dict[str, Any]]]  # per model, one entry an epoch; 'teacher' may be missing
     temperature: float | None  # of the distillation term; None where there is none
+    image: Callable[[int], np.ndarray] | None = None  # test position -> uint8 (height, width, channels)
+    texts: Sequence[str] | None = None  # N, where the examples are texts
+    what: str = "image"  # one example, in words
 
 
 class Bins(NamedTuple):

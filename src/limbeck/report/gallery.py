@@ -1,4 +1,4 @@
-"""Soft targets to look at: test images with what the teacher and the student say of them."""
+"""Soft targets to look at: test examples with what the teacher and the student say of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from .evidence import Evidence, divergence, entropy, log_softmax
+from .texts import excerpt
 
-SHOWN = 6  # images in a group
+SHOWN = 6  # examples in a group
 SIDE = 96  # pixels: the largest picture that is put into the page
 HEAVY = 6_000  # bytes of PNG above which a picture is reduced to a palette
 
@@ -29,10 +30,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Card:
-    """One test image."""
+    """One test example."""
 
-    picture: str  # data URI of a PNG
+    picture: str | None  # data URI of a PNG
     coarse: bool  # so few pixels that they are shown as squares
+    text: str | None
     position: int
     truth: str
     teacher_says: str
@@ -55,7 +57,8 @@ def temperatures(evidence: Evidence) -> tuple[float, ...]:
 
 
 def groups(evidence: Evidence) -> list[Group]:
-    """Three groups of cards; an image stands in one at most, and a class twice in a group."""
+    """Three groups of cards; an example stands in one at most, and a class twice in a group unless there are few."""
+    what, each = evidence.what, max(2, -(-SHOWN // len(evidence.classes)))
     teacher_NC = log_softmax(evidence.teacher_logits_NC)
     student_NC = log_softmax(evidence.student_logits_NC)
     divergence_N = divergence(teacher_NC, student_NC)
@@ -63,12 +66,12 @@ def groups(evidence: Evidence) -> list[Group]:
     wanted = (
         (
             "Where the teacher is in two minds",
-            "Right, yet least certain: the soft target says what else the image is like; a label cannot.",
+            f"Right, yet least certain: the soft target says what else the {what} is like; a label cannot.",
             np.where(right_N, entropy(teacher_NC), -np.inf),
         ),
         (
             "Where student and teacher disagree most",
-            "The largest divergence KL(teacher‖student) among the images that the teacher has right.",
+            f"The largest divergence KL(teacher‖student) among the {what}s that the teacher has right.",
             np.where(right_N, divergence_N, -np.inf),
         ),
         (
@@ -79,7 +82,7 @@ def groups(evidence: Evidence) -> list[Group]:
     )
     made, used = [], set[int]()
     for title, explanation, score_N in wanted:
-        chosen = _highest(score_N, evidence.labels_N, used)
+        chosen = _highest(score_N, evidence.labels_N, used, each)
         used.update(chosen)
         cards = tuple(_card(evidence, position, float(divergence_N[position])) for position in chosen)
         made.append(Group(title, explanation, cards))
@@ -101,7 +104,7 @@ def data_uri(pixels_HWC: np.ndarray) -> tuple[str, bool]:
     return "data:image/png;base64," + base64.b64encode(content).decode(), coarse
 
 
-def _highest(score_N: np.ndarray, labels_N: np.ndarray, used: Iterable[int]) -> list[int]:
+def _highest(score_N: np.ndarray, labels_N: np.ndarray, used: Iterable[int], each: int) -> list[int]:
     chosen: list[int] = []
     per_class: dict[int, int] = {}
     taken = set(used)
@@ -110,7 +113,7 @@ def _highest(score_N: np.ndarray, labels_N: np.ndarray, used: Iterable[int]) -> 
         if len(chosen) == SHOWN or not score_N[position] > -np.inf:
             break
         label = int(labels_N[position])
-        if position in taken or per_class.get(label, 0) == 2:
+        if position in taken or per_class.get(label, 0) == each:
             continue
         chosen.append(position)
         per_class[label] = per_class.get(label, 0) + 1
@@ -126,10 +129,11 @@ def _card(evidence: Evidence, position: int, divergence: float) -> Card:
     also = [int(student[0].argmax()), label]
     shown = list(dict.fromkeys(best + also))
     shown.sort(key=lambda index: -teacher[0][index])
-    picture, coarse = data_uri(evidence.image(position))
+    picture, coarse = data_uri(evidence.image(position)) if evidence.image is not None else (None, False)
     return Card(
         picture=picture,
         coarse=coarse,
+        text=None if evidence.texts is None else excerpt(evidence.texts[position]),
         position=position,
         truth=evidence.classes[label],
         teacher_says=evidence.classes[best[0]],

@@ -18,6 +18,7 @@ from . import charts, formats, gallery, svg
 from .evidence import Accord, Evidence, accord, confusion, log_softmax, reliability
 from .formats import dig, figure
 from .html import write_html
+from .texts import most_different
 
 MATRIX_CLASSES = 20  # beyond that many, the most confused pairs are listed instead of the matrix
 
@@ -57,11 +58,13 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "data": dig(results, "data") or {},
         "image": "×".join(formats.count(side) for side in dig(results, "data", "image") or ()),
         "class_count": len(evidence.classes),
-        "tiles": _tiles(results),
+        "what": evidence.what,
+        "int8": dig(results, "export", "int8"),
+        "tiles": _tiles(results, evidence.what),
         "keys": keys,
         "models": {key: dig(results, key, "model") for key in keys},
         "quality": _quality(results, keys),
-        "cost": _cost(results, keys),
+        "cost": _cost(results, keys, evidence.what),
         "seeds": _seeds(results),
         "differences": [
             picture
@@ -98,8 +101,11 @@ def _content(evidence: Evidence) -> dict[str, Any]:
 
 def _from_answers(evidence: Evidence) -> dict[str, Any]:
     """What is worked out of the logits on the test split: nothing where the split is empty."""
+    if evidence.labels_N.ndim == 2:
+        return _from_sets(evidence)
     labels_N, classes = evidence.labels_N.astype(np.int64), evidence.classes
     empty = {"tested": len(labels_N), "reliability": [], "matrix": None, "pairs": [], "fidelity": []}
+    empty["differing"] = ()
     if not len(labels_N):
         return empty | {"per_class": None, "per_class_shown": 0, "gallery": []}
     logits = {
@@ -131,7 +137,17 @@ def _from_answers(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _tiles(results: dict[str, Any]) -> list[Tile]:
+def _from_sets(evidence: Evidence) -> dict[str, Any]:
+    """The same where an example may have several labels: each class is a yes or no of its own."""
+    cards = ()
+    if evidence.texts is not None and len(evidence.labels_N):
+        answers = (evidence.teacher_logits_NC, evidence.student_logits_NC)
+        cards = most_different(evidence.texts, evidence.classes, evidence.labels_N, *answers)
+    none = {"reliability": [], "matrix": None, "pairs": [], "fidelity": [], "per_class": None, "per_class_shown": 0}
+    return {"tested": len(evidence.labels_N), **none, "gallery": [], "differing": cards}
+
+
+def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
     tiles = []
     student, teacher = (figure(dig(results, key, "metrics", "accuracy")) for key in ("student", "teacher"))
     if student is not None:
@@ -141,7 +157,7 @@ def _tiles(results: dict[str, Any]) -> list[Tile]:
         tiles.append(Tile(formats.percent(student), "test accuracy", compared))
     for label, keys, show in (
         ("fewer parameters", ("parameters",), formats.count),
-        ("faster, one image at a time", ("latency_ms", "p50"), lambda value: formats.with_unit(value, "ms")),
+        (f"faster, one {what} at a time", ("latency_ms", "p50"), lambda value: formats.with_unit(value, "ms")),
         ("smaller file", ("bytes",), formats.kilobytes),
     ):
         large, small = figure(dig(results, "teacher", *keys)), figure(dig(results, "student", *keys))
@@ -161,6 +177,8 @@ def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
     for label, hint, metric, share in (
         ("Accuracy", "more is better", "accuracy", True),
         ("Top-5 accuracy", "more is better", "top5", True),
+        ("Micro F1", "more is better", "micro_f1", True),
+        ("Macro F1", "more is better", "macro_f1", True),
         ("NLL", "nats, less is better", "nll", False),
         ("Calibration error (ECE)", "less is better", "ece", False),
         ("Brier score", "less is better", "brier", False),
@@ -177,13 +195,15 @@ def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
     return _told(rows)
 
 
-def _cost(results: dict[str, Any], keys: list[str]) -> list[Row]:
+def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
     def row(label: str, hint: str, path: tuple[str, ...], show: Any) -> Row:
         return Row(label, hint, tuple((show(dig(results, key, *path)), "") for key in keys))
 
+    a_what = f"{'an' if what == 'image' else 'a'} {what}"
+    lengths = list(dig(results, "student", "latency_by_length") or {})
     energy = Row(
         "Energy",
-        "millijoules an image",
+        f"millijoules {a_what}",
         tuple(
             (formats.with_unit(value, "mJ"), str(dig(results, key, "energy_mj", "kind") or "")[:20])
             if figure(value := dig(results, key, "energy_mj", "value")) is not None
@@ -194,21 +214,30 @@ def _cost(results: dict[str, Any], keys: list[str]) -> list[Row]:
     return _told(
         [
             row("Parameters", "", ("parameters",), formats.count),
-            row("MACs", "multiply-adds an image", ("macs",), formats.count),
+            row("MACs", f"multiply-adds {a_what}", ("macs",), formats.count),
             row("File", "ONNX", ("bytes",), formats.kilobytes),
             row(
                 "Latency p50",
-                "one image, one thread",
+                f"one {what}, one thread",
                 ("latency_ms", "p50"),
                 lambda v: formats.with_unit(v, "ms"),
             ),
             row(
                 "Latency p95",
-                "one image, one thread",
+                f"one {what}, one thread",
                 ("latency_ms", "p95"),
                 lambda v: formats.with_unit(v, "ms"),
             ),
-            row("Throughput", "images a second", ("throughput_per_s",), formats.number),
+            *(
+                row(
+                    f"Latency p50 at {length} tokens",
+                    f"one {what}, one thread",
+                    ("latency_by_length", length, "p50"),
+                    lambda v: formats.with_unit(v, "ms"),
+                )
+                for length in lengths
+            ),
+            row("Throughput", f"{what}s a second", ("throughput_per_s",), formats.number),
             row("Peak memory", "", ("peak_memory_mb",), lambda v: formats.with_unit(v, "MB")),
             energy,
         ]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from .. import progress
 from ..errors import BadInput
-from ..models.asking import ask, device_of
+from ..models.asking import Inputs, answered, ask, device_of, examples_in, moved, parts_of
 
 AUTO_BOUND = 1e-4
 """Mean KL to the float32 answers, in nats at temperature 1, below which ``auto`` takes a narrower precision: a hundredth
@@ -55,31 +55,31 @@ class Manner:
         return asdict(self)
 
 
-def manner_of(model: nn.Module, sample_BCHW: Tensor, *, precision: str = "float32", compile: bool = False) -> Manner:
-    """How to ask ``model``, which is on the device where it will answer, about images like these.
+def manner_of(model: nn.Module, sample: Inputs, *, precision: str = "float32", compile: bool = False) -> Manner:
+    """How to ask ``model``, which is on the device where it will answer, about examples like these.
 
     ``precision`` may be ``auto``: the first of the device's fast precisions (none on a CPU without instructions for
     it) whose answers to the sample are within :data:`AUTO_BOUND` and :data:`AUTO_AGREEMENT` of float32's. Where a
     narrower one was asked for by name, it is measured all the same, and taken.
     """
-    batch_size = images_at_a_time(model, sample_BCHW)
+    batch_size = examples_at_a_time(model, sample)
     wanted = fast_precisions(device_of(model)) if precision == "auto" else [precision]
     exact_BC = None
     for name in wanted:
         if name == "float32":
             break
         if exact_BC is None:
-            exact_BC = Asked(model, Manner(batch_size, "float32"))(sample_BCHW)
-        error = answers_error(exact_BC, Asked(model, Manner(batch_size, name))(sample_BCHW))
+            exact_BC = answered(Asked(model, Manner(batch_size, "float32")), sample)
+        error = answers_error(exact_BC, answered(Asked(model, Manner(batch_size, name)), sample))
         good = error["mean_kl"] < AUTO_BOUND and error["argmax_agreement"] >= AUTO_AGREEMENT
         if precision != "auto" or good:
             return Manner(batch_size, name, compile, error)
     return Manner(batch_size, "float32", compile)
 
 
-def images_at_a_time(model: nn.Module, sample_BCHW: Tensor) -> int:
-    """The largest power of two of images whose widest step between two layers fits; a function of shapes alone."""
-    width = bytes_at_widest(model, sample_BCHW[:1])
+def examples_at_a_time(model: nn.Module, sample: Inputs) -> int:
+    """The largest power of two of examples whose widest step between two layers fits; a function of shapes alone."""
+    width = bytes_at_widest(model, next(parts_of(sample, 1)))
     if device_of(model).type == "cpu":
         room, (least, most) = CPU_BYTES * torch.get_num_threads(), CPU_BATCH
     else:
@@ -88,9 +88,10 @@ def images_at_a_time(model: nn.Module, sample_BCHW: Tensor) -> int:
     return min(max(1 << (fitting.bit_length() - 1), least), most)
 
 
-def bytes_at_widest(model: nn.Module, image_1CHW: Tensor) -> int:
-    """Bytes that an image takes before and after that of the inner modules where it takes most; leaves it untouched."""
-    most = OPAQUE_WIDTH * image_1CHW.numel() * image_1CHW.element_size()
+def bytes_at_widest(model: nn.Module, one: Inputs) -> int:
+    """Bytes that one example takes before and after that of the inner modules where it takes most; leaves it untouched."""
+    tensors = [one] if isinstance(one, Tensor) else list(one.values())
+    most = OPAQUE_WIDTH * sum(value.numel() * value.element_size() for value in tensors)
     seen: list[int] = []
 
     def note(module: nn.Module, given: tuple[Any, ...], answer: Any) -> None:
@@ -99,7 +100,7 @@ def bytes_at_widest(model: nn.Module, image_1CHW: Tensor) -> int:
     inner = [module for module in model.modules() if not list(module.children()) and module is not model]
     hooks = [module.register_forward_hook(note) for module in inner]
     try:
-        ask(model, image_1CHW)
+        ask(model, one)
     finally:
         for hook in hooks:
             hook.remove()
@@ -138,7 +139,7 @@ def answers_error(exact_BC: Tensor, other_BC: Tensor) -> dict[str, float | int]:
 
 
 class Asked(nn.Module):
-    """``model`` in evaluation mode, asked in a manner: any number of images in, their logits (B, C) out, float32."""
+    """``model`` in evaluation mode, asked in a manner: any number of examples in, their logits (B, C) out, float32."""
 
     def __init__(self, model: nn.Module, manner: Manner) -> None:
         super().__init__()
@@ -148,32 +149,32 @@ class Asked(nn.Module):
         self._compiled = torch.compile(model, dynamic=False) if manner.compile else None
 
     @torch.no_grad()
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        images_BCHW = images_BCHW.to(device_of(self.model))
+    def forward(self, images_BCHW: Tensor | None = None, **named: Tensor) -> Tensor:
+        inputs = moved(named if images_BCHW is None else images_BCHW, device_of(self.model))
         while True:
             try:
-                parts = [self._pass(part) for part in images_BCHW.split(self._at_a_time)]
+                parts = [self._pass(part) for part in parts_of(inputs, self._at_a_time)]
                 return parts[0] if len(parts) == 1 else torch.cat(parts)
             except torch.OutOfMemoryError as error:
                 if self._at_a_time == 1:
                     raise BadInput(
-                        "the teacher does not fit into the device's memory, not even with one image: "
+                        "the teacher does not fit into the device's memory, not even with one example: "
                         "ask it on the CPU (--device cpu), or in targets.precision: bfloat16."
                     ) from error
             # outside the handler, whose traceback holds on to the tensors of the failed pass
             self._at_a_time = max(1, self._at_a_time // 2)
             torch.cuda.empty_cache()
 
-    def _pass(self, images_BCHW: Tensor) -> Tensor:
+    def _pass(self, inputs: Inputs) -> Tensor:
         dtype = DTYPES[self.manner.precision]
-        with torch.autocast(images_BCHW.device.type, dtype, enabled=dtype != torch.float32):
-            if self._compiled is not None and len(images_BCHW) == self.manner.batch_size:
+        with torch.autocast(device_of(self.model).type, dtype, enabled=dtype != torch.float32):
+            if self._compiled is not None and examples_in(inputs) == self.manner.batch_size:
                 try:
-                    return self._compiled(images_BCHW).float()
+                    return answered(self._compiled, inputs).float()
                 except torch.OutOfMemoryError:
                     raise
                 except Exception as error:  # no compiler here, or a model that it cannot take
                     self._compiled = None
                     said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
                     progress.note(f"The teacher is asked without torch.compile, which failed: {said}")
-            return self.model(images_BCHW).float()
+            return answered(self.model, inputs).float()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from ..data.examples import Examples, Splits
 from ..data.views import render
 from ..interfaces import IGNORED, Batch, Output
 from ..models.asking import device_of
+from ..models.identity import probe_images
 from ..randomness import order
 from ..recipe import Views
 
@@ -87,6 +89,19 @@ class ImageClassification:
         other = copy.copy(self)
         other.normalisation, other.teacher_normalisation = normalisation, None
         return other
+
+    def probe(self, sees: Normalisation | None) -> Tensor:
+        """What a model whose input goes through ``sees`` (None: the student's) is told from others by."""
+        _, channels, size, _ = self.train.images.shape
+        return probe_images(channels, size if sees is None or sees.size is None else sees.size)
+
+    def input_facts(self, sees: Normalisation | None) -> dict[str, Any]:
+        """What the input of such a model goes through, for fingerprints."""
+        return asdict(sees or self.normalisation)
+
+    def of_like_cost(self, examples: Examples, index_B: Tensor) -> Tensor | None:
+        """An order in which neighbours cost a model the same; None: they all do."""
+        return None
 
     def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
         """The batch of these examples at these views."""

@@ -5,7 +5,9 @@ One answer a text, of one label or of several. Shapes: B batch, N examples, L po
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +17,15 @@ from ..data.buckets import bucketed_order, edges
 from ..data.text_examples import TextExamples, TextSplits, joined
 from ..data.text_views import Substitutes, vary
 from ..interfaces import IGNORED, Batch, Output
+from ..models.asking import answered, device_of, moved
+from ..models.identity import probe_texts
 from ..recipe_text import WordViews
 from .image import ViewOf, every_epoch_anew
 from .label_sets import scores
 
 PLAIN = WordViews()
 CHUNK = 50  # batches that are sorted by length together
+PROBE_LENGTH = 16  # tokens
 
 
 class TextClassification:
@@ -54,16 +59,30 @@ class TextClassification:
         self.multi_label = splits.multi_label
         self.train = splits.train.to(device)
         self.held_out = splits.validation.to(device)
-        self.vocabulary = splits.vocabulary
+        self.vocabulary, self.tokenizer, self.max_length = splits.vocabulary, splits.tokenizer, splits.max_length
         # Of the training texts alone, so that a larger transfer set leaves the views of every text as they were.
         self.substitutes = Substitutes.of(self.train, splits.vocabulary)
         self.view_seed = view_seed
         self.batch_size, self.chunk, self.multiple_of = batch_size, chunk, multiple_of
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
 
-    def seen_by_teacher(self) -> TextClassification:
+    teacher_normalisation = None  # teacher and student get the same tokens
+
+    def seen_through(self, sees: None) -> TextClassification:
         """The same task with the teacher in the student's place: they see the same tokens."""
         return self
+
+    def probe(self, sees: None) -> dict[str, Tensor]:
+        """What models are told from one another by."""
+        return probe_texts(self.vocabulary.size, PROBE_LENGTH)
+
+    def input_facts(self, sees: None) -> dict[str, Any]:
+        """What a model's input goes through, for fingerprints; the tokens themselves are in that of the data."""
+        return {"vocabulary": self.vocabulary.size, "pad": self.vocabulary.pad}
+
+    def of_like_cost(self, examples: TextExamples, index_B: Tensor) -> Tensor | None:
+        """An order of these examples in which neighbours are of like length, so that little of a batch is padding."""
+        return torch.argsort(examples.lengths[index_B], stable=True)
 
     def batch(self, examples: TextExamples, index_B: Tensor, view_B: Tensor, views: WordViews) -> Batch:
         """The batch of these examples at these views."""
@@ -88,16 +107,20 @@ class TextClassification:
         seed: int,
         batch_size: int,
         view_of: ViewOf = every_epoch_anew,
+        upcoming: Callable[[Tensor, Tensor], object] | None = None,
     ) -> TextSource:
-        """Batches over these examples, in an order of (seed, epoch)."""
-        return TextSource(self, examples, views, seed, batch_size, view_of)
+        """Batches over these examples, in an order of (seed, epoch).
+
+        ``upcoming`` is told, with every batch, the (ids, views) of the same part of the next step.
+        """
+        return TextSource(self, examples, views, seed, batch_size, view_of, upcoming)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
-        return Output(logits=_logits(model(**batch.inputs)))
+        return Output(logits=answered(model, batch.inputs))
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
         """Logits (B, C) of a teacher."""
-        return _logits(model(**(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)))
+        return answered(model, batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, examples: TextExamples, *, as_teacher: bool = False) -> Tensor:
@@ -105,13 +128,12 @@ class TextClassification:
         del as_teacher  # who is asked sees the same tokens
         was_training = model.training
         model.eval()
-        device = next(model.parameters()).device
+        device = device_of(model)
         by_length_N = torch.argsort(examples.lengths, stable=True)
         answers = []
         for index_B in by_length_N.split(self.batch_size):
             batch = self.batch(examples, index_B, torch.zeros_like(index_B), PLAIN)
-            inputs = {name: value.to(device) for name, value in batch.inputs.items()}
-            answers.append(_logits(model(**inputs)).float().cpu())
+            answers.append(answered(model, moved(batch.inputs, device)).float().cpu())
         model.train(was_training)
         return torch.cat(answers)[torch.argsort(by_length_N.cpu())]
 
@@ -143,9 +165,10 @@ class TextSource:
     seed: int
     batch_size: int
     view_of: ViewOf
+    upcoming: Callable[[Tensor, Tensor], object] | None = None
 
     def __post_init__(self) -> None:
-        self._epoch: tuple[int, Tensor, Tensor] | None = None  # its number; order and views of all examples
+        self._epochs: dict[int, tuple[Tensor, Tensor]] = {}  # order and views of all examples, of the last two
         self._edges = edges(len(self.examples), self.steps_per_epoch()).tolist()
 
     def steps_per_epoch(self) -> int:
@@ -153,15 +176,26 @@ class TextSource:
 
     def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
         del student  # a data set does not look at who learns from it
+        index_B, view_B = self._part(step, part, parts)
+        batch = self.task.batch(self.examples, index_B, view_B, self.views)
+        if self.upcoming is not None:
+            index_B, view_B = self._part(step + 1, part, parts)
+            self.upcoming(self.examples.ids[index_B], view_B)
+        return batch
+
+    def _part(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor]:
+        """Positions (B,) among the examples, and views (B,)."""
         epoch, place = divmod(step, self.steps_per_epoch())
-        if self._epoch is None or self._epoch[0] != epoch:
+        if epoch not in self._epochs:
+            while len(self._epochs) > 1:
+                self._epochs.pop(next(iter(self._epochs)))
             ids_N, length_N = self.examples.ids, self.examples.lengths
             order_N = bucketed_order(self.seed, epoch, ids_N, length_N, self.batch_size, self.task.chunk)
-            self._epoch = (epoch, order_N, self.view_of(ids_N[order_N], epoch))
+            self._epochs[epoch] = (order_N, self.view_of(ids_N[order_N], epoch))
+        order_N, view_N = self._epochs[epoch]
         low, high = self._edges[place], self._edges[place + 1]
         low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
-        _, order_N, view_N = self._epoch
-        return self.task.batch(self.examples, order_N[low:high], view_N[low:high], self.views)
+        return order_N[low:high], view_N[low:high]
 
 
 def pooled(labelled: TextExamples, transfer: TextExamples) -> TextExamples:
@@ -170,7 +204,3 @@ def pooled(labelled: TextExamples, transfer: TextExamples) -> TextExamples:
     assert labelled.labels is not None
     ignored = labelled.labels.new_full((len(fresh), *labelled.labels.shape[1:]), IGNORED)
     return joined(labelled, fresh, torch.cat([labelled.labels, ignored]))
-
-
-def _logits(answer: object) -> Tensor:
-    return answer if isinstance(answer, Tensor) else answer.logits  # type: ignore[attr-defined]

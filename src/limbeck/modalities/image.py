@@ -1,0 +1,145 @@
+"""Images: square pictures with one label each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.examples import Examples, Splits
+from ..data.images import Progress
+from ..data.load import load as load_images
+from ..deploy.export import export_onnx, image_metadata
+from ..deploy.measure import macs
+from ..deploy.parity import check_parity, require
+from ..deploy.standalone import write_standalone
+from ..errors import BadInput
+from ..models.build import build, check_fits
+from ..recipe import ImageRecipe
+from ..stages import publish as copy_to
+from ..tasks.image import ImageClassification, Normalisation
+from ..teachers import Teachers, build_teachers
+from . import Deployed, Deploying
+
+WHAT = "image"
+LENGTHS = ()
+
+# Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.
+PARITY_IMAGES = 5000
+
+
+def load(recipe: ImageRecipe, progress: Progress | None = None) -> Splits:
+    """The splits of the recipe's data."""
+    return load_images(recipe.data, progress)
+
+
+def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
+    """The recipe's teachers."""
+    _shape(splits)
+    return build_teachers(recipe, splits, trust_code=trust_code)
+
+
+def student_of(
+    recipe: ImageRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
+) -> Callable[[int], nn.Module]:
+    """What makes the recipe's student for a seed."""
+    channels, size = _shape(splits)
+    shape = {"classes": len(splits.classes), "channels": channels, "size": size}
+    return lambda seed: build(recipe.student, **shape, trust_code=trust_code, seed=seed)
+
+
+def check(model: nn.Module, splits: Splits, name: str) -> None:
+    """Raises :class:`BadInput` where a model does not fit the images."""
+    channels, size = _shape(splits)
+    check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
+
+
+def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> ImageClassification:
+    """The task."""
+    return ImageClassification(
+        splits,
+        normalisation=Normalisation(splits.mean, splits.std),
+        teacher_normalisation=teachers.sees,
+        view_seed=recipe.seed,
+        device=device,
+    )
+
+
+def starts_from_teacher(recipe: ImageRecipe) -> bool:
+    """No student of images does."""
+    return False
+
+
+def notes_on(student: nn.Module, splits: Splits) -> list[str]:
+    """None."""
+    return []
+
+
+def data_facts(splits: Splits) -> dict[str, Any]:
+    """The images' channels, height and width."""
+    return {"image": list(splits.train.images.shape[1:])}
+
+
+def deploy(wanted: Deploying) -> Deployed:
+    """ONNX with the preprocessing inside, held to PyTorch's answers on test images."""
+    task, role = wanted.task, wanted.role
+    normalise = task.normalisation if role == "student" else task.teacher_normalisation or task.normalisation
+    inputs = normalise(_unit(wanted.examples.images[:PARITY_IMAGES].cpu())).contiguous()
+    path = wanted.folder / f"{role}.onnx"
+    metadata = image_metadata(
+        name=wanted.name,
+        classes=task.classes,
+        channels=inputs.shape[1],
+        height=inputs.shape[2],
+        width=inputs.shape[3],
+        mean=normalise.mean,
+        std=normalise.std,
+    )
+    export_onnx(wanted.model, inputs[:1], path, metadata)
+    limits = wanted.limits
+    parity = check_parity(wanted.model, path, inputs, max_abs=limits.max_abs_difference, agreement=limits.agreement)
+    require(parity, path)
+    return Deployed(
+        path, {"path": path.name, "parity": parity, "macs": macs(wanted.model, inputs[:1])}, (path.name,), {}
+    )
+
+
+def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
+    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``."""
+    copy_to(export / "student.onnx", out / "student.onnx")
+    if (export / "teacher.onnx").exists():
+        copy_to(export / "teacher.onnx", out / "teacher.onnx")
+    else:  # that of another teacher, before
+        (out / "teacher.onnx").unlink(missing_ok=True)
+    copy_to(student_weights, out / "student.safetensors")
+    write_standalone(out / "predict.py")
+
+
+def shown(examples: Examples) -> dict[str, Any]:
+    """Test pictures by position, uint8 (height, width, channels)."""
+
+    def image(position: int) -> np.ndarray:
+        one_CHW = examples.images[position].cpu()
+        if one_CHW.is_floating_point():
+            one_CHW = (one_CHW * 255).round().clamp(0, 255).to(torch.uint8)
+        return one_CHW.permute(1, 2, 0).numpy()
+
+    return {"image": image}
+
+
+def _unit(images: Tensor) -> Tensor:
+    """Images on a 0-1 scale."""
+    return images if images.is_floating_point() else images.float() / 255
+
+
+def _shape(splits: Splits) -> tuple[int, int]:
+    _, channels, height, width = splits.train.images.shape
+    if height != width:
+        raise BadInput(
+            f"images are {width}x{height}: models here take square ones, so set data.size (such as {min(height, width)})."
+        )
+    return channels, height

@@ -1,0 +1,226 @@
+"""Texts: a label each, or several; models are Hugging Face's.
+
+Shapes: N texts, B batch, L tokens, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.images import Progress
+from ..data.text_examples import TextExamples, TextSplits
+from ..data.text_load import load_texts
+from ..deploy.export_text import (
+    INPUTS,
+    check_text_parity,
+    export_text_onnx,
+    onnx_logits,
+    quantize_text_onnx,
+    text_metadata,
+)
+from ..deploy.measure import macs
+from ..deploy.parity import require
+from ..deploy.standalone import write_standalone_text
+from ..errors import BadInput
+from ..evaluation import metrics, multilabel
+from ..files import atomic_folder
+from ..models.asking import ask
+from ..models.identity import probe_texts
+from ..models.text_folder import load_classifier, load_tokenizer, save_folder
+from ..models.text_students import text_student
+from ..models.text_vocabulary import FromTeacherIds, inner, smaller_tokenizer, unknown_share
+from ..recipe_text import TextRecipe
+from ..stages import publish as copy_to
+from ..tasks.text import PROBE_LENGTH, TextClassification
+from ..teachers import Member, Teachers
+from . import Deployed, Deploying
+
+WHAT = "text"
+LENGTHS = (32, 128)
+
+PARITY_TEXTS = 2000
+AT_ONCE = 64
+STUDENT = "student"  # the folder of the student, as transformers loads it
+ONNX, INT8 = "model.onnx", "model.int8.onnx"
+
+
+def load(recipe: TextRecipe, progress: Progress | None = None) -> TextSplits:
+    """The splits of the recipe's data, in the tokens of its teacher."""
+    return load_texts(recipe.data, load_tokenizer(recipe.teacher.model), progress)
+
+
+def teachers_of(recipe: TextRecipe, splits: TextSplits, *, trust_code: bool) -> Teachers:
+    """The recipe's teacher; code is never run, trusted or not."""
+    section = recipe.teacher
+    loaded = load_classifier(section.model, splits.classes, seed=recipe.seed, multi_label=splits.multi_label)
+    if not loaded.ready and section.train is None:
+        raise BadInput(
+            f"teacher: {section.model} has no head for the task, so its answers would mean nothing: give teacher.train "
+            "(teacher={model: ..., train: {}}), or name a classifier."
+        )
+    if recipe.data.max_length > loaded.max_length:
+        raise BadInput(
+            f"data.max_length: {recipe.data.max_length} tokens, and {section.model} takes {loaded.max_length} at most."
+        )
+    member = Member(section, recipe.seed, loaded.model, None)
+    return Teachers(loaded.model, None, (member,), loaded.notes)
+
+
+def student_of(
+    recipe: TextRecipe, splits: TextSplits, teachers: Teachers, *, trust_code: bool
+) -> Callable[[int], nn.Module]:
+    """What makes the recipe's student for a seed, from the teacher as it is when it is called."""
+    section = recipe.student
+    texts = splits.train.texts + (() if splits.transfer is None else splits.transfer.texts)
+
+    def student(seed: int) -> nn.Module:
+        # where the teacher lies does not matter to its student, which begins on the CPU
+        teacher: Any = teachers.model
+        device = next(teacher.parameters()).device
+        made = text_student(
+            section.model,
+            teacher.to("cpu"),
+            splits.tokenizer,
+            texts=texts,
+            classes=splits.classes,
+            seed=seed,
+            **section.knobs,
+        ).for_teacher_ids()
+        teacher.to(device)
+        return made.requires_grad_(True)
+
+    return student
+
+
+def check(model: nn.Module, splits: TextSplits, name: str) -> None:
+    """Raises :class:`BadInput` where a model does not answer texts with finite logits (B, classes)."""
+    inputs = probe_texts(splits.vocabulary.size, PROBE_LENGTH)
+    try:
+        answer = ask(model, inputs)
+    except Exception as error:  # a model of any kind fails in any way
+        said = " ".join(str(error).split())[:240] or type(error).__name__
+        raise BadInput(f"the {name} fails on tokens of the data's texts: {said}") from error
+    wanted = (len(inputs["input_ids"]), len(splits.classes))
+    if not isinstance(answer, Tensor) or answer.shape != wanted:
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise BadInput(f"the {name} answers {wanted[0]} texts with {shape}; {wanted} is what {wanted[1]} classes need.")
+    if not bool(torch.isfinite(answer).all()):
+        raise BadInput(f"the {name} answers with NaN or infinity: its weights are not usable.")
+
+
+def task_of(recipe: TextRecipe, splits: TextSplits, teachers: Teachers, device: torch.device) -> TextClassification:
+    """The task."""
+    return TextClassification(splits, view_seed=recipe.seed, device=device)
+
+
+def starts_from_teacher(recipe: TextRecipe) -> bool:
+    """Whether the student's first weights are the teacher's, or its embeddings made of the teacher's."""
+    return recipe.student.model != "fresh"
+
+
+def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
+    """What a smaller vocabulary loses."""
+    if not isinstance(student, FromTeacherIds):
+        return []
+    smaller = smaller_tokenizer(splits.tokenizer, student.kept_ids)
+    lost = unknown_share(splits.tokenizer, smaller, student.kept_ids, splits.validation.texts)
+    return [
+        f"the student keeps {len(student.kept_ids):,} of the teacher's {student.teacher_tokens:,} tokens. Of the validation "
+        f"texts' tokens {lost['unknown_after']:.2%} are unknown to it, {lost['unknown_before']:.2%} to the teacher "
+        f"({lost['unknown_looked_up']:.2%} as it is trained, where a lost piece is not split further); on "
+        f"{lost['same']:.1%} of the texts both ways give the same tokens."
+    ]
+
+
+def data_facts(splits: TextSplits) -> dict[str, Any]:
+    """The texts' mean length in tokens, and whether one may have several labels."""
+    return {
+        "tokens": round(float(splits.train.lengths.double().mean()), 1),
+        "vocabulary": splits.vocabulary.size,
+        "multi_label": splits.multi_label,
+    }
+
+
+def deploy(wanted: Deploying) -> Deployed:
+    """ONNX with the tokenizer beside it; of the student the whole folder that transformers loads, and int8 as well."""
+    task, is_student = wanted.task, wanted.role == "student"
+    model, tokenizer = inner(wanted.model), task.tokenizer
+    if isinstance(wanted.model, FromTeacherIds):
+        tokenizer = smaller_tokenizer(tokenizer, wanted.model.kept_ids)
+    folder = wanted.folder / (STUDENT if is_student else wanted.role)
+    if is_student:
+        save_folder(wanted.model, tokenizer, folder, replace=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ONNX
+    metadata = text_metadata(
+        name=wanted.name,
+        classes=task.classes,
+        vocabulary=len(tokenizer),
+        max_length=task.max_length,
+        multi_label=task.multi_label,
+    )
+    export_text_onnx(model, tokenizer, path, metadata)
+    batches = list(_batches(tokenizer, wanted.examples.texts[:PARITY_TEXTS], task.max_length))
+    limits = wanted.limits
+    parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement)
+    require(parity, path, what="texts")
+    one = {"input_ids": torch.zeros(1, LENGTHS[0], dtype=torch.int64)}
+    one["attention_mask"] = torch.ones_like(one["input_ids"])
+    facts = {"path": str(path.relative_to(wanted.folder)), "parity": parity, "macs": macs(model, one)}
+    variants: dict[str, Path] = {}
+    if is_student:
+        int8 = folder / INT8
+        quantize_text_onnx(path, int8)
+        variants["int8"] = int8
+        facts["int8"] = _int8_facts(path, int8, tokenizer, wanted)
+        facts["int8"]["path"] = str(int8.relative_to(wanted.folder))
+    files = sorted(str(file.relative_to(wanted.folder)) for file in folder.iterdir() if file.is_file())
+    return Deployed(path, facts, tuple(files), variants)
+
+
+def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
+    """The student's folder, ``teacher.onnx`` with ``teacher.tokenizer.json``, and ``predict.py``."""
+    with atomic_folder(out / STUDENT, replace=True) as folder:
+        for file in (export / STUDENT).iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+    copy_to(export / "teacher" / ONNX, out / "teacher" / ONNX)
+    copy_to(export / "teacher" / "tokenizer.json", out / "teacher" / "tokenizer.json")
+    write_standalone_text(out / "predict.py")
+
+
+def shown(examples: TextExamples) -> dict[str, Any]:
+    """The test texts."""
+    return {"texts": examples.texts}
+
+
+def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying) -> dict[str, Any]:
+    """What the int8 file costs in accuracy, on all test texts, against the float32 file; both as they are deployed."""
+    examples, by = wanted.examples, multilabel if wanted.task.multi_label else metrics
+    batches = list(_batches(tokenizer, examples.texts, wanted.task.max_length, in_order=True))
+    exact_NC, ours_NC = (onnx_logits(file, batches) for file in (path, int8))
+    labels = examples.labels.cpu()
+    accuracy, exact = (by.classification(logits, labels)["accuracy"] for logits in (ours_NC, exact_NC))
+    return {
+        "bytes": int8.stat().st_size,
+        "accuracy": accuracy,
+        "accuracy_float32": exact,
+        "agreement": float((ours_NC.argmax(1) == exact_NC.argmax(1)).double().mean()),
+        "n": len(labels),
+    }
+
+
+def _batches(
+    tokenizer: Any, texts: Sequence[str], max_length: int, *, in_order: bool = False
+) -> Iterator[dict[str, Tensor]]:
+    """Ids and masks (B, L) as the deployed model gets them; shortest first unless ``in_order``."""
+    some = list(texts) if in_order else sorted(texts, key=len)
+    for start in range(0, len(some), AT_ONCE):
+        encoded = tokenizer(
+            some[start : start + AT_ONCE], padding=True, truncation=True, max_length=max_length, return_tensors="pt"
+        )
+        yield {name: encoded[name] for name in INPUTS}
