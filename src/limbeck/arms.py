@@ -160,7 +160,7 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         "views": recipe.views.model_dump(mode="json"),
         "view_seed": recipe.seed,
         "seed": seed,
-        "data": job.splits.fingerprint,
+        "data": job.splits.labelled if arm.teacher is None else job.splits.fingerprint,
         "normalisation": job.task.input_facts(None),
         **arm.ingredients,
     }

@@ -100,7 +100,7 @@ def member_stage(job: Job, member: Member) -> Stage:
         "train": section.train.model_dump(mode="json"),
         "views": (section.views or job.recipe.views).model_dump(mode="json"),
         "seed": member.seed,
-        "data": job.splits.fingerprint,
+        "data": job.splits.labelled,
         "normalisation": job.task.input_facts(member.sees),
     }
     return stage(job.out, "teacher", ingredients)

@@ -31,6 +31,7 @@ def splits(several: int = 0, count: int = 90) -> TextSplits:
         transfer=dataclasses.replace(examples(30, seed=5), labels=None),
         classes=tuple(f"class {k}" for k in range(several or 2)),
         fingerprint="made up",
+        labelled="made up",
         vocabulary=VOCABULARY,
     )
 

@@ -110,6 +110,7 @@ def arrange(
         transfer=splits[2],
         classes=classes,
         fingerprint=_fingerprint(*splits, classes),
+        labelled=_fingerprint(splits[0], splits[1], None, classes),
         notes=tuple(notes),
     )
 

@@ -193,8 +193,9 @@ class SplitsOf(Generic[E]):
     """What a run knows of its data, whatever the modality.
 
     ``fingerprint`` covers ids (which are hashes of content) and labels of train and validation, the transfer ids and
-    the class names, whatever the order they were stored in; the test split takes no part. ``notes`` are sentences a
-    person should see.
+    the class names, whatever the order they were stored in; the test split takes no part. ``labelled`` is the same
+    without the transfer set, of which those who learn from labels see nothing. ``notes`` are sentences a person should
+    see.
     """
 
     train: E
@@ -203,6 +204,7 @@ class SplitsOf(Generic[E]):
     transfer: E | None
     classes: tuple[str, ...]
     fingerprint: str
+    labelled: str
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

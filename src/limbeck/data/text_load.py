@@ -23,7 +23,7 @@ from limbeck.recipe_text import TextData, TextTransfer
 
 from .arrange import arrange
 from .choice import DEFAULT_TEST, choose, find_split, unused_validation
-from .examples import HeldOut, SplitsOf, check_every_class
+from .examples import HeldOut, check_every_class
 from .ids import example_ids, text_ids
 from .images import Progress
 from .sentences import sentences_of
@@ -205,7 +205,12 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
         not_in_transfer=kept_out,
         notes=notes,
     )
-    known = vars(arranged) | {"fingerprint": _fingerprint(arranged), "notes": (*arranged.notes, *cut)}
+    taught = (arranged.train, arranged.validation)
+    known = vars(arranged) | {
+        "fingerprint": _fingerprint(arranged.fingerprint, *taught, arranged.transfer),
+        "labelled": _fingerprint(arranged.labelled, *taught),
+        "notes": (*arranged.notes, *cut),
+    }
     return TextSplits(**known, vocabulary=tokenise.vocabulary, tokenizer=tokenizer, max_length=data.max_length)
 
 
@@ -271,12 +276,12 @@ def _transfer(transfer: TextTransfer, tokenise: Tokeniser, notes: list[str], cut
     return once
 
 
-def _fingerprint(splits: SplitsOf[TextExamples]) -> str:
+def _fingerprint(examples: str, *splits: TextExamples | None) -> str:
     """That of ids and labels, with the tokens, in the order of the ids."""
     hashed = hashlib.sha256()
-    for examples in (splits.train, splits.validation, splits.transfer):
-        if examples is not None:
-            ordered = examples.take(torch.argsort(examples.ids))
+    for part in splits:
+        if part is not None:
+            ordered = part.take(torch.argsort(part.ids))
             hashed.update(ordered.offsets.numpy().tobytes())
             hashed.update(ordered.tokens.numpy().tobytes())
-    return fingerprint({"examples": splits.fingerprint, "tokens": hashed.hexdigest()})
+    return fingerprint({"examples": examples, "tokens": hashed.hexdigest()})
