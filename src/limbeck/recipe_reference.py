@@ -73,7 +73,7 @@ def page() -> str:
         if issubclass(section, Model):
             parts.append("\nFurther fields are the model's knobs, such as `width: 8`.\n")
     parts.append(f"\n## Schedule\n\n{_text(Schedule.__doc__)} Weights and temperatures of objectives may be one.\n\n")
-    parts.append(f"{_table(Schedule, '')}\nEach of the two:\n\n{_table(Way, '')}")
+    parts.append(f"{_table(Schedule, '')}\nEach of the three:\n\n{_table(Way, '')}")
     return "".join(parts)
 
 
