@@ -1,6 +1,7 @@
 """Answers of several labels: against plain float64 arithmetic, and what must hold of them; functions and modules."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -189,7 +190,10 @@ def test_known_bugs():
         assert (torch.autograd.grad(nothing, student)[0] == 0).all()
     # 11: narrow numbers
     assert binary_kd(student.bfloat16(), teacher.bfloat16()).dtype == torch.float32
-    for positions in (binary_kd_positions(student, teacher), binary_cross_entropy_positions(student, teacher.sigmoid())):
+    for positions in (
+        binary_kd_positions(student, teacher),
+        binary_cross_entropy_positions(student, teacher.sigmoid()),
+    ):
         assert positions.shape == (6,)
 
 
@@ -220,7 +224,7 @@ def test_modules_count_whom_they_can():
     # no label of an example at all is an answer, and not an example without one
     alone = BinaryCrossEntropy()(Output(logits=student[1:2]), Target(), batch(labels[1:2]))["binary_cross_entropy"]
     assert (alone.count, alone.total) == (1, pytest.approx(F.softplus(student[1]).sum().item()))
-    with pytest.raises(ValueError, match="a 0 or 1 for each class; .* use cross_entropy"):
+    with pytest.raises(ValueError, match=r"a 0 or 1 for each class; .* use cross_entropy"):
         BinaryCrossEntropy()(Output(logits=student), Target(), batch(torch.arange(5) % 3))
 
 
@@ -244,8 +248,6 @@ def test_objectives_and_labels_that_do_not_fit(objective, multi_label, said):
         assert sentence is None
     else:
         assert sentence is not None
-        import re
-
         assert sentence == said or re.search(said, sentence)
 
 
