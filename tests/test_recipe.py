@@ -83,12 +83,12 @@ def written(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Path:
         ("objective={dkd: {bta: 8}}", "objective.dkd.bta: no such field. Did you mean 'beta'?"),
         ("objective.kd.weight=big", "objective.kd.weight: 'big' was given; it must be a number"),
         ("objective.kd.weight=-1", "objective.kd.weight: -1 was given; it must be at least 0"),
-        ("objective.kd.weight={}", "objective.kd.weight: a schedule is one of linear and cosine"),
+        ("objective.kd.weight={}", "objective.kd.weight: a schedule is one of linear, cosine and step"),
         ("objective.kd.weight={liner: {}}", "objective.kd.weight.liner: no such field. Did you mean 'linear'?"),
         ("objective.kd.weight={linear: {start: 0}}", "objective.kd.weight.linear.end: is missing."),
         (
             "objective.kd.weight={linear: {start: 0, end: 1}, cosine: {start: 0, end: 1}}",
-            "objective.kd.weight: a schedule is one of linear and cosine",
+            "objective.kd.weight: a schedule is one of linear, cosine and step",
         ),
         (
             "objective.kd.weight={linear: {start: -1, end: 1}}",

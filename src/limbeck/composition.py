@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from .errors import BadInput
 from .interfaces import DenseLogits
+from .models.text_anatomy import inside
 from .objectives import modules, schedules
 from .objectives.catalogue import CATALOGUE
 from .objectives.modules import Objective, Sum
@@ -29,6 +32,42 @@ def temperature_of(objective: Objective) -> float | None:
     return next((schedules.extremes(temperature)[-1] for temperature in given if temperature is not None), None)
 
 
+def with_layers(objective: Objective, student: nn.Module, teacher: nn.Module) -> Objective:
+    """The objective itself, told where the layers of both models are where it has to know.
+
+    Raises :class:`limbeck.errors.BadInput` where a model has no layers that are known here, or the two do not go together.
+    """
+    if objective.finds_layers:
+        names = [part.title for _, part in objective.weighted if part.finds_layers]
+        who = " and ".join(dict.fromkeys(names))
+        try:
+            objective.find(
+                inside(student, f"objective: {who}", "student"), inside(teacher, f"objective: {who}", "teacher")
+            )
+        except ValueError as error:
+            raise BadInput(f"objective: {error}.") from None
+    return objective
+
+
+def misfit_with_labels(objective: Objective, multi_label: bool) -> str | None:
+    """A sentence for which parts of the objective do not fit such labels, and what to take instead; None where all do.
+
+    ``multi_label``: whether an example may have several labels, or none. Parts that do not read the answers fit any.
+    """
+    wrong = [part for _, part in objective.weighted if part.several_labels is (not multi_label)]
+    if not wrong:
+        return None
+    names = list(dict.fromkeys(part.title for part in wrong))
+    labels, answers = ("binary_cross_entropy", "binary_kd") if multi_label else ("cross_entropy", "kd")
+    instead = dict.fromkeys(answers if part.needs.target else labels for part in wrong)
+    has = "may have several labels, each a yes or no of its own" if multi_label else "has one label"
+    reads = "as one class of several" if multi_label else "as a yes or no for each class"
+    return (
+        f"objective: {' and '.join(names)} {'reads' if len(names) == 1 else 'read'} an answer {reads}, and here an example "
+        f"{has}: take {' and '.join(instead)} instead."
+    )
+
+
 def _weighted(name: str, term: Any) -> tuple[float, Objective]:
     """A term with its weight: beside the module where it is a number, inside it where it changes over the run."""
     settings = {field: _value(getattr(term, field)) for field in type(term).model_fields}
@@ -44,5 +83,8 @@ def _weighted(name: str, term: Any) -> tuple[float, Objective]:
 def _value(given: Any) -> Any:
     if not isinstance(given, Schedule):
         return given
-    kind = schedules.Linear if given.linear is not None else schedules.Cosine
-    return kind(given.way.start, given.way.end, given.way.epochs)
+    start, end, epochs = given.way.start, given.way.end, given.way.epochs
+    if given.step is not None:
+        assert epochs is not None
+        return schedules.Step(start, end, epochs)
+    return (schedules.Linear if given.linear is not None else schedules.Cosine)(start, end, epochs)

@@ -22,9 +22,12 @@ class Batch:
     ids: Tensor  # (B,) int64: stable example ids
     view: Tensor  # (B,) int64: which rendering of each example this is
     inputs: Any  # what the student sees
-    labels: Tensor | None = None  # (B,) class ids, (B, C) probabilities (mixes), or None for a transfer set
-    mask: Tensor | None = None  # (B, L) bool: the positions that count; None: all of them
+    # (B,) class ids, (B, C) probabilities (mixes) or, of several labels, a 0 or 1 each; None for a transfer set
+    labels: Tensor | None = None
+    mask: Tensor | None = None  # (B, L) bool: the positions whose answers count; None: all of them
     teacher_inputs: Any = None  # where the teacher needs its own (normalisation, resolution); None: inputs
+    # (B, L) bool: the input's positions that hold something (no padding), for features of each; None: those of `mask`
+    positions: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,18 @@ class Sampled:
     counts: Tensor  # (..., n)
     temperature: float  # at which the draws (or the weights) hold
     weights: Tensor | None = None  # (..., n) importance weights p_T / r where drawn from a proposal r
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Where the parts of a transformer are: module paths, with ``{}`` for a layer's number."""
+
+    layers: int
+    heads: int
+    embeddings: str
+    layer: str
+    attention: str  # the self-attention module of a layer
+    parts: tuple[str, str, str]  # names of its query, key and value projections
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The recipe's ``objective`` section: what a student may be asked to match. No torch.
 
-One section for each objective that image classification can use, named and with defaults as in
+One section for each objective that classification can use, named and with defaults as in
 :mod:`limbeck.objectives.catalogue`; a section's fields are the arguments of the module of that name.
 """
 
@@ -19,7 +19,7 @@ from .recipe_section import (
     Temperature,
     Weight,
 )
-from .recipe_transformers import AttentionMaps, HiddenStates, ValueRelations
+from .recipe_transformers import PKD, AttentionMaps, HiddenStates, MiniLM, TinyBERT, ValueRelations
 
 
 class KD(Section):
@@ -35,6 +35,21 @@ class CrossEntropy(Section):
     weight: Weight = 1.0
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the label's mass spread evenly over all classes."""
+
+
+class BinaryKD(Section):
+    """T^2 KL(teacher || student) of each class's yes and no, summed over classes (Yang et al. 2023)."""
+
+    temperature: Temperature = 1.0
+    weight: Weight = 1.0
+
+
+class BinaryCrossEntropy(Section):
+    """Cross-entropy with a yes or no for each class, summed over classes."""
+
+    weight: Weight = 1.0
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a label's mass spread evenly over yes and no."""
 
 
 class DKD(Section):
@@ -269,6 +284,10 @@ class Objective(Section):
     """Match the teacher's softened probabilities."""
     cross_entropy: CrossEntropy | None = None
     """Match the labels."""
+    binary_kd: BinaryKD | None = None
+    """Match the teacher's yes or no for each class, where an example may have several."""
+    binary_cross_entropy: BinaryCrossEntropy | None = None
+    """Match the labels, where an example may have several."""
     dkd: DKD | None = None
     """Match the true class and the others apart."""
     nkd: NKD | None = None
@@ -321,6 +340,12 @@ class Objective(Section):
     """Match transformers' attention."""
     value_relations: ValueRelations | None = None
     """Match how positions relate in transformers' attention."""
+    tiny_bert: TinyBERT | None = None
+    """Match the layers of a text model: embeddings, hidden states and attention."""
+    pkd: PKD | None = None
+    """Match the layers of a text model: the first position's states."""
+    minilm: MiniLM | None = None
+    """Match the last layer of a text model: how positions relate."""
 
     @model_validator(mode="after")
     def _some(self) -> Objective:

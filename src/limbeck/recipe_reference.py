@@ -92,7 +92,7 @@ def page() -> str:
     own = TextRecipe.__annotations__
     parts += [_chapter(*one, mark=", texts") for one in _sections(TextRecipe) if one[0].split(".")[0] in own]
     parts.append(f"\n## Schedule\n\n{_text(Schedule.__doc__)} Weights and temperatures of objectives may be one.\n\n")
-    parts.append(f"{_table(Schedule, '')}\nEach of the two:\n\n{_table(Way, '')}")
+    parts.append(f"{_table(Schedule, '')}\nEach of the three:\n\n{_table(Way, '')}")
     return "".join(parts)
 
 

@@ -35,24 +35,34 @@ class Way(Section):
 
 
 class Schedule(Section):
-    """A value that changes over the run: ``{linear: {start: 0, end: 8, epochs: 20}}``, or ``cosine`` likewise."""
+    """A value that changes over the run: ``{linear: {start: 0, end: 8, epochs: 20}}``, or ``cosine`` or ``step`` likewise.
+
+    A term whose weight steps to 0, ``{step: {start: 1, end: 0, epochs: 2}}``, is not worked out from there on: so one
+    objective can follow another.
+    """
 
     linear: Way | None = None
     """In equal steps."""
     cosine: Way | None = None
     """Along half a cosine: slowly at first and at last."""
+    step: Way | None = None
+    """All at once, when ``epochs`` are over."""
 
     @property
     def way(self) -> Way:
         """The one that was given."""
-        way = self.linear or self.cosine
+        way = self.linear or self.cosine or self.step
         assert way is not None
         return way
 
     @model_validator(mode="after")
     def _one(self) -> Schedule:
-        if (self.linear is None) == (self.cosine is None):
-            raise ValueError("a schedule is one of linear and cosine, such as {linear: {start: 0, end: 8, epochs: 20}}")
+        if [self.linear, self.cosine, self.step].count(None) != 2:
+            raise ValueError(
+                "a schedule is one of linear, cosine and step, such as {linear: {start: 0, end: 8, epochs: 20}}"
+            )
+        if self.step is not None and self.step.epochs is None:
+            raise ValueError("a step comes after so many epochs: {step: {start: 1, end: 0, epochs: 2}}")
         return self
 
 
@@ -120,13 +130,24 @@ StudentPaths = Annotated[
 TeacherPaths = Annotated[
     _Paths, Discriminator(_one_or_several), Field(description="As many modules of the teacher, in the same order.")
 ]
-LayerMap = Annotated[
+_LayerMap = (
     Annotated[Literal["uniform", "last"], Tag(ONE)]
-    | Annotated[tuple[tuple[int, int], ...], Field(min_length=1), Tag(SEVERAL)],
+    | Annotated[tuple[tuple[int, int], ...], Field(min_length=1), Tag(SEVERAL)]
+)
+LayerMap = Annotated[
+    _LayerMap,
     Discriminator(_one_or_several),
     Field(
         description="Which layers are paired where paths have a ``{}``: ``uniform``, ``last``, or pairs such as "
         "``[[0, 1], [1, 3]]``, counted from 0."
+    ),
+]
+FoundLayerMap = Annotated[
+    _LayerMap,
+    Discriminator(_one_or_several),
+    Field(
+        description="Which layers are paired: ``uniform`` (at equal distances), ``last``, or pairs of student's and "
+        "teacher's layers such as ``[[0, 1], [1, 3]]``, counted from 0."
     ),
 ]
 Layers = Annotated[

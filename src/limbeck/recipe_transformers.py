@@ -1,6 +1,7 @@
 """Sections of the recipe's ``objective`` for the inside of transformers, as :mod:`limbeck.recipe_objectives` has them. No torch.
 
 The default paths are those of the modules, within a Hugging Face BERT; a vision transformer of timm has ``blocks.{}``.
+The last three find the layers of BERT, RoBERTa and DistilBERT themselves.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Literal
 
 from pydantic import PositiveInt, model_validator
 
-from .recipe_section import LayerMap, Layers, Projections, Section, StudentLayers, TeacherLayers, Weight
+from .recipe_section import FoundLayerMap, LayerMap, Layers, Projections, Section, StudentLayers, TeacherLayers, Weight
 
 
 class HiddenStates(Section):
@@ -66,4 +67,38 @@ class ValueRelations(Section):
     parts: Projections = ("query", "key", "value")
     teacher_parts: Projections | None = None
     """Those of the teacher, where they have other names."""
+    weight: Weight = 1.0
+
+
+class TinyBERT(Section):
+    """Embeddings, hidden states and attention of every layer of the student (Jiao et al. 2020).
+
+    The layers are found in the models. Both must have as many attention heads.
+    """
+
+    layer_map: FoundLayerMap = "uniform"
+    weight: Weight = 1.0
+
+
+class PKD(Section):
+    """The first position's states, at length 1, of every layer of the student but the last (Sun et al. 2019).
+
+    The layers are found in the models.
+    """
+
+    layer_map: FoundLayerMap = "uniform"
+    weight: Weight = 500.0
+
+
+class MiniLM(Section):
+    """How positions relate in the last layer's self-attention (Wang et al. 2021).
+
+    The layers are found in the models, whose widths and numbers of heads may differ.
+    """
+
+    relations: tuple[str, ...] = ("qq", "kk", "vv")
+    """Each two letters of q, k and v; ``[qk, vv]`` is the first MiniLM."""
+    heads: PositiveInt | None = None
+    """Relation heads, which must divide both widths; where not given, as many as the teacher has attention heads."""
+    layer_map: FoundLayerMap = "last"
     weight: Weight = 1.0

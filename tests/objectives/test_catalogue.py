@@ -21,7 +21,7 @@ MODULES = {entry.name: entry for entry in CATALOGUE.values() if entry.module is 
 REQUIRED = {"student": "stages.1", "teacher": "stages.2", "heads": 2}
 CHANGED = {
     "layer_map": "last", "match": "cosine", "embeddings": ("a", "b"), "layers": (2, 4), "parts": "qkv",
-    "teacher_parts": "qkv", "relations": ("vv",),
+    "teacher_parts": "qkv", "relations": ("vv",), "heads": 4,
 }  # fmt: skip
 # Where there are no templates, depths and maps of layers say nothing.
 TEMPLATED = {"hidden_states": "layer.{}", "attention_maps": "layer.{}", "value_relations": "layer.{}"}
@@ -91,6 +91,8 @@ def test_a_setting_changes_the_name_of_the_stage_that_it_enters(name, setting):
         other = "other.{}"
     if name == "attention_maps" and setting == "match":
         other = "kl"
+    if name == "minilm" and setting == "layer_map":
+        other = "uniform"
     if isinstance(default, float | int):
         other = default / 2 if default else 0.5
         other = max(3, int(other)) if isinstance(default, int) else other

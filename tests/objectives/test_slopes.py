@@ -59,7 +59,25 @@ def _forms():
             lambda s, t, _: functional.uld_positions(s, t, temperature=1.5),
         ),
     )
+    yield (
+        "binary_kd",
+        Form(
+            lambda s, t, _: functional.binary_kd(s, t, temperature=1.5),
+            lambda s, t, _: functional.binary_kd_positions(s, t, temperature=1.5),
+        ),
+    )
     for smoothing in (0.0, 0.2):
+        yield (
+            f"binary_cross_entropy-{smoothing}",
+            Form(
+                lambda s, t, _, smoothing=smoothing: functional.binary_cross_entropy(
+                    s, labels=t.sigmoid(), label_smoothing=smoothing
+                ),
+                lambda s, t, _, smoothing=smoothing: functional.binary_cross_entropy_positions(
+                    s, t.sigmoid(), label_smoothing=smoothing
+                ),
+            ),
+        )
         yield (
             f"cross_entropy-{smoothing}",
             Form(

@@ -14,8 +14,10 @@ from limbeck import recipe_codecs, stages
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, DenseLogits, Output, Sampled, Target, TopK
 from limbeck.objectives.functional import kd_positions, rest_at, sampled_cross_entropy, sparse_kl_positions
-from limbeck.objectives.modules import DIST, DKD, KD, CrossEntropy, ForwardKL
+from limbeck.objectives.modules import DIST, DKD, KD, BinaryCrossEntropy, BinaryKD, CrossEntropy, ForwardKL
 from limbeck.objectives.schedules import Linear
+from limbeck.recipe import Targets
+from limbeck.recipe_codecs import CodecSection
 from limbeck.targets.codecs import (
     Dense,
     Int8,
@@ -27,6 +29,7 @@ from limbeck.targets.codecs import (
     codec_from,
     unknown_as_nan,
 )
+from limbeck.targets.codecs.asked import asked_codecs
 from limbeck.targets.codecs.auto import candidates, choose
 from limbeck.targets.codecs.fit import misfit
 from limbeck.targets.codecs.ids import bytes_of_an_id, pack, unpack
@@ -557,3 +560,38 @@ def test_a_codec_that_does_not_fit_is_refused_before_the_teacher_is_asked(tmp_pa
 def test_a_recipes_defaults_are_the_codecs():
     assert TopKCodec(**recipe_codecs.TopK().model_dump()) == TopKCodec(8)
     assert SampleCodec(**recipe_codecs.Sample().model_dump()) == SampleCodec()
+
+
+# ------------------------------------------------------------------------------------- answers of several labels
+
+
+def test_answers_of_several_labels_are_kept_as_they_are():
+    """A constant that a softmax does not see is what a sigmoid sees: centred, the answers would be others."""
+    logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) - 3
+    logits[0, 1], logits[1] = -torch.inf, 1e6
+    rows = Rows(torch.arange(50), 0, torch.zeros(50, dtype=torch.int64))
+    ((codec,), _) = asked_codecs(Targets(), 4, 0, BinaryKD() + BinaryCrossEntropy())
+    assert codec == codec_from(codec.name, codec.settings) == Dense(centred=False)
+    kept = codec.decode(codec.encode(logits, rows), 4).logits
+    assert kept[0, 1] == -torch.inf
+    torch.testing.assert_close(kept.sigmoid(), logits.sigmoid(), rtol=2e-3, atol=1e-6)
+    centred = Dense().decode(Dense().encode(logits, rows), 4).logits
+    assert (centred.sigmoid() - logits.sigmoid())[2:].abs().mean() > 0.3
+    # labels of several alone ask for nothing of the teacher, and others are kept as ever
+    assert asked_codecs(Targets(), 4, 0, BinaryCrossEntropy()).codecs == (Dense(),)
+    assert asked_codecs(Targets(), 4, 0, KD()).ingredient == "dense"
+    assert asked_codecs(Targets(codec=CodecSection(auto={})), 4, 0, BinaryKD()).codecs == (Dense(centred=False),)
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ({"codec": "int8"}, "the logits of the codec int8 are kept up to a constant.* Take the codec dense"),
+        ({"codec": CodecSection(topk={"k": 2})}, "the logits of the codec topk are kept up to a constant"),
+        ({"average": True}, r"targets\.average: .* a yes or no for each class"),
+    ],
+)
+def test_what_would_lose_a_sigmoid_is_refused(targets, said):
+    with pytest.raises(BadInput, match=said):
+        asked_codecs(Targets(**targets), 4, 0, BinaryKD())
+    assert "store's logits are kept up to a constant" in str(misfit(Dense(), BinaryKD()))

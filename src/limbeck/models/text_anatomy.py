@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from ..errors import BadInput
+from ..interfaces import Inside
 
 
 class Layer(NamedTuple):
@@ -136,6 +137,40 @@ def anatomy(model: Any) -> Anatomy:
         model.get_submodule(names.gather),
         model.get_submodule(names.answer),
         int(getattr(model.config, names.config[2])),
+    )
+
+
+def inside(model: nn.Module, who: str, role: str) -> Inside:
+    """Where the layers of ``model`` are: a classifier, an encoder alone, or either within a wrapper.
+
+    Raises:
+        BadInput: there is no encoder of a family that is known here; ``who`` wants to know, of the ``role``'s model.
+    """
+    for path, module in model.named_modules():
+        config = getattr(module, "config", None)
+        names = _FAMILIES.get(getattr(config, "model_type", ""))
+        if names is None:
+            continue
+        family = names.layers.split(".")[0] + "."
+        for head in (family, ""):  # an encoder alone has its layers without the family's name before them
+            try:
+                layers = module.get_submodule(head + names.layers.removeprefix(family))
+            except AttributeError:
+                continue
+            prefix = (f"{path}." if path else "") + head
+            attention = names.layer[0].rpartition(".")[0]
+            layer = prefix + names.layers.removeprefix(family) + ".{}"
+            return Inside(
+                layers=len(layers),  # type: ignore[arg-type]
+                heads=int(getattr(config, names.config[2])),
+                embeddings=prefix + names.tables[0].removeprefix(family).rpartition(".")[0],
+                layer=layer,
+                attention=f"{layer}.{attention}",
+                parts=tuple(part.rpartition(".")[2] for part in names.layer[:3]),  # type: ignore[arg-type]
+            )
+    raise BadInput(
+        f"{who} finds the layers of {', '.join(_FAMILIES)} by itself, and the {role} ({type(model).__name__}) is none of "
+        "these: take hidden_states, attention_maps or value_relations and name its modules, or an objective on the answers."
     )
 
 

@@ -1,4 +1,4 @@
-"""Temperatures and weights that change over a run: constant, linear, cosine."""
+"""Temperatures and weights that change over a run: constant, linear, cosine, or at once."""
 
 from __future__ import annotations
 
@@ -47,20 +47,36 @@ class Cosine:
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * _share(progress, self.epochs))) / 2
 
 
-Scheduled = float | Linear | Cosine
+@dataclass(frozen=True)
+class Step:
+    """``start`` for the first ``epochs``, and ``end`` thereafter.
+
+    A term of weight ``Step(1, 0, epochs=2)`` counts for two epochs and is not worked out after them; one of weight
+    ``Step(0, 1, epochs=2)`` takes over there.
+    """
+
+    start: float
+    end: float
+    epochs: float
+
+    def at(self, progress: Progress) -> float:
+        return self.start if progress.step < self.epochs * progress.steps_per_epoch else self.end
+
+
+Scheduled = float | Linear | Cosine | Step
 """A number, or how it changes."""
 
 
 def now(value: Scheduled, progress: Progress | None) -> float:
     """The number at that point of a run; a schedule's start where nobody says how far the run is."""
-    if isinstance(value, Linear | Cosine):
+    if isinstance(value, Linear | Cosine | Step):
         return value.start if progress is None else value.at(progress)
     return value
 
 
 def extremes(value: Scheduled) -> tuple[float, ...]:
     """What bounds the values it takes: for checking a setting before the run."""
-    return (value.start, value.end) if isinstance(value, Linear | Cosine) else (value,)
+    return (value.start, value.end) if isinstance(value, Linear | Cosine | Step) else (value,)
 
 
 def _share(progress: Progress, epochs: float | None) -> float:

@@ -97,6 +97,7 @@ class TextClassification:
             view=view_B,
             inputs={"input_ids": tokens_BL, "attention_mask": there_BL.long()},
             labels=None if examples.labels is None else examples.labels[index_B],
+            positions=there_BL,
         )
 
     def source(

@@ -8,6 +8,13 @@ least float32; float64 stays float64. No gradient reaches a teacher.
 A function on logits has a sibling ending in ``_positions``, which gives the value at every position, shape ``(...)``.
 """
 
+from .binary import (
+    binary_cross_entropy,
+    binary_cross_entropy_positions,
+    binary_kd,
+    binary_kd_positions,
+    check_labels,
+)
 from .blended import (
     adaptive_kl,
     adaptive_kl_positions,
@@ -116,7 +123,12 @@ __all__ = [
     "attention_mse",
     "attention_scores",
     "attention_transfer",
+    "binary_cross_entropy",
+    "binary_cross_entropy_positions",
+    "binary_kd",
+    "binary_kd_positions",
     "by_confidence",
+    "check_labels",
     "cls_mse",
     "confidence_weights",
     "contrastive",

@@ -66,14 +66,14 @@ def cls_mse(student_BLH: Tensor, teacher_BLH: Tensor, *, mask: Tensor | None = N
     """Mean squared difference of the [CLS] states (position 0), each scaled to length 1; the mean over examples.
 
     PKD: Sun et al. 2019, section 3.2. The paper's formula sums over components; its weights (beta, 10 to
-    1000) are those of the authors' code, which takes the mean, and so do we. An example whose position 0 is masked does
-    not count.
+    1000) are those of the authors' code, which takes the mean, and so do we. Position 0 is what a
+    classifier's head is given, on whichever side a text is padded; an example counts where any of its positions does.
 
     Arguments, result and errors are those of :func:`hidden_mse`.
     """
     _check_hidden(student_BLH, teacher_BLH, mask)
-    first = None if mask is None else mask[:, 0]
-    return mean_of(cls_mse_positions, student_BLH[:, 0], teacher_BLH[:, 0].detach(), mask=first)
+    there = None if mask is None else mask.any(dim=1)
+    return mean_of(cls_mse_positions, student_BLH[:, 0], teacher_BLH[:, 0].detach(), mask=there)
 
 
 def cls_mse_positions(student: Tensor, teacher: Tensor) -> Tensor:

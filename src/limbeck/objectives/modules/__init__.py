@@ -1,6 +1,7 @@
 """The objectives as modules for the training loop, each a thin form of a function in :mod:`limbeck.objectives.functional`."""
 
 from .base import Objective, Sum
+from .binary import BinaryCrossEntropy, BinaryKD
 from .crd import CRD
 from .divergences import (
     JSD,
@@ -13,6 +14,7 @@ from .divergences import (
     TotalVariation,
 )
 from .features import RKD, AttentionTransfer, FitNets, SimilarityPreserving, SimKD
+from .found import PKD, MiniLM, TinyBERT
 from .logits import DIST, DKD, NKD, TTM, ULD, WTTM, CrossEntropy, MSELogits, PolicyKL, StandardizedKD
 from .review import ReviewKD
 from .sparse import KD, ForwardKL
@@ -25,6 +27,7 @@ __all__ = [
     "JSD",
     "KD",
     "NKD",
+    "PKD",
     "RKD",
     "TAID",
     "TTM",
@@ -34,11 +37,14 @@ __all__ = [
     "AlphaBeta",
     "AttentionMaps",
     "AttentionTransfer",
+    "BinaryCrossEntropy",
+    "BinaryKD",
     "CrossEntropy",
     "FitNets",
     "ForwardKL",
     "HiddenStates",
     "MSELogits",
+    "MiniLM",
     "Objective",
     "PolicyKL",
     "ReverseKL",
@@ -49,6 +55,7 @@ __all__ = [
     "SkewReverseKL",
     "StandardizedKD",
     "Sum",
+    "TinyBERT",
     "TotalVariation",
     "ValueRelations",
 ]

@@ -5,14 +5,15 @@ Each gives named terms, a total and the count of positions behind it; the loop d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
-from ...interfaces import Batch, Needs, Output, Sampled, Target, Term, TopK
+from ...interfaces import Batch, Inside, Needs, Output, Sampled, Target, Term, TopK
 from ..functional import Reading, totals_of
-from ..schedules import Progress, Scheduled, extremes, now
+from ..schedules import Progress, Scheduled, Step, extremes, now
 
 
 class Objective(nn.Module):
@@ -22,12 +23,17 @@ class Objective(nn.Module):
         needs: what it asks of the loop.
         relational: whether it compares the examples of a batch with one another, so that its value depends on how a
             batch is cut into micro-batches. Of all objectives only these may.
+        several_labels: how it reads an answer: True, as a yes or no for each class; False, as one class of several; None,
+            not at all.
+        finds_layers: whether it has to be told where the models' layers are, by :meth:`find`, before it is used.
         weight: factor of its terms.
         progress: where the run stands; None in a loop that does not say.
     """
 
     needs: Needs = Needs()
     relational: bool = False
+    several_labels: bool | None = None
+    finds_layers: bool = False
 
     def __init__(self, weight: Scheduled = 1.0) -> None:
         super().__init__()
@@ -58,6 +64,12 @@ class Objective(nn.Module):
         """What :meth:`forward` gives, from the total of its :meth:`reading`."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its reading means")
 
+    def find(self, student: Inside, teacher: Inside) -> None:
+        """Takes the layers that it compares from where they are in both models. Where :attr:`finds_layers`, called first.
+
+        Raises ``ValueError`` where the two have no layers that it could compare.
+        """
+
     def build(self, student: Output, target: Target, batch: Batch, ids_N: Tensor) -> None:
         """Makes what depends on the models' shapes (adapters, memory banks), from the answers of one dry run.
 
@@ -72,6 +84,11 @@ class Objective(nn.Module):
     def scheduled(self, value: Scheduled) -> float:
         """A setting as it is now."""
         return now(value, self.progress)
+
+    @property
+    def idle(self) -> bool:
+        """Whether its weight has stepped to 0, so that nothing of it has to be worked out now."""
+        return isinstance(self.weight, Step) and self.progress is not None and self.scheduled(self.weight) == 0
 
     @property
     def weighted(self) -> list[tuple[float, Objective]]:
@@ -102,10 +119,9 @@ class Sum(Objective):
             flat += [(not_negative(weight) * inner_weight, objective) for inner_weight, objective in part.weighted]
         self.weights = tuple(weight for weight, _ in flat)
         self.parts = nn.ModuleList(objective for _, objective in flat)
-        self.needs = Needs()
-        for _, objective in flat:
-            self.needs = self.needs | objective.needs
+        self.needs = needs_of(objective for _, objective in flat)
         self.relational = any(objective.relational for _, objective in flat)
+        self.finds_layers = any(objective.finds_layers for _, objective in flat)
 
     def extra_repr(self) -> str:
         return f"weights={self.weights}"
@@ -117,19 +133,32 @@ class Sum(Objective):
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         terms: dict[str, Term] = {}
-        totals = self._totals_together(student, target, batch)
+        idle = {place for place, (_, part) in enumerate(self.weighted) if part.idle}
+        if len(idle) == len(self.weighted):
+            idle = set()  # a loss is made of something
+        totals = self._totals_together(student, target, batch, idle)
+        taken: dict[str, Tensor] = {}
         for place, (weight, part) in enumerate(self.weighted):
+            if place in idle:
+                taken |= {_fresh(name, taken): count for name, count in part.counts(batch).items()}
+                continue
             total = totals.get(place)
             of_part = part(student, target, batch) if total is None else part.as_terms(total, batch)
             for name, term in of_part.items():
-                terms[_fresh(name, terms)] = term if weight == 1 else Term(weight * term.total, term.count)
+                name = _fresh(name, taken)
+                taken[name] = term.count
+                terms[name] = term if weight == 1 else Term(weight * term.total, term.count)
         return terms
 
-    def _totals_together(self, student: Output, target: Target, batch: Batch) -> dict[int, Tensor]:
+    def _totals_together(self, student: Output, target: Target, batch: Batch, idle: set[int]) -> dict[int, Tensor]:
         """Totals by place, of the parts that read a few of the logits, where a sparse target lets two or more do so."""
         if student.logits is None or not any(isinstance(column, TopK | Sampled) for column in target.columns):
             return {}
-        readings = {place: part.reading(student, target, batch) for place, (_, part) in enumerate(self.weighted)}
+        readings = {
+            place: part.reading(student, target, batch)
+            for place, (_, part) in enumerate(self.weighted)
+            if place not in idle
+        }
         there = {place: reading for place, reading in readings.items() if reading is not None}
         return dict(zip(there, totals_of(student.logits, list(there.values())))) if len(there) > 1 else {}
 
@@ -140,6 +169,12 @@ class Sum(Objective):
                 counts[_fresh(name, counts)] = count
         return counts
 
+    def find(self, student: Inside, teacher: Inside) -> None:
+        for _, part in self.weighted:
+            if part.finds_layers:
+                part.find(student, teacher)
+        self.needs = needs_of(part for _, part in self.weighted)
+
     def build(self, student: Output, target: Target, batch: Batch, ids_N: Tensor) -> None:
         for _, part in self.weighted:
             part.build(student, target, batch, ids_N)
@@ -148,6 +183,11 @@ class Sum(Objective):
         super().at(progress)
         for _, part in self.weighted:
             part.at(progress)
+
+
+def needs_of(parts: Iterable[Objective]) -> Needs:
+    """What all the parts ask for together."""
+    return reduce(Needs.__or__, (part.needs for part in parts), Needs())
 
 
 def not_negative(weight: float) -> float:
@@ -174,6 +214,11 @@ def labels_of(batch: Batch, name: str) -> Tensor:
 def examples(batch: Batch) -> Tensor:
     """How many examples a batch holds: the count of a term that has one value an example."""
     return torch.tensor(len(batch.ids), device=batch.ids.device)
+
+
+def positions_of(batch: Batch) -> Tensor | None:
+    """Which positions of the input features are compared at, (B, L) bool; None: all of them."""
+    return batch.mask if batch.positions is None else batch.positions
 
 
 def _fresh(name: str, taken: dict) -> str:

@@ -29,6 +29,8 @@ class OnLogits(Objective):
         ValueError: a setting that ``values_of`` refuses, at the start or the end of its schedule.
     """
 
+    several_labels = False
+
     def __init__(
         self, name: str, values_of: functional.Values, *, weight: Scheduled, labels: bool = False, **settings: Scheduled
     ) -> None:
@@ -175,6 +177,7 @@ class DIST(Objective):
     """
 
     relational = True
+    several_labels = False
     needs = Needs(target=(DenseLogits,))
 
     def __init__(
@@ -211,9 +214,11 @@ class CrossEntropy(Objective):
     """Cross-entropy with the labels; see :func:`limbeck.objectives.functional.cross_entropy`."""
 
     needs = Needs(labels=True)
+    several_labels = False
 
     def __init__(self, weight: Scheduled = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__(number(weight))
+        self.name = "cross_entropy"
         self.label_smoothing = float(label_smoothing)
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:

@@ -4,6 +4,9 @@ Layers are named by module path: by a template with ``{}`` for the layer's numbe
 map; or by lists of paths, compared in order. The defaults are the paths within a Hugging Face BERT
 (``bert.encoder.layer.{}`` where it stands within a model with a head). Attention is worked out from what the query and key
 projections give, so no model has to return it, and any attention kernel will do.
+
+Positions that count are those of ``Batch.positions`` where it is there (the texts without their padding), and else those
+of ``Batch.mask``.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from ..functional import transformers as inner
 from ..functional.common import full_precision
 from ..layer_maps import LayerMap, Paths, path_pairs
 from ..schedules import Scheduled
-from .base import Objective, examples
+from .base import Objective, examples, positions_of
 from .logits import number
 
 Parts = str | Sequence[str]
@@ -90,7 +93,9 @@ class HiddenStates(Objective):
         return {name: Term(self.scheduled(self.weight) * total, counts[name]) for name, total in terms.items()}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        mask = batch.mask if self.match != "cls" or batch.mask is None else batch.mask[:, 0]
+        mask = positions_of(batch)
+        if mask is not None and self.match == "cls":
+            mask = mask.any(dim=1)
         count = examples(batch) if mask is None else mask.sum()
         return dict.fromkeys(("hidden_states", "embeddings")[: 1 if self.embeddings is None else 2], count)
 
@@ -99,7 +104,7 @@ class HiddenStates(Objective):
         self.maps = nn.ModuleDict()
         for pair in (*self.pairs, *([] if self.embeddings is None else [self.embeddings])):
             states, wanted = _feature(student.features, pair[0], "student"), _feature(teacher, pair[1], "teacher")
-            inner.check_positions(states, wanted, batch.mask)
+            inner.check_positions(states, wanted, positions_of(batch))
             name, widths = self._map(pair, states, wanted), (states.shape[-1], wanted.shape[-1])
             if widths[0] != widths[1] and name not in self.maps:
                 # drawn on the CPU, so that it is the same on every device
@@ -116,10 +121,10 @@ class HiddenStates(Objective):
         self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], pair: tuple[str, str], batch: Batch
     ) -> Tensor:
         states, wanted = _feature(student, pair[0], "student"), _feature(teacher, pair[1], "teacher").detach()
-        mask = batch.mask
+        mask = positions_of(batch)
         inner.check_positions(states, wanted, mask)
         if self.match == "cls":
-            states, wanted, mask = states[:, :1], wanted[:, :1], None if mask is None else mask[:, :1]
+            states, wanted, mask = states[:, :1], wanted[:, :1], None if mask is None else mask.any(dim=1, keepdim=True)
         if states.shape[-1] != wanted.shape[-1]:
             name = self._map(pair, states, wanted)
             if name not in self.maps:
@@ -174,21 +179,21 @@ class _Relations(Objective):
             )
         )
 
-    def positions_of(self, *tensors: Tensor, mask: Tensor | None) -> Tensor:
+    def values_at(self, *tensors: Tensor, mask: Tensor | None) -> Tensor:
         """The value at every position, (B, L), of student's and teacher's tensors: one each, or two each (queries, keys)."""
         return inner.relation_kl_positions(*tensors, heads=self.heads, mask=mask)
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
-        teacher, counts = target.get(Features).values, self.counts(batch)
+        teacher, counts, mask = target.get(Features).values, self.counts(batch), positions_of(batch)
         terms = {}
         for name, relation in self.terms.items():
-            totals = [self._total(student.features, teacher, pair, relation, batch.mask) for pair in self.pairs]
+            totals = [self._total(student.features, teacher, pair, relation, mask) for pair in self.pairs]
             terms[name] = Term(self.scheduled(self.weight) * torch.stack(totals).sum(), counts[name])
         return terms
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        count = examples(batch) if batch.mask is None else batch.mask.sum()
-        return dict.fromkeys(self.terms, count)
+        mask = positions_of(batch)
+        return dict.fromkeys(self.terms, examples(batch) if mask is None else mask.sum())
 
     def extra_repr(self) -> str:
         return f"terms={tuple(self.terms)}, heads={self.heads}, pairs={self.pairs}, weight={self.weight}"
@@ -205,7 +210,7 @@ class _Relations(Objective):
         students = [_part(student, pair[0], self.parts[0], letter, "student") for letter in letters]
         teachers = [_part(teacher, pair[1], self.parts[1], letter, "teacher").detach() for letter in letters]
         inner.check_positions(students[0], teachers[0], mask)
-        return _share(inner.total_of_examples(self.positions_of, students, teachers, mask), students[0], mask)
+        return _share(inner.total_of_examples(self.values_at, students, teachers, mask), students[0], mask)
 
 
 class AttentionMaps(_Relations):
@@ -263,9 +268,9 @@ class AttentionMaps(_Relations):
     def extra_repr(self) -> str:
         return f"match={self.match}, {super().extra_repr()}"
 
-    def positions_of(self, *tensors: Tensor, mask: Tensor | None) -> Tensor:
+    def values_at(self, *tensors: Tensor, mask: Tensor | None) -> Tensor:
         if self.match == "kl":
-            return super().positions_of(*tensors, mask=mask)
+            return super().values_at(*tensors, mask=mask)
         queries, keys, teacher_queries, teacher_keys = (silenced(tensor, mask) for tensor in tensors)
         scores = inner.attention_scores(queries, keys, self.heads)
         wanted = inner.attention_scores(teacher_queries, teacher_keys, self.heads)
@@ -309,12 +314,9 @@ class ValueRelations(_Relations):
         teacher_parts: Parts | None = None,
         weight: Scheduled = 1.0,
     ) -> None:
-        wrong = [name for name in relations if len(name) != 2 or not set(name) <= set("qkv")]
-        if isinstance(relations, str) or not relations or wrong:
-            raise ValueError(f"relations must be a list of two letters of q, k and v each, as 'qk', not {relations!r}")
         super().__init__(
             "value_relations",
-            {f"relation_{name}": name for name in relations},
+            {f"relation_{name}": name for name in check_relations(relations)},
             student,
             teacher,
             heads=heads,
@@ -324,6 +326,14 @@ class ValueRelations(_Relations):
             teacher_parts=teacher_parts,
             weight=weight,
         )
+
+
+def check_relations(relations: Sequence[str]) -> tuple[str, ...]:
+    """The relations. Raises ``ValueError`` unless they are two letters of q, k and v each."""
+    wrong = [name for name in relations if len(name) != 2 or not set(name) <= set("qkv")]
+    if isinstance(relations, str) or not relations or wrong:
+        raise ValueError(f"relations must be a list of two letters of q, k and v each, as 'qk', not {relations!r}")
+    return tuple(relations)
 
 
 def _needs(student: Sequence[str], teacher: Sequence[str]) -> Needs:

@@ -11,7 +11,7 @@ from ...recipe_codecs import Auto, CodecSection, Sample
 from .auto import candidates
 from .base import Codec
 from .dense import Dense, Int8
-from .fit import misfit
+from .fit import misfit, reads_sigmoids
 from .sample import SampleCodec
 from .topk import TopKCodec
 
@@ -40,7 +40,7 @@ def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective 
     if isinstance(section, Auto):
         return Candidates(candidates(classes, objective, average=wanted.average), section.mean_kl)
     if isinstance(section, str):
-        codec: Codec = Int8() if section == Int8.name else Dense()
+        codec: Codec = Int8() if section == Int8.name else Dense(centred=not reads_sigmoids(objective))
     elif isinstance(section, Sample):
         codec = SampleCodec(section.draws, section.temperature, section.proposal, section.width, seed)
     else:

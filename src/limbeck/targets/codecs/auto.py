@@ -12,7 +12,7 @@ from ...objectives.modules import Objective
 from .base import Codec, Rows, bytes_per_target
 from .dense import Dense, Int8
 from .error import codec_error
-from .fit import misfit
+from .fit import misfit, reads_sigmoids
 from .topk import TopKCodec
 
 
@@ -23,7 +23,7 @@ def candidates(classes: int, objective: Objective | None = None, *, average: boo
     is no smaller than ``int8``. ``sample`` is not among them: what its noise costs no KL of a single row can say, and it
     is right for one temperature alone, so it is for a person to ask for.
     """
-    every: list[Codec] = [Dense(), Int8()]
+    every: list[Codec] = [Dense(centred=not reads_sigmoids(objective)), Int8()]
     k = 1
     while k < classes:
         codec = TopKCodec(k)

@@ -21,21 +21,23 @@ class Dense:
     """Every class's logit in float16, less the mean of the row's finite ones; -inf stays -inf.
 
     Centring costs nothing (softmax does not see it) and puts the values where float16 is finest. Beyond the
-    range of float16 a centred logit is clipped, so that a finite logit stays finite.
+    range of float16 a centred logit is clipped, so that a finite logit stays finite. Not ``centred``, the logits are kept
+    as they are: a sigmoid, which answers of several labels go through, does see it.
     """
 
     name: ClassVar[str] = "dense"
     kind: ClassVar[type] = DenseLogits
+    centred: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {}
+        return {} if self.centred else {"centred": False}
 
     def layout(self, classes: int) -> tuple[Column, ...]:
         return (Column("logits", np.dtype(np.float16), classes),)
 
     def encode(self, logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
-        return in_chunks(_centred, logits_NC, rows)
+        return in_chunks(_centred if self.centred else _as_it_is, logits_NC, rows)
 
     def decode(self, columns: Mapping[str, Tensor], classes: int) -> DenseLogits:
         return DenseLogits(columns["logits"].to(torch.float32))
@@ -75,6 +77,10 @@ def _centred(logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
     finite_NC = wide_NC.isfinite()
     mean_N1 = wide_NC.where(finite_NC, 0).sum(1, keepdim=True) / finite_NC.sum(1, keepdim=True)
     return {"logits": to_float16(wide_NC - mean_N1)}
+
+
+def _as_it_is(logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
+    return {"logits": to_float16(logits_NC)}
 
 
 def _quantised(logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:

@@ -8,12 +8,15 @@ from ...interfaces import DenseLogits, Sampled, TopK
 from ...objectives import modules, schedules
 from ...objectives.modules import Objective
 from .base import Codec
+from .dense import Dense
 from .sample import SampleCodec
 from .topk import TopKCodec
 
 
 def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = False) -> str | None:
     """A sentence for why the objective cannot learn from the codec's answers, and what would do; None where it can."""
+    if reads_sigmoids(objective):
+        return _why_not_sigmoids(codec, average)
     if codec.kind is DenseLogits:
         return None
     if average:
@@ -23,6 +26,27 @@ def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = 
         )
     parts = [] if objective is None else [part for _, part in objective.weighted]
     return next((why for part in parts if DenseLogits in part.needs.target and (why := _why(codec, part))), None)
+
+
+def reads_sigmoids(objective: Objective | None) -> bool:
+    """Whether the objective reads the teacher's logits as a yes or no for each class, so that no constant may be lost."""
+    parts = [] if objective is None else [part for _, part in objective.weighted]
+    return any(part.several_labels and DenseLogits in part.needs.target for part in parts)
+
+
+def _why_not_sigmoids(codec: Codec, average: bool) -> str | None:
+    if average:
+        return (
+            "targets.average: it takes the mean of softmax probabilities, and binary_kd reads a yes or no for each class. "
+            "Leave out targets.average."
+        )
+    if isinstance(codec, Dense) and not codec.centred:
+        return None
+    kept = "the store's logits" if isinstance(codec, Dense) else f"the logits of the codec {codec.name}"
+    return (
+        f"targets.codec: binary_kd reads a yes or no for each class, and {kept} are kept up to a constant, as for a "
+        "softmax. Take the codec dense and ask the teacher anew, or targets.live."
+    )
 
 
 def _why(codec: Codec, part: Objective) -> str | None:

@@ -1,0 +1,55 @@
+"""Objectives for answers of several labels, each class a yes or no of its own."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor
+
+from ...interfaces import IGNORED, Batch, Needs, Output, Target, Term
+from .. import functional
+from ..schedules import Scheduled
+from .base import Objective, labels_of, logits_of
+from .logits import OnLogits, number
+
+
+class BinaryKD(OnLogits):
+    """``T² Σ_c KL(teacher || student)`` of each class's yes and no; see :func:`limbeck.objectives.functional.binary_kd`.
+
+    The published setting has no temperature (1).
+    """
+
+    several_labels = True
+
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
+        super().__init__("binary_kd", functional.binary_kd_positions, temperature=temperature, weight=weight)
+
+
+class BinaryCrossEntropy(Objective):
+    """Cross-entropy with a 0 or 1 for each class; see :func:`limbeck.objectives.functional.binary_cross_entropy`."""
+
+    needs = Needs(labels=True)
+    several_labels = True
+
+    def __init__(self, weight: Scheduled = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__(number(weight))
+        self.name, self.label_smoothing = "binary_cross_entropy", float(label_smoothing)
+
+    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
+        labels, logits = labels_of(batch, self.name), logits_of(student)
+        values_of = partial(functional.binary_cross_entropy_positions, label_smoothing=self.label_smoothing)
+        functional.check_labels(labels, logits)
+        counts = _counted(batch, labels)
+        total = functional.total_of(values_of, logits, labels, counts=counts, share=self.scheduled(self.weight))
+        return {self.name: Term(total, counts.sum())}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {self.name: _counted(batch, labels_of(batch, self.name)).sum()}
+
+    def extra_repr(self) -> str:
+        return f"weight={self.weight}, label_smoothing={self.label_smoothing}"
+
+
+def _counted(batch: Batch, labels: Tensor) -> Tensor:
+    there = (labels != IGNORED).any(dim=-1)
+    return there if batch.mask is None else there & batch.mask
