@@ -37,7 +37,7 @@ from limbeck.targets.asking import ERROR_SAMPLE
 from limbeck.targets.cast import cast
 from limbeck.targets.manner import DTYPES, SAMPLE, Manner, manner_of
 from limbeck.teaching import RENDERED, asker, store_identity
-from limbeck.trained import Trained, teacher_shape
+from limbeck.trained import Trained
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 CASES = {
@@ -65,7 +65,9 @@ def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list
         job = job_from_recipe(recipe, load(recipe.data), out=Path(folder), trust_code=False, device=device, force=())
         model = job.teacher.to(job.accelerator.device).eval().requires_grad_(False)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        teacher = Trained(model, 0, 0.0, "untrained", identity(model, *teacher_shape(job)), [])
+        teacher = Trained(
+            model, 0, 0.0, "untrained", identity(model, job.task.probe(job.task.teacher_normalisation)), []
+        )
         pool, views, task = job.task.pool, recipe.targets.views, job.task
         order = pool.ids.argsort()
 

@@ -41,7 +41,7 @@ from limbeck.models.identity import identity
 from limbeck.recipe import Recipe
 from limbeck.recipe_file import read
 from limbeck.teaching import the_targets
-from limbeck.trained import Trained, teacher_shape
+from limbeck.trained import Trained
 from limbeck.training.loop import Training, fit
 from limbeck.training.optimizer import optimizer_for
 
@@ -105,7 +105,9 @@ def by_hand(job: Job, source: Steps, model: nn.Module) -> Timed:
 def measure(recipe: Recipe, rounds: int, steps: int, folder: Path) -> list[dict[str, Timed]]:
     """Seconds of each way in each round."""
     job = job_from_recipe(recipe, load(recipe.data), out=folder, trust_code=False, device="cpu", force=())
-    teacher = Trained(job.teacher, 0, 0.0, "untrained", identity(job.teacher, *teacher_shape(job)), [])
+    teacher = Trained(
+        job.teacher, 0, 0.0, "untrained", identity(job.teacher, job.task.probe(job.task.teacher_normalisation)), []
+    )
     arms = the_arms(job, teacher, the_targets(job, teacher))
 
     def rendering(arm: Arm) -> Render:

@@ -14,6 +14,7 @@ from limbeck import recipe_file, recipe_reference
 from limbeck.errors import BadInput
 from limbeck.recipe import ImageRecipe
 from limbeck.recipe_problems import field_paths
+from limbeck.recipe_text import TextRecipe
 
 GOOD = {
     "data": {"name": "digits"},
@@ -68,7 +69,7 @@ def written(folder: Path, text: str | bytes, name: str = "mine.yaml") -> Path:
         ("name=a/b", "name: 'a/b' was given; it must be letters, digits, '.', '_' and '-' alone"),
         (
             "task=image",
-            "task: 'image' is not one of image-classification.",
+            "task: 'image' is not one of image-classification, text-classification.",
         ),
         ("student.model=null", "student.model: is missing. A family of ours"),
         ("teacher=null", "teacher: is missing. The large model."),
@@ -345,7 +346,9 @@ def test_the_resolved_recipe_names_every_field() -> None:
 def test_the_schema_knows_every_field_and_refuses_others() -> None:
     schema = recipe_reference.schema()
     assert schema["$defs"]["ImageRecipe"]["properties"].keys() == ImageRecipe.model_fields.keys()
-    assert schema["additionalProperties"] is False
+    assert schema["$defs"]["TextRecipe"]["properties"].keys() == TextRecipe.model_fields.keys()
+    assert all(schema["$defs"][kind]["additionalProperties"] is False for kind in ("ImageRecipe", "TextRecipe"))
+    assert schema["then"] == {"$ref": "#/$defs/TextRecipe"}
     sections = [schema, *schema["$defs"].values()]
     bare = [
         (section.get("title"), name)

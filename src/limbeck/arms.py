@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from .job import Job, coarse, two_examples
-from .objectives.modules import CrossEntropy, Objective
+from .job import Job, coarse, supervised, two_examples
+from .objectives.modules import Objective
 from .recipe import Train
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
@@ -68,15 +68,16 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
                 taught |= {"views_stored": store.views, "teacher": {"store": contents(store.path)}}
     control: dict[str, Any] = {}
+    plain = supervised(job.splits).name
     if job.modality.starts_from_teacher(job.recipe):
         taught["start"] = control["start"] = coarse(teacher.identity)
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
-        "baseline": Arm("baseline", {"objective": "cross_entropy", **control}, CrossEntropy, job.student),
+        "baseline": Arm("baseline", {"objective": plain, **control}, partial(supervised, job.splits), job.student),
         "smoothed": Arm(
             "smoothed",
-            {"objective": f"cross_entropy, label smoothing {smoothing}", **control},
-            partial(CrossEntropy, label_smoothing=smoothing),
+            {"objective": f"{plain}, label smoothing {smoothing}", **control},
+            partial(supervised, job.splits, smoothing),
             job.student,
         ),
     }

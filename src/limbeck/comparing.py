@@ -111,7 +111,7 @@ class Bench:
 
     def _job_of(self, recipe: Recipe) -> Job:
         objective = objective_of(recipe.objective)
-        if objective.needs.teacher_features:  # only logits are stored
+        if objective.needs.teacher_features or objective.finds_layers:  # only logits are stored
             live = recipe.targets.model_copy(update={"live": True, "average": False, "store": None})
             recipe = recipe.model_copy(update={"targets": live})
         base = self.job

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from .composition import objective_of, temperature_of
+from .composition import misfit_with_labels, objective_of, temperature_of, with_layers
 from .errors import BadInput
 from .interfaces import Batch, DenseLogits, Features, Needs, Output, Target
 from .modalities import Modality, modality_of
 from .models.asking import Inputs, ask, moved
 from .models.capture import Capture
 from .models.identity import Identity, identity
-from .objectives.modules import Objective
+from .objectives.modules import BinaryCrossEntropy, CrossEntropy, Objective
 from .recipe import Ensemble, OnnxTeacher, Recipe, TeacherSection
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
 from .targets.codecs import Rows
@@ -130,6 +131,9 @@ def job_from_models(
         teacher = given_teacher(teacher, recipe.teacher, recipe.seed, splits)
     first = student(recipe.seed)
     modality.check(first, splits, "student")
+    if why := misfit_with_labels(objective(), has_label_sets(splits)):
+        raise BadInput(why)
+    objective = partial(_with_layers, objective, first, teacher.model)
     accelerator = Accelerator(cpu=device == "cpu")
     task = modality.task_of(recipe, splits, teacher, accelerator.device)
     needs = objective().needs
@@ -172,6 +176,21 @@ def job_from_models(
         notes=(*splits.notes, *teacher.notes, *modality.notes_on(first, splits)),
         force=force,
     )
+
+
+def _with_layers(objective: Callable[[], Objective], student: nn.Module, teacher: nn.Module) -> Objective:
+    return with_layers(objective(), student, teacher)
+
+
+def has_label_sets(splits: Any) -> bool:
+    """Whether an example may have several labels, or none."""
+    return splits.train.labels is not None and splits.train.labels.ndim == 2
+
+
+def supervised(splits: Any, label_smoothing: float = 0.0) -> Objective:
+    """What is learnt from labels alone."""
+    kind = BinaryCrossEntropy if has_label_sets(splits) else CrossEntropy
+    return kind(label_smoothing=label_smoothing)
 
 
 def wants_features(objective: Objective) -> str:

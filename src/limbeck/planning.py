@@ -20,10 +20,10 @@ from .arms import about_student, members, objective_of, student_of, the_arms, tr
 from .arms import member_stage as stage_of
 from .conclusion import CONCLUSION, evaluate_stage, export_stage, report_stage
 from .interfaces import Target
-from .job import Job, job_from_recipe, use_threads
+from .job import Job, job_from_recipe, supervised, use_threads
 from .modalities import modality_of
 from .models.capture import Capture
-from .objectives.modules import CrossEntropy, Objective
+from .objectives.modules import Objective
 from .objectives.schedules import Progress
 from .recipe import Recipe, Train
 from .stages import Stage
@@ -182,7 +182,7 @@ def training_seconds(
     trial = copy.deepcopy(model).to(device).train()
     trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = task.source(examples, views=job.recipe.views, seed=0, batch_size=plan.batch_size)
-    objective = (objective or CrossEntropy()).to(device)
+    objective = (objective or supervised(job.splits)).to(device)
     with torch.random.fork_rng(devices=[]):
         if has_to_build(objective):
             seen = of_one_batch(trial, task, source, teacher, objective.needs, plan.micro_batches, nullcontext())

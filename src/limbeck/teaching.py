@@ -15,10 +15,9 @@ from . import progress
 from .earlier_targets import donor_of, start_from
 from .errors import BadInput
 from .files import fingerprint, write_json
-from .job import Job, asked_live, coarse
+from .job import Job, asked_live, coarse, supervised
 from .models.identity import identity
 from .models.onnx_file import OnnxModel
-from .objectives.modules import CrossEntropy
 from .recipe import OnnxTeacher, Recipe
 from .stages import Stage, stage
 from .targets.asking import ERROR_SAMPLE, Ask
@@ -74,7 +73,7 @@ def _one_teacher(job: Job, member: Member, title: str) -> Trained:
         member_stage(job, member),
         title=title,
         build=lambda: member.model,
-        objective=CrossEntropy(),
+        objective=supervised(job.splits),
         plan=section.train,
         views=section.views or job.recipe.views,
         seed=member.seed,

@@ -383,7 +383,7 @@ class Activated(nn.Module):
 def test_the_probe_tells_apart_what_the_weights_do_not():
     relu, silu = Activated(nn.ReLU()), Activated(nn.SiLU())
     silu.load_state_dict(relu.state_dict())
-    one, other = identity(relu, 1, 8), identity(silu, 1, 8)
+    one, other = identity(relu, probe_images(1, 8)), identity(silu, probe_images(1, 8))
     assert one["weights"] == other["weights"]
     assert not same_probe(one["probe"], other["probe"])
     assert len(one["probe"]) == 4 * 10
@@ -391,8 +391,8 @@ def test_the_probe_tells_apart_what_the_weights_do_not():
 
 def test_the_probe_agrees_with_itself_up_to_rounding_only():
     model = made("convnet")
-    values = identity(model, 1, 8)["probe"]
-    assert values == identity(model, 1, 8)["probe"]
+    values = identity(model, probe_images(1, 8))["probe"]
+    assert values == identity(model, probe_images(1, 8))["probe"]
     assert same_probe(values, [v * (1 + 1e-5) for v in values])
     assert not same_probe(values, values[:-1])
     assert not same_probe(values, [values[0] + 1.0, *values[1:]])

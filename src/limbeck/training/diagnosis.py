@@ -73,6 +73,8 @@ def _features_of(target: Target) -> Mapping[str, Tensor]:
 
 
 def _bad_rows(values: object) -> list[int]:
+    if isinstance(values, Mapping):
+        return sorted({row for value in values.values() for row in _bad_rows(value)})
     if not isinstance(values, Tensor) or not values.is_floating_point():
         return []
     return (~values.flatten(1).isfinite().all(dim=1)).nonzero().flatten().tolist()
