@@ -18,11 +18,11 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
-from tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 
 import limbeck
 from limbeck.errors import BadInput
 from limbeck.trainer import EXAMPLE_ID, DistillationTrainer, ask
+from tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -209,7 +209,7 @@ def test_what_is_asked_once_is_not_asked_again(tmp_path, teacher):
     assert set(shuffled[EXAMPLE_ID]) == set(data[EXAMPLE_ID])
     with pytest.raises(BadInput, match="teacher's weights"):
         ask(tiny_classifier(seed=5), rows(labels, texts), out, tiny_tokenizer())
-    with pytest.raises(BadInput, match="the data|examples"):
+    with pytest.raises(BadInput, match="the data"):
         ask(teacher, rows(), out, tiny_tokenizer())
 
 
@@ -259,7 +259,7 @@ def test_what_an_objective_keeps_from_step_to_step_is_in_the_checkpoint(tmp_path
         one = trainer(
             out,
             teacher,
-            limbeck.TAID(t0=0.1, alpha=0.5, momentum=0.5),
+            limbeck.TAID(t0=0.1, alpha=1.0),
             batch=2,
             accumulate=2,
             max_steps=6,
