@@ -121,6 +121,30 @@ def test_a_step_is_the_same_however_its_rows_are_cut_into_batches(
     assert run.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-5 if source == "live" else 1e-3)
 
 
+@pytest.mark.slow
+def test_a_step_is_the_same_on_two_processes(tmp_path):
+    """The processes hold unequal numbers of labelled rows, so the mean of their means would be another loss."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, torch\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_trainer as t\n"
+        "teacher = t.tiny_classifier(seed=0)\n"
+        "objective = 0.9 * t.limbeck.KD(temperature=3) + 0.1 * t.limbeck.CrossEntropy()\n"
+        "run = t.trainer('out', teacher, objective, data=t.rows(t.UNLABELLED), batch=2, accumulate=2, ddp_backend='gloo')\n"
+        "run.train()\n"
+        "assert run.accelerator.num_processes == 2\n"
+        "expected, loss = t.after_a_step_by_hand(teacher, t.UNLABELLED)\n"
+        "torch.testing.assert_close(t.weights(run.model), expected, atol=1e-6, rtol=0)\n"
+        "assert abs(run.state.log_history[0]['loss'] - loss) < 1e-5\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_a_store_answers_each_row_whatever_the_order_and_selection(tmp_path, teacher, stored):
     """G.2 bug 19."""
     data = stored[0].shuffle(seed=3).select(range(6))
@@ -310,6 +334,11 @@ def test_rows_that_are_no_datasets_are_known_by_their_ids_too(tmp_path, stored):
         trainer(tmp_path, stored[1], data=[{k: v for k, v in row.items() if k != EXAMPLE_ID} for row in listed])
     with pytest.raises(BadInput, match="streaming"):
         trainer(tmp_path, stored[1], data=stored[0].to_iterable_dataset())
+    hidden = stored[0].with_format("torch", columns=["input_ids", "attention_mask", "labels"])
+    run = trainer(tmp_path, stored[1], data=hidden)
+    with pytest.raises(BadInput, match="batches have no example_id"):
+        run.train()
+    assert torch.equal(weights(run.model), weights(student()))
 
 
 def test_what_cannot_work_is_refused_before_training(tmp_path, teacher, stored):

@@ -128,6 +128,11 @@ class DistillationTrainer(transformers.Trainer):
         given = _without_ids(inputs)
         labels = given.pop("labels", None)
         ids_B = inputs.get(EXAMPLE_ID)
+        if ids_B is None and isinstance(self.teacher, StoredTeacher):
+            raise BadInput(
+                f"the batches have no {EXAMPLE_ID}: the data collator, or the data set's format, drops the column. Let it "
+                "through, since a store knows its rows by it."
+            )
         if ids_B is None:  # a live teacher goes by what it is shown
             shown = next(iter(given.values()))
             ids_B = torch.zeros(len(shown), dtype=torch.int64, device=shown.device)
