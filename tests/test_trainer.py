@@ -121,6 +121,30 @@ def test_a_step_is_the_same_however_its_rows_are_cut_into_batches(
     assert run.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-5 if source == "live" else 1e-3)
 
 
+@pytest.mark.parametrize("kind", ["bert", "bag"])
+def test_the_same_without_labels_and_for_a_model_that_takes_no_count(tmp_path, teacher, kind):
+    """There the Trainer counts no items, and would divide the loss by the number of accumulated batches once more."""
+    from limbeck.models.text_students import text_student
+
+    def fresh():
+        if kind == "bert":
+            return student()
+        bag = text_student("bag", teacher, tiny_tokenizer(), hidden=12).model
+        bag.head[0].p = 0.0
+        return bag
+
+    data = rows() if kind == "bag" else rows().remove_columns("labels")
+    after = []
+    for accumulate in (1, 4):
+        run = trainer(
+            tmp_path, teacher, limbeck.KD(), model=fresh(), data=data, batch=8 // accumulate, accumulate=accumulate
+        )
+        run.train()
+        after.append(weights(run.model))
+    torch.testing.assert_close(*after, atol=1e-6, rtol=0)
+    assert (after[0] - weights(fresh())).abs().max() > 1e-3
+
+
 @pytest.mark.slow
 def test_a_step_is_the_same_on_two_processes(tmp_path):
     """The processes hold unequal numbers of labelled rows, so the mean of their means would be another loss."""
