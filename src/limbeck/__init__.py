@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from .objectives.schedules import Cosine, Linear, Progress, Step
     from .recipe import Preprocess, Targets, Train, Views
+    from .trainer import DistillationTrainer as DistillationTrainer  # not in __all__: it needs the extra `text`
 
 __all__ = [
     "CRD",
@@ -151,6 +152,7 @@ _ROOMS = {
     ),
     "objectives.schedules": ("Cosine", "Linear", "Progress", "Step"),
     "recipe": ("Preprocess", "Targets", "Train", "Views"),
+    "trainer": ("DistillationTrainer", "trainer"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -159,4 +161,4 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'limbeck' has no attribute '{name}'")
     module = import_module(f".{_HOMES[name]}", __name__)
-    return module if name == "functional" else getattr(module, name)
+    return module if name in ("functional", "trainer") else getattr(module, name)
