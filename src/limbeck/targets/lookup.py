@@ -31,7 +31,7 @@ class Lookup:
         if len(lost_L):
             lost_ids_L = ids_B.take(lost_L)
             found_L = self._ids.searchsorted(lost_ids_L)
-            if not np.array_equal(self._ids.take(found_L, mode="clip"), lost_ids_L):
+            if np.count_nonzero(self._ids.take(found_L, mode="clip") != lost_ids_L):
                 return None
             place_B[lost_L] = found_L
         return place_B

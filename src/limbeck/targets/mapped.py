@@ -178,7 +178,13 @@ class Mapped:
             opened, wanted = self._opened, np.unique(shard_B)
             if opened is None or len(opened.there_K) - opened.left + len(wanted) > OPEN_AT_MOST:
                 # the one before is given back when nobody reads in it any more
-                opened = self._opened = _Opened(self._end[-1], self._layout, self._nbytes)
+                try:
+                    opened = self._opened = _Opened(self._end[-1], self._layout, self._nbytes)
+                except OSError as error:
+                    raise BadInput(
+                        f"{self._root} holds {self._nbytes:,} bytes of soft targets, and the system lets this process map no "
+                        f"more: {error.strerror}. Raise its limit of address space (ulimit -v)."
+                    ) from error
             for number in wanted[~opened.there_K[wanted]].tolist():
                 self._open(opened, number)
         return opened
