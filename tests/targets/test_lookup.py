@@ -8,7 +8,11 @@ from limbeck.targets.lookup import Lookup
 
 LOW, HIGH = -(1 << 63), (1 << 63) - 1
 ANY = st.integers(LOW, HIGH)
-NEAR = st.builds(lambda middle, beside: max(LOW, min(HIGH, middle + beside)), st.sampled_from([LOW, -7, 0, 1 << 40, HIGH]), st.integers(-40, 40))
+NEAR = st.builds(
+    lambda middle, beside: max(LOW, min(HIGH, middle + beside)),
+    st.sampled_from([LOW, -7, 0, 1 << 40, HIGH]),
+    st.integers(-40, 40),
+)
 
 
 @given(ids=st.sets(ANY | NEAR, min_size=1, max_size=60), asked=st.lists(ANY | NEAR, max_size=20), data=st.data())

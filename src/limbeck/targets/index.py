@@ -26,10 +26,11 @@ class Index:
         for segment in segments:
             at = np.searchsorted(self.ids, segment.ids)
             self.count_N[at] = np.maximum(self.count_N[at], segment.views.stop)
-            whole = len(segment.ids) == len(self.ids)
-            self._in_segment_N.append(None if whole else np.full(len(self.ids), -1))
-            if not whole:
-                self._in_segment_N[-1][at] = np.arange(len(at))
+            in_segment_N = None
+            if len(segment.ids) < len(self.ids):
+                in_segment_N = np.full(len(self.ids), -1)
+                in_segment_N[at] = np.arange(len(at))
+            self._in_segment_N.append(in_segment_N)
         self.views = int(self.count_N.max())  # the most that an example has
         self.answers = int(self.count_N.sum())
         self._lookup = Lookup(self.ids)

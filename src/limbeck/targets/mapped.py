@@ -24,7 +24,7 @@ from .codecs import Column
 from .index import Index
 from .manifest import shard_metadata
 from .segment import Place, places
-from .span import Span, whole_pages
+from .span import Span, begin_to_read, whole_pages
 
 OPEN_AT_MOST = 16_384  # mapped shards; Linux grants a process 65,530 mappings
 
@@ -185,16 +185,23 @@ class Mapped:
                         f"{self._root} holds {self._nbytes:,} bytes of soft targets, and the system lets this process map no "
                         f"more: {error.strerror}. Raise its limit of address space (ulimit -v)."
                     ) from error
-            for number in wanted[~opened.there_K[wanted]].tolist():
-                self._open(opened, number)
+            new = [self._place(number) for number in wanted[~opened.there_K[wanted]].tolist()]
+            for _, place in new:  # the disk serves many requests sooner than one after another
+                begin_to_read(self._root / place.name)
+            for number, place in new:
+                self._open(opened, number, place)
         return opened
 
-    def _open(self, opened: _Opened, number: int) -> None:
+    def _place(self, number: int) -> tuple[int, Place]:
+        """A shard's number and the shard."""
         segment = bisect.bisect(self._end, number)
         blocks, views = self._blocks[segment], self._segments[segment].views
         view, block = divmod(number - self._end[segment] + blocks * views.stop, blocks)
-        place, span = Place(self._segments[segment], view, block), opened.span
-        before, skipped = span.used, block * self._size
+        return number, Place(self._segments[segment], view, block)
+
+    def _open(self, opened: _Opened, number: int, place: Place) -> None:
+        span = opened.span
+        before, skipped = span.used, place.block * self._size
         try:
             content = self._checked(place, span.map)
             if content.offsets is not None:

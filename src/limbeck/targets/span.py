@@ -5,6 +5,7 @@ Nothing is read until it is touched. The stretch is given back once no array poi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -35,7 +36,7 @@ class Span:
         owner = (ctypes.c_ubyte * self.nbytes).from_address(self._start)
         # at exit another thread may still be reading; the system cleans up then
         weakref.finalize(owner, _LIBC.munmap, self._start, self.nbytes).atexit = False
-        self.bytes = np.frombuffer(owner, np.uint8)
+        self.bytes = np.frombuffer(memoryview(owner), np.uint8)
 
     def map(self, path: Path) -> np.ndarray:
         """Maps a file, read-only, behind what is used: its bytes, as uint8.
@@ -59,6 +60,18 @@ class Span:
     def offset(self, values: np.ndarray) -> int:
         """At which of its bytes an array begins; negative or beyond the last where it lies elsewhere."""
         return values.ctypes.data - self._start
+
+
+def begin_to_read(path: Path) -> None:
+    """Asks the system to fetch a file from the disk meanwhile; what goes wrong shows when it is read."""
+    if not hasattr(os, "posix_fadvise"):  # macOS
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(handle)
 
 
 def whole_pages(nbytes: int) -> int:
