@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .lookup import Lookup
 from .segment import Segment, all_ids
 
 
@@ -18,18 +19,27 @@ class Index:
     """The numbers of a store's answers."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = segments
         self.ids = all_ids(segments)  # (N,) ascending
         self.count_N = np.zeros(len(self.ids), np.int64)  # views of each example
+        self._in_segment_N: list[np.ndarray | None] = []  # of each segment; None: it has every example
         for segment in segments:
             at = np.searchsorted(self.ids, segment.ids)
             self.count_N[at] = np.maximum(self.count_N[at], segment.views.stop)
+            in_segment_N = None
+            if len(segment.ids) < len(self.ids):
+                in_segment_N = np.full(len(self.ids), -1)
+                in_segment_N[at] = np.arange(len(at))
+            self._in_segment_N.append(in_segment_N)
         self.views = int(self.count_N.max())  # the most that an example has
         self.answers = int(self.count_N.sum())
+        self._lookup = Lookup(self.ids)
         # An id beyond the last is sought at N; what stands there is another id than that one.
         tables = {"ids": self.ids, "padded": np.append(self.ids, self.ids[-1])}
         self._uniform = bool((self.count_N == self.views).all())  # which spares two look-ups at every step
+        self._first_N = np.append(0, np.cumsum(self.count_N))
         if not self._uniform:
-            tables |= {"count": np.append(self.count_N, 0), "first": np.append(0, np.cumsum(self.count_N))}
+            tables |= {"count": np.append(self.count_N, 0), "first": self._first_N}
         self._host = {name: torch.from_numpy(table) for name, table in tables.items()}
         self._there = self._host
 
@@ -37,19 +47,32 @@ class Index:
         """Makes ready for the look-ups on that device."""
         self._there = {name: table.to(device) for name, table in self._host.items()}
 
-    def numbers(self, ids_B: Tensor, view_B: Tensor) -> Tensor | None:
-        """The answers' numbers (B,), int64, all on the CPU; None where one of them is not there.
+    def places(self, ids_B: np.ndarray, view_B: np.ndarray) -> np.ndarray | None:
+        """Where each stands among :attr:`ids` (B,), both int64; None where an (id, view) is not there.
 
         With as few operations as can be, since every training step of the smallest models waits for it.
         """
-        at_B = torch.searchsorted(self._host["ids"], ids_B.contiguous())
-        if not torch.equal(self._host["padded"].index_select(0, at_B), ids_B):
+        place_B = self._lookup.places(ids_B)
+        if place_B is None:
             return None
         if self._uniform:
-            there = torch.equal(view_B.clamp(0, self.views - 1), view_B)
-            return torch.add(view_B, at_B, alpha=self.views) if there else None
-        there = bool(((view_B >= 0) & (view_B < self._host["count"][at_B])).all())
-        return view_B + self._host["first"][at_B] if there else None
+            # as unsigned numbers, negative ones are the largest
+            return place_B if np.maximum.reduce(view_B.view(np.uint64), initial=0) < self.views else None
+        return place_B if ((view_B >= 0) & (view_B < self.count_N.take(place_B))).all() else None
+
+    def in_segment(self, segment: int, place_B: np.ndarray) -> np.ndarray:
+        """Where the examples at these places stand among those of a segment (B,); -1 where they are not of it."""
+        table_N = self._in_segment_N[segment]
+        return place_B if table_N is None else table_N.take(place_B)
+
+    def numbers(self, ids_B: np.ndarray, view_B: np.ndarray) -> np.ndarray | None:
+        """The answers' numbers (B,), int64; as :meth:`places`."""
+        place_B = self.places(ids_B, view_B)
+        if place_B is None:
+            return None
+        first_B = place_B * self.views if self._uniform else self._first_N.take(place_B)
+        first_B += view_B
+        return first_B
 
     def numbers_on(self, ids_B: Tensor, view_B: Tensor) -> tuple[Tensor, Tensor]:
         """The answers' numbers (B,), some number where one is not there, and whether it is (B,); never waits."""

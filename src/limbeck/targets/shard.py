@@ -6,7 +6,7 @@ One row an example. A *ragged* shard holds sequences: its columns are large list
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,10 @@ class Content(NamedTuple):
 
     columns: dict[str, np.ndarray]
     offsets: np.ndarray | None = None  # (examples + 1,) int64 where ragged: example i is offsets[i]:offsets[i + 1]
+
+
+MapFile = Callable[[Path], np.ndarray]
+"""A file's bytes, uint8, memory-mapped. Raises ``OSError``, ``RuntimeError`` or ``ValueError`` where that cannot be."""
 
 
 def digest_path(path: Path) -> Path:
@@ -70,12 +74,22 @@ def is_whole(path: Path, metadata: Mapping[str, str]) -> bool:
     return True
 
 
+def map_file(path: Path) -> np.ndarray:
+    """A :data:`MapFile` that lasts as long as what points into it."""
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError("it is empty")
+    # torch's mapping keeps no file descriptor, and a large store has more shards than a process may open.
+    return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
+
+
 def read(
     path: Path,
     layout: Sequence[Column],
     rows: int | None = None,
     metadata: Mapping[str, str] | None = None,
     ragged: bool = False,
+    map_file: MapFile = map_file,
 ) -> Content:
     """NumPy views into the memory-mapped file, read-only, without a copy.
 
@@ -83,20 +97,20 @@ def read(
     this metadata.
     """
     try:
-        found, batch = _map(path)
+        found, batch = _parsed(map_file(path))
         for key, value in (metadata or {}).items():
             if found.get(key) != value:
-                raise _damaged(path, f"it says {key} {found.get(key)}, where {value} belongs")
+                raise damaged(path, f"it says {key} {found.get(key)}, where {value} belongs")
         if rows is not None and batch.num_rows != rows:
-            raise _damaged(path, f"it holds {batch.num_rows} rows, where {rows} belong")
+            raise damaged(path, f"it holds {batch.num_rows} rows, where {rows} belong")
         columns, offsets = {}, None
         for column in layout:
             values, starts = _values(path, batch, column, ragged)
             if offsets is not None and starts is not None and not np.array_equal(offsets, starts):
-                raise _damaged(path, f"its column '{column.name}' has sequences of other lengths than the one before")
+                raise damaged(path, f"its column '{column.name}' has sequences of other lengths than the one before")
             columns[column.name], offsets = values, starts
     except (OSError, RuntimeError, OverflowError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     return Content(columns, offsets)
 
 
@@ -126,25 +140,20 @@ def _values(path: Path, batch: pa.RecordBatch, column: Column, ragged: bool) -> 
     expected = pa.large_list(expected) if ragged else expected
     there = batch.schema.get_field_index(column.name)
     if there < 0 or batch.schema.field(there).type != expected or batch.column(there).null_count:
-        raise _damaged(path, f"it holds no column '{column.name}' of type {expected}")
+        raise damaged(path, f"it holds no column '{column.name}' of type {expected}")
     array, offsets = batch.column(there), None
     if ragged:
         offsets = array.offsets.to_numpy(zero_copy_only=True)
         array = array.values
         if offsets[0] != 0 or offsets[-1] != len(array) or (offsets[1:] < offsets[:-1]).any():
-            raise _damaged(path, f"the offsets of its column '{column.name}' do not fit")
+            raise damaged(path, f"the offsets of its column '{column.name}' do not fit")
     values = array if column.width is None else array.flatten()
     rows = len(values) // (column.width or 1)
     return values.to_numpy(zero_copy_only=True).reshape(column.shape(rows)), offsets
 
 
-def _map(path: Path) -> tuple[dict[str, str], pa.RecordBatch]:
-    size = path.stat().st_size
-    if size == 0:
-        raise ValueError("it is empty")
-    # torch's mapping keeps no file descriptor, and a large store has more shards than a process may open.
-    mapped = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
-    reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped.numpy())))
+def _parsed(data: np.ndarray) -> tuple[dict[str, str], pa.RecordBatch]:
+    reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(data)))
     if reader.num_record_batches != 1:
         raise ValueError(f"it holds {reader.num_record_batches} record batches, where one belongs")
     batch = reader.get_batch(0)
@@ -152,7 +161,8 @@ def _map(path: Path) -> tuple[dict[str, str], pa.RecordBatch]:
     return {k.decode(): v.decode() for k, v in (reader.schema.metadata or {}).items()}, batch
 
 
-def _damaged(path: Path, what: str) -> BadInput:
+def damaged(path: Path, what: str) -> BadInput:
+    """What to raise of a file that is not what it should be."""
     return BadInput(
         f"{path} cannot be read as soft targets: {what}. Delete that file and cast again: only what is "
         "missing is asked again."

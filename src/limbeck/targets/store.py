@@ -53,7 +53,7 @@ class Store:
         self.device = torch.device("cpu")
         self._index = Index(segments)
         self.ids = self._index.ids
-        self._mapped = Mapped(path, plan, segments, self.codec.layout(self.classes))
+        self._mapped = Mapped(path, plan, self._index, self.codec.layout(self.classes), nbytes)
         self._held: Answers | None = None  # all of them, in the order of the index, on the device
         self._ahead: Ahead | None = None
 
@@ -218,37 +218,42 @@ class Store:
 
     def _hold(self) -> Answers | None:
         if self._held is None and self.nbytes < HOLD_BELOW_BYTES:
-            self._held = _on(self._mapped.read_all(self._index), self.device)
+            self._held = _on(self._mapped.read_all(), self.device)
         return self._held
 
     def _numbers(self, ids_B: Tensor, view_B: Tensor) -> tuple[Tensor, Tensor | None]:
         """Numbers (B,) of held answers; on an accelerator, too, whether they are there."""
         if self.device.type != "cpu":
             return self._index.numbers_on(ids_B.to(self.device), view_B.to(self.device))
-        ids_B, view_B = ids_B.cpu(), view_B.cpu()
-        number_B = self._index.numbers(ids_B, view_B)
+        ids, view = _host(ids_B), _host(view_B)
+        number_B = self._index.numbers(ids, view)
         if number_B is None:
-            self._refuse(ids_B, view_B)
-        return number_B, None
+            self._refuse(ids, view)
+        return torch.from_numpy(number_B), None
 
     def _read(self, ids_B: Tensor, view_B: Tensor) -> Answers:
         return _on(self._mapped.read(*self._known(ids_B, view_B), pinned=self.device.type == "cuda"), self.device)
 
     def _known(self, ids_B: Tensor, view_B: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Both for the host; refused where an answer is not there."""
-        ids_B, view_B = ids_B.cpu(), view_B.cpu()
-        if self._index.numbers(ids_B, view_B) is None:
-            self._refuse(ids_B, view_B)
-        return ids_B.numpy(), view_B.numpy()
+        """The examples' places among :attr:`ids`, and the views, for the host; refused where an answer is not there."""
+        ids, view = _host(ids_B), _host(view_B)
+        place_B = self._index.places(ids, view)
+        if place_B is None:
+            self._refuse(ids, view)
+        return place_B, view
 
-    def _refuse(self, ids_B: Tensor, view_B: Tensor) -> NoReturn:
-        self.require(ids_B)
-        count_B = torch.from_numpy(self._index.count_N[np.searchsorted(self.ids, ids_B.numpy())])
-        wrong = int(((view_B < 0) | (view_B >= count_B)).nonzero()[0])
+    def _refuse(self, ids_B: np.ndarray, view_B: np.ndarray) -> NoReturn:
+        self.require(torch.from_numpy(ids_B))
+        count_B = self._index.count_N[np.searchsorted(self.ids, ids_B)]
+        wrong = int(((view_B < 0) | (view_B >= count_B)).nonzero()[0][0])
         raise BadInput(
             f"the store {self.path} holds views 0 to {int(count_B[wrong]) - 1} of example id {int(ids_B[wrong])}, and "
             f"view {int(view_B[wrong])} was asked for."
         )
+
+
+def _host(numbers_B: Tensor) -> np.ndarray:
+    return numbers_B.cpu().contiguous().numpy()
 
 
 def _on(answers: Answers, device: torch.device) -> Answers:
