@@ -5,6 +5,7 @@ Shapes: N texts, B batch, L tokens, C classes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ..deploy.export_text import (
     text_metadata,
 )
 from ..deploy.measure import macs
+from ..deploy.model_card import model_card
 from ..deploy.parity import require
 from ..deploy.standalone import write_standalone_text
 from ..errors import BadInput
@@ -184,10 +186,12 @@ def deploy(wanted: Deploying) -> Deployed:
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
-    """The student's folder, ``teacher.onnx`` with ``teacher.tokenizer.json``, and ``predict.py``."""
+    """The student's folder with its model card, the exported teacher, and ``predict.py``."""
+    card = model_card(results, model_type=_model_type(export / STUDENT))
     with atomic_folder(out / STUDENT, replace=True) as folder:
         for file in (export / STUDENT).iterdir():
             (folder / file.name).write_bytes(file.read_bytes())
+        (folder / "README.md").write_text(card, encoding="utf-8")
     copy_to(export / "teacher" / ONNX, out / "teacher" / ONNX)
     copy_to(export / "teacher" / "tokenizer.json", out / "teacher" / "tokenizer.json")
     write_standalone_text(out / "predict.py")
@@ -196,6 +200,10 @@ def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str
 def shown(examples: TextExamples) -> dict[str, Any]:
     """The test texts."""
     return {"texts": examples.texts}
+
+
+def _model_type(folder: Path) -> str:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
 
 
 def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying) -> dict[str, Any]:
