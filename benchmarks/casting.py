@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from common import arguments, print_conditions, print_table
+from common import Timed, arguments, print_conditions, print_table, seconds, spread
 
 from limbeck.data.load import load
 from limbeck.job import Job, job_from_recipe, use_threads
@@ -47,16 +47,6 @@ CASES = {
         ["data.limit=1024", "teacher={model: wrn_16_4, train: {}}", "targets.views=1"],
     ),
 }
-Timed = tuple[float, float]  # seconds by wall, by CPU
-
-
-def timed(action: Callable[[], object]) -> Timed:
-    """Seconds of an action, what it started on a GPU waited for."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    action()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list[dict[str, Timed]]]:
@@ -103,8 +93,8 @@ def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list
         }
         for way in ways.values():  # warm-up
             way()
-        names = list(ways)
-        taken = [{name: timed(ways[name]) for name in (names if i % 2 == 0 else names[::-1])} for i in range(rounds)]
+        orders, where = (list(ways), list(ways)[::-1]), job.accelerator.device
+        taken = [{name: seconds(ways[name], where) for name in orders[i % 2]} for i in range(rounds)]
     return job, manner, taken
 
 
@@ -126,8 +116,8 @@ def main() -> None:
         wall, cpu = ([one["bare"][k] / one["casting"][k] for one in found] for k in (0, 1))
         rate = images / statistics.median(one["bare"][0] for one in found)
         views = statistics.median(one["views"][1] / one["bare"][1] for one in found)
-        spread = [f"{min(one):.3f} - **{statistics.median(one):.3f}** - {max(one):.3f}" for one in (wall, cpu)]
-        rows.append([title, images, manner.batch_size, manner.precision, f"{rate:.0f}", *spread, f"{views:.1%}"])
+        asked_as = [images, manner.batch_size, manner.precision]
+        rows.append([title, *asked_as, f"{rate:.0f}", spread(wall), spread(cpu), f"{views:.1%}"])
     columns = ["teacher", "images", "at a time", "precision", "bare, images/s"]
     columns += ["casting/bare by wall: min - median - max", "by CPU", "views rendered, of the bare pass"]
     print_table(columns, rows)
