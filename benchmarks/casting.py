@@ -13,7 +13,7 @@ Both ask the same teacher about the same images, as many at a time, in one proce
 1.00 is a cast that costs nothing beyond the teacher; the goal is 0.95. The views alone, which casting renders and bare is
 given, are timed once a round: their CPU time over that of the bare pass is the last column. The teacher is not trained,
 since a pass costs the same whatever the weights are. Teachers: wrn_16_2 on digits, and, where $LIMBECK_DATA/fashion_mnist
-exists, wrn_16_4 on 1,024 of its images (what a cast costs once, such as the manifest, weighs the more on so few). About 2
+exists, wrn_16_4 on 512 of its images (what a cast costs once, such as the manifest, weighs the more on so few). About 2
 minutes on one core of 2.5 GHz.
 """
 
@@ -41,10 +41,10 @@ from limbeck.trained import Trained, teacher_shape
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 CASES = {
-    "wrn_16_2, digits": ("digits", ["teacher={model: wrn_16_2, train: {}}", "targets.views=8"]),
+    "wrn_16_2, digits": ("digits", ["teacher={model: wrn_16_2, train: {}}", "targets.views=4"]),
     "wrn_16_4, fashion_mnist": (
         "fashion_mnist",
-        ["data.limit=1024", "teacher={model: wrn_16_4, train: {}}", "targets.views=1"],
+        ["data.limit=512", "teacher={model: wrn_16_4, train: {}}", "targets.views=1"],
     ),
 }
 
