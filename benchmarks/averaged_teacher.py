@@ -13,7 +13,7 @@
 
 The teacher has as many seeds as the students: a teacher is trained for each, with its own store, so that ± holds the noise
 of the teacher too. Stages are kept in the run folder, so a second call only prints. With 12 epochs
-about 2 minutes for digits on one core of 2.5 GHz.
+about a minute for digits on one core.
 """
 
 from __future__ import annotations
