@@ -1,19 +1,27 @@
-"""What the benchmarks share: naming a recipe, printing a table, saying on what it was measured."""
+"""What the benchmarks share: naming a recipe, timing, peak memory, printing a table, saying on what it was measured."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: the profiler need not say that it is there
+
+import torch
+from torch.profiler import ProfilerActivity, profile
 
 from limbeck import recipe_file
 from limbeck.data.examples import Splits
 from limbeck.evaluation.results import environment
 from limbeck.job import Job, job_from_recipe
+
+Timed = tuple[float, float]  # seconds by wall, by CPU
 
 
 def arguments(docstring: str | None, *, recipe: bool = True) -> argparse.ArgumentParser:
@@ -41,6 +49,46 @@ def borrow_teacher(run: Path, out: Path) -> None:
         target = out / "stages" / "teacher" / source.name
         if (source / "done.json").exists() and not target.exists():
             shutil.copytree(source, target)
+
+
+def seconds(call: Callable[[], object], device: torch.device) -> Timed:
+    """Of a call, what it started on a GPU waited for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter(), time.process_time()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began[0], time.process_time() - began[1]
+
+
+def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
+    """The most that is held during the call beyond what was held before.
+
+    On a GPU that is `torch.cuda.max_memory_allocated`. On the CPU it is the running sum of every allocation and release
+    that torch's allocator reports to `torch.profiler`: exact in bytes and without slack, unlike the process's resident
+    size; only what libraries take for themselves inside one operation is not in it.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        call()
+    held = peak = 0
+    reported = (event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]")
+    for event in sorted(reported, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def spread(ratios: Sequence[float], digits: int = 3) -> str:
+    """``min - **median** - max``."""
+    middle = statistics.median(ratios)
+    return f"{min(ratios):.{digits}f} - **{middle:.{digits}f}** - {max(ratios):.{digits}f}"
 
 
 def mean_sd(values: Sequence[float], digits: int = 2, scale: float = 1.0) -> str:

@@ -11,9 +11,7 @@ Up to 4 million logits ours is one pass, as the naive form is; only beyond that 
 tensors fit the processor's cache, or the memory allocator keeps them (glibc: up to 32 MB), the naive form is at its best.
 
 Memory is what a call holds at its peak beyond what was there before it, in units of the logits' size, the gradient that
-it leaves behind included. On a GPU that is `torch.cuda.max_memory_allocated`. On the CPU it is the running sum of every
-allocation and release that torch's allocator reports to `torch.profiler`: exact in bytes and without slack, unlike the
-process's resident size; only what libraries take for themselves inside one operation is not in it.
+it leaves behind included, as the allocator reports it (`peak_bytes` in common.py says how).
 
 The naive forms are what the formula says, in whole tensors, with log-softmax where a logarithm is needed, in float32.
 Labels are given where the formula needs them; that they may leave positions out costs ours a look at them.
@@ -22,23 +20,18 @@ Labels are given where the formula needs them; that they may leave positions out
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: the profiler need not say that it is there
-
 import torch
 import torch.nn.functional as F
-from common import print_conditions, print_table
+from common import Timed, peak_bytes, print_conditions, print_table, seconds, spread
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from limbeck.objectives import functional
 
-Timed = tuple[float, float]  # seconds by wall, by CPU
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]  # student (N, C), teacher (N, C), labels (N,) -> scalar
 
 
@@ -215,34 +208,6 @@ def with_gradient(objective: Objective, student: Tensor, teacher: Tensor, labels
     return value.detach()
 
 
-def seconds(call: Callable[[], object], device: torch.device) -> Timed:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter(), time.process_time()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began[0], time.process_time() - began[1]
-
-
-def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """The most that is held during the call beyond what was held before."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        call()
-    held = peak = 0
-    reported = (event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]")
-    for event in sorted(reported, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
-
-
 def check_agreement(name: str, student: Tensor, teacher: Tensor, labels: Tensor) -> None:
     """Raises ``SystemExit`` where the two forms do not compute the same."""
     value, expected = [], []
@@ -279,7 +244,7 @@ def measure(name: str, logits: Sequence[Tensor], rounds: int) -> list[object]:
         f"`{name}`",
         f"{1000 * naive_seconds:.1f}",
         f"{1000 * our_seconds:.1f}",
-        f"{min(wall):.2f} - **{statistics.median(wall):.2f}** - {max(wall):.2f}",
+        spread(wall, 2),
         f"{statistics.median(cpu):.2f}",
         *(f"{peak:.2f}" for peak in peaks),
     ]

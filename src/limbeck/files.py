@@ -17,9 +17,10 @@ from .errors import BadInput
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, sync_name: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on a clean exit it is fsynced and renamed to ``path``.
 
+    ``sync_name``: whether the new name is synced to the disk as well, or left to whoever next writes in that folder.
     Where the body fails, the temporary file is removed and ``path`` is as it was. A full disk or a folder that
     cannot be written is reported as a sentence (:class:`BadInput`).
     """
@@ -35,7 +36,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if sync_name:
+            _sync_folder(path.parent)
     except OSError as error:
         raise_as_sentence(error, path)
         raise

@@ -192,3 +192,17 @@ def test_sequences_of_positions():
     for name, term in terms.items():
         torch.testing.assert_close(term.total, flat[name].total)
         assert int(term.count) == int(flat[name].count)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("target", [kept(), drawn(1.0)], ids=["top k", "draws"])
+def test_a_second_backward_pass_gives_the_same(monkeypatch, dtype, target):
+    large(monkeypatch)
+    student = STUDENT.to(dtype).requires_grad_()
+    terms = (KD(1.0) + 0.5 * CrossEntropy())(Output(logits=student), target, batch())
+    loss = sum(term.total for term in terms.values())
+    (once,) = torch.autograd.grad(loss, student, retain_graph=True)
+    first = once.clone()
+    (twice,) = torch.autograd.grad(loss, student)
+    assert torch.equal(first, once)  # what was handed out is not written into again
+    torch.testing.assert_close(twice, once)

@@ -1,5 +1,7 @@
 """A store of sequences answers each position as the teacher did, whatever the codec, held or memory-mapped."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -146,6 +148,30 @@ def test_bytes_do_not_depend_on_batches_or_on_merging(dense, tmp_path):
     make(tmp_path / "other", batch_size=100)
     merge([dense, tmp_path / "other"], tmp_path / "merged")
     assert contents(tmp_path / "other") == contents(dense) == contents(tmp_path / "merged")
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 7, 100])
+@pytest.mark.parametrize("block_size", [4, 9])
+def test_the_codec_is_measured_on_the_way_as_it_is_afterwards(tmp_path, monkeypatch, rows, block_size):
+    monkeypatch.setattr("limbeck.targets.asking.ERROR_SAMPLE", rows)
+    asked = []
+
+    def counting(index_B, view):
+        asked.extend((i, view) for i in index_B.tolist())
+        return ask(index_B, view)
+
+    path, batch = tmp_path / "store", {"block_size": block_size, "batch_size": 2, "ragged": True}
+    cast(path, IDENTITY, IDS_N, VIEWS, counting, **batch)
+    assert sorted(asked) == [(i, view) for i in range(N) for view in range(VIEWS)]  # nothing twice
+    uninterrupted = (path / "manifest.json").read_bytes()
+    in_block = [length_of(i, 0) for i in IDS_N.sort().values[:block_size]]
+    assert json.loads(uninterrupted)["codec"]["error"]["n"] == min(rows, sum(in_block))
+    for name in ("seal.json", "manifest.json"):
+        (path / name).unlink()
+    asked.clear()
+    cast(path, IDENTITY, IDS_N, VIEWS, counting, **batch)
+    assert 0 < len(asked) <= min(block_size, rows + 1)  # the sample again, and no more of it than is needed
+    assert (path / "manifest.json").read_bytes() == uninterrupted
 
 
 def test_a_stored_teacher_pads_to_the_mask(dense, way):

@@ -21,6 +21,8 @@ ERROR_SAMPLE = 512
 
 Ask = Callable[[Tensor, int], Tensor | RaggedLogits]
 
+_Answered = tuple[Tensor, Rows, Tensor]  # logits (P, C), what each row answers, lengths (B,)
+
 
 class Asking:
     """A teacher with the examples it can be asked about.
@@ -37,6 +39,12 @@ class Asking:
         self.ids = sorted_N.numpy()  # (N,) ascending
         self._ask, self._codec, self._classes, self._ragged = ask, codec, classes, ragged
         self._batch_size = batch_size
+        self._sampled = self.ids[:0]
+        self._facts: dict[str, Any] | None = None
+
+    def measure_on(self, ids: np.ndarray) -> None:
+        """Says which examples (ascending) :meth:`measured` is of, before their content is asked for."""
+        self._sampled = ids
 
     def content(self, ids: np.ndarray, view: int) -> shard.Content:
         """What a shard holds of these examples (ascending), encoded.
@@ -44,7 +52,10 @@ class Asking:
         Raises :class:`BadInput` where the answer does not fit the classes, is NaN or +inf, or has nothing finite.
         """
         parts, lengths = [], []
-        for logits_PC, rows, lengths_B in self._answers(ids, view):
+        answers = self._answers(ids, view)
+        if view == 0 and self._facts is None and np.array_equal(ids, self._sampled):
+            answers = self._measuring(answers)
+        for logits_PC, rows, lengths_B in answers:
             parts.append(self._codec.encode(logits_PC, rows))
             lengths.append(lengths_B)
         columns = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
@@ -54,25 +65,44 @@ class Asking:
         np.cumsum(torch.cat(lengths).numpy(), out=offsets[1:])
         return shard.Content(columns, offsets)
 
-    def measured(self, ids: np.ndarray) -> dict[str, Any]:
-        """What the manifest says of the codec; its error is that of the first rows of these examples, at view 0."""
-        logits, rows, left = [], [], min(ERROR_SAMPLE, len(ids)) if not self._ragged else ERROR_SAMPLE
-        for logits_PC, of_P, _ in self._answers(ids, 0, ERROR_SAMPLE):
-            logits.append(logits_PC[:left].cpu())
-            rows.append((of_P.ids_N[:left], of_P.position_N[:left]))
-            left -= len(logits[-1])
-            if not left:
-                break
-        sample = Rows(torch.cat([one for one, _ in rows]), 0, torch.cat([one for _, one in rows]))
-        logits_PC = torch.cat(logits)
+    def measured(self) -> dict[str, Any]:
+        """What the manifest says of the codec; its error is that of the first rows, at view 0, of the sampled examples.
+
+        It was measured on the way where their content was made here. Where it was found, they are asked once more, in the
+        same batches: the figures are the same after any interruption.
+        """
+        if self._facts is None:
+            for _ in self._measuring(self._answers(self._sampled, 0, ERROR_SAMPLE)):
+                if self._facts:
+                    break
+        assert self._facts is not None
+        return self._facts
+
+    def _measuring(self, answers: Iterator[_Answered]) -> Iterator[_Answered]:
+        """The same answers; as soon as there are rows enough, or examples, the codec is measured on them."""
+        logits: list[Tensor] = []
+        rows: list[Rows] = []
+        left, examples = ERROR_SAMPLE, min(ERROR_SAMPLE, len(self._sampled))
+        for logits_PC, of_P, lengths_B in answers:
+            if self._facts is None:
+                logits.append(logits_PC[:left].cpu())
+                rows.append(Rows(of_P.ids_N[:left], 0, of_P.position_N[:left]))
+                left, examples = left - len(logits[-1]), examples - len(lengths_B)
+                if not left or examples <= 0:
+                    self._facts = self._measured_of(torch.cat(logits), rows)
+                    logits.clear()
+            yield logits_PC, of_P, lengths_B
+
+    def _measured_of(self, logits_PC: Tensor, parts: list[Rows]) -> dict[str, Any]:
+        rows = Rows(torch.cat([one.ids_N for one in parts]), 0, torch.cat([one.position_N for one in parts]))
         return {
             "name": self._codec.name,
             "settings": dict(self._codec.settings),
             "bytes_per_target": bytes_per_target(self._codec, self._classes),
-            "error": codec_error(self._codec, logits_PC, sample) if len(logits_PC) else None,
+            "error": codec_error(self._codec, logits_PC, rows) if len(logits_PC) else None,
         }
 
-    def _answers(self, ids: np.ndarray, view: int, wanted: int | None = None) -> Iterator[tuple[Tensor, Rows, Tensor]]:
+    def _answers(self, ids: np.ndarray, view: int, wanted: int | None = None) -> Iterator[_Answered]:
         """Logits (P, C), what each row answers, and lengths (B,); batches that begin before example ``wanted``."""
         where = self._order_N[torch.from_numpy(np.searchsorted(self.ids, ids))]
         for first in range(0, min(len(ids), wanted or len(ids)), self._batch_size):

@@ -75,10 +75,9 @@ def cast(
     with alone(path):
         if (path / SEAL).exists() and lacks_a_file(path):  # a sealed store that lacks a file is an unfinished one
             (path / SEAL).unlink()
+    asking.measure_on(segments[0].ids[:block_size])
     fill(path, plan, segments, asking.content, progress)
-    # Always asked anew, in the same batches: the figures are then the same after any interruption.
-    codec_facts = asking.measured(segments[0].ids[:block_size])
-    finish(path, manifest_of({**plan, **(measured or {})}, segments, codec_facts, libraries()))
+    finish(path, manifest_of({**plan, **(measured or {})}, segments, asking.measured(), libraries()))
     return Store.open(path, expect={**plan, **holding})
 
 

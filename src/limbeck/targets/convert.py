@@ -49,9 +49,9 @@ def convert(
     plan = plan_of(identity, codec, store.ragged, block_size or store.plan["block_size"])
     holding = totals(store.segments)
     plan = begin(out, plan, holding)
+    asking.measure_on(store.segments[0].ids[: plan["block_size"]])
     fill(out, plan, store.segments, asking.content, progress)
-    described = asking.measured(store.segments[0].ids[: plan["block_size"]])
-    finish(out, manifest_of(plan, store.segments, described, libraries()))
+    finish(out, manifest_of(plan, store.segments, asking.measured(), libraries()))
     return Store.open(out, expect={**plan, **holding})
 
 

@@ -40,21 +40,23 @@ def digest_text(path: Path, sha256: str) -> str:
     return f"{sha256}  {path.name}\n"
 
 
-def write(path: Path, content: Content, metadata: Mapping[str, str]) -> str:
+def write(path: Path, content: Content, metadata: Mapping[str, str], *, sync_name: bool = True) -> str:
     """Writes one record batch, atomically; equal input gives equal bytes. Returns their SHA-256.
 
     Raises :class:`LimbeckError` where the disk is full or the folder cannot be written.
     """
     # Serialised in memory first: a shard is small, and the file system's own errors then reach atomic_path.
     written = _serialised(content, metadata)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync_name=sync_name) as temporary:
         temporary.write_bytes(written)
     return hashlib.sha256(written).hexdigest()
 
 
 def write_with_digest(path: Path, content: Content, metadata: Mapping[str, str]) -> None:
-    """:func:`write`, then the digest file: a shard without one counts as unwritten."""
-    write_text(digest_path(path), digest_text(path, write(path, content, metadata)))
+    """The same, then the digest file: a shard without one counts as unwritten."""
+    # both names are synced with the digest's, which lies in the same folder: of a digest alone a shard is not whole
+    sha256 = write(path, content, metadata, sync_name=False)
+    write_text(digest_path(path), digest_text(path, sha256))
 
 
 def holds(path: Path, content: Content, metadata: Mapping[str, str]) -> bool:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from . import common
-from .common import at_least_float32, check_temperature, rows_of_a_chunk, silenced
+from .common import at_least_float32, check_temperature, rows_of_a_chunk, silenced, unless_all
 
 
 class Seen(NamedTuple):
@@ -84,7 +83,8 @@ def values_of(student_logits: Tensor, reading: Reading) -> Tensor:
 def _values(student_logits: Tensor, group: Sequence[Reading], apart: Tensor | None) -> list[Tensor]:
     counts: Tensor | None = None
     if all(reading.counts is not None for reading in group):
-        counts = torch.stack([reading.counts for reading in group if reading.counts is not None]).any(0).reshape(-1)
+        counts = torch.stack([reading.counts for reading in group if reading.counts is not None]).any(0)
+        counts = unless_all(counts.reshape(-1))
     rows_NC = student_logits.reshape(-1, student_logits.shape[-1])
     named = [reading.named.reshape(len(rows_NC), reading.named.shape[-1]) for reading in group]
     ids = named[0][:, :0] if apart is None else apart.reshape(len(rows_NC), apart.shape[-1])
@@ -98,8 +98,8 @@ def see(
 ) -> Seen:
     """What readings are given of rows of logits: at classes apart, of the rest together, and at classes named.
 
-    Small inputs go through plain autograd. Large ones are read a few rows at a time, forward and once more backward:
-    beside the logits there is one tensor of their size, the gradient itself.
+    Small inputs go through plain autograd. Large ones are read a few rows at a time: beside the logits there is one
+    tensor of their size, which holds a softmax until it becomes the gradient.
 
     Args:
         logits_NC: the student's logits.
@@ -136,7 +136,7 @@ def _plainly(
 
 
 class _InOnePass(torch.autograd.Function):
-    """The same for large inputs. A row's own softmax is worked out anew in the backward pass, into the gradient."""
+    """The same for large inputs. The softmax of a row's rest becomes the gradient's row, where the types allow it."""
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -148,16 +148,18 @@ class _InOnePass(torch.autograd.Function):
         counts_N: Tensor | None,
         temperature: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        keeps = ctx.needs_input_grad[0] and at_least_float32(logits_NC[:0]).dtype == logits_NC.dtype
+        ctx.shares_NC = torch.empty_like(logits_NC) if keeps else None
         parts = []
         for here in _chunks(logits_NC):
-            index_nk = index_Nk[here]
-            scaled_nC, kept_nk, others_nC = _apart(logits_NC[here], index_nk, some_N1[here], temperature)
-            top_n1 = others_nC.argmax(1, keepdim=True)
-            most_n1 = others_nC.gather(1, top_n1)
-            log_share_n1 = F.log_softmax(others_nC, dim=1).gather(1, top_n1)
+            out = None if ctx.shares_NC is None else ctx.shares_NC[here]
+            scaled_nC = _scaled(logits_NC[here], temperature)
+            kept_nk, most_n1, shares_nC = _rest(scaled_nC, index_Nk[here], some_N1[here], out)
             largest_n1 = torch.cat([most_n1, kept_nk], dim=1).amax(1, keepdim=True)
             largest_n1 = largest_n1.masked_fill(largest_n1 == -torch.inf, 0.0)
-            rest_n1 = (most_n1 - largest_n1 - log_share_n1).masked_fill(most_n1 == -torch.inf, -torch.inf)
+            # The share of the largest says what log-sum-exp is: two maxima, where its index would be a slow search.
+            rest_n1 = most_n1 - largest_n1 - shares_nC.amax(1, keepdim=True).log()
+            rest_n1 = rest_n1.masked_fill(most_n1 == -torch.inf, -torch.inf)
             named_nm = scaled_nC.gather(1, named_Nm[here]) - largest_n1
             parts.append((kept_nk - largest_n1, rest_n1, named_nm))
         kept_Nk, rest_N1, values_Nm = (torch.cat(columns) for columns in zip(*parts))
@@ -165,7 +167,7 @@ class _InOnePass(torch.autograd.Function):
             kept_Nk, rest_N1, values_Nm = (
                 part.masked_fill(~counts_N[:, None], 0.0) for part in (kept_Nk, rest_N1, values_Nm)
             )
-        ctx.save_for_backward(logits_NC, index_Nk, some_N1, named_Nm, rest_N1 == -torch.inf, counts_N)
+        ctx.save_for_backward(logits_NC, index_Nk, some_N1, named_Nm, counts_N)
         ctx.temperature = temperature
         return kept_Nk, rest_N1[:, 0], values_Nm
 
@@ -174,13 +176,17 @@ class _InOnePass(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, of_kept_Nk: Tensor, of_rest_N: Tensor, of_named_Nm: Tensor
     ) -> tuple[Tensor | None, ...]:
-        logits_NC, index_Nk, some_N1, named_Nm, empty_N1, counts_N = ctx.saved_tensors
-        gradient_NC = torch.empty_like(logits_NC)
+        logits_NC, index_Nk, some_N1, named_Nm, counts_N = ctx.saved_tensors
+        # Taken out: a second backward pass works the shares out anew.
+        shares_NC, ctx.shares_NC = ctx.shares_NC, None
+        gradient_NC = torch.empty_like(logits_NC) if shares_NC is None else shares_NC
         for here in _chunks(logits_NC):
             index_nk, some_n1 = index_Nk[here], some_N1[here]
-            _, _, others_nC = _apart(logits_NC[here], index_nk, some_n1, ctx.temperature, empty_N1[here])
-            in_place = others_nC.dtype == gradient_NC.dtype
-            slopes_nC = torch.softmax(others_nC, 1, out=gradient_NC[here]) if in_place else others_nC.softmax(1)
+            slopes_nC = gradient_NC[here]
+            if shares_NC is None:
+                scaled_nC = _scaled(logits_NC[here], ctx.temperature)
+                out = slopes_nC if slopes_nC.dtype == scaled_nC.dtype else None
+                slopes_nC = _rest(scaled_nC, index_nk, some_n1, out)[2]
             slopes_nC *= of_rest_N[here, None] / ctx.temperature
             if index_nk.shape[1]:
                 slopes_nC.scatter_(1, index_nk, slopes_nC.gather(1, index_nk).masked_fill(some_n1, 0.0))
@@ -188,7 +194,7 @@ class _InOnePass(torch.autograd.Function):
             slopes_nC.scatter_add_(1, named_Nm[here], of_named_Nm[here].to(slopes_nC.dtype) / ctx.temperature)
             if counts_N is not None:
                 slopes_nC.masked_fill_(~counts_N[here, None], 0.0)
-            if not in_place:
+            if slopes_nC.dtype != gradient_NC.dtype:
                 gradient_NC[here] = slopes_nC
         return gradient_NC, None, None, None, None, None
 
@@ -198,20 +204,21 @@ def _chunks(logits_NC: Tensor) -> list[slice]:
     return [slice(low, low + step) for low in range(0, len(logits_NC), step)]
 
 
-def _apart(
-    logits_nC: Tensor, index_nk: Tensor, some_n1: Tensor, temperature: float, empty_n1: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits over T, those of the classes apart, and all with -inf at those.
+def _scaled(logits_nC: Tensor, temperature: float) -> Tensor:
+    logits_nC = at_least_float32(logits_nC)
+    return logits_nC if temperature == 1 else logits_nC / temperature
 
-    ``empty_n1`` marks rows without a rest; 0 stands there at the classes apart, for softmax knows no row of -inf.
+
+def _rest(scaled_nC: Tensor, index_nk: Tensor, some_n1: Tensor, out: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits at the classes apart; the largest of the others; and the softmax of the others, into ``out``.
+
+    Of a row without others the largest is -inf, and the classes apart share alike, for softmax knows no row of -inf.
     """
-    scaled_nC = at_least_float32(logits_nC)
-    if temperature != 1:
-        scaled_nC = scaled_nC / temperature
-    kept_nk = scaled_nC.gather(1, index_nk)
+    kept_nk, others_nC = scaled_nC.gather(1, index_nk), scaled_nC
     if not index_nk.shape[1]:
-        return scaled_nC, kept_nk, scaled_nC
+        return kept_nk, others_nC.amax(1, keepdim=True), torch.softmax(others_nC, 1, out=out)
     filled_nk = kept_nk.masked_fill(some_n1, -torch.inf)
-    if empty_n1 is not None:
-        filled_nk = filled_nk.masked_fill(empty_n1, 0.0)
-    return scaled_nC, kept_nk, scaled_nC.scatter(1, index_nk, filled_nk)
+    others_nC = scaled_nC.scatter(1, index_nk, filled_nk)
+    most_n1 = others_nC.amax(1, keepdim=True)
+    others_nC.scatter_(1, index_nk, filled_nk.masked_fill(most_n1 == -torch.inf, 0.0))
+    return kept_nk, most_n1, torch.softmax(others_nC, 1, out=out)
