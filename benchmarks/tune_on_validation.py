@@ -9,6 +9,9 @@ label smoothing {0, 0.05, 0.1} x learning rates, halved and doubled from the rec
 trials, `--also` among them. Best is the highest validation accuracy, by mean over the recipe's seeds, then the lowest
 NLL. The test split stays shut: a trial would fail if it were open.
 
+`--student "FIELD=VALUE FIELD=VALUE"` and `--baseline "..."`, as often as wanted, take the place of these grids: then these
+settings alone are tried, and it is for whoever asks to give both sides as many.
+
 The teacher is trained, and asked, once: stages are kept by fingerprint, so `--out` with the folder of a run takes its
 teacher and targets as they are, and a trial that was finished before is only read. Each line's settings can be given
 to `limbeck run` with `--set`. Takes 2 x 18 short trainings; for digits with `--epochs 10 --set seeds=1` 3 minutes.
@@ -30,9 +33,9 @@ from common import arguments, job_of, mean_sd, print_conditions, print_table
 
 from limbeck import stages
 from limbeck.arms import the_arms, train_member
-from limbeck.data.examples import Splits
-from limbeck.data.load import load
 from limbeck.job import Job, use_threads
+from limbeck.modalities import modality_of
+from limbeck.recipe import Recipe
 from limbeck.recipe_file import read
 from limbeck.teaching import the_targets, the_teacher
 from limbeck.trained import Trained
@@ -84,6 +87,8 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+", default=[0.5, 0.9, 1.0])
     parser.add_argument("--jobs", type=int, default=1, help="trials side by side, each with --threads")
     parser.add_argument("--views", type=int, nargs="*", default=[], help="numbers of stored views to try with the best")
+    parser.add_argument("--student", action="append", metavar="SETTINGS", help="one trial, instead of the grid")
+    parser.add_argument("--baseline", action="append", metavar="SETTINGS", help="one trial, instead of the grid")
     parser.add_argument(
         "--also", action="append", default=[], metavar="FIELD=VALUE", help="to try with each side's best"
     )
@@ -95,7 +100,7 @@ def main() -> None:
     short = () if asked.epochs is None else (f"train.epochs={asked.epochs}",)
     recipe = read(asked.recipe, [*asked.set, *short])
     out = asked.out or Path("runs") / f"tune-{recipe.name}"
-    splits = load(recipe.data)
+    splits = modality_of(recipe).load(recipe)
     with stages.claimed(out):
         job = job_of(asked, splits, out, short)
         the_targets(job, the_teacher(job))
@@ -105,6 +110,10 @@ def main() -> None:
             def tried(side: str, settings: list[tuple[str, ...]]) -> list[Trial]:
                 return list(pool.map(_try_out, [side] * len(settings), settings))
 
+            if asked.student or asked.baseline:
+                given = [[tuple(one.split()) for one in side or ()] for side in (asked.student, asked.baseline)]
+                report(tried("student", given[0]), tried("baseline", given[1]), recipe, splits, began)
+                return
             students = tried("student", students_grid(asked))
             best = max(students, key=lambda one: one.rank).settings
             further = [*(f"targets.views={count}" for count in asked.views), *asked.also]
@@ -114,6 +123,11 @@ def main() -> None:
             baselines = tried("baseline", baselines_grid(len(students) - len(asked.also), rate))
             best = max(baselines, key=lambda one: one.rank).settings
             baselines += tried("baseline", [(*best, setting) for setting in asked.also])
+    report(students, baselines, recipe, splits, began)
+
+
+def report(students: list[Trial], baselines: list[Trial], recipe: Recipe, splits: Any, began: float) -> None:
+    """The trials of both sides, best first."""
     for title, trials in (("student", students), ("baseline", baselines)):
         print(f"\n{title}: {len(trials)} trials, best first\n")
         rows = [
@@ -136,7 +150,7 @@ _given: list[Any] = []  # a worker process's own: what was asked, the folder, th
 def _prepare(asked: argparse.Namespace, out: Path, short: tuple[str, ...]) -> None:
     use_threads(asked.threads)
     recipe = read(asked.recipe, [*asked.set, *short])
-    _given[:] = asked, out, short, load(recipe.data)
+    _given[:] = asked, out, short, modality_of(recipe).load(recipe)
 
 
 def _try_out(side: str, settings: tuple[str, ...]) -> Trial:
@@ -159,7 +173,7 @@ def trial(job: Job, settings: tuple[str, ...], ones: list[Trained]) -> Trial:
     return Trial(settings, accuracy, nll, sum(one.seconds for one in ones))
 
 
-def shut(splits: Splits) -> None:
+def shut(splits: Any) -> None:
     """Fails where the test split was read."""
     if splits.test.opened:
         raise SystemExit("the test split was opened: these figures are not of a choice on validation.")
