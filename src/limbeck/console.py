@@ -221,10 +221,12 @@ def _times(whole: float | None, part: float | None) -> str:
 def _verdicts(results: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     fidelity = results.get("fidelity") or {}
+    several = (results.get("data") or {}).get("multi_label", False)
+    alike = "tells the same labels as the teacher" if several else "names the teacher's class"
     agreement = _figure(fidelity.get("agreement"), 100, 2)
     if agreement != _DASH:
         lines.append(
-            f"The student names the teacher's class on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
+            f"The student {alike} on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
             f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
         )
     comparison = results.get("comparison") or {}
