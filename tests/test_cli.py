@@ -392,6 +392,33 @@ def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Pat
     assert "student.onnx" not in text  # it is not there
 
 
+@pytest.mark.parametrize(
+    ("task", "several", "said"),
+    [
+        ("image-classification", None, "names the teacher's class on 98.00 % of test images"),
+        ("text-classification", False, "names the teacher's class on 98.00 % of test texts"),
+        ("text-classification", True, "tells the same labels as the teacher on 98.00 % of test texts"),
+    ],
+)
+def test_the_results_speak_of_what_the_task_is_about(
+    tmp_path: Path, task: str, several: bool | None, said: str
+) -> None:
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "model.onnx").write_text("")
+    text = printed(
+        {
+            "name": "x",
+            "task": task,
+            "data": {} if several is None else {"multi_label": several},
+            "out": str(tmp_path),
+            **{role: model(0.9, 1, 1000, 1.0) for role in ("teacher", "student", "baseline")},
+            "fidelity": {"agreement": {"mean": 0.98, "sd": None, "n": 1}, "kl": {"mean": 0.03, "sd": None, "n": 1}},
+        }
+    )
+    assert said in text
+    assert str(Path("student") / "model.onnx") in text
+
+
 def test_the_table_of_results_does_without_what_was_not_measured() -> None:
     bare = {"model": "m", "metrics": {"accuracy": {"mean": 0.5, "sd": None, "n": 1}}}
     text = printed({"name": "x", "teacher": bare, "student": bare, "baseline": bare, "smoothed": None})

@@ -18,9 +18,10 @@ from .errors import BadInput
 
 app = typer.Typer(
     name="limbeck",
-    help="Distil a large image classifier into a small one: teacher, soft targets, student, evidence.",
+    help="Distil a large classifier of images or texts into a small one: teacher, soft targets, student, evidence.",
     epilog="Start with: [bold]limbeck run recipes/digits.yaml[/], or for your own data "
-    "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/]",
+    "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/], or with texts "
+    "[bold]limbeck init --teacher OWNER/MODEL --data FILE.csv[/]",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -30,6 +31,13 @@ app = typer.Typer(
 recipe_app = typer.Typer(no_args_is_help=True, help="Check a recipe, or print the schema that editors complete from.")
 app.add_typer(recipe_app, name="recipe", epilog="Example: [bold]limbeck recipe check recipes/digits.yaml[/]")
 app.add_typer(cli_targets.app, name="targets", epilog="Example: [bold]limbeck targets inspect runs/digits[/]")
+
+
+class Task(StrEnum):
+    """What `init` writes a recipe for."""
+
+    images = "image-classification"
+    texts = "text-classification"
 
 
 class Stage(StrEnum):
@@ -95,7 +103,8 @@ def run(
     """Run a recipe: train the teacher, keep its soft targets, train the student, measure, report.
 
     Finished stages are skipped and an unfinished one goes on from its last checkpoint, so the same command
-    resumes a run that was stopped. Results land in the run's folder: report.html, results.json, student.onnx.
+    resumes a run that was stopped. Results land in the run's folder: report.html, results.json, and the exported
+    student: student.onnx, or of texts the folder student.
     """
     from . import console, recipe_file
 
@@ -186,24 +195,36 @@ def init(
     teacher: Annotated[
         str,
         typer.Option(
-            metavar="MODEL", help="A name (wrn_16_2), timm/NAME, module:callable, a file of weights, or an ONNX file."
+            metavar="MODEL",
+            help="Of images: a name (wrn_16_2), timm/NAME, module:callable, a file of weights, or an ONNX file. Of texts: a "
+            "name on the Hugging Face hub, a folder, or package:NAME/FOLDER.",
         ),
     ],
     data: Annotated[
         str,
-        typer.Option(metavar="DATA", help="digits, a Hugging Face data set, or a folder (of images, or a data set)."),
+        typer.Option(
+            metavar="DATA",
+            help="digits, a Hugging Face data set, a folder (of images, or a data set), or a CSV or JSONL file of texts.",
+        ),
     ],
-    student: Annotated[str, typer.Option(metavar="MODEL", help="The small model.")] = "convnet",
+    student: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The small model; convnet for images, shrunk for texts where not given."),
+    ] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="Images or texts; found by teacher and data where that is plain.")
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
 ) -> None:
     """Look at a teacher and at data, and write a recipe to start from.
 
-    The recipe is commented, and sized by what was found: image size, number of classes and of examples. A
-    teacher whose classes do not fit the data is refused. An existing file is never overwritten.
+    The recipe is commented, and sized by what was found: image size or length of the texts, number of classes and of
+    examples. A teacher whose classes do not fit the data is refused. An existing file is never overwritten.
     """
     from . import draft
 
-    for warning in draft.write(teacher=teacher, data=data, student=student, out=out):
+    named = None if task is None else task.value
+    for warning in draft.write(teacher=teacher, data=data, student=student, out=out, task=named):
         print(f"Beware: {warning}")
     print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
 

@@ -32,6 +32,7 @@ class PlannedStage(Protocol):
 
 
 _DASH = "–"
+_EXAMPLES = {"image-classification": "images", "text-classification": "texts"}
 _ROWS = (
     ("teacher", "teacher"),
     ("student", "student"),
@@ -132,6 +133,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             ("report", "report.html"),
             ("results", "results.json"),
             ("model", "student.onnx"),
+            ("model", "student/model.onnx"),
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {escape(str(out / name))}", soft_wrap=True)
@@ -174,7 +176,7 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
     console.print(table)
     console.print(f"\n{escape(results['tuning'])}", soft_wrap=True)
     console.print(
-        "In brackets: 95 % intervals, paired by seed and test image; none is corrected for there being many.",
+        "In brackets: 95 % intervals, paired by seed and test example; none is corrected for there being many.",
         soft_wrap=True,
     )
     console.print()
@@ -219,10 +221,12 @@ def _times(whole: float | None, part: float | None) -> str:
 def _verdicts(results: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     fidelity = results.get("fidelity") or {}
+    several = (results.get("data") or {}).get("multi_label", False)
+    alike = "tells the same labels as the teacher" if several else "names the teacher's class"
     agreement = _figure(fidelity.get("agreement"), 100, 2)
     if agreement != _DASH:
         lines.append(
-            f"The student names the teacher's class on {agreement} % of test images; "
+            f"The student {alike} on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
             f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
         )
     comparison = results.get("comparison") or {}

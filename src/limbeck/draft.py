@@ -1,4 +1,4 @@
-"""What `limbeck init` does: look at a teacher and at data, and write a recipe to start from."""
+"""What `limbeck init` does: look at a teacher and at data, and write a recipe to start from. Images; texts: `draft_text`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from . import recipe_file
+from . import draft_text, recipe_file
+from .draft_common import coarse, flow
 from .errors import BadInput
 from .files import write_text
 from .recipe import Data, Model
@@ -17,8 +18,9 @@ from .recipe import Data, Model
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin")
 # Data whose classes a mirror image would change: letters, digits, signs.
 _NO_FLIP = ("digit", "mnist", "svhn", "usps", "letter", "char", "glyph", "sign", "ocr", "gtsrb", "text")
-# Below these, what is learnt or measured is mostly chance.
-FEW_TO_TRAIN, FEW_TO_MEASURE = 1000, 200
+# Below this what is learnt is mostly chance.
+FEW_TO_TRAIN = 1000
+TEXT = "text-classification"
 _HEADS = ("fc.weight", "head.weight", "classifier.weight", "linear.weight", "head.fc.weight")
 
 
@@ -43,29 +45,31 @@ class Found:
                 f"{self.examples:,} training examples are few: strong views, a transfer set of unlabelled images "
                 "(data.transfer) or a pretrained teacher (timm) make up for some of it; train several seeds."
             )
-        for split, count in (("validation", self.validation), ("test", self.test)):
-            if count is not None and count < FEW_TO_MEASURE:
-                said.append(
-                    f"{count:,} {split} examples measure coarsely: one of them is {100 / max(1, count):.1f} points of "
-                    "accuracy, so small differences mean nothing."
-                )
-        return said
+        return [*said, *coarse("examples", self.validation, self.test)]
 
 
-def write(*, teacher: str, data: str, student: str, out: Path) -> list[str]:
+def write(*, teacher: str, data: str, student: str | None, out: Path, task: str | None = None) -> list[str]:
     """Writes a commented recipe for `teacher` and `data` to `out`; returns what to beware of, in sentences.
+
+    Where no `task` is given, it is text classification if teacher or data plainly are of texts, and images otherwise.
 
     Raises `BadInput` where `out` exists, the data cannot be read, a model is not known, or the teacher's
     classes do not fit the data; nothing is written then.
     """
     if out.exists():
         raise BadInput(f"{out} exists and is not overwritten; choose another file with --out.")
-    found = look_at_data(data)
-    text = draft(teacher, found, student)
-    values = yaml.safe_load(text)
-    recipe_file.from_dict(values, "the draft")
+    if task == TEXT or (task is None and draft_text.is_text(teacher, data)):
+        text, warnings = draft_text.draft(teacher, data, student)
+    else:
+        try:
+            found = look_at_data(data)
+        except BadInput as error:
+            hint = "" if task else " (Where these are texts, say --task text-classification.)"
+            raise BadInput(f"{error}{hint}") from None
+        text, warnings = draft(teacher, found, student or "convnet"), found.warnings
+    recipe_file.from_dict(yaml.safe_load(text), "the draft")
     write_text(out, text)
-    return found.warnings
+    return warnings
 
 
 def look_at_data(name: str) -> Found:
@@ -86,7 +90,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
     knobs = {"width": _width(found)} if student == "convnet" else {}
     small = _count(Model.model_validate({"model": student, **knobs}), found, "student")
     described = "" if small is None else f"  # {small:,} parameters"
-    student_text = _flow({"model": student, **knobs})
+    student_text = flow({"model": student, **knobs})
     examples = f"{found.examples:,} training examples, {found.classes} classes, "
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
@@ -94,10 +98,10 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
         *(f"# Beware: {warning}" for warning in found.warnings),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: image-classification",
-        f"data: {_flow({'name': found.name})}",
+        f"data: {flow({'name': found.name})}",
         "",
         "# How examples are varied, for the soft targets and for the student alike.",
-        f"views: {_flow(_views(found))}",
+        f"views: {flow(_views(found))}",
         "",
         *lines_teacher,
         "",
@@ -112,7 +116,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
         "  kd: {temperature: 4, weight: 0.9}",
         "  cross_entropy: {weight: 0.1}",
         "",
-        f"train: {_flow(_train(found, 4_000_000, most=60))}",
+        f"train: {flow(_train(found, 4_000_000, most=60))}",
         "",
         "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
         "seeds: 1",
@@ -133,8 +137,8 @@ def _teacher(name: str, found: Found) -> list[str]:
     return [
         *([comment] if comment else []),
         "teacher:",
-        f"  model: {_flow(name)}{described}",
-        f"  train: {_flow(_train(found, 2_000_000, most=40))}",
+        f"  model: {flow(name)}{described}",
+        f"  train: {flow(_train(found, 2_000_000, most=40))}",
     ]
 
 
@@ -155,12 +159,12 @@ def _teacher_of_weights(path: str, found: Found) -> list[str]:
             "# or module:callable together with limbeck run --trust-code.",
             "teacher:",
             "  model: module:callable",
-            f"  weights: {_flow(path)}",
+            f"  weights: {flow(path)}",
         ]
     return [
         "teacher:",
         f"  model: {model}  # the names and shapes in the file are this model's",
-        f"  weights: {_flow(path)}",
+        f"  weights: {flow(path)}",
         "  # preprocess: {mean: [...], std: [...]}  # where it was trained on other than the data's own",
     ]
 
@@ -181,10 +185,10 @@ def _teacher_of_onnx(path: str, found: Found) -> list[str]:
     model.check_takes(found.channels, size)
     check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
     if "input" in model.metadata or size == found.size:
-        return ["teacher:", f"  onnx: {_flow(path)}"]
+        return ["teacher:", f"  onnx: {flow(path)}"]
     return [
         "teacher:",
-        f"  onnx: {_flow(path)}",
+        f"  onnx: {flow(path)}",
         f"  preprocess: {{size: {size}}}  # mean and std too, where it has its own",
     ]
 
@@ -208,7 +212,7 @@ def _teacher_of_timm(name: str, found: Found) -> list[str]:
 
     config = timm.get_pretrained_cfg(name.removeprefix("timm/"), allow_unregistered=False)
     if config is None or not config.has_weights:
-        return ["teacher:", f"  model: {name}", f"  train: {_flow(_train(found, 2_000_000, most=40))}"]
+        return ["teacher:", f"  model: {name}", f"  train: {flow(_train(found, 2_000_000, most=40))}"]
     preprocess = {"size": config.input_size[-1]}
     if len(config.mean) == found.channels:
         preprocess |= {"mean": list(config.mean), "std": list(config.std)}
@@ -225,8 +229,8 @@ def _teacher_of_timm(name: str, found: Found) -> list[str]:
         "teacher:",
         f"  model: {name}",
         "  pretrained: true",
-        f"  preprocess: {_flow(preprocess)}",
-        *([] if fits else [f"  train: {_flow(gentle)}"]),
+        f"  preprocess: {flow(preprocess)}",
+        *([] if fits else [f"  train: {flow(gentle)}"]),
     ]
 
 
@@ -288,8 +292,3 @@ def _train(found: Found, examples: int, most: int) -> dict[str, Any]:
     epochs = min(most, max(10, round(examples / max(1, found.examples) / 5) * 5))
     batch_size = next((size for size in (128, 64, 32) if found.examples >= 20 * size), 16)
     return {"epochs": epochs, "batch_size": batch_size}
-
-
-def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000)
-    return text.removesuffix("\n").removesuffix("\n...")

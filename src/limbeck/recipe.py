@@ -345,7 +345,7 @@ class Export(Section):
     max_abs_difference: PositiveFloat = 1e-3
     """Largest difference allowed between a logit in PyTorch and in onnxruntime."""
     agreement: float = Field(default=0.999, gt=0, le=1)
-    """Smallest share of test images on which both must name the same class."""
+    """Smallest share of test examples on which both must name the same class."""
 
 
 class Recipe(Section):

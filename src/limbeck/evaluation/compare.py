@@ -1,4 +1,4 @@
-"""Whether a difference stands out from the noise of seeds and test images.
+"""Whether a difference stands out from the noise of seeds and test examples.
 
 Shapes: K comparisons, S seeds, N test examples, D bootstrap draws.
 """

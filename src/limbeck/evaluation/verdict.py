@@ -32,7 +32,7 @@ def _against_baseline(accuracy: Mapping[str, Any]) -> str:
     start = f"Against the same student trained without a teacher it is {_points(accuracy['difference'])} points"
     interval = f"{100 * accuracy['level']:g} % interval {_points(accuracy['low'])} to {_points(accuracy['high'])}"
     if accuracy["seeds"] == 1:
-        return f"{start} with one seed ({interval} over test images alone): the noise between seeds is unknown."
+        return f"{start} with one seed ({interval} over test examples alone): the noise between seeds is unknown."
     if accuracy["low"] > 0:
         finding = "ahead by more than the noise"
     elif accuracy["high"] < 0:

@@ -68,8 +68,8 @@ def latex_text(results: dict[str, Any]) -> str:
     seeds = rows[0]["metrics"]["accuracy"]["n"]
     lines = [
         f"% {escape(results['name'])}: mean and standard deviation over {seeds} seed(s), "
-        f"{results['data']['test']} test images.",
-        "% Bold: the best mean, and all that its paired 95 % bootstrap interval (seeds and test images) does not tell",
+        f"{results['data']['test']} test examples.",
+        "% Bold: the best mean, and all that its paired 95 % bootstrap interval (seeds and test examples) does not tell",
         "% from it; accuracy and NLL only. Gain: accuracy minus that of the same student without a teacher, in points.",
         f"% {escape(results['tuning'])}",
         "% Needs \\usepackage{booktabs}.",

@@ -1,0 +1,262 @@
+"""What `limbeck init` writes for texts: it looks at the data in the teacher's tokens, and at the teacher's head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .draft_common import coarse, flow
+from .errors import BadInput
+from .recipe_text import TextData
+
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+_FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of images may be one
+# Below this a transfer set usually adds something: a classifier of texts learns words, and most of them are rare.
+FEW_TEXTS = 10_000
+# Texts are looked at up to this length, where the teacher takes longer ones.
+_LONGEST = 2048
+_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+_STUDENTS = ("shrunk", "fresh", "bag", "conv")
+
+
+@dataclass(frozen=True)
+class FoundTexts:
+    """What was seen of the data. Lengths are in the teacher's tokens, special ones included, of training texts."""
+
+    name: str
+    examples: int  # in train, after validation is carved off
+    classes: tuple[str, ...]
+    multi_label: bool
+    median: int
+    most: int  # 95 % of the texts have no more
+    validation: int
+    test: int | None  # None: not known
+    validation_split: str | None = None  # the data's own, where it has one
+    test_unlabelled: bool = False  # the data's own test split has no labels
+    empty: bool = False  # some texts are
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to beware of, in sentences; usually nothing."""
+        said = []
+        if self.examples < FEW_TEXTS:
+            said.append(
+                f"{self.examples:,} training texts are few: a transfer set of texts without labels (data.transfer), which "
+                "the teacher answers, makes up for some of it; train several seeds."
+            )
+        said += coarse("texts", self.validation, self.test)
+        if self.test_unlabelled:
+            said.append("the data's test split has no labels, so one is carved from train (data.test: null).")
+        return said
+
+
+@dataclass(frozen=True)
+class FoundTeacher:
+    """What was seen of the teacher."""
+
+    name: str
+    ready: bool  # it has a head for these labels
+    parameters: int
+    longest: int  # tokens of an input
+    notes: tuple[str, ...]
+
+
+def look(teacher: str, data: str) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
+    """The data and the teacher, with what they are: splits and the loaded model.
+
+    Raises `BadInput` where one of them cannot be read, or they do not go together.
+    """
+    from . import progress
+    from .data.text_load import load_texts
+    from .models.text_folder import load_classifier, load_tokenizer
+
+    tokenizer = load_tokenizer(teacher)
+    own, unlabelled = _splits(data)
+    test = None if unlabelled else "test"
+    longest = int(min(tokenizer.model_max_length, _LONGEST))
+    asked = TextData(name=data, validation=own, test=test, max_length=longest, on_empty="skip")
+    splits = load_texts(asked, tokenizer, progress.bar)
+    loaded = load_classifier(teacher, splits.classes, multi_label=splits.multi_label)
+    lengths = splits.train.lengths.sort().values
+    found = FoundTexts(
+        data,
+        len(splits.train),
+        tuple(splits.classes),
+        splits.multi_label,
+        int(lengths[len(lengths) // 2]),
+        int(lengths[(len(lengths) - 1) * 95 // 100]),
+        len(splits.validation),
+        splits.test.count,
+        own,
+        unlabelled,
+        empty=any("are empty and left out" in note for note in splits.notes),
+        notes=splits.notes,
+    )
+    count = sum(parameter.numel() for parameter in loaded.model.parameters())
+    return found, FoundTeacher(teacher, loaded.ready, count, loaded.max_length, loaded.notes), splits, loaded
+
+
+def _splits(data: str) -> tuple[str | None, bool]:
+    """The data's own validation split, and whether its test split has no labels (-1, as data sets of contests do)."""
+    from .data.text_columns import find_text_columns, read_text_labels, text_classes
+    from .data.text_sources import open_texts
+
+    rows = open_texts(data, None)
+    own = next((name for name in _VALIDATION_NAMES if name in rows), None)
+    if "test" not in rows or "train" not in rows:
+        return own, False
+    columns = find_text_columns(rows["train"].features, None, None)
+    labels = (columns.label,) if isinstance(columns.label, str) else columns.label
+    if any(label not in rows["test"].features for label in labels):
+        return own, True
+    try:
+        read_text_labels(rows["test"], columns.label, text_classes(rows["train"], columns.label), "test")
+    except BadInput:
+        return own, True
+    return own, False
+
+
+def draft(teacher: str, data: str, student: str | None) -> tuple[str, list[str]]:
+    """The text of the recipe, and what to beware of. Raises `BadInput` as :func:`look`, and for an unknown student."""
+    if student is not None and student not in _STUDENTS:
+        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(_STUDENTS)}.")
+    found, about, splits, loaded = look(teacher, data)
+    section, count, remark = _student(student, splits, loaded)
+    return recipe(found, about, section, count, remark), found.warnings
+
+
+def recipe(
+    found: FoundTexts,
+    teacher: FoundTeacher,
+    student: dict[str, Any],
+    student_parameters: int,
+    remark: str | None,
+) -> str:
+    """The text of the recipe. ``remark``: why the student is of another kind than usual."""
+    length = max_length(found.most, teacher.longest)
+    data: dict[str, Any] = {"name": found.name}
+    if found.validation_split is not None:
+        data["validation"] = found.validation_split
+    if found.test_unlabelled:
+        data["test"] = None
+    if found.empty:
+        data["on_empty"] = "skip"
+    data["max_length"] = length
+    labels = "classes, several a text" if found.multi_label else "classes"
+    kd, labelled = ("binary_kd", "binary_cross_entropy") if found.multi_label else ("kd", "cross_entropy")
+    # the smaller the share of the teacher that a student starts with, the more there is to learn
+    rate = 5.0e-4 if student["model"] == "shrunk" else 1.0e-3
+    lines = [
+        f"# A recipe to start from: {found.examples:,} training texts, {len(found.classes)} {labels}.",
+        *(f"# Beware: {warning}" for warning in found.warnings),
+        *(f"# Noted: {' '.join(note.split())}" for note in (*found.notes, *teacher.notes)),
+        "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
+        "task: text-classification",
+        "",
+        f"# Half of the texts have at most {found.median} tokens, 95 % at most {found.most}; longer than max_length is cut off.",
+        "data:",
+        *(f"  {name}: {flow(value)}" for name, value in data.items()),
+        "  # Texts without labels, which the teacher answers and the student learns from besides:",
+        "  # transfer: {name: more_texts.csv}",
+        "",
+        *_teacher(found, teacher),
+        "",
+        "# A faster arithmetic for the teacher's pass, where its answers are measured to be as good.",
+        "targets: {precision: auto}",
+        "",
+        *([f"# {remark}"] if remark else []),
+        f"student: {flow(student)}  # {student_parameters:,} parameters",
+        "",
+        "# Softened answers of the teacher, and a little of the labels; `limbeck objectives` lists what else there is.",
+        "objective:",
+        f"  {kd}: {{temperature: 2, weight: 0.9}}",
+        f"  {labelled}: {{weight: 0.1}}",
+        "",
+        "# A student wants a higher rate than its teacher, and takes more epochs where there are few texts.",
+        f"train: {flow({'epochs': _epochs(found), 'learning_rate': rate, 'keep': 'best'})}",
+        "",
+        "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
+        "seeds: 1",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def max_length(most: int, longest: int) -> int:
+    """A length that leaves 95 % of the texts whole: the next multiple of 8, at least 16, within what the teacher takes."""
+    return min(longest, max(16, -(-most // 8) * 8))
+
+
+def _epochs(found: FoundTexts) -> int:
+    """About 60,000 texts seen, in 3 to 10 epochs."""
+    return min(10, max(3, round(60_000 / max(1, found.examples))))
+
+
+def _teacher(found: FoundTexts, teacher: FoundTeacher) -> list[str]:
+    size = f"  # {teacher.parameters:,} parameters"
+    if teacher.ready:
+        return [
+            "# It has a head for these labels, so it is used as it is.",
+            f"teacher: {flow({'model': teacher.name})}{size}",
+        ]
+    epochs = 2 if found.examples >= 5000 else 4
+    return [
+        "# It has no head for these labels, so it is fine-tuned here.",
+        "teacher:",
+        f"  model: {flow(teacher.name)}{size}",
+        f"  train: {flow({'epochs': epochs, 'batch_size': 32, 'learning_rate': 5.0e-5})}",
+    ]
+
+
+def _student(kind: str | None, splits: Any, loaded: Any) -> tuple[dict[str, Any], int, str | None]:
+    """The section, its parameters, and why it is of another kind than usual.
+
+    Half of the teacher's layers, half as wide, with the tokens that the texts use, where its architecture allows that.
+    """
+    from .models import text_anatomy
+
+    remark = None
+    if kind in (None, "shrunk", "fresh"):
+        try:
+            there = text_anatomy.sizes(loaded.model.config)
+        except BadInput:
+            if kind is not None:
+                raise
+            kind, remark = "bag", "This teacher's architecture cannot be made smaller here; `conv` is the other way."
+        else:
+            # as wide a head as the teacher's, and half as many
+            width = there.hidden // there.heads
+            section = {"layers": max(1, there.layers // 2), "hidden": width * max(1, there.heads // 2)}
+            return (*_counted(kind or "shrunk", section, splits, loaded), None)
+    return (*_counted(kind, {}, splits, loaded), remark)
+
+
+def _counted(kind: str, knobs: dict[str, Any], splits: Any, loaded: Any) -> tuple[dict[str, Any], int]:
+    """The section with ``vocabulary: used`` where the tokenizer allows it, and how many parameters that makes."""
+    from .models.text_students import text_student
+
+    def parameters(more: dict[str, Any]) -> int:
+        # a fresh one of the same sizes has as many as a shrunk one, and asks the teacher nothing
+        built: Any = "fresh" if kind == "shrunk" else kind
+        texts = splits.train.texts
+        made = text_student(built, loaded.model, loaded.tokenizer, texts=texts, classes=splits.classes, **knobs, **more)
+        return sum(parameter.numel() for parameter in made.model.parameters())
+
+    used = {"vocabulary": "used"}
+    try:
+        count = parameters(used)
+    except BadInput:  # its tokenizer is of a kind from which nothing can be taken
+        used, count = {}, parameters({})
+    return {"model": kind, **knobs, **used}, count
+
+
+def is_text(teacher: str, data: str) -> bool:
+    """Whether a teacher and data plainly are of texts, by their names and what lies there alone."""
+    if Path(data).suffix.lower() in SUFFIXES or teacher.startswith("package:"):
+        return True
+    folder = Path(teacher).expanduser()
+    if folder.is_dir():
+        return (folder / "config.json").is_file()
+    # a name on the hub: no teacher of images is called owner/model, but timm's, code and files of weights
+    return "/" in teacher and not teacher.startswith("timm/") and ":" not in teacher and folder.suffix not in _FILES
