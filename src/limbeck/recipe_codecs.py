@@ -38,7 +38,7 @@ class Sample(Section):
     proposal: PositiveFloat | None = None
     """Draw at this temperature instead, and keep an importance weight with each class, in two bytes."""
     width: PositiveInt | None = None
-    """Room for so many different classes (a quarter of the draws where not given); with more, fewer draws are kept."""
+    """Room for so many different classes, which a distribution over more is thinned to; a quarter of the draws where not given."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sample:

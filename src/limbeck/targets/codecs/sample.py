@@ -16,9 +16,10 @@ from .base import Column, Rows, in_chunks, to_float16, wide
 from .ids import id_column, pack, unpack
 
 MOST_DRAWS = 255  # a count is one byte
-# Probabilities are held as whole numbers, the largest class's being this: sums of whole numbers are exact, so neither
-# device nor batch changes a draw. A class below half of 1 / ONE of the largest is never drawn.
-ONE = 2**38
+# Probabilities are held as whole numbers, the largest class's being 2 to this: sums of whole numbers are exact, so neither
+# device nor batch changes a draw. A class below half of the smallest such share of the largest is never drawn. With more
+# than 65,536 classes it is less, so that their sum times the width stays below 2 ** 63.
+MOST_BITS, BITS_OF_ALL = 38, 54
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,13 @@ class SampleCodec:
     unbiased estimate of the whole distribution, so the gradient of the cross-entropy with it is that of KD, on average,
     from a handful of classes. Three things make it small and sure:
 
-    * The draws are stratified: the j-th falls at random into the j-th of D equal parts of the distribution (its classes in
-      order of id). Each class is still drawn D p times on average, and never off by two or more, where independent draws
-      are off by sqrt(D p).
-    * Rows have one width, W. Where more than W classes were drawn, W of the D draws are kept, evenly spaced among the
-      sorted draws from a random start. Each draw is kept with probability W / D whatever was drawn, so the mean over what
-      is kept is, on average, the mean over all: unbiased still, at more noise for the rows with the flattest answers. (To
-      stop drawing at W classes, or to drop the rarest, would be biased against rare classes.) The counts of a row add up
-      to its number of draws, D or W.
+    * Rows have one width, W, and a distribution over more classes is first thinned to W of them: those above a threshold t
+      keep their mass, and of the others so many are chosen that the slots are filled, class c with probability p_c / t, and
+      each takes mass t (Horvitz and Thompson 1952; chosen systematically, as Madow 1949). The masses still sum to 1, and
+      each is right on average. What is large is thus known exactly, and no slot is wasted on a class twice.
+    * The draws are stratified: the j-th falls at random into the j-th of D equal parts of the thinned distribution (its
+      classes in order of id). Each class is drawn D times its mass on average, and never off by two or more, where
+      independent draws are off by sqrt(D p). The counts of a row add up to D.
     * All draws are pure functions of (seed, id, view, position, draw).
 
     With ``proposal``, draws are made at that temperature, and with each class log(p / r) is kept, the weight that makes
@@ -106,9 +106,11 @@ class SampleCodec:
         below_NC = wide(logits_NC)
         below_NC = below_NC - below_NC.amax(1, keepdim=True)
         uniform_ND = _uniform(self.seed, rows, self.draws + 1).to(below_NC.device)
-        drawn_ND = _stratified(below_NC / (self.proposal or self.temperature), uniform_ND[:, : self.draws])
-        ids_NW, counts_NW = _counted(drawn_ND, uniform_ND[:, self.draws :], width)
+        mass_NC = _masses(below_NC / (self.proposal or self.temperature), classes)
+        ids_NW, mass_NW = _thinned(mass_NC, uniform_ND[:, self.draws :], width)
+        counts_NW = _stratified(mass_NW, uniform_ND[:, : self.draws])
         there_NW = counts_NW > 0
+        ids_NW = ids_NW.masked_fill(~there_NW, 0)
         columns = {"ids": pack(ids_NW, classes), "counts": counts_NW.to(torch.uint8)}
         if self.proposal is not None:
             log_p_NC, log_r_NC = ((below_NC / t).log_softmax(1) for t in (self.temperature, self.proposal))
@@ -125,32 +127,45 @@ def _uniform(seed: int, rows: Rows, number: int) -> Tensor:
     return randomness.uniform(seed, row_N[:, None], draw_D, "targets.sample.draw").to(torch.float64)
 
 
-def _stratified(scaled_NC: Tensor, uniform_ND: Tensor) -> Tensor:
-    """One class from each of D equal parts of softmax(scaled): (N, D) int64, ascending. The largest of a row is 0."""
-    mass_NC = (scaled_NC.exp() * ONE).round().to(torch.int64)
-    below_NC = mass_NC.cumsum(1)
-    whole_N1 = below_NC[:, -1:]
+def _masses(scaled_NC: Tensor, classes: int) -> Tensor:
+    """softmax(scaled) as whole numbers (N, C) int64, up to a factor. The largest of a row of ``scaled`` is 0."""
+    one = 2.0 ** min(MOST_BITS, BITS_OF_ALL - (classes - 1).bit_length())
+    return (scaled_NC.exp() * one).round().to(torch.int64)
+
+
+def _thinned(mass_NC: Tensor, start_N1: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """At most W classes (N, W), ascending, with masses (N, W) that are a row's, up to a factor of the row, on average.
+
+    A slot that is not needed has mass 0.
+    """
+    classes = mass_NC.shape[1]
+    if width >= classes:
+        return torch.arange(classes, device=mass_NC.device).expand_as(mass_NC), mass_NC
+    largest = mass_NC.topk(width, dim=1)
+    place_W = torch.arange(width, device=mass_NC.device)
+    # with the first h classes kept as they are, the others' mass is shared by the W - h slots that are left
+    rest_NW = mass_NC.sum(1, keepdim=True) - (largest.values.cumsum(1) - largest.values)
+    enough_NW = largest.values * (width - place_W) <= rest_NW
+    kept_N1 = enough_NW.to(torch.uint8).argmax(1, keepdim=True)
+    rest_N1, slots_N1 = rest_NW.gather(1, kept_N1), width - kept_N1
+    is_kept_NW = place_W < kept_N1
+    others_NC = mass_NC.scatter(1, largest.indices, largest.values.masked_fill(is_kept_NW, 0))
+    nth_NW = (place_W - kept_N1).clamp(min=0)
+    point_NW = ((nth_NW + start_N1) * rest_N1 / slots_N1).to(torch.int64).minimum(rest_N1 - 1).clamp(min=0)
+    chosen_NW = torch.searchsorted(others_NC.cumsum(1), point_NW, right=True).clamp(max=classes - 1)
+    # all masses times W - h, so that an equal share of the rest is a whole number
+    ids_NW = torch.where(is_kept_NW, largest.indices, chosen_NW)
+    mass_NW = torch.where(is_kept_NW, largest.values * slots_N1, rest_N1)
+    ids_NW, order_NW = ids_NW.sort(1)
+    return ids_NW, mass_NW.gather(1, order_NW)
+
+
+def _stratified(mass_NW: Tensor, uniform_ND: Tensor) -> Tensor:
+    """How often each of W classes (N, W) comes in D draws, one from each of D equal parts of their masses."""
+    below_NW = mass_NW.cumsum(1)
+    whole_N1 = below_NW[:, -1:]
     draws = uniform_ND.shape[1]
     place_ND = (torch.arange(draws, device=uniform_ND.device) + uniform_ND) / draws
     point_ND = (place_ND * whole_N1).to(torch.int64).minimum(whole_N1 - 1)
-    return torch.searchsorted(below_NC, point_ND, right=True)
-
-
-def _counted(drawn_ND: Tensor, start_N1: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Ascending draws as classes (N, W) and how often each came (N, W); a class of count 0 is 0."""
-    draws = drawn_ND.shape[1]
-    if width < draws:
-        every_W = torch.arange(width, device=drawn_ND.device) + start_N1
-        spaced_NW = drawn_ND.gather(1, (every_W * (draws / width)).to(torch.int64).clamp(max=draws - 1))
-        fits_N = 1 + (drawn_ND[:, 1:] != drawn_ND[:, :-1]).sum(1) <= width
-        # a row that does not fit is written as W draws and then copies of the last, which count nothing
-        padded_ND = torch.cat([spaced_NW, spaced_NW[:, -1:].expand(-1, draws - width)], dim=1)
-        drawn_ND = drawn_ND.where(fits_N[:, None], padded_ND)
-        number_N1 = torch.where(fits_N, draws, width)[:, None]
-    else:
-        number_N1 = torch.full_like(start_N1, draws, dtype=torch.int64)
-    new_ND = torch.cat([torch.ones_like(drawn_ND[:, :1]), (drawn_ND[:, 1:] != drawn_ND[:, :-1]).long()], dim=1)
-    slot_ND = new_ND.cumsum(1) - 1
-    counts = (torch.arange(draws, device=drawn_ND.device) < number_N1).long()
-    ids_NW = torch.zeros(len(drawn_ND), width, dtype=torch.int64, device=drawn_ND.device).scatter_(1, slot_ND, drawn_ND)
-    return ids_NW, torch.zeros_like(ids_NW).scatter_add_(1, slot_ND, counts)
+    drawn_ND = torch.searchsorted(below_NW, point_ND, right=True)
+    return torch.zeros_like(mass_NW).scatter_add_(1, drawn_ND, torch.ones_like(drawn_ND))
