@@ -8,7 +8,7 @@ KD at T = 1; its first weights are those of its seed too. Ways differ in what th
 
 - live: all of them, asked at every step.
 - dense: all of them, float16, from a store; 100,000 bytes a position.
-- sample: 50 draws at T = 1, kept as up to 13 words with their counts; 39 bytes.
+- sample: 255 draws at T = 1 from the teacher's distribution thinned to 13 words, kept as words with counts; 39 bytes.
 - top k: the 9 largest and the mass of the others at T = 1, not renormalised; 38 bytes.
 - top k, renormalised: the same 9, made to sum to 1 as if there were no others. This is the warning: many caches do it, the
   product refuses to, and so it is written here.
@@ -52,7 +52,7 @@ from limbeck.targets.store import Store
 
 CODECS: dict[str, Codec] = {
     "dense": Dense(),
-    "sample": SampleCodec(50),
+    "sample": SampleCodec(255, width=13),
     "top k": TopKCodec(9, (1.0,)),
 }
 RENORMALISED = "top k, renormalised"

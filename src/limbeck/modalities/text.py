@@ -213,11 +213,12 @@ def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying) -> di
     exact_NC, ours_NC = (onnx_logits(file, batches) for file in (path, int8))
     labels = examples.labels.cpu()
     accuracy, exact = (by.classification(logits, labels)["accuracy"] for logits in (ours_NC, exact_NC))
+    alike_N = (ours_NC.argmax(1) == exact_NC.argmax(1)) if labels.ndim == 1 else ((ours_NC > 0) == (exact_NC > 0)).all(1)
     return {
         "bytes": int8.stat().st_size,
         "accuracy": accuracy,
         "accuracy_float32": exact,
-        "agreement": float((ours_NC.argmax(1) == exact_NC.argmax(1)).double().mean()),
+        "agreement": float(alike_N.double().mean()),
         "n": len(labels),
     }
 
