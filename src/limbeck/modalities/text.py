@@ -33,7 +33,7 @@ from ..evaluation import metrics, multilabel
 from ..files import atomic_folder
 from ..models.asking import ask
 from ..models.identity import probe_texts
-from ..models.text_folder import load_classifier, load_tokenizer, save_folder
+from ..models.text_folder import load_classifier, load_tokenizer, longest_input, save_folder
 from ..models.text_students import text_student
 from ..models.text_vocabulary import FromTeacherIds, inner, smaller_tokenizer, unknown_share
 from ..recipe_text import TextRecipe
@@ -171,7 +171,8 @@ def deploy(wanted: Deploying) -> Deployed:
     limits = wanted.limits
     parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement)
     require(parity, path, what="texts")
-    one = {"input_ids": torch.zeros(1, LENGTHS[0], dtype=torch.int64)}
+    longest = longest_input(model, tokenizer)
+    one = {"input_ids": torch.zeros(1, min(LENGTHS[0], longest), dtype=torch.int64)}
     one["attention_mask"] = torch.ones_like(one["input_ids"])
     facts = {"path": str(path.relative_to(wanted.folder)), "parity": parity, "macs": macs(model, one)}
     variants: dict[str, Path] = {}
@@ -182,7 +183,7 @@ def deploy(wanted: Deploying) -> Deployed:
         facts["int8"] = _int8_facts(path, int8, tokenizer, wanted)
         facts["int8"]["path"] = str(int8.relative_to(wanted.folder))
     files = sorted(str(file.relative_to(wanted.folder)) for file in folder.iterdir() if file.is_file())
-    return Deployed(path, facts, tuple(files), variants)
+    return Deployed(path, facts, tuple(files), variants, longest)
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
