@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import random
@@ -13,6 +14,7 @@ import torch
 import yaml
 
 from limbeck import recipe_file
+from limbeck.cli import app
 from limbeck.job import Job, job_from_recipe, use_threads
 from limbeck.modalities import modality_of
 from limbeck.models.text_folder import save_folder
@@ -94,3 +96,16 @@ def job(folder: Path, out: Path, *overrides: str, force: Sequence[str] = ()) -> 
     wanted = recipe(folder, *overrides)
     splits = modality_of(wanted).load(wanted)
     return job_from_recipe(wanted, splits, out=out, trust_code=False, device="cpu", force=tuple(force))
+
+
+def limbeck(folder: Path, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that is given in a folder."""
+    out, err = (folder.parent / f"{folder.name}.{kind}" for kind in ("out", "err"))
+    code = 0
+    with out.open("w") as told, err.open("w") as complained, contextlib.chdir(folder):
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
+            try:
+                app([str(argument) for argument in arguments])
+            except SystemExit as end:
+                code = int(end.code or 0)
+    return code, out.read_text(), err.read_text()
