@@ -148,7 +148,9 @@ def test_an_empty_text_is_left_out_where_that_is_asked_for_and_an_enormous_one_i
 
 
 def test_a_tokenizer_that_knows_far_fewer_tokens_is_pointed_out(here: Path) -> None:
-    save_folder(tiny_classifier("bert", list(CLASSES), vocab_size=400), tiny_tokenizer(), here / "teacher", replace=True)
+    save_folder(
+        tiny_classifier("bert", list(CLASSES), vocab_size=400), tiny_tokenizer(), here / "teacher", replace=True
+    )
     (said,) = [note for note in job(here, here / "run").notes if "400" in note]
     assert "37" in said
     assert "another vocabulary" in said

@@ -102,10 +102,12 @@ def limbeck(folder: Path, *arguments: object) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command that is given in a folder."""
     out, err = (folder.parent / f"{folder.name}.{kind}" for kind in ("out", "err"))
     code = 0
-    with out.open("w") as told, err.open("w") as complained, contextlib.chdir(folder):
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(complained):
-            try:
-                app([str(argument) for argument in arguments])
-            except SystemExit as end:
-                code = int(end.code or 0)
+    with contextlib.ExitStack() as held:
+        held.enter_context(contextlib.chdir(folder))
+        held.enter_context(contextlib.redirect_stdout(held.enter_context(out.open("w"))))
+        held.enter_context(contextlib.redirect_stderr(held.enter_context(err.open("w"))))
+        try:
+            app([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
     return code, out.read_text(), err.read_text()
