@@ -98,6 +98,11 @@ WRONG: dict[str, tuple[Callable[[Path], None], tuple[str, ...], tuple[str, ...]]
     "length of the model": (tokenizer_without_limit, ("data.max_length=65",), ("data.max_length", "65", "64 at most")),
     "too short": (nothing, ("data.max_length=2",), ("data.max_length", "2")),
     "more layers": (nothing, ("student.layers=9",), ("student", "layers is 9", "1 to 2")),
+    "layers that are not there": (nothing, ("student.layers=[0, 5]",), ("student", "layers is (0, 5)", "from 0 to 1")),
+    "no layers to match": (
+        nothing, ("student.model=bag", "student.layers=null", "objective.tiny_bert={}"),
+        ("objective", "tiny_bert", "the student (limbeck-"),
+    ),
     "wider": (nothing, ("student.hidden=48",), ("student", "hidden is 48", "24")),
     "heads that do not fit": (nothing, ("student.heads=5",), ("student", "hidden 12", "5 heads")),
     "knob of another kind": (nothing, ("student.model=bag",), ("student", "layers", "bag")),

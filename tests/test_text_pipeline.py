@@ -161,6 +161,8 @@ def test_all_ways_to_ask_the_student_answer_alike(finished: Run) -> None:
         for told in others:
             assert [told[labels[c]] for c in range(2)] == pytest.approx(row.tolist(), abs=1e-4)
     assert exact[-1] == pytest.approx(by_command[-1], abs=1e-4)
+    code, said, err = limbeck(finished.out, "predict", ".", "love", " ")
+    assert (code, said, "text 2 is empty" in err) == (2, "", True), err
     assert [sum(one.values()) for one in rounded] == pytest.approx([1.0] * 4)
     assert max(abs(a[name] - b[name]) for a, b in zip(exact, rounded, strict=True) for name in a) < 0.1
 

@@ -51,7 +51,8 @@ def write(folder: Path, *, several: bool = False, **changes: Any) -> Path:
     Every test text has a tag in it, and so has the name of a class. ``several``: three labels that hold or do not.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names, tokenizer = list(FLAGS if several else CLASSES), tiny_tokenizer()
+    names: list[str] = list(FLAGS if several else CLASSES)
+    tokenizer = tiny_tokenizer()
     teacher = tiny_classifier("bert", names, **{"num_hidden_layers": 2, **changes})
     texts = sentences(sum(COUNTS.values()))
     middle_C = logits_of(teacher, encode(tokenizer, texts)).quantile(0.5, dim=0)

@@ -105,8 +105,7 @@ class Bench:
     def job_of(self, recipe: Recipe) -> Job:
         """The job of one row, with its own student and objective. Raises `BadInput` where these do not fit.
 
-        To be asked for before the teacher is trained: a student may start from it, and what names a stage is the student
-        that the untrained one gives.
+        To be asked for before the teacher is trained: its stage is named by the student that an untrained one gives.
         """
         key = recipe.model_dump_json()
         if key not in self._jobs:
