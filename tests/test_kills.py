@@ -48,8 +48,8 @@ SETTINGS = environment() | {"LIMBECK_CHECKPOINT_SECONDS": "0"}
 
 LAUNCHER = """
 import json, os, sys, traceback
-import torch.onnx, onnxscript, onnxruntime, sklearn.datasets
-import limbeck.cli, limbeck.pipeline, limbeck.console
+import torch, limbeck.cli, limbeck.pipeline, limbeck.console
+import {modules}
 torch.set_num_threads(1)
 print("ready", flush=True)
 for line in sys.stdin:
@@ -76,13 +76,13 @@ for line in sys.stdin:
 
 
 class Launcher:
-    """Starts the command, one process at a time."""
+    """Starts the command, one process at a time; ``modules`` are imported beforehand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, modules: str = "torch.onnx, onnxscript, onnxruntime, sklearn.datasets") -> None:
         self.folder = folder
         self.log = folder / "log.txt"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER],
+            [sys.executable, "-c", LAUNCHER.replace("{modules}", modules)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=SETTINGS, cwd=folder,
         )  # fmt: skip
         assert self._line() == "ready"
@@ -97,6 +97,12 @@ class Launcher:
         """The exit code of the process started last; minus the signal where one ended it."""
         return int(self._line())
 
+    def end(self) -> None:
+        """No more of them."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
     def _line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
@@ -108,9 +114,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     (folder / "tiny.yaml").write_text(RECIPE)
     started = Launcher(folder)
     yield started
-    assert started.process.stdin is not None
-    started.process.stdin.close()
-    started.process.wait(timeout=60)
+    started.end()
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,10 @@ class Bench:
         self._latest: tuple[Member, Job, Arm] | None = None
 
     def job_of(self, recipe: Recipe) -> Job:
-        """The job of one row, with its own student and objective. Raises `BadInput` where these do not fit."""
+        """The job of one row, with its own student and objective. Raises `BadInput` where these do not fit.
+
+        To be asked for before the teacher is trained: its stage is named by the student that an untrained one gives.
+        """
         key = recipe.model_dump_json()
         if key not in self._jobs:
             self._jobs[key] = self._job_of(recipe)
@@ -201,7 +204,7 @@ def compare(
 def open_bench(
     comparison: Comparison, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...] = ()
 ) -> Bench:
-    """The bench, every row and trial tried on it for fit; what a person should know is said."""
+    """The bench, with the jobs of all rows and trials, tried for fit; what a person should know is said."""
     recipe = comparison.recipe
     splits = modality_of(recipe).load(recipe, progress.bar)
     bench = Bench(comparison, splits, out=out, trust_code=trust_code, device=device, force=force)
@@ -209,7 +212,8 @@ def open_bench(
         progress.note(note)
     for row in comparison.rows:
         try:
-            job, *_ = [bench.job_of(recipe) for recipe in (row.recipe, *(trial.recipe for trial in row.trials))]
+            trials = [recipe for trial in row.trials for recipe in (trial.recipe, trial.short)]
+            job, *_ = [bench.job_of(recipe) for recipe in (row.recipe, *trials)]
         except BadInput as error:
             raise BadInput(f"{row.student}, {row.title}: {error}") from None
         if job.recipe.targets.store is not None and job.asks_teacher:
@@ -227,8 +231,11 @@ def _share_of_members(asked: Asked, number: int, jobs: int, done: Done) -> None:
     recipe = asked.comparison.recipe
     splits = modality_of(recipe).load(recipe)
     bench = Bench(asked.comparison, splits, out=asked.out, trust_code=asked.trust_code, device=asked.device)
+    ours = asked.members[number::jobs]
+    for member in ours:
+        bench.job_of(member.recipe)  # while the teacher is as it was when whoever asks built theirs
     teacher = the_teacher(bench.job)
-    for member in asked.members[number::jobs]:
+    for member in ours:
         bench.train(member, teacher)
         done()
 

@@ -135,6 +135,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
     paths: dict[str, Path] = {}
     variants: dict[str, Path] = {}
     made: list[str] = []
+    longest = max(job.modality.LENGTHS, default=1)
     with progress.bar(4, "export and measure") as advance:
         for role, one in (("teacher", teacher), ("student", student)):
             model = one.model.to("cpu").eval()
@@ -147,18 +148,20 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 wanted_of = Deploying(role, name, model, job.task, examples, here.folder, limits)
                 deployed = job.modality.deploy(wanted_of)
                 paths[role], variants = deployed.path, {**variants, **deployed.variants}
+                longest = min(longest, deployed.longest or longest)
                 made += deployed.files
                 facts[role] |= deployed.facts
             advance()
         # in turns, so that whatever else the machine does hits all alike
-        side_by_side = compare_latency({**paths, **variants})["latency_ms"]
+        lengths = lengths_up_to(longest, job.modality.LENGTHS)
         by_length = {
-            str(length): compare_latency({**paths, **variants}, length=length)["latency_ms"]
-            for length in job.modality.LENGTHS
+            str(length): compare_latency({**paths, **variants}, length=length)["latency_ms"] for length in lengths
         }
+        usual = lengths[0] if lengths else 1  # images have no length
+        side_by_side = by_length[str(usual)] if lengths else compare_latency({**paths, **variants})["latency_ms"]
         advance()
         for role, path in paths.items():
-            cost, latency = measure_onnx(path), side_by_side[role]
+            cost, latency = measure_onnx(path, length=usual), side_by_side[role]
             energy = energy_per_inference(path, latency_ms=latency["p50"])
             facts[role] |= {
                 "bytes": cost["bytes"],
@@ -178,6 +181,11 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
         advance()
     here.finish(facts, made)
     return here
+
+
+def lengths_up_to(longest: int, usual: Sequence[int]) -> list[int]:
+    """The usual lengths that models with inputs of at most ``longest`` tokens take, or that longest one where none is."""
+    return [length for length in usual if length <= longest] or [longest][: len(usual)]
 
 
 def report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from . import progress
-from .arms import ARMS, members, the_arms, train_member
+from .arms import ARMS, Arm, members, plan_of, the_arms, train_member
 from .errors import LimbeckError
-from .job import job_from_recipe, use_threads
+from .job import Job, job_from_recipe, use_threads
 from .modalities import modality_of
 from .recipe import Recipe
 from .teaching import the_targets, the_teacher
@@ -73,7 +73,7 @@ def _work(share: Callable[[Any, int, int, Done], None], asked: Any, number: int,
 
 
 def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None:
-    """One process's part of :func:`side_by_side`: every ``jobs``-th training run, starting with ``number``."""
+    """One process's part of :func:`side_by_side`."""
     use_threads(asked.threads)
     job = job_from_recipe(
         asked.recipe,
@@ -85,9 +85,28 @@ def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None
     )
     teacher = the_teacher(job)
     arms = the_arms(job, teacher, the_targets(job, teacher))
-    for name, seed in members(job)[number::jobs]:
+    for name, seed in shares(job, arms, jobs)[number]:
         train_member(job, arms[name], seed)
         done()
+
+
+def shares(job: Job, arms: Mapping[str, Arm], jobs: int) -> list[list[tuple[str, int]]]:
+    """The training runs for each of ``jobs`` processes, so that all end at about the same time.
+
+    Each goes, the longest first, to the process with the least to do; what takes long is told by the examples that it sees.
+    """
+
+    def examples(name: str) -> int:
+        seen = job.task.train if arms[name].teacher is None else job.task.pool
+        return plan_of(job, arms[name]).epochs * len(seen)
+
+    given: list[list[tuple[str, int]]] = [[] for _ in range(jobs)]
+    burden = [0] * jobs
+    for name, seed in sorted(members(job), key=lambda one: -examples(one[0])):
+        least = burden.index(min(burden))
+        given[least].append((name, seed))
+        burden[least] += examples(name)
+    return given
 
 
 def _leave_with_parent() -> None:

@@ -55,6 +55,7 @@ def splits_of(tokenizer, texts):
         transfer=None,
         classes=("odd", "even"),
         fingerprint="made up",
+        labelled="made up",
         vocabulary=Vocabulary(len(tokenizer), tokenizer.pad_token_id, frozenset(tokenizer.all_special_ids)),
     )
 

@@ -50,13 +50,14 @@ class Deployed:
     facts: dict[str, Any]
     files: tuple[str, ...]
     variants: Mapping[str, Path]  # such as int8, measured beside it
+    longest: int | None = None  # tokens of its longest input; None where inputs have one size
 
 
 class Modality(Protocol):
     """What a module of a modality offers."""
 
     WHAT: str  # one example, in words: "image"
-    LENGTHS: tuple[int, ...]  # tokens of an input at which speed is measured; none where inputs have one size
+    LENGTHS: tuple[int, ...]  # tokens of an input at which speed is measured, the usual first; none for one size
 
     def load(self, recipe: Any, progress: Progress | None = None) -> Any:
         """The splits that the recipe names; the test split stays shut."""

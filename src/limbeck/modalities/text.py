@@ -27,15 +27,17 @@ from ..deploy.export_text import (
 from ..deploy.measure import macs
 from ..deploy.model_card import model_card
 from ..deploy.parity import require
+from ..deploy.predict_text import BATCH
 from ..deploy.standalone import write_standalone_text
 from ..errors import BadInput
 from ..evaluation import metrics, multilabel
+from ..evaluation.fidelity import fidelity
 from ..files import atomic_folder
 from ..models.asking import ask
 from ..models.identity import probe_texts
-from ..models.text_folder import load_classifier, load_tokenizer, save_folder
+from ..models.text_folder import load_classifier, load_tokenizer, longest_input, save_folder
 from ..models.text_students import text_student
-from ..models.text_vocabulary import FromTeacherIds, inner, smaller_tokenizer, unknown_share
+from ..models.text_vocabulary import FromTeacherIds, count_tokens, inner, smaller_tokenizer, unknown_share
 from ..recipe_text import TextRecipe
 from ..stages import publish as copy_to
 from ..tasks.text import PROBE_LENGTH, TextClassification
@@ -46,7 +48,8 @@ WHAT = "text"
 LENGTHS = (32, 128)
 
 PARITY_TEXTS = 2000
-AT_ONCE = 64
+# As predict.py has it: what an int8 file says of a text depends a little on the texts that it is asked about beside it.
+AT_ONCE = BATCH
 STUDENT = "student"  # the folder of the student, as transformers loads it
 ONNX, INT8 = "model.onnx", "model.int8.onnx"
 
@@ -79,11 +82,14 @@ def student_of(
     """What makes the recipe's student for a seed, from the teacher as it is when it is called."""
     section = recipe.student
     texts = splits.train.texts + (() if splits.transfer is None else splits.transfer.texts)
+    counted: list[Tensor] = []  # once for all students: a transfer set may be large
 
     def student(seed: int) -> nn.Module:
         # where the teacher lies does not matter to its student, which begins on the CPU
         teacher: Any = teachers.model
         device = next(teacher.parameters()).device
+        if section.vocabulary == "used" and not counted:
+            counted.append(count_tokens(splits.tokenizer, texts))
         made = text_student(
             section.model,
             teacher.to("cpu"),
@@ -91,6 +97,7 @@ def student_of(
             texts=texts,
             classes=splits.classes,
             seed=seed,
+            counts_V=counted[0] if counted else None,
             **section.knobs,
         ).for_teacher_ids()
         teacher.to(device)
@@ -171,7 +178,8 @@ def deploy(wanted: Deploying) -> Deployed:
     limits = wanted.limits
     parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement)
     require(parity, path, what="texts")
-    one = {"input_ids": torch.zeros(1, LENGTHS[0], dtype=torch.int64)}
+    longest = longest_input(model, tokenizer)
+    one = {"input_ids": torch.zeros(1, min(LENGTHS[0], longest), dtype=torch.int64)}
     one["attention_mask"] = torch.ones_like(one["input_ids"])
     facts = {"path": str(path.relative_to(wanted.folder)), "parity": parity, "macs": macs(model, one)}
     variants: dict[str, Path] = {}
@@ -182,7 +190,7 @@ def deploy(wanted: Deploying) -> Deployed:
         facts["int8"] = _int8_facts(path, int8, tokenizer, wanted)
         facts["int8"]["path"] = str(int8.relative_to(wanted.folder))
     files = sorted(str(file.relative_to(wanted.folder)) for file in folder.iterdir() if file.is_file())
-    return Deployed(path, facts, tuple(files), variants)
+    return Deployed(path, facts, tuple(files), variants, longest)
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
@@ -208,17 +216,17 @@ def _model_type(folder: Path) -> str:
 
 def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying) -> dict[str, Any]:
     """What the int8 file costs in accuracy, on all test texts, against the float32 file; both as they are deployed."""
-    examples, by = wanted.examples, multilabel if wanted.task.multi_label else metrics
+    examples, several = wanted.examples, wanted.task.multi_label
+    by, alike = (multilabel, multilabel.fidelity) if several else (metrics, fidelity)
     batches = list(_batches(tokenizer, examples.texts, wanted.task.max_length, in_order=True))
     exact_NC, ours_NC = (onnx_logits(file, batches) for file in (path, int8))
     labels = examples.labels.cpu()
     accuracy, exact = (by.classification(logits, labels)["accuracy"] for logits in (ours_NC, exact_NC))
-    alike_N = (ours_NC.argmax(1) == exact_NC.argmax(1)) if labels.ndim == 1 else ((ours_NC > 0) == (exact_NC > 0)).all(1)
     return {
         "bytes": int8.stat().st_size,
         "accuracy": accuracy,
         "accuracy_float32": exact,
-        "agreement": float(alike_N.double().mean()),
+        "agreement": alike(ours_NC, exact_NC, labels)["agreement"],
         "n": len(labels),
     }
 

@@ -168,8 +168,9 @@ def inside(model: nn.Module, who: str, role: str) -> Inside:
                 attention=f"{layer}.{attention}",
                 parts=tuple(part.rpartition(".")[2] for part in names.layer[:3]),  # type: ignore[arg-type]
             )
+    kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
     raise BadInput(
-        f"{who} finds the layers of {', '.join(_FAMILIES)} by itself, and the {role} ({type(model).__name__}) is none of "
+        f"{who} finds the layers of {', '.join(_FAMILIES)} by itself, and the {role} ({kind}) is none of "
         "these: take hidden_states, attention_maps or value_relations and name its modules, or an objective on the answers."
     )
 

@@ -28,6 +28,8 @@ from .text_labels import map_labels
 
 # Families that keep the first positions for padding: their table is longer than their longest input.
 _OFFSET_POSITIONS = {"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xmod"}
+# Tables of embeddings are often rounded up, to 64 or 128 rows.
+_SPARE_ROWS = 128
 _CONVERT = (
     "Pickled weights are not loaded, since that could run code. Where you trust them, convert them once: "
     "AutoModel.from_pretrained(folder, use_safetensors=False).save_pretrained(new_folder), with the class that they "
@@ -65,7 +67,7 @@ def load_classifier(
         config: Any = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         model, missing = _load(place, config, seed)
         _check_whole(missing, model, name, role)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        tokenizer = _tokenizer(place, name, role)
         notes: list[str] = []
         if missing:
             config.num_labels = len(classes)
@@ -80,6 +82,12 @@ def load_classifier(
     model.config.id2label = dict(enumerate(classes))
     model.config.label2id = {name: index for index, name in enumerate(classes)}
     check_tokenizer(model, tokenizer, role=role)
+    rows, known = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    if rows - known > max(_SPARE_ROWS, rows // 50):
+        notes.append(
+            f"The {role} has embeddings for {rows:,} tokens and its tokenizer knows {known:,}: if that tokenizer is of another "
+            "vocabulary, its answers mean nothing."
+        )
     return TextModel(model.eval(), tokenizer, not missing, longest_input(model, tokenizer), tuple(notes))
 
 
@@ -87,7 +95,7 @@ def load_tokenizer(name: str, *, role: str = "teacher") -> Any:
     """The tokenizer that comes with the model called ``name``. Raises as :func:`load_classifier` does."""
     place = locate(name, role=role)
     with _quiet(), _sentences(name, role):
-        return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        return _tokenizer(place, name, role)
 
 
 def locate(name: str, *, role: str = "teacher") -> str:
@@ -173,6 +181,17 @@ def check_tokenizer(model: Any, tokenizer: Any, *, role: str = "teacher") -> Non
             f"{role}: the tokenizer pads with token {pad}, the model's config.json says {model.config.pad_token_id}: "
             "they are of different vocabularies, or pad_token_id is wrong."
         )
+
+
+def _tokenizer(place: str, name: str, role: str) -> Any:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    # where a folder has no tokenizer's files, transformers makes one up that knows special tokens alone
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise BadInput(
+            f"{role}: {name} has no tokenizer (tokenizer.json): copy the files of the one that it was trained with "
+            "there."
+        )
+    return tokenizer
 
 
 def _load(place: str, config: Any, seed: int) -> tuple[Any, set[str]]:

@@ -64,6 +64,7 @@ def text_student(
     feed_forward: int | None = None,
     vocabulary: Literal["all", "used"] = "all",
     min_count: int = 1,
+    counts_V: Tensor | None = None,
 ) -> TextStudent:
     """A student of ``teacher``, a sequence classifier with ``tokenizer``; on the CPU, in eval mode.
 
@@ -85,7 +86,8 @@ def text_student(
     that for ``conv``, and two layers.)
 
     ``vocabulary="used"`` keeps the tokens that stand at least ``min_count`` times in ``texts``, and the special ones; the
-    student then has ids and a tokenizer of its own. ``classes`` are the names of the answers (None: the teacher's).
+    student then has ids and a tokenizer of its own. ``counts_V`` says how often each token stands there, where
+    :func:`.text_vocabulary.count_tokens` has counted before. ``classes`` are the names of the answers (None: the teacher's).
 
     Raises:
         BadInput: a knob is out of range or is none of this kind's, sizes do not go together, the teacher is of another
@@ -96,10 +98,12 @@ def text_student(
     names = (
         list(classes) if classes is not None else [teacher.config.id2label[i] for i in range(teacher.config.num_labels)]
     )
-    counts_V = None
-    if vocabulary == "used":
-        counts_V = text_vocabulary.count_tokens(tokenizer, _needed(texts, "to know which tokens they use"))
-    elif vocabulary != "all":
+    if vocabulary == "all":
+        counts_V = None
+    elif vocabulary == "used":
+        if counts_V is None:
+            counts_V = text_vocabulary.count_tokens(tokenizer, _needed(texts, "to know which tokens they use"))
+    else:
         raise BadInput(f"student: vocabulary is '{vocabulary}'; it must be all or used.")
     kept_ids = None
     if counts_V is not None:
