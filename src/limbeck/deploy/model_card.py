@@ -114,7 +114,7 @@ def _what_it_is(results: Mapping[str, Any]) -> str:
     more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
     return (
         f"A model for {_text(results['task'].replace('-', ' '))} ({_text(student['model'])}"
-        f"{_if(student['parameters'], ', {} parameters')}) that learnt from another ({_text(results['teacher']['model'])}"
+        f"{_if(student['parameters'], ', {} parameters')}) that learnt from another ({_text(_place(results['teacher']['model']))}"
         f"{_if(results['teacher']['parameters'], ', {} parameters')}), made with Limbeck {_text(results['limbeck_version'])}.\n\n"
         f"Its {len(classes)} classes: {', '.join(map(_text, classes[:_MOST_NAMED]))}{more}."
     )
@@ -170,7 +170,7 @@ def _how_made(results: Mapping[str, Any]) -> str:
         if plan.get(name) is not None
     ]
     lines = [
-        f"Teacher: {', '.join(map(_text, teachers))}, {asked}.",
+        f"Teacher: {', '.join(_text(_place(one)) for one in teachers)}, {asked}.",
         f"Objective: {_objective(recipe.get('objective') or {})}.",
         f"Data: {_text(_place(data['name']))}, {_count(data.get('train'))} training examples with labels.",
         f"Transfer set: {unlabelled if transfer else 'none beside the training examples'}.",
