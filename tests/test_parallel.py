@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tiny import job
 
 from limbeck import stages
 from limbeck.arms import members, plan_of, the_arms
 from limbeck.parallel import shares
 from limbeck.teaching import the_targets, the_teacher
+from tiny import job
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])
@@ -20,8 +20,9 @@ def test_every_run_goes_to_one_process_and_all_end_at_about_the_same_time(tmp_pa
     given = shares(one, arms, jobs)
     assert sorted(run for share in given for run in share) == sorted(members(one))
     epochs = [sum(plan_of(one, arms[name]).epochs for name, _ in share) for share in given]
-    assert {"student": 8, "baseline": 2} == {
-        name: plan_of(one, arms[name]).epochs for name in arms if name != "smoothed"
+    assert {name: plan_of(one, arms[name]).epochs for name in arms if name != "smoothed"} == {
+        "student": 8,
+        "baseline": 2,
     }
     # every other run, as they come, would leave all students to one of two processes
     assert max(epochs) - min(epochs) <= 8
