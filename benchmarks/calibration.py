@@ -58,7 +58,6 @@ CODECS: dict[str, Codec] = {
 RENORMALISED = "top k, renormalised"
 WAYS = ("live", "dense", "sample", "top k", RENORMALISED)
 AT_ONCE = 256
-RATE = 0.01
 SHOWN = (("NLL", 4, 1.0), ("ECE", 2, 100.0), ("accuracy", 2, 100.0))  # figure, digits, factor
 Tell = Callable[[Tensor], Target]  # what the teacher said of places (B,)
 Figures = dict[str, float]
@@ -104,15 +103,17 @@ def the_stores(language: Language, place_N: Tensor, wanted: list[str], folder: P
     return stores
 
 
-def trained(language: Language, tell: Tell, place_SB: Tensor, width: int, seed: int, device: str) -> NextWord:
+def trained(
+    language: Language, tell: Tell, place_SB: Tensor, width: int, rate: float, seed: int, device: str
+) -> NextWord:
     """A student of a seed, at the end of so many steps of so many places."""
     torch.manual_seed(randomness.torch_seed("student", seed))
     student = NextWord(language.text.counts_V, width).to(device)
-    optimizer = torch.optim.Adam(student.parameters(), lr=RATE, fused=True)
+    optimizer = torch.optim.Adam(student.parameters(), lr=rate, fused=True)
     objective, steps = KD(1.0), len(place_SB)
     for step, place_B in enumerate(place_SB):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 10) * (1 - step / steps)
+            group["lr"] = rate * min(1.0, (step + 1) / 10) * (1 - step / steps)
         target = tell(place_B)
         words_BL = language.text.asked(place_B)[0].to(device)
         batch = Batch(ids=place_B.to(device), view=torch.zeros_like(place_B, device=device), inputs=words_BL)
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--batch", type=int, default=256, help="positions in a step")
     parser.add_argument("--width", type=int, default=24, help="of the student")
+    parser.add_argument("--rate", type=float, default=0.01, help="Adam's, falling to nothing")
     parser.add_argument("--held-out", type=int, default=4096, help="positions to measure on")
     parser.add_argument("--out", type=Path, default=Path("runs/codecs"), help="run folder, for teacher and stores")
     parser.add_argument("--threads", type=int, default=1)
@@ -207,7 +209,7 @@ def main() -> None:
             for seed in range(asked.seeds):
                 place_SB = place_N[randomness.order(seed, 1, place_N)].view(asked.steps, asked.batch)
                 for name, tell in ways.items():
-                    student = trained(language, tell, place_SB, asked.width, seed, asked.device)
+                    student = trained(language, tell, place_SB, asked.width, asked.rate, seed, asked.device)
                     found[name].append(measured(student, language, held_out_N, asked.device))
                     advance()
     rows = []
@@ -225,7 +227,7 @@ def main() -> None:
         print(f"\n{verdict_on('sample', found['sample'], found['live'])}")
     print(
         f"\n{asked.words:,} words; teacher of {asked.teacher_steps} steps of 512 words; students of width {asked.width}, "
-        f"{asked.steps} steps of {asked.batch}, Adam at {RATE:g}; {asked.held_out:,} held-out positions."
+        f"{asked.steps} steps of {asked.batch}, Adam at {asked.rate:g}; {asked.held_out:,} held-out positions."
     )
     print_conditions(f"0 to {asked.seeds - 1}", began)
 
