@@ -27,7 +27,7 @@ SMALL = "1/50"
 SHRUNK = "student={{model: shrunk, layers: 4, hidden: {}, vocabulary: used, min_count: 5}}"
 SIZES = {
     "1/4": [],
-    "1/10": [SHRUNK.format(128), "train.epochs=3"],
+    "1/10": [SHRUNK.format(128)],
     SMALL: [SHRUNK.format(32), "train.epochs=4"],
     "1/50, bag of embeddings": [
         "student={model: bag, hidden: 36, vocabulary: used, min_count: 5}",

@@ -30,7 +30,7 @@ from .targets.store import Store
 from .teachers import Together
 from .trained import Trained, begun
 
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 EXPORT_VERSION = 1
 REPORT_VERSION = 1
 

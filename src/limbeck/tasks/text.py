@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.buckets import bucketed_order, edges
-from ..data.text_examples import TextExamples, TextSplits, joined
+from ..data.text_examples import TextExamples, TextSplits, from_tokens, joined
 from ..data.text_views import Substitutes, vary
 from ..interfaces import IGNORED, Batch, Output
 from ..models.asking import answered, device_of, moved
 from ..models.identity import probe_texts
+from ..models.text_vocabulary import FromTeacherIds, smaller_tokenizer
 from ..recipe_text import WordViews
 from .image import ViewOf, every_epoch_anew
 from .label_sets import scores
 
-PLAIN = WordViews()
 CHUNK = 50  # batches that are sorted by length together
 PROBE_LENGTH = 16  # tokens
 
@@ -62,6 +62,7 @@ class TextClassification:
         self.vocabulary, self.tokenizer, self.max_length = splits.vocabulary, splits.tokenizer, splits.max_length
         # Of the training texts alone, so that a larger transfer set leaves the views of every text as they were.
         self.substitutes = Substitutes.of(self.train, splits.vocabulary)
+        self._own_tokens: dict[int, tuple[TextExamples, int]] = {}
         self.view_seed = view_seed
         self.batch_size, self.chunk, self.multiple_of = batch_size, chunk, multiple_of
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
@@ -125,18 +126,36 @@ class TextClassification:
 
     @torch.inference_mode()
     def logits(self, model: nn.Module, examples: TextExamples, *, as_teacher: bool = False) -> Tensor:
-        """Float32 logits (N, C) of the examples as they are, in their order, on the CPU, in evaluation mode."""
+        """Float32 logits (N, C) of the examples as they are, in their order, on the CPU, in evaluation mode.
+
+        A student with a tokenizer of its own reads the texts with that, as it will where it is deployed.
+        """
         del as_teacher  # who is asked sees the same tokens
         was_training = model.training
         model.eval()
-        device = device_of(model)
+        device, pad = device_of(model), self.vocabulary.pad
+        asked: nn.Module = model
+        if isinstance(model, FromTeacherIds) and self.tokenizer is not None:
+            asked, (examples, pad) = model.model, self._in_own_tokens(model, examples)
         by_length_N = torch.argsort(examples.lengths, stable=True)
         answers = []
         for index_B in by_length_N.split(self.batch_size):
-            batch = self.batch(examples, index_B, torch.zeros_like(index_B), PLAIN)
-            answers.append(answered(model, moved(batch.inputs, device)).float().cpu())
+            tokens_BL, there_BL = examples.padded(index_B, pad)
+            inputs = {"input_ids": tokens_BL, "attention_mask": there_BL.long()}
+            answers.append(answered(asked, moved(inputs, device)).float().cpu())
         model.train(was_training)
         return torch.cat(answers)[torch.argsort(by_length_N.cpu())]
+
+    def _in_own_tokens(self, model: FromTeacherIds, examples: TextExamples) -> tuple[TextExamples, int]:
+        """The examples in the tokens of the student itself, and what pads them; kept, for every epoch asks for them."""
+        kept_ids_K = model.kept_ids.cpu()
+        key = hash((kept_ids_K.numpy().tobytes(), examples.ids.cpu().numpy().tobytes()))
+        if key not in self._own_tokens:
+            tokenizer = smaller_tokenizer(self.tokenizer, kept_ids_K)
+            tokens = tokenizer(list(examples.texts), truncation=True, max_length=self.max_length)["input_ids"]
+            own = from_tokens(tokens, None, examples.ids.cpu(), examples.texts).to(examples.ids.device)
+            self._own_tokens[key] = (own, tokenizer.pad_token_id)
+        return self._own_tokens[key]
 
     def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
         """``accuracy`` and ``nll`` over the validation split.
