@@ -24,6 +24,8 @@ from limbeck.interfaces import DenseLogits, Target
 from limbeck.job import supervised
 from limbeck.modalities import Deploying
 from limbeck.modalities import text as modality
+from limbeck.models.text_students import text_student
+from limbeck.models.text_vocabulary import FromTeacherIds, smaller_tokenizer
 from limbeck.parallel import Asked
 from limbeck.parallel import _share_of_students as share_of_students
 from limbeck.targets.live import LiveTeacher
@@ -239,6 +241,29 @@ def test_killed_and_resumed_and_shared_out_the_weights_are_the_same(tmp_path: Pa
 
 
 # --- what changes with what
+
+
+@torch.no_grad()
+def test_a_student_is_evaluated_with_the_tokens_that_it_is_deployed_with(tmp_path: Path) -> None:
+    """Its own tokenizer splits a word that lost its piece further, where the look-up of training says [UNK]."""
+    folder = text_runs.write(tmp_path / "here")
+    one = job(folder, folder / "run")
+    texts = one.task.held_out.texts
+    # without the word "film", with its pieces
+    used = [text.replace("film", "filo fim") for text in one.task.train.texts]
+    made = text_student("shrunk", one.teacher, one.task.tokenizer, texts=used, classes=CLASSES, vocabulary="used")
+    student = made.for_teacher_ids()
+    assert isinstance(student, FromTeacherIds)
+    own = smaller_tokenizer(one.task.tokenizer, student.kept_ids)
+    cut = {"truncation": True, "max_length": one.task.max_length}
+    ours, theirs = (tokenizer(list(texts), **cut)["input_ids"] for tokenizer in (own, one.task.tokenizer))
+    assert any(len(a) > len(b) for a, b in zip(ours, theirs, strict=True))
+    expected = [student.model(input_ids=torch.tensor([ids])).logits[0] for ids in ours]
+    torch.testing.assert_close(one.task.logits(student, one.task.held_out), torch.stack(expected), atol=1e-5, rtol=0)
+    looked_up = one.task.batch(
+        one.task.held_out, torch.arange(len(texts)), torch.zeros(len(texts)).long(), one.recipe.views
+    )
+    assert (one.task.forward(student, looked_up).logits - torch.stack(expected)).abs().max() > 1e-3
 
 
 def test_a_transfer_set_feeds_the_student_alone(tmp_path: Path) -> None:
