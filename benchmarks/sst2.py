@@ -29,11 +29,6 @@ SIZES = {
     "1/4": [],
     "1/10": [SHRUNK.format(128)],
     SMALL: [SHRUNK.format(32), "train.epochs=4"],
-    "1/50, bag of embeddings": [
-        "student={model: bag, hidden: 36, vocabulary: used, min_count: 5}",
-        "train.epochs=4",
-        "train.learning_rate=0.001",
-    ],
 }
 WITHOUT = [*SIZES[SMALL], "data.transfer=null", "train.epochs=10"]
 
