@@ -8,7 +8,7 @@ from typing import Any
 
 from .draft_common import coarse, flow
 from .errors import BadInput
-from .recipe_text import TextData
+from .recipe_text import TEXT_STUDENTS, TextData
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of images may be one
@@ -17,7 +17,6 @@ FEW_TEXTS = 10_000
 # Texts are looked at up to this length, where the teacher takes longer ones.
 _LONGEST = 2048
 _VALIDATION_NAMES = ("validation", "valid", "val", "dev")
-_STUDENTS = ("shrunk", "fresh", "bag", "conv")
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,8 @@ def _splits(data: str) -> tuple[str | None, bool]:
 
 def draft(teacher: str, data: str, student: str | None) -> tuple[str, list[str]]:
     """The text of the recipe, and what to beware of. Raises `BadInput` as :func:`look`, and for an unknown student."""
-    if student is not None and student not in _STUDENTS:
-        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(_STUDENTS)}.")
+    if student is not None and student not in TEXT_STUDENTS:
+        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(TEXT_STUDENTS)}.")
     found, about, splits, loaded = look(teacher, data)
     section, count, remark = _student(student, splits, loaded)
     return recipe(found, about, section, count, remark), found.warnings

@@ -9,6 +9,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from .recipe import Recipe, Targets, Train
 from .recipe_section import Section
 
+TEXT_STUDENTS = ("shrunk", "fresh", "bag", "conv")
+
 
 class TextTransfer(Section):
     """Texts without labels that the teacher answers and the student learns from, beside the training set."""
