@@ -10,7 +10,7 @@ import copy
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import safetensors
 import torch
 from torch import nn
 
+from .. import hub
 from ..errors import BadInput
 from ..files import atomic_folder
 from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
@@ -63,7 +64,7 @@ def load_classifier(
             are not the data's, or its tokenizer is not its own.
     """
     place = locate(name, role=role)
-    with _quiet(), _sentences(name, role):
+    with _quiet(), _sentences(name, role), _source(place):
         config: Any = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         model, missing = _load(place, config, seed)
         _check_whole(missing, model, name, role)
@@ -94,7 +95,7 @@ def load_classifier(
 def load_tokenizer(name: str, *, role: str = "teacher") -> Any:
     """The tokenizer that comes with the model called ``name``. Raises as :func:`load_classifier` does."""
     place = locate(name, role=role)
-    with _quiet(), _sentences(name, role):
+    with _quiet(), _sentences(name, role), _source(place):
         return _tokenizer(place, name, role)
 
 
@@ -111,7 +112,9 @@ def locate(name: str, *, role: str = "teacher") -> str:
         if not folder.exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
             return name
     if not folder.is_dir():
-        raise BadInput(f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.")
+        raise BadInput(
+            f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.{hub.near(folder)}"
+        )
     if not (folder / "config.json").is_file():
         raise BadInput(f"{role}: {folder} is not a model's folder: it has no config.json.")
     if not any((folder / file).is_file() for file in ("model.safetensors", "model.safetensors.index.json")):
@@ -282,6 +285,8 @@ def _sentences(name: str, role: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # configurations, weights and the network fail with errors of every kind
         said = _short(error)
+        if not name.startswith("package:") and not Path(name).expanduser().exists():
+            _refuse_hub_name(name, role, said, error)
         if "trust_remote_code" in said or "custom code" in said:
             raise BadInput(
                 f"{role}: {name} needs code of its own, which is never run. Take a model that transformers knows."
@@ -289,6 +294,26 @@ def _sentences(name: str, role: str) -> Iterator[None]:
         if "safetensors" in said and ("not appear to have" in said or "does not" in said or "no file named" in said):
             raise BadInput(f"{role}: {name} has no safetensors. {_CONVERT}") from error
         raise BadInput(f"{role}: {name} cannot be loaded as a sequence classifier: {said}") from error
+
+
+def _source(place: str) -> AbstractContextManager[None]:
+    """A folder is read as it is; the hub is asked quietly."""
+    return nullcontext() if Path(place).is_dir() else hub.asked()
+
+
+def _refuse_hub_name(name: str, role: str, said: str, error: Exception) -> None:
+    """What to say of a name that was taken for one on the hub, where the hub did not give the model."""
+    near = hub.near(Path(name))
+    if "connect" in said or "offline" in said:
+        raise BadInput(
+            f"{role}: there is no folder {name} here, and the Hugging Face hub cannot be reached to ask for a model of that "
+            f"name: name a local folder, or package:NAME/FOLDER, or check the network.{near}"
+        ) from error
+    if "not a valid model identifier" in said:
+        raise BadInput(
+            f"{role}: there is no folder {name} here, and no model of that name on the Hugging Face hub (or it needs a "
+            f"login): name a local folder, or package:NAME/FOLDER.{near}"
+        ) from error
 
 
 @contextmanager
