@@ -307,7 +307,9 @@ def _on_hub(name: str) -> bool:
 def _place(name: Any) -> str:
     """A name, or the last part of a path: what folders a person keeps is nobody's business."""
     name = _line(name)
-    return name if _on_hub(name) else (re.split(r"[\\/]", name.rstrip("\\/"))[-1] or name)
+    return (
+        name if _on_hub(name) or name.startswith("package:") else (re.split(r"[\\/]", name.rstrip("\\/"))[-1] or name)
+    )
 
 
 def _line(value: Any) -> str:

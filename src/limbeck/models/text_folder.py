@@ -25,7 +25,7 @@ from ..files import atomic_folder
 from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
 from .seeding import seeded
 from .text_extra import transformers
-from .text_labels import map_labels
+from .text_labels import LabelMap, map_labels
 
 # Families that keep the first positions for padding: their table is longer than their longest input.
 _OFFSET_POSITIONS = {"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xmod"}
@@ -77,7 +77,7 @@ def load_classifier(
         else:
             _check_kind(config, multi_label, role)
             names = [str(config.id2label[output]) for output in range(config.num_labels)]
-            order, note = map_labels(names, classes, role=role)
+            order, note = _mapped(names, classes, role)
             _reorder(model, order, role)
             notes += [note] if note else []
     model.config.id2label = dict(enumerate(classes))
@@ -230,6 +230,20 @@ def _check_kind(config: Any, multi_label: bool, role: str) -> None:
             f"{'several' if multi_label else 'one'} a text ({wanted})."
         )
     config.problem_type = wanted
+
+
+def _mapped(names: Sequence[str], classes: Sequence[str], role: str) -> LabelMap:
+    """:func:`map_labels`, which says how to go on where the head is for another number of classes."""
+    try:
+        return map_labels(names, classes, role=role)
+    except BadInput as error:
+        if len(names) == len(classes):
+            raise
+        raise BadInput(
+            f"{error} To give it a new head, save its body alone, AutoModel.from_pretrained(folder)"
+            ".save_pretrained(new_folder), with the tokenizer's files beside it; then name that folder and give "
+            f"{role}.train."
+        ) from None
 
 
 def _reorder(model: Any, order: tuple[int, ...], role: str) -> None:
