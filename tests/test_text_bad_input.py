@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], tuple[str, ...], tuple[str, ...]]
     "latin-1": (add("café,bad\n".encode("latin1")), (), ("train.csv", "line 242", "UTF-8", "iconv")),
     "no label": (add(b"the plot,\n"), (), ("'train'", "row 240", "label")),
     "labels that differ": (rename_a_label, (), ("labels", "'fine'", "'<script>good'", "id2label")),
-    "another number of labels": (three_classes, (), ("3 labels", "the data has 2")),
+    "another number of labels": (three_classes, (), ("3 labels", "the data has 2", "AutoModel.from_pretrained", "teacher.train")),
     "pickled weights": (pickled, (), ("pytorch_model.bin", "ickled", "save_pretrained")),
     "damaged weights": (damaged, (), ("damaged",)),
     "no head": (headless, (), ("teacher.train", "no head")),

@@ -54,9 +54,10 @@ def run(
             raise BadInput(f"--force {name}: no such stage.{did_you_mean(name, STAGES)}")
     if {"evaluate", "export"} & set(force) and "report" not in force:
         force = (*force, "report")  # else the results would go on telling what was measured before
+    folder = out or default_folder(recipe)
+    stages.check_free(folder)  # before the data is read, which may take a while
     use_threads(threads)
     splits = modality_of(recipe).load(recipe, progress.bar)
-    folder = out or default_folder(recipe)
     job = job_from_recipe(recipe, splits, out=folder, trust_code=trust_code, device=device, force=force)
     if jobs == 1:
         return distil(job)

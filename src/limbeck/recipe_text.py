@@ -54,7 +54,8 @@ class TextData(Section):
     on_empty: Literal["refuse", "skip"] = "refuse"
     """What to do with an empty text: stop and name it, or leave it out and say so."""
     limit: PositiveInt | None = None
-    """Use at most so many training examples (those with the smallest ids): for trying a recipe out."""
+    """Use at most so many training examples (those with the smallest ids): for trying a recipe out. Validation, test and
+    transfer set stay whole."""
     transfer: TextTransfer | None = None
     """A transfer set: unlabelled texts for the soft targets."""
 
