@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 import text_runs
 from limbeck.modalities import text as modality
 from limbeck.models.text_folder import save_folder
+from limbeck.teaching import doubt, the_teacher
 from text_runs import CLASSES, job, limbeck, recipe
 from tiny import snapshot
 from tiny_text import tiny_classifier, tiny_tokenizer
@@ -159,6 +160,22 @@ def test_a_tokenizer_that_knows_far_fewer_tokens_is_pointed_out(here: Path) -> N
     (said,) = [note for note in job(here, here / "run").notes if "400" in note]
     assert "37" in said
     assert "another vocabulary" in said
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_teacher_that_is_always_wrong_is_doubted_and_one_that_is_always_right_is_not(
+    tmp_path: Path, several: bool
+) -> None:
+    here = text_runs.write(tmp_path / "here", several=several)
+    one = job(here, here / "run")
+    teacher = the_teacher(one)
+    assert doubt(one, teacher) is None
+    with torch.no_grad():
+        teacher.model.classifier.weight.neg_()
+        teacher.model.classifier.bias.neg_()
+    said = doubt(one, teacher)
+    assert said is not None
+    assert "no better on validation than always naming the commonest answer (0.0 % vs" in said
 
 
 def test_a_head_is_trained_where_there_is_none(here: Path) -> None:

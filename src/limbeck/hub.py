@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import huggingface_hub
 from datasets import config as datasets_config
@@ -43,10 +41,3 @@ def has_address() -> bool:
     except OSError:
         return False
     return True
-
-
-def near(path: Path) -> str:
-    """`` Did you mean 'x'?`` for what lies beside a path that is not there and is called almost so; or nothing."""
-    there = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-    found = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
-    return f" Did you mean '{path.parent / found[0]}'?" if found else ""

@@ -19,6 +19,7 @@ from PIL import Image
 
 from limbeck import hub
 from limbeck.errors import BadInput
+from limbeck.files import near
 
 Rows = Mapping[str, datasets.Dataset]
 
@@ -64,9 +65,9 @@ def open_source(
     if path.is_file():
         raise BadInput(f"{field}: {name} is a file: name the folder that holds it.")
     if path.suffix.lower() in _FILE_SUFFIXES:
-        raise BadInput(f"{field}: there is no such file {name}; relative paths start at {Path.cwd()}.{hub.near(path)}")
+        raise BadInput(f"{field}: there is no such file {name}; relative paths start at {Path.cwd()}.{near(path)}")
     if name.startswith((".", "~", os.sep)) or len(path.parts) > 2 or "\\" in name:
-        raise BadInput(f"{field}: there is no folder {name}; relative paths start at {Path.cwd()}.{hub.near(path)}")
+        raise BadInput(f"{field}: there is no folder {name}; relative paths start at {Path.cwd()}.{near(path)}")
     mirrors = os.environ.get("LIMBECK_DATA")
     if mirrors:
         if not Path(mirrors).expanduser().is_dir():

@@ -21,7 +21,7 @@ from torch import nn
 
 from .. import hub
 from ..errors import BadInput
-from ..files import atomic_folder
+from ..files import atomic_folder, near
 from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
 from .seeding import seeded
 from .text_extra import transformers
@@ -113,7 +113,7 @@ def locate(name: str, *, role: str = "teacher") -> str:
             return name
     if not folder.is_dir():
         raise BadInput(
-            f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.{hub.near(folder)}"
+            f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.{near(folder)}"
         )
     if not (folder / "config.json").is_file():
         raise BadInput(f"{role}: {folder} is not a model's folder: it has no config.json.")
@@ -317,16 +317,16 @@ def _source(place: str) -> AbstractContextManager[None]:
 
 def _refuse_hub_name(name: str, role: str, said: str, error: Exception) -> None:
     """What to say of a name that was taken for one on the hub, where the hub did not give the model."""
-    near = hub.near(Path(name))
+    hint = near(Path(name))
     if "connect" in said or "offline" in said:
         raise BadInput(
             f"{role}: there is no folder {name} here, and the Hugging Face hub cannot be reached to ask for a model of that "
-            f"name: name a local folder, or package:NAME/FOLDER, or check the network.{near}"
+            f"name: name a local folder, or package:NAME/FOLDER, or check the network.{hint}"
         ) from error
     if "not a valid model identifier" in said:
         raise BadInput(
             f"{role}: there is no folder {name} here, and no model of that name on the Hugging Face hub (or it needs a "
-            f"login): name a local folder, or package:NAME/FOLDER.{near}"
+            f"login): name a local folder, or package:NAME/FOLDER.{hint}"
         ) from error
 
 
