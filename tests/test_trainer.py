@@ -392,6 +392,9 @@ def test_what_cannot_work_is_refused_before_training(tmp_path, teacher, stored):
     for message, source, changes in cases:
         with pytest.raises(BadInput, match=message):
             trainer(tmp_path, source, **changes)
+    teacher.save_pretrained(tmp_path / "model")
+    with pytest.raises(BadInput, match=r"is a model's folder: load it with AutoModelForSequenceClassification"):
+        trainer(tmp_path / "out", tmp_path / "model")
     with pytest.raises(BadInput, match="two losses"):
         DistillationTrainer(
             model=student(), args=plan(tmp_path), teacher=teacher, compute_loss_func=lambda *given, **named: 0

@@ -214,6 +214,14 @@ def init(
     task: Annotated[
         Task | None, typer.Option(help="Images or texts; found by teacher and data where that is plain.")
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="A field of data, e.g. data.text=review or 'data.label=[billing, delivery]'. May be repeated.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
 ) -> None:
     """Look at a teacher and at data, and write a recipe to start from.
@@ -224,7 +232,8 @@ def init(
     from . import draft
 
     named = None if task is None else task.value
-    for warning in draft.write(teacher=teacher, data=data, student=student, out=out, task=named):
+    warnings = draft.write(teacher=teacher, data=data, student=student, out=out, task=named, overrides=set_ or ())
+    for warning in warnings:
         print(f"Beware: {warning}")
     print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
 
@@ -253,7 +262,12 @@ def predict(
         if of_images.task_of(file) == "text-classification":
             answers = of_texts.predict(file, examples, top=top)
             said, key = of_texts.table(answers), "text"
+            for one in filter(_is_file, examples):
+                name = of_texts.printable(one)
+                print(f"{name} is a file; its name was classified, since this model takes texts.", file=sys.stderr)
         else:
+            if lost := next((one for one in examples if not _is_file(one)), None):
+                raise BadInput(f"{of_images.printable(lost)}: there is no such file; this is a model of images.")
             answers = of_images.predict(file, [Path(one) for one in examples], top=top)
             said, key = of_images.table(answers), "image"
     except ValueError as error:  # the modules stand alone, so they know no errors of ours
@@ -269,6 +283,13 @@ def predict(
         for answer in answers
     ]
     print(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def _is_file(example: str) -> bool:
+    try:
+        return Path(example).is_file()
+    except (OSError, ValueError):  # too long for a name, or a null character in it
+        return False
 
 
 def _model_file(model: Path) -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from . import draft_text, recipe_file
-from .draft_common import coarse, flow
+from .draft_common import coarse, data_fields, flow
 from .errors import BadInput
 from .files import write_text
 from .recipe import Data, Model
@@ -35,6 +36,7 @@ class Found:
     size: int  # side in pixels
     validation: int | None = None  # examples; None: not known
     test: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
 
     @property
     def warnings(self) -> list[str]:
@@ -48,40 +50,56 @@ class Found:
         return [*said, *coarse("examples", self.validation, self.test)]
 
 
-def write(*, teacher: str, data: str, student: str | None, out: Path, task: str | None = None) -> list[str]:
+def write(
+    *,
+    teacher: str,
+    data: str,
+    student: str | None,
+    out: Path,
+    task: str | None = None,
+    overrides: Sequence[str] = (),
+) -> list[str]:
     """Writes a commented recipe for `teacher` and `data` to `out`; returns what to beware of, in sentences.
 
     Where no `task` is given, it is text classification if teacher or data plainly are of texts, and images otherwise.
+    `overrides` are fields of data, such as `data.text=review`.
 
     Raises `BadInput` where `out` exists, the data cannot be read, a model is not known, or the teacher's
     classes do not fit the data; nothing is written then.
     """
     if out.exists():
         raise BadInput(f"{out} exists and is not overwritten; choose another file with --out.")
-    if task == TEXT or (task is None and draft_text.is_text(teacher, data)):
-        text, warnings = draft_text.draft(teacher, data, student)
-    else:
-        try:
-            found = look_at_data(data)
-        except BadInput as error:
-            hint = "" if task else " (Where these are texts, say --task text-classification.)"
-            raise BadInput(f"{error}{hint}") from None
-        text, warnings = draft(teacher, found, student or "convnet"), found.warnings
+    of_texts = task == TEXT or (task is None and draft_text.is_text(teacher, data))
+    given = data_fields(overrides, TEXT if of_texts else "image-classification", data)
+    try:
+        if of_texts:
+            text, warnings = draft_text.draft(teacher, data, student, given)
+        else:
+            try:
+                found = look_at_data(data, given)
+            except BadInput as error:
+                hint = "" if task else " (Where these are texts, say --task text-classification.)"
+                raise BadInput(f"{error}{hint}") from None
+            text, warnings = draft(teacher, found, student or "convnet"), found.warnings
+    except BadInput as error:
+        if named := re.search(r"name one with (data\.\w+)", str(error)):
+            raise BadInput(f"{error} Here: --set {named[1]}=COLUMN.") from None
+        raise
     recipe_file.from_dict(yaml.safe_load(text), "the draft")
     write_text(out, text)
     return warnings
 
 
-def look_at_data(name: str) -> Found:
-    """Reads the training split of a data set. Raises `BadInput` where it cannot be read."""
+def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
+    """Reads the training split of a data set; `given` are other fields of data. Raises `BadInput` where it cannot be read."""
     from . import progress
     from .data.load import load
 
-    splits = load(Data(name=name), progress.bar)
+    given = given or {}
+    splits = load(Data(name=name, **given), progress.bar)
     _, channels, _, size = splits.train.images.shape
-    return Found(
-        name, len(splits.train), len(splits.classes), channels, size, len(splits.validation), splits.test.count
-    )
+    counts = len(splits.train), len(splits.classes)
+    return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given)
 
 
 def draft(teacher: str, found: Found, student: str = "convnet") -> str:
@@ -98,7 +116,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
         *(f"# Beware: {warning}" for warning in found.warnings),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: image-classification",
-        f"data: {flow({'name': found.name})}",
+        f"data: {flow({'name': found.name, **found.given})}",
         "",
         "# How examples are varied, for the soft targets and for the student alike.",
         f"views: {flow(_views(found))}",

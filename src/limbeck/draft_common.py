@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
+
+from . import recipe_file
+from .errors import BadInput
 
 # Below this what is measured is mostly chance.
 FEW_TO_MEASURE = 200
@@ -18,6 +22,23 @@ def coarse(what: str, validation: int | None, test: int | None) -> list[str]:
         for split, count in (("validation", validation), ("test", test))
         if count is not None and count < FEW_TO_MEASURE
     ]
+
+
+def data_fields(overrides: Sequence[str], task: str, name: str) -> dict[str, Any]:
+    """The fields of data that ``section.field=value`` overrides name, as plain values. Raises `BadInput` for any other field."""
+    for override in overrides:
+        if not override.strip().startswith("data."):
+            raise BadInput(
+                f"--set {override}: init takes fields of data alone, such as data.label=COLUMN; change any other in the recipe "
+                "that it writes, or with limbeck run --set."
+            )
+    # the rest stands for what is found later, and fits any labels
+    rest: dict[str, Any] = {"teacher": {"model": "resnet20", "train": {}}, "student": {"model": "convnet"}}
+    if task == "text-classification":
+        rest = {"teacher": {"model": "any"}, "student": {"model": "shrunk"}, "objective": {"binary_kd": {}}}
+    values = recipe_file.apply_overrides({"task": task, "data": {"name": name}, **rest}, overrides)
+    recipe_file.from_dict(values, "--set")
+    return {field: value for field, value in values["data"].items() if field != "name"}
 
 
 def flow(value: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .draft_common import coarse, flow
 from .errors import BadInput
-from .recipe_text import TextData
+from .recipe_text import TEXT_STUDENTS, TextData
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of images may be one
@@ -17,7 +18,6 @@ FEW_TEXTS = 10_000
 # Texts are looked at up to this length, where the teacher takes longer ones.
 _LONGEST = 2048
 _VALIDATION_NAMES = ("validation", "valid", "val", "dev")
-_STUDENTS = ("shrunk", "fresh", "bag", "conv")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class FoundTexts:
     test_unlabelled: bool = False  # the data's own test split has no labels
     empty: bool = False  # some texts are
     notes: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
 
     @property
     def warnings(self) -> list[str]:
@@ -63,8 +64,8 @@ class FoundTeacher:
     notes: tuple[str, ...]
 
 
-def look(teacher: str, data: str) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
-    """The data and the teacher, with what they are: splits and the loaded model.
+def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
+    """The data and the teacher, with what they are: splits and the loaded model. `given` are other fields of data.
 
     Raises `BadInput` where one of them cannot be read, or they do not go together.
     """
@@ -73,10 +74,11 @@ def look(teacher: str, data: str) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
     from .models.text_folder import load_classifier, load_tokenizer
 
     tokenizer = load_tokenizer(teacher)
-    own, unlabelled = _splits(data)
+    own, unlabelled = _splits(TextData.model_validate({"name": data, **given}))
     test = None if unlabelled else "test"
     longest = int(min(tokenizer.model_max_length, _LONGEST))
-    asked = TextData(name=data, validation=own, test=test, max_length=longest, on_empty="skip")
+    usual = {"validation": own, "test": test, "max_length": longest, "on_empty": "skip"}
+    asked = TextData.model_validate({"name": data, **usual, **given})
     splits = load_texts(asked, tokenizer, progress.bar)
     loaded = load_classifier(teacher, splits.classes, multi_label=splits.multi_label)
     lengths = splits.train.lengths.sort().values
@@ -93,21 +95,22 @@ def look(teacher: str, data: str) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
         unlabelled,
         empty=any("are empty and left out" in note for note in splits.notes),
         notes=splits.notes,
+        given=given,
     )
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     return found, FoundTeacher(teacher, loaded.ready, count, loaded.max_length, loaded.notes), splits, loaded
 
 
-def _splits(data: str) -> tuple[str | None, bool]:
+def _splits(data: TextData) -> tuple[str | None, bool]:
     """The data's own validation split, and whether its test split has no labels (-1, as data sets of contests do)."""
     from .data.text_columns import find_text_columns, read_text_labels, text_classes
     from .data.text_sources import open_texts
 
-    rows = open_texts(data, None)
+    rows = open_texts(data.name, data.config)
     own = next((name for name in _VALIDATION_NAMES if name in rows), None)
     if "test" not in rows or "train" not in rows:
         return own, False
-    columns = find_text_columns(rows["train"].features, None, None)
+    columns = find_text_columns(rows["train"].features, data.text, data.label)
     labels = (columns.label,) if isinstance(columns.label, str) else columns.label
     if any(label not in rows["test"].features for label in labels):
         return own, True
@@ -118,11 +121,13 @@ def _splits(data: str) -> tuple[str | None, bool]:
     return own, False
 
 
-def draft(teacher: str, data: str, student: str | None) -> tuple[str, list[str]]:
+def draft(
+    teacher: str, data: str, student: str | None, given: Mapping[str, Any] | None = None
+) -> tuple[str, list[str]]:
     """The text of the recipe, and what to beware of. Raises `BadInput` as :func:`look`, and for an unknown student."""
-    if student is not None and student not in _STUDENTS:
-        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(_STUDENTS)}.")
-    found, about, splits, loaded = look(teacher, data)
+    if student is not None and student not in TEXT_STUDENTS:
+        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(TEXT_STUDENTS)}.")
+    found, about, splits, loaded = look(teacher, data, given or {})
     section, count, remark = _student(student, splits, loaded)
     return recipe(found, about, section, count, remark), found.warnings
 
@@ -143,7 +148,7 @@ def recipe(
         data["test"] = None
     if found.empty:
         data["on_empty"] = "skip"
-    data["max_length"] = length
+    data = {**data, "max_length": length, **found.given}
     labels = "classes, several a text" if found.multi_label else "classes"
     kd, labelled = ("binary_kd", "binary_cross_entropy") if found.multi_label else ("kd", "cross_entropy")
     # the smaller the share of the teacher that a student starts with, the more there is to learn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import json
@@ -132,3 +133,10 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def near(path: Path) -> str:
+    """`` Did you mean 'x'?`` for what lies beside a path that is not there and is called almost so; or nothing."""
+    there = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    found = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
+    return f" Did you mean '{path.parent / found[0]}'?" if found else ""

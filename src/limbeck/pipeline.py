@@ -25,7 +25,7 @@ from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import about_targets, about_teacher, given_store, the_targets, the_teacher, why_live
+from .teaching import about_targets, about_teacher, doubt, given_store, the_targets, the_teacher, why_live
 from .trained import Trained
 
 STAGES = ("teacher", "targets", *ARMS, *CONCLUSION)
@@ -54,9 +54,10 @@ def run(
             raise BadInput(f"--force {name}: no such stage.{did_you_mean(name, STAGES)}")
     if {"evaluate", "export"} & set(force) and "report" not in force:
         force = (*force, "report")  # else the results would go on telling what was measured before
+    folder = out or default_folder(recipe)
+    stages.check_free(folder)  # before the data is read, which may take a while
     use_threads(threads)
     splits = modality_of(recipe).load(recipe, progress.bar)
-    folder = out or default_folder(recipe)
     job = job_from_recipe(recipe, splits, out=folder, trust_code=trust_code, device=device, force=force)
     if jobs == 1:
         return distil(job)
@@ -89,6 +90,8 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
         try:
             steps.next(f"teacher: {about_teacher(job)}")
             teacher = the_teacher(job)
+            if (beware := doubt(job, teacher)) is not None:
+                progress.note(beware)
             if stored:
                 steps.next(f"soft targets: {about_targets(job)}")
             store = the_targets(job, teacher)

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from .errors import did_you_mean
 from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe, TeacherSection, Train
 from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, most
-from .recipe_text import TextRecipe
+from .recipe_text import TEXT_STUDENTS, TextRecipe
+from .recipe_text_problems import of_texts
 
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
 _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
@@ -193,6 +194,9 @@ def _hint(tagged: tuple[str | int, ...], root: type[BaseModel]) -> str:
     fields = {field for section in sections for field in section.model_fields}
     if not fields:
         return ""
+    for task, other in RECIPES.items():
+        if root in RECIPES.values() and other is not root and _field_at(tagged, other) is not None:
+            return f" That is a field of task: {task}."
     if difflib.get_close_matches(name, fields, n=1, cutoff=0.6):
         return did_you_mean(name, fields)
     # Not a slip of the keys: perhaps the right field in the wrong place.
@@ -245,7 +249,9 @@ def _nearest(given: Any, location: tuple[str | int, ...], root: type[BaseModel])
 def contradictions(recipe: Recipe) -> list[str]:
     """Problems between fields, one line each: selection on the test split, a teacher that is never made."""
     if isinstance(recipe, TextRecipe):
-        return [*_splits(recipe), *_of_texts(recipe), *_objective(recipe), *_schedule("train", recipe.train)]
+        teacher = _schedule("teacher.train", recipe.teacher.train)
+        train = _schedule("train", recipe.train)
+        return [*_splits(recipe), *of_texts(recipe), *_objective(recipe), *teacher, *train]
     teachers = _teachers(recipe)
     return [
         *_splits(recipe),
@@ -257,18 +263,6 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_schedule("train", recipe.train),
         *(problem for where, teacher in teachers for problem in _schedule(f"{where}.train", teacher.train)),
     ]
-
-
-def _of_texts(recipe: TextRecipe) -> Iterator[str]:
-    teacher = recipe.teacher
-    yield from _schedule("teacher.train", teacher.train)
-    if teacher.views is not None and teacher.train is None:
-        yield "teacher.views: there is no teacher.train whose texts it could vary; leave it out"
-    if recipe.targets.views > 1 and recipe.views == type(recipe.views)():
-        yield (
-            f"targets.views: {recipe.targets.views} was given, and nothing in views varies a text, so that the teacher would "
-            "say the same so many times; leave it out, or give views.replace, views.mask or views.drop"
-        )
 
 
 def _teachers(recipe: Recipe) -> list[tuple[str, TeacherSection | OnnxTeacher]]:
@@ -345,6 +339,8 @@ def _knobs(where: str, section: Model | OnnxTeacher) -> Iterator[str]:
         return
     fields = type(section).model_fields
     train = f"{where}.train" if where.startswith("teacher") else "train"
+    if where == "student" and section.model in TEXT_STUDENTS:
+        yield f"student.model: '{section.model}' is a student of texts; give task: text-classification"
     for knob in section.knobs:
         # A model's knobs are its own, so only near misses of a section's fields can be told here.
         near = difflib.get_close_matches(knob, fields, n=1, cutoff=0.75)

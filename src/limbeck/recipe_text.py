@@ -9,6 +9,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from .recipe import Recipe, Targets, Train
 from .recipe_section import Section
 
+TEXT_STUDENTS = ("shrunk", "fresh", "bag", "conv")
+
 
 class TextTransfer(Section):
     """Texts without labels that the teacher answers and the student learns from, beside the training set."""
@@ -52,7 +54,8 @@ class TextData(Section):
     on_empty: Literal["refuse", "skip"] = "refuse"
     """What to do with an empty text: stop and name it, or leave it out and say so."""
     limit: PositiveInt | None = None
-    """Use at most so many training examples (those with the smallest ids): for trying a recipe out."""
+    """Use at most so many training examples (those with the smallest ids): for trying a recipe out. Validation, test and
+    transfer set stay whole."""
     transfer: TextTransfer | None = None
     """A transfer set: unlabelled texts for the soft targets."""
 

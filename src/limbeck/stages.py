@@ -103,6 +103,16 @@ def redo(run: Path, wanted: Stage) -> None:
         os.rename(wanted.folder, aside)
 
 
+def check_free(run: Path) -> None:
+    """Raises :class:`BadInput` where a run's folder would be a file, or holds something that is not a run."""
+    if run.is_file():
+        raise BadInput(f"{run} is a file: choose a folder with --out.")
+    if run.is_dir() and not (run / "stages").is_dir() and any(run.iterdir()):
+        raise BadInput(
+            f"{run} holds something that is not a limbeck run: choose another folder with --out, or empty this one."
+        )
+
+
 @contextmanager
 def claimed(run: Path, shared: bool = False) -> Iterator[None]:
     """Claims a run folder for this process; ``shared``: for this one and others that share the same work.
@@ -111,12 +121,7 @@ def claimed(run: Path, shared: bool = False) -> Iterator[None]:
         BadInput: the path is a file, holds something that is not a run, cannot be written, or another run is at work
             in it.
     """
-    if run.is_file():
-        raise BadInput(f"{run} is a file: choose a folder with --out.")
-    if run.is_dir() and not (run / "stages").is_dir() and any(run.iterdir()):
-        raise BadInput(
-            f"{run} holds something that is not a limbeck run: choose another folder with --out, or empty this one."
-        )
+    check_free(run)
     try:
         (run / "stages").mkdir(parents=True, exist_ok=True)
         lock = open(run / "stages" / ".lock", "a")  # noqa: SIM115 - held open for as long as the run lasts

@@ -34,10 +34,14 @@ from .targets.store import Store
 from .targets.where import one_store
 from .teachers import Member, Together
 from .trained import TRAINING_VERSION, Trained, begun, named, train_stage
+from .training.history import kept
 
 # Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
 TARGETS_VERSION = 2
 
+DOUBTED = (
+    512  # validation examples that a teacher which came ready-made is measured on, before anything is learnt from it
+)
 RENDERED = 512  # examples whose views are made at a time, at least; the teacher may be asked about fewer
 
 
@@ -52,6 +56,32 @@ def the_teacher(job: Job) -> Trained:
     # each as the ensemble asks it: about images on a 0-1 scale
     asked = [replace(one, model=inner) for one, inner in zip(members, job.teacher.members, strict=True)]
     return Trained(job.teacher, job.recipe.seed, seconds, named_by, known, [], "ensemble", tuple(asked))
+
+
+def doubt(job: Job, teacher: Trained) -> str | None:
+    """A sentence where the teacher is no better on validation than always naming the commonest answer; else None.
+
+    A teacher that was trained here was measured then; any other is asked about a part of the validation split.
+    """
+    validation, plans = job.splits.validation, [one.section.train for one in job.teachers]
+    if teacher.history and plans[0] is not None:
+        accuracy = kept(teacher.history, plans[0])["validation_accuracy"]
+    else:
+        validation = validation.take(validation.ids.argsort()[:DOUBTED])
+        device = job.accelerator.device
+        logits_NC = job.task.logits(teacher.model.to(device), validation.to(device), as_teacher=True)
+        labels = validation.labels.cpu()
+        right_N = (logits_NC > 0).eq(labels > 0).all(1) if labels.ndim == 2 else logits_NC.argmax(1) == labels
+        accuracy = right_N.double().mean().item()
+    _, counts = validation.labels.cpu().unique(dim=0, return_counts=True)
+    share = counts.max().item() / len(validation)
+    if accuracy > share:
+        return None
+    return (
+        f"the teacher is no better on validation than always naming the commonest answer ({100 * accuracy:.1f} % vs "
+        f"{100 * share:.1f}), so what students learn from it means little: train it longer, or look whether its labels are "
+        "the data's."
+    )
 
 
 def titles(job: Job) -> list[str]:

@@ -220,6 +220,11 @@ def _teacher(trainer: Any, teacher: nn.Module | Store | str | Path) -> tuple[Tea
             teacher.to(device)
         names = _labels(teacher)
         return LiveTeacher(teacher, _Asking()), _order(names, None, student, device)  # type: ignore[arg-type]
+    if not isinstance(teacher, Store) and (Path(teacher) / "config.json").is_file():
+        raise BadInput(
+            f"teacher: {teacher} is a model's folder: load it with AutoModelForSequenceClassification.from_pretrained(folder) "
+            "and give the model; a folder that is given is one of stored answers."
+        )
     store = teacher if isinstance(teacher, Store) else Store.open(teacher)
     if why := misfit(store.codec, trainer.objective):
         raise BadInput(f"teacher: {store.path}: {why}")

@@ -180,13 +180,15 @@ def test_labels_that_are_no_class_numbers():
     refused("train has 80 images and 79 labels", (grey(), alternate(79)))
     refused("labels of train are float64", (grey(), alternate().astype(float)))
     refused(r"labels of train are int64 of shape \(80, 2\)", (grey(), np.eye(2, dtype=int)[alternate()]))
-    refused("'train', row 0: label -1 is out of range", (grey(), alternate() - 1))
-    refused(r"'train', row 2: label 2 .*with 2 classes", (grey(), np.arange(80) % 3), classes=["a", "b"])
+    refused(r"'train', row 0 \(counted from 0\): label -1 is out of range", (grey(), alternate() - 1))
+    refused(
+        r"'train', row 2 \(counted from 0\): label 2 .*with 2 classes", (grey(), np.arange(80) % 3), classes=["a", "b"]
+    )
     refused(r"no example of 1 of 2 classes \('0'\)", (grey(), np.ones(80, int)))
     refused("'train', row 0: the label is 'cat'", Listed([(image, "cat") for image in grey()]))
     refused("'train', row 0: the label is None", Listed(list(grey())))
     validation = (grey(8, 3), alternate(8) + 1)
-    refused("'validation', row 1: label 2 is out of range", (grey(), alternate()), validation)
+    refused(r"'validation', row 1 \(counted from 0\): label 2 is out of range", (grey(), alternate()), validation)
 
 
 def test_a_data_set_with_random_transforms_is_refused():

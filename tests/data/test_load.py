@@ -362,7 +362,7 @@ def test_a_carved_test_split_opens_once_too():
 def test_nothing_of_the_test_split_is_read_before_it_is_opened(tmp_path):
     wrong = split([png(500), CORRUPT, png(502)], [0, 1, -1])
     splits = load(Data(name=write(tmp_path / "labels", train=many(), test=wrong)))
-    with pytest.raises(BadInput, match=r"'test', row 2: label -1"):
+    with pytest.raises(BadInput, match=r"'test', row 2 \(counted from 0\): label -1"):
         splits.test.open("figures")
     corrupt = split([png(500), CORRUPT, png(502)], [0, 1, 1])
     splits = load(Data(name=write(tmp_path / "image", train=many(), test=corrupt)))
@@ -465,20 +465,22 @@ def test_labels_out_of_range_are_named(tmp_path, value):
     labels = [0, 1] * 39 + [0, value]
     rows = plain.add_column("label", labels)
     if value == -1:
-        refused("row 79: label -1 is out of range", name=write(tmp_path / "set", train=rows))
+        refused(r"row 79 \(counted from 0\): label -1 is out of range", name=write(tmp_path / "set", train=rows))
     # A ClassLabel column that states fewer classes than its values, as a careless writer leaves it.
     table = rows.data.table
     schema = split([png(0)], [0]).data.table.schema
     careless = table.replace_schema_metadata(schema.metadata)
     (tmp_path / "careless").mkdir()
     parquet.write_table(careless, tmp_path / "careless" / "train.parquet")
-    pattern = rf"split 'train', row 79: label {value} is out of range.*with 2 classes labels must lie in 0 to 1"
+    pattern = rf"split 'train', row 79 \(counted from 0\): label {value} is out of range.*with 2 classes labels must lie in 0 to 1"
     refused(pattern, name=str(tmp_path / "careless"))
 
 
 def test_a_label_that_is_not_there_is_named(tmp_path):
     rows = split([png(seed) for seed in range(80)], [0, 1] * 39 + [0, None])
-    refused("'train', row 79: column 'label' holds no label", name=write(tmp_path / "set", train=rows))
+    refused(
+        r"'train', row 79 \(counted from 0\): column 'label' holds no label", name=write(tmp_path / "set", train=rows)
+    )
 
 
 def test_a_class_missing_from_train_is_named(tmp_path):
@@ -488,7 +490,7 @@ def test_a_class_missing_from_train_is_named(tmp_path):
     texts = split([png(seed) for seed in range(80)], ["a", "b"] * 40, datasets.Value("string"))
     other = split([png(seed) for seed in range(8)], ["a", "c"] * 4, datasets.Value("string"))
     name = write(tmp_path / "texts", train=texts, validation=other)
-    refused("'validation', row 1: class 'c' is missing", name=name, validation="validation")
+    refused(r"'validation', row 1 \(counted from 0\): class 'c' is missing", name=name, validation="validation")
     write_image_folder(tmp_path / "images" / "train")
     write_image_folder(tmp_path / "images" / "test", classes=("cat", "gnu"), count=2)
     refused("class 'gnu' of .*test is missing", name=str(tmp_path / "images"))

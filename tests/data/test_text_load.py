@@ -218,11 +218,11 @@ def test_an_empty_text_is_named_or_left_out(tmp_path):
     rows = opinions(40)
     rows[7]["text"], rows[9]["text"] = "", "  \t "
     file = write_csv(tmp_path / "some.csv", rows)
-    with pytest.raises(BadInput, match=r"split 'train', row 7: the text is empty \(2 of 40 are\)"):
+    with pytest.raises(BadInput, match=r"split 'train', row 7 \(counted from 0\): the text is empty \(2 of 40 are\)"):
         load(file)
     splits = load(file, on_empty="skip", test=None)
     assert len(splits.train) + len(splits.validation) + splits.test.count == 38
-    assert "split 'train': 2 of 40 texts are empty and left out: row 7, 9." in splits.notes
+    assert "split 'train': 2 of 40 texts are empty and left out: row 7, 9 (counted from 0)." in splits.notes
 
 
 def test_a_file_that_is_not_utf8_is_named_with_line_and_byte(tmp_path):
@@ -243,17 +243,23 @@ def test_parquet_that_is_not_utf8_is_named_with_its_row(tmp_path):
     broken = pa.array([b"fine", b"caf\xe9", b"more"], pa.binary())
     texts = pa.Array.from_buffers(pa.string(), 3, broken.buffers())
     parquet.write_table(pa.table({"text": texts, "label": [0, 1, 0]}), tmp_path / "some.parquet")
-    with pytest.raises(BadInput, match=r"split 'train', row 1: the text is not UTF-8 \(byte 3 is 0xe9"):
+    with pytest.raises(
+        BadInput, match=r"split 'train', row 1 \(counted from 0\): the text is not UTF-8 \(byte 3 is 0xe9"
+    ):
         load(tmp_path / "some.parquet")
 
 
 @pytest.mark.parametrize(
     ("change", "asked", "said"),
     [
-        ({"label": ""}, {}, r"row 4: column 'label' holds no label"),
+        ({"label": ""}, {}, r"row 4 \(counted from 0\): column 'label' holds no label"),
         ({}, {"max_length": 4096}, r"data\.max_length: 4096 is more than the 512 tokens"),
         ({}, {"max_length": 2}, r"data\.max_length: 2 leaves no room beside 2 special tokens"),
-        ({}, {"label": ("label",)}, r"row 0: column 'label' holds 'pos'; where an example may have several labels"),
+        (
+            {},
+            {"label": ("label",)},
+            r"row 0 \(counted from 0\): column 'label' holds 'pos'; where an example may have several labels",
+        ),
         ({}, {"text": "text", "label": "text"}, r"column 'text' holds no labels"),
         ({}, {"label": ("text", "lable")}, r"data\.label: there is no column 'lable'\. Did you mean 'label'\?"),
         ({}, {"train": "trian"}, r"has no split 'trian'; it has train\. Did you mean 'train'\?"),
@@ -266,10 +272,20 @@ def test_what_is_wrong_is_said(tmp_path, change, asked, said):
         load(write_csv(tmp_path / "some.csv", rows), **asked)
 
 
+def test_a_file_with_semicolons_and_one_that_is_not_there(tmp_path):
+    (tmp_path / "reviews.csv").write_text("text;label\ngood;pos\nbad;neg\n")
+    with pytest.raises(BadInput, match=r"columns are separated by ';': save it with commas"):
+        load(tmp_path / "reviews.csv")
+    with pytest.raises(BadInput, match=r"there is no such file .*review\.csv.*Did you mean '.*reviews\.csv'\?"):
+        load(tmp_path / "review.csv")
+
+
 def test_a_class_that_train_lacks_and_a_folder_without_texts(tmp_path):
     write_jsonl(tmp_path / "set" / "train.jsonl", [{"text": sentence(row), "labels": ["a"]} for row in range(20)])
     write_jsonl(tmp_path / "set" / "validation.jsonl", [{"text": "one more here", "labels": ["a", "b"]}])
-    with pytest.raises(BadInput, match=r"split 'validation', row 0: class 'b' is none of the training split's"):
+    with pytest.raises(
+        BadInput, match=r"split 'validation', row 0 \(counted from 0\): class 'b' is none of the training split's"
+    ):
         load(tmp_path / "set", validation="validation")
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match="holds no texts: it should hold CSV, JSONL or parquet files"):

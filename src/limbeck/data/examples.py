@@ -105,7 +105,7 @@ def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
         if len(wrong):
             row, column = wrong[0].tolist()
             raise BadInput(
-                f"split '{split}', row {row}: '{classes[column]}' is {float(labels[row, column]):g}; where an example "
+                f"split '{split}', row {row} (counted from 0): '{classes[column]}' is {float(labels[row, column]):g}; where an example "
                 "may have several labels, each is 0 or 1."
             )
         return
@@ -115,7 +115,7 @@ def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
         value = int(labels[row])
         hint = " (-1 commonly marks a split published without labels)" if value == -1 else ""
         raise BadInput(
-            f"split '{split}', row {row}: label {value} is out of range{hint}; with {len(classes)} classes "
+            f"split '{split}', row {row} (counted from 0): label {value} is out of range{hint}; with {len(classes)} classes "
             f"labels must lie in 0 to {len(classes) - 1}."
         )
 

@@ -39,7 +39,7 @@ def text_ids(texts: Sequence[str], split: str) -> Tensor:
             encoded = text.encode()
         except UnicodeEncodeError as error:
             raise BadInput(
-                f"split '{split}', row {row}: the text is no valid Unicode (a lone surrogate at character {error.start}): "
+                f"split '{split}', row {row} (counted from 0): the text is no valid Unicode (a lone surrogate at character {error.start}): "
                 "mend it or take it out."
             ) from error
         content[row] = _number(hashlib.blake2b(encoded, digest_size=8))

@@ -8,27 +8,25 @@ from __future__ import annotations
 import io
 import os
 import re
-import socket
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
 import datasets.exceptions
-import huggingface_hub
 import numpy as np
-from datasets import config as datasets_config
 from PIL import Image
 
+from limbeck import hub
 from limbeck.errors import BadInput
+from limbeck.files import near
 
 Rows = Mapping[str, datasets.Dataset]
 
 _IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv", ".zip"])
+# No data set of the hub is called so, and many a misspelt file is.
+_FILE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt"])
 _SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
@@ -66,8 +64,10 @@ def open_source(
         return read_folder(path, config, field, labelled)
     if path.is_file():
         raise BadInput(f"{field}: {name} is a file: name the folder that holds it.")
+    if path.suffix.lower() in _FILE_SUFFIXES:
+        raise BadInput(f"{field}: there is no such file {name}; relative paths start at {Path.cwd()}.{near(path)}")
     if name.startswith((".", "~", os.sep)) or len(path.parts) > 2 or "\\" in name:
-        raise BadInput(f"{field}: there is no folder {name}; relative paths start at {Path.cwd()}.")
+        raise BadInput(f"{field}: there is no folder {name}; relative paths start at {Path.cwd()}.{near(path)}")
     mirrors = os.environ.get("LIMBECK_DATA")
     if mirrors:
         if not Path(mirrors).expanduser().is_dir():
@@ -186,37 +186,8 @@ def _hub(name: str, config: str | None, field: str) -> Rows:
     def reading() -> Rows:
         return datasets.load_dataset(name, config)  # pyright: ignore[reportReturnType]
 
-    if _hub_has_address():
+    with hub.asked():
         return read(reading, name, field)
-    with _offline():
-        return read(reading, name, field)
-
-
-def _hub_has_address() -> bool:
-    """Whether the hub's name resolves, which tells a machine without a network at once.
-
-    The hub's client would try again for half a minute. Behind a proxy the name need not resolve here.
-    """
-    if urllib.request.getproxies():
-        return True
-    host = urllib.parse.urlsplit(datasets_config.HF_ENDPOINT).hostname
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Whatever was downloaded before is used, and nothing is asked for."""
-    # The environment variable is read once, when the client is imported.
-    before = huggingface_hub.constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE
-    huggingface_hub.constants.HF_HUB_OFFLINE = datasets_config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        huggingface_hub.constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE = before
 
 
 def read(reading: Callable[[], Any], name: str, field: str) -> Any:

@@ -39,6 +39,9 @@ def find_text(
     features: datasets.Features, text: str | None, label: str | Sequence[str] | None, field: str = "data.text"
 ) -> str:
     """The column of texts: the one asked for, the only one of its type but labels, or the one with a usual name."""
+    only = next(iter(features)) if len(features) == 1 else ""
+    if text != only and (mark := next((one for one in (";", "\t", "|") if one in only), None)):
+        raise BadInput(f"{field}: the file's columns are separated by {mark!r}: save it with commas.")
     if text is not None:
         if text not in features:
             raise BadInput(f"{field}: there is no column '{text}'.{did_you_mean(text, features)}")
@@ -93,7 +96,9 @@ def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[
         classes = class_names(rows, label)
         if "" in classes and not isinstance(rows.features[label], datasets.ClassLabel):
             row = label_values(rows, label, "train").tolist().index("")
-            raise BadInput(f"split 'train', row {row}: column '{label}' holds no label; every example needs one.")
+            raise BadInput(
+                f"split 'train', row {row} (counted from 0): column '{label}' holds no label; every example needs one."
+            )
         return classes
     if isinstance(inner, datasets.ClassLabel):
         return tuple(inner.names or ())
@@ -133,7 +138,7 @@ def read_texts(rows: datasets.Dataset, column: str, split: str) -> list[str]:
             texts.append((value or b"").decode())
         except UnicodeDecodeError as error:
             raise BadInput(
-                f"split '{split}', row {row}: the text is not UTF-8 (byte {error.start} is 0x{value[error.start]:02x}, "
+                f"split '{split}', row {row} (counted from 0): the text is not UTF-8 (byte {error.start} is 0x{value[error.start]:02x}, "
                 f"{error.reason}): save it as UTF-8, or take it out."
             ) from error
     return texts
@@ -153,7 +158,9 @@ def _read_lists(rows: datasets.Dataset, label: str, classes: tuple[str, ...], sp
                     if value is None or isinstance(value, int)
                     else ("each class needs training examples")
                 )
-                raise BadInput(f"split '{split}', row {row}: class {value!r} is none of the training split's: {known}.")
+                raise BadInput(
+                    f"split '{split}', row {row} (counted from 0): class {value!r} is none of the training split's: {known}."
+                )
             labels[row, number[value]] = 1.0
     check_labels(labels, classes, split)
     return labels
@@ -163,7 +170,9 @@ def _lists(rows: datasets.Dataset, label: str, split: str) -> list[list]:
     lists = []
     for row, value in _cells(rows, label):
         if value is None:
-            raise BadInput(f"split '{split}', row {row}: column '{label}' holds no list; [] says that no label holds.")
+            raise BadInput(
+                f"split '{split}', row {row} (counted from 0): column '{label}' holds no list; [] says that no label holds."
+            )
         lists.append(value)
     return lists
 
@@ -177,7 +186,7 @@ def _flag(value: object, column: str, row: int, split: str) -> float:
     flags = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "False": 0.0, "True": 1.0}
     if str(value) not in flags:
         raise BadInput(
-            f"split '{split}', row {row}: column '{column}' holds {value!r}; where an example may have several labels, "
+            f"split '{split}', row {row} (counted from 0): column '{column}' holds {value!r}; where an example may have several labels, "
             "each column is 0 or 1."
         )
     return flags[str(value)]

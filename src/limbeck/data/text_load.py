@@ -237,11 +237,13 @@ def _not_empty(texts: list[str], split: str, on_empty: str, notes: list[str]) ->
         return texts, torch.arange(len(texts))
     if on_empty == "refuse":
         raise BadInput(
-            f"split '{split}', row {empty[0]}: the text is empty ({len(empty)} of {len(texts)} are): mend it or take it "
+            f"split '{split}', row {empty[0]} (counted from 0): the text is empty ({len(empty)} of {len(texts)} are): mend it or take it "
             "out, or set data.on_empty: skip to leave such texts out."
         )
     named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-    notes.append(f"split '{split}': {len(empty)} of {len(texts)} texts are empty and left out: row {named}.")
+    notes.append(
+        f"split '{split}': {len(empty)} of {len(texts)} texts are empty and left out: row {named} (counted from 0)."
+    )
     if len(empty) == len(texts):
         raise BadInput(f"split '{split}' holds nothing but empty texts: name another column (data.text).")
     gone = set(empty)

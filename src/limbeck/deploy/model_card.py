@@ -133,10 +133,13 @@ def _usage(results: Mapping[str, Any], *, transformers: bool, own: bool) -> str:
             if file
             else "The classes of this model are Limbeck's own: `pip install limbeck[text]`, and import them before loading."
         )
+    length = (results["recipe"].get("data") or {}).get("max_length")
+    length = length if isinstance(length, int) else None
+    cut = f", max_length={length}" if length else ""
     first = "import limbeck.models.text_small  # tells transformers of this model\n" if own else ""
     parts.append(
         f"```python\n{first}from transformers import pipeline\n\n"
-        'classify = pipeline("text-classification", model=".")  # this folder, or its name on the hub\n'
+        f'classify = pipeline("text-classification", model=".", truncation=True{cut})  # this folder, or its name on the hub\n'
         'print(classify("..."))\n```'
     )
     if file:
@@ -144,7 +147,9 @@ def _usage(results: Mapping[str, Any], *, transformers: bool, own: bool) -> str:
             "With ONNX Runtime and `tokenizers` alone:\n\n"
             "```python\nimport numpy as np\nimport onnxruntime\nfrom tokenizers import Tokenizer\n\n"
             f'session = onnxruntime.InferenceSession("{file}")\n'
-            'tokens = Tokenizer.from_file("tokenizer.json").encode("...")\n'
+            'tokenizer = Tokenizer.from_file("tokenizer.json")\n'
+            f"tokenizer.enable_truncation({length or 512})  # tokens\n"
+            'tokens = tokenizer.encode("...")\n'
             'inputs = {"input_ids": np.array([tokens.ids]), "attention_mask": np.array([tokens.attention_mask])}\n'
             'logits = session.run(["logits"], inputs)[0][0]  # one for each class, in the order above\n```'
         )
@@ -307,7 +312,9 @@ def _on_hub(name: str) -> bool:
 def _place(name: Any) -> str:
     """A name, or the last part of a path: what folders a person keeps is nobody's business."""
     name = _line(name)
-    return name if _on_hub(name) else (re.split(r"[\\/]", name.rstrip("\\/"))[-1] or name)
+    return (
+        name if _on_hub(name) or name.startswith("package:") else (re.split(r"[\\/]", name.rstrip("\\/"))[-1] or name)
+    )
 
 
 def _line(value: Any) -> str:

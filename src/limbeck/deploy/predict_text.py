@@ -85,6 +85,8 @@ def predict(model: Path, texts: Sequence[str], top: int = 3) -> list[Prediction]
 def open_model(path: Path) -> onnxruntime.InferenceSession:
     """A CPU session of the model; ``ValueError`` where the file is missing or is no ONNX model."""
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"model {path} is a folder: give the .onnx file in it, such as {path / 'model.onnx'}.")
     if not path.is_file():
         raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
     options = onnxruntime.SessionOptions()
@@ -125,7 +127,7 @@ def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata
     if text is None:
         raise ValueError(
             f"model {path} has no '{METADATA_KEY}' metadata, so its classes are unknown: "
-            "use a model that 'limbeck run' or 'limbeck export' wrote."
+            "use a model that 'limbeck run' wrote."
         )
     try:
         return _parse_metadata(json.loads(text))

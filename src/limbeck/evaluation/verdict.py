@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +24,26 @@ def _against_teacher(results: Mapping[str, Any]) -> str:
     student, teacher = (_percent(results[role]["metrics"]["accuracy"]) for role in ("student", "teacher"))
     if ratios["accuracy_kept"] is None:
         return f"The student {cost}has an accuracy of {student} %; the teacher is never right."
+    if (share := _no_better(results)) is not None:
+        start = f"The student is {' and '.join(traits)} than the teacher. " if traits else ""
+        return (
+            f"{start}The teacher itself is no better than always naming the commonest class ({teacher} % vs {100 * share:.1f}), "
+            "so what the student keeps of it means nothing; train it longer."
+        )
     whose = "its" if traits else "the teacher's"
     kept = f"{100 * ratios['accuracy_kept']:.1f} %"
     return f"The student {cost}keeps {kept} of {whose} accuracy ({student} vs {teacher})."
+
+
+def _no_better(results: Mapping[str, Any]) -> float | None:
+    """The largest class's share of the test split, where the teacher is not above it by two standard errors."""
+    supports = [row["support"] for row in results["teacher"].get("per_class") or ()]
+    if not supports or results["data"].get("multi_label"):  # of label sets the commonest is not known here
+        return None
+    count = sum(supports)
+    share = max(supports) / count
+    error = math.sqrt(share * (1 - share) / count)
+    return share if results["teacher"]["metrics"]["accuracy"]["mean"] <= share + 2 * error else None
 
 
 def _against_baseline(accuracy: Mapping[str, Any]) -> str:

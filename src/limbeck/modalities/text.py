@@ -46,6 +46,7 @@ from . import Deployed, Deploying
 
 WHAT = "text"
 LENGTHS = (32, 128)
+MANY_UNKNOWN = 0.05  # share of tokens that a student does not know, from which on it is warned of
 
 PARITY_TEXTS = 2000
 # As predict.py has it: what an int8 file says of a text depends a little on the texts that it is asked about beside it.
@@ -138,12 +139,18 @@ def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
         return []
     smaller = smaller_tokenizer(splits.tokenizer, student.kept_ids)
     lost = unknown_share(splits.tokenizer, smaller, student.kept_ids, splits.validation.texts)
-    return [
-        f"the student keeps {len(student.kept_ids):,} of the teacher's {student.teacher_tokens:,} tokens. Of the validation "
-        f"texts' tokens {lost['unknown_after']:.2%} are unknown to it, {lost['unknown_before']:.2%} to the teacher "
-        f"({lost['unknown_looked_up']:.2%} as it is trained, where a lost piece is not split further); on "
-        f"{lost['same']:.1%} of the texts both ways give the same tokens."
-    ]
+    unknown = lost["unknown_looked_up"]
+    note = (
+        f"The student keeps {len(student.kept_ids):,} of the teacher's {student.teacher_tokens:,} tokens. Of the validation "
+        f"texts' tokens {unknown:.1%} are unknown to it in training and {lost['unknown_after']:.1%} as it is deployed, where its "
+        f"own tokenizer splits words further (to the teacher: {lost['unknown_before']:.1%})."
+    )
+    if unknown > MANY_UNKNOWN:
+        note = (
+            f"Beware: so many unknown words cost accuracy. {note} Take vocabulary: all, a smaller min_count, or a transfer "
+            "set with more words (data.transfer)."
+        )
+    return [note]
 
 
 def data_facts(splits: TextSplits) -> dict[str, Any]:

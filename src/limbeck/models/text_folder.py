@@ -10,7 +10,7 @@ import copy
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ import safetensors
 import torch
 from torch import nn
 
+from .. import hub
 from ..errors import BadInput
-from ..files import atomic_folder
+from ..files import atomic_folder, near
 from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
 from .seeding import seeded
 from .text_extra import transformers
-from .text_labels import map_labels
+from .text_labels import LabelMap, map_labels
 
 # Families that keep the first positions for padding: their table is longer than their longest input.
 _OFFSET_POSITIONS = {"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xmod"}
@@ -63,7 +64,7 @@ def load_classifier(
             are not the data's, or its tokenizer is not its own.
     """
     place = locate(name, role=role)
-    with _quiet(), _sentences(name, role):
+    with _quiet(), _sentences(name, role), _source(place):
         config: Any = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         model, missing = _load(place, config, seed)
         _check_whole(missing, model, name, role)
@@ -76,7 +77,7 @@ def load_classifier(
         else:
             _check_kind(config, multi_label, role)
             names = [str(config.id2label[output]) for output in range(config.num_labels)]
-            order, note = map_labels(names, classes, role=role)
+            order, note = _mapped(names, classes, role)
             _reorder(model, order, role)
             notes += [note] if note else []
     model.config.id2label = dict(enumerate(classes))
@@ -94,7 +95,7 @@ def load_classifier(
 def load_tokenizer(name: str, *, role: str = "teacher") -> Any:
     """The tokenizer that comes with the model called ``name``. Raises as :func:`load_classifier` does."""
     place = locate(name, role=role)
-    with _quiet(), _sentences(name, role):
+    with _quiet(), _sentences(name, role), _source(place):
         return _tokenizer(place, name, role)
 
 
@@ -111,7 +112,9 @@ def locate(name: str, *, role: str = "teacher") -> str:
         if not folder.exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
             return name
     if not folder.is_dir():
-        raise BadInput(f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.")
+        raise BadInput(
+            f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.{near(folder)}"
+        )
     if not (folder / "config.json").is_file():
         raise BadInput(f"{role}: {folder} is not a model's folder: it has no config.json.")
     if not any((folder / file).is_file() for file in ("model.safetensors", "model.safetensors.index.json")):
@@ -229,6 +232,20 @@ def _check_kind(config: Any, multi_label: bool, role: str) -> None:
     config.problem_type = wanted
 
 
+def _mapped(names: Sequence[str], classes: Sequence[str], role: str) -> LabelMap:
+    """:func:`map_labels`, which says how to go on where the head is for another number of classes."""
+    try:
+        return map_labels(names, classes, role=role)
+    except BadInput as error:
+        if len(names) == len(classes):
+            raise
+        raise BadInput(
+            f"{error} To give it a new head, save its body alone, AutoModel.from_pretrained(folder)"
+            ".save_pretrained(new_folder), with the tokenizer's files beside it; then name that folder and give "
+            f"{role}.train."
+        ) from None
+
+
 def _reorder(model: Any, order: tuple[int, ...], role: str) -> None:
     """Puts the outputs of the last layer into ``order``."""
     if order == tuple(range(len(order))):
@@ -282,6 +299,8 @@ def _sentences(name: str, role: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # configurations, weights and the network fail with errors of every kind
         said = _short(error)
+        if not name.startswith("package:") and not Path(name).expanduser().exists():
+            _refuse_hub_name(name, role, said, error)
         if "trust_remote_code" in said or "custom code" in said:
             raise BadInput(
                 f"{role}: {name} needs code of its own, which is never run. Take a model that transformers knows."
@@ -289,6 +308,26 @@ def _sentences(name: str, role: str) -> Iterator[None]:
         if "safetensors" in said and ("not appear to have" in said or "does not" in said or "no file named" in said):
             raise BadInput(f"{role}: {name} has no safetensors. {_CONVERT}") from error
         raise BadInput(f"{role}: {name} cannot be loaded as a sequence classifier: {said}") from error
+
+
+def _source(place: str) -> AbstractContextManager[None]:
+    """A folder is read as it is; the hub is asked quietly."""
+    return nullcontext() if Path(place).is_dir() else hub.asked()
+
+
+def _refuse_hub_name(name: str, role: str, said: str, error: Exception) -> None:
+    """What to say of a name that was taken for one on the hub, where the hub did not give the model."""
+    hint = near(Path(name))
+    if "connect" in said or "offline" in said:
+        raise BadInput(
+            f"{role}: there is no folder {name} here, and the Hugging Face hub cannot be reached to ask for a model of that "
+            f"name: name a local folder, or package:NAME/FOLDER, or check the network.{hint}"
+        ) from error
+    if "not a valid model identifier" in said:
+        raise BadInput(
+            f"{role}: there is no folder {name} here, and no model of that name on the Hugging Face hub (or it needs a "
+            f"login): name a local folder, or package:NAME/FOLDER.{hint}"
+        ) from error
 
 
 @contextmanager

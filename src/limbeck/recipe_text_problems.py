@@ -1,0 +1,42 @@
+"""Fields of a recipe of texts that are right alone and wrong together, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .recipe_text import TextRecipe
+
+# Terms that read an answer as one class of several, or as a yes or no for each class, as their modules say
+# (`Objective.several_labels`), which are not asked here: they need torch.
+ONE_LABEL = (
+    *("kd", "cross_entropy", "dkd", "nkd", "dist", "standardized_kd", "ttm", "wttm", "mse_logits", "forward_kl"),
+    *(
+        "reverse_kl",
+        "jsd",
+        "skew_forward_kl",
+        "skew_reverse_kl",
+        "alpha_beta",
+        "adaptive_kl",
+        "total_variation",
+        "taid",
+    ),
+)
+
+
+def of_texts(recipe: TextRecipe) -> Iterator[str]:
+    """What does not go together in a recipe of texts."""
+    teacher = recipe.teacher
+    if teacher.views is not None and teacher.train is None:
+        yield "teacher.views: there is no teacher.train whose texts it could vary; leave it out"
+    if recipe.targets.views > 1 and recipe.views == type(recipe.views)():
+        yield (
+            f"targets.views: {recipe.targets.views} was given, and nothing in views varies a text, so that the teacher would "
+            "say the same so many times; leave it out, or give views.replace, views.mask or views.drop"
+        )
+    wrong = [name for name in recipe.objective.terms if name in ONE_LABEL]
+    if isinstance(recipe.data.label, tuple) and wrong:
+        instead = dict.fromkeys("binary_cross_entropy" if name == "cross_entropy" else "binary_kd" for name in wrong)
+        yield (
+            f"objective: {' and '.join(wrong)} {'reads' if len(wrong) == 1 else 'read'} an answer as one class of several, and "
+            f"data.label names several columns, so that a text may have several labels: take {' and '.join(instead)} instead"
+        )
