@@ -19,7 +19,7 @@ import torch
 import transformers
 
 import text_runs
-from limbeck.arms import plan_of, the_arms
+from limbeck.arms import plan_of
 from limbeck.interfaces import DenseLogits, Target
 from limbeck.job import supervised
 from limbeck.modalities import Deploying
@@ -286,10 +286,9 @@ def test_a_transfer_set_feeds_the_student_alone(tmp_path: Path) -> None:
     assert before["student"].items() < after["student"].items()
     # a control takes as many steps as the student, unless told otherwise
     equal = job(folder, out, *whole[:-1], f"data.transfer.name={extra}")
-    arms = the_arms(equal, teacher, store)
-    assert [plan_of(equal, arms[arm]).epochs for arm in ARMS] == [2, 3, 3]
-    assert plan_of(equal, arms["baseline"]).warmup_epochs == pytest.approx(0.3)
-    assert [plan_of(one, arms[arm]).epochs for arm in ARMS] == [2, 2, 2]
+    assert [plan_of(equal, arm).epochs for arm in ARMS] == [2, 3, 3]
+    assert plan_of(equal, "baseline").warmup_epochs == pytest.approx(0.3)
+    assert [plan_of(one, arm).epochs for arm in ARMS] == [2, 2, 2]
 
 
 @pytest.mark.parametrize("several_labels", [False, True])

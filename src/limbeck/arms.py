@@ -97,13 +97,18 @@ def objective_of(job: Job) -> Objective:
     return objective if simkd_in(objective) is None else taught_as_one(objective)
 
 
-def plan_of(job: Job, arm: Arm) -> Train:
-    """How an arm is trained. A control learns from the labelled examples alone, and takes as many steps as the student.
+def examples_of(job: Job, name: str) -> Any:
+    """What an arm learns from: only a teacher has something to say of the unlabelled examples of a transfer set."""
+    return job.task.pool if name == "student" and job.asks_teacher else job.task.train
+
+
+def plan_of(job: Job, name: str) -> Train:
+    """How the arm ``name`` is trained. A control learns from the labelled examples alone, and takes as many steps as the student.
 
     ``baseline.epochs`` says otherwise. What else is counted in epochs changes in proportion.
     """
     plan, wanted = job.recipe.train, job.recipe.baseline.epochs
-    if arm.name == "student" or (wanted is None and len(job.task.pool) == len(job.task.train)):
+    if name == "student" or (wanted is None and len(job.task.pool) == len(job.task.train)):
         return plan
     factor = wanted / plan.epochs if wanted is not None else len(job.task.pool) / len(job.task.train)
 
@@ -130,7 +135,7 @@ def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Tra
         title=title or titled(job, arm, seed),
         build=partial(arm.build, seed),
         objective=arm.objective(),
-        plan=plan_of(job, arm),
+        plan=plan_of(job, arm.name),
         views=recipe.views,
         seed=seed,
         teacher=arm.teacher,
@@ -144,10 +149,10 @@ def titled(job: Job, arm: Arm, seed: int) -> str:
     return arm.name if recipe.seeds == 1 else f"{arm.name} {seed - recipe.seed + 1}/{recipe.seeds}"
 
 
-def about_student(job: Job) -> str:
-    """What is trained, in words."""
-    recipe = job.recipe
-    return f"{recipe.student.model}, {recipe.train.epochs} epochs of {len(job.task.pool):,} examples"
+def about_student(job: Job, name: str) -> str:
+    """What is trained in an arm, in words."""
+    count = len(examples_of(job, name))
+    return f"{job.recipe.student.model}, {plan_of(job, name).epochs} epochs of {count:,} examples"
 
 
 def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
@@ -157,7 +162,7 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
         "version": TRAINING_VERSION,
         "model": named(recipe.student.model, recipe.student.knobs),
         "initial": job.code["student"],
-        "train": plan_of(job, arm).model_dump(mode="json"),
+        "train": plan_of(job, arm.name).model_dump(mode="json"),
         "views": recipe.views.model_dump(mode="json"),
         "view_seed": recipe.seed,
         "seed": seed,

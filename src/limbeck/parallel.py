@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from . import progress
-from .arms import ARMS, Arm, members, plan_of, the_arms, train_member
+from .arms import ARMS, examples_of, members, plan_of, the_arms, train_member
 from .errors import LimbeckError
 from .job import Job, job_from_recipe, use_threads
 from .modalities import modality_of
@@ -85,20 +85,19 @@ def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None
     )
     teacher = the_teacher(job)
     arms = the_arms(job, teacher, the_targets(job, teacher))
-    for name, seed in shares(job, arms, jobs)[number]:
+    for name, seed in shares(job, jobs)[number]:
         train_member(job, arms[name], seed)
         done()
 
 
-def shares(job: Job, arms: Mapping[str, Arm], jobs: int) -> list[list[tuple[str, int]]]:
+def shares(job: Job, jobs: int) -> list[list[tuple[str, int]]]:
     """The training runs for each of ``jobs`` processes, so that all end at about the same time.
 
     Each goes, the longest first, to the process with the least to do; what takes long is told by the examples that it sees.
     """
 
     def examples(name: str) -> int:
-        seen = job.task.train if arms[name].teacher is None else job.task.pool
-        return plan_of(job, arms[name]).epochs * len(seen)
+        return plan_of(job, name).epochs * len(examples_of(job, name))
 
     given: list[list[tuple[str, int]]] = [[] for _ in range(jobs)]
     burden = [0] * jobs

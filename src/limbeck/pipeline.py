@@ -112,6 +112,6 @@ def the_students(job: Job, teacher: Trained, store: Store | None, steps: progres
     for name, seed in members(job):
         here = member_stage(job, arms[name], seed)
         finished = ", finished before" if here.finished and name not in job.force else ""
-        steps.next(f"{titled(job, arms[name], seed)}: {about_student(job)}{finished}")
+        steps.next(f"{titled(job, arms[name], seed)}: {about_student(job, name)}{finished}")
         trained.setdefault(name, []).append(train_member(job, arms[name], seed))
     return trained

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from . import progress
-from .arms import about_student, members, objective_of, student_of, the_arms, train_member
+from .arms import about_student, examples_of, members, objective_of, plan_of, student_of, the_arms, train_member
 from .arms import member_stage as stage_of
 from .conclusion import CONCLUSION, evaluate_stage, export_stage, report_stage
 from .interfaces import Target
@@ -122,7 +122,6 @@ def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
 def _the_students(job: Job, teacher: Trained | None, store: Store | None) -> list[PlannedStage]:
     recipe, student = job.recipe, job.student(job.recipe.seed)
     arms = None if teacher is None else the_arms(job, teacher, store)
-    plain = None  # seconds of one without a live teacher
     planned = []
     for name in dict.fromkeys(name for name, _ in members(job)):
         stages = [] if arms is None else [stage_of(job, arms[name], seed) for seed in job.seeds]
@@ -135,9 +134,9 @@ def _the_students(job: Job, teacher: Trained | None, store: Store | None) -> lis
             if name == "student" and job.asks_teacher and job.live:
                 one = student_seconds(job)
             else:
-                one = plain = plain or training_seconds(job, student, recipe.train, job.task.pool, job.task)
+                one = training_seconds(job, student, plan_of(job, name), examples_of(job, name), job.task)
             seconds = one * (recipe.seeds - finished)
-        detail = f"{about_student(job)}, {recipe.seeds} seed(s), {finished} finished"
+        detail = f"{about_student(job, name)}, {recipe.seeds} seed(s), {finished} finished"
         planned.append(PlannedStage(name, state, detail, seconds, recipe.seeds * weights_bytes(student)))
     return planned
 
