@@ -278,7 +278,7 @@ def test_a_transfer_set_feeds_the_student_alone(tmp_path: Path) -> None:
     train(job(folder, out, *whole))
     before = {stage: snapshot(out / "stages" / stage) for stage in ("teacher", "baseline", "smoothed", "student")}
     one = job(folder, out, *whole, f"data.transfer.name={extra}")
-    teacher, store, _ = train(one)
+    _, store, _ = train(one)
     assert store is not None
     assert len(store) == COUNTS["train"] + 120
     after = {stage: snapshot(out / "stages" / stage) for stage in before}
