@@ -60,6 +60,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "class_count": len(evidence.classes),
         "what": evidence.what,
         "int8": dig(results, "export", "int8"),
+        "as_long": not dig(results, "recipe", "baseline", "epochs"),
         "tiles": _tiles(results, evidence.what),
         "keys": keys,
         "models": {key: dig(results, key, "model") for key in keys},
