@@ -7,7 +7,7 @@ and asked once for all of them; then the smallest transformer without the transf
 student from the same first weights, learning from the labels alone), 3 seeds, with what share of the teacher's accuracy
 is kept; int8 against float32, as deployed; latency at batch 1 in ONNX Runtime on one thread, as ratios to the teacher,
 all models in turns. The settings were chosen on validation (`tune_on_validation.py`, see docs/results.md). Without the
-transfer set the student makes 10 passes over the labelled texts alone, half as many steps; the best one is kept.
+transfer set the student makes 6 passes over the labelled texts alone; the best one is kept.
 
 Stages are kept, so a call that was stopped goes on, and one that was finished only prints. About an hour on two cores.
 """
@@ -28,9 +28,9 @@ SHRUNK = "student={{model: shrunk, layers: 4, hidden: {}, vocabulary: used, min_
 SIZES = {
     "1/4": [],
     "1/10": [SHRUNK.format(128)],
-    SMALL: [SHRUNK.format(32), "train.epochs=4"],
+    SMALL: [SHRUNK.format(32)],
 }
-WITHOUT = [*SIZES[SMALL], "data.transfer=null", "train.epochs=10"]
+WITHOUT = [*SIZES[SMALL], "data.transfer=null", "train.epochs=6"]
 
 
 def mean_sd(figure: dict[str, Any], factor: float = 100, digits: int = 2) -> str:
