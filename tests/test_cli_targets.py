@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from limbeck import casting, recipe_file
+from limbeck import casting, recipe_file, stages
 from limbeck.cli import app
 from limbeck.errors import BadInput, LimbeckError
 from limbeck.job import Job
@@ -277,3 +278,19 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
 def test_a_recipe_with_a_store_reads_back_as_it_was() -> None:
     one = recipe("targets.store=elsewhere")
     assert recipe_file.from_dict(yaml.safe_load(recipe_file.resolved_yaml(one))) == one
+
+
+def test_a_cast_waits_for_one_that_has_the_folder_for_itself_for_a_moment(tmp_path: Path) -> None:
+    """One that looked for a finished teacher just before it was there holds the folder alone, and lets it go again."""
+    entered = threading.Event()
+
+    def enter() -> None:
+        with casting._shared(tmp_path / "run"):
+            entered.set()
+
+    with stages.claimed(tmp_path / "run"):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(1.2)
+    assert entered.wait(10)
+    thread.join()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,7 @@ from .teaching import (
 from .trained import Trained
 
 LOOK_EVERY = 0.5  # seconds between two looks at whether another process has made the teacher
+MOST_LOOKS = 40  # at a folder that another process has for itself
 SHOWN = 5
 
 
@@ -61,7 +64,7 @@ def cast_recipe(
         progress.note(note)
     try:
         _make_teacher(job)
-        with stages.claimed(out, shared=True):
+        with _shared(out):
             write_text(out / "recipe.yaml", resolved_yaml(recipe))
             store = the_targets(job, the_teacher(job))
     except KeyboardInterrupt:
@@ -256,6 +259,21 @@ def _require_targets(job: Job) -> None:
         raise BadInput(
             "objective: it asks nothing of the teacher, so there is nothing to cast; give it a term such as kd."
         )
+
+
+@contextmanager
+def _shared(out: Path) -> Iterator[None]:
+    """Claims the folder together with others; one that has it alone for a moment, to look at the teacher, is waited for."""
+    with ExitStack() as claim:
+        for look in itertools.count(1):
+            try:
+                claim.enter_context(stages.claimed(out, shared=True))
+                break
+            except Busy:
+                if look == MOST_LOOKS:
+                    raise
+                time.sleep(LOOK_EVERY)
+        yield
 
 
 def _make_teacher(job: Job) -> None:

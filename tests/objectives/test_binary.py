@@ -262,3 +262,8 @@ def test_every_objective_that_reads_answers_says_how():
         )  # fmt: skip
         assert (kind.several_labels is None) == features_alone, entry
         assert (kind.several_labels is True) == entry.startswith("Binary")
+
+
+def test_rounding_does_not_make_a_divergence_negative():
+    student, teacher = torch.tensor([[0.00018905, -0.00052275]]), torch.tensor([[-0.00041306, -0.00244147]])
+    assert 0 <= binary_kd(student, teacher, temperature=20.0) < 1e-4

@@ -71,7 +71,8 @@ def binary_kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, tempe
     )
     yes = weighted_gap(teachers.sigmoid(), F.logsigmoid(teachers), F.logsigmoid(students))
     no = weighted_gap((-teachers).sigmoid(), F.logsigmoid(-teachers), F.logsigmoid(-students))
-    return temperature**2 * (yes + no)
+    # a divergence: what rounding leaves below zero, times T², would be seen
+    return temperature**2 * (yes + no).clamp(min=0)
 
 
 def binary_cross_entropy(
