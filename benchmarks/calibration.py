@@ -16,7 +16,7 @@ KD at T = 1; its first weights are those of its seed too. Ways differ in what th
 Measured are NLL, ECE (15 bins) and accuracy on positions of held-out reviews, mean ± sd over the seeds, and the difference to
 live, whose ± is over the seeds too, of the same seed each time. A way is within the noise of live where the two means differ
 by less than the half-width of the 95 % interval of such a difference (Student's t, from the spread over seeds of both).
-Nothing was chosen by these figures. One store of each kind serves all seeds, so that the noise of the draws is in the
+One store of each kind serves all seeds, so that the noise of the draws is in the
 difference and not in the spread.
 
 The teacher is kept in the run folder, and is that of `codecs.py`; the stores are not kept, and the dense one takes 3 GB on
