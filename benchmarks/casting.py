@@ -36,7 +36,7 @@ from limbeck.recipe import Recipe
 from limbeck.recipe_file import read
 from limbeck.targets.cast import cast
 from limbeck.targets.manner import DTYPES, SAMPLE, Manner, manner_of
-from limbeck.teaching import RENDERED, asker, store_identity
+from limbeck.teaching import asker, store_identity
 from limbeck.trained import Trained
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -70,7 +70,7 @@ def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list
 
         def rendered() -> Iterator[torch.Tensor]:
             for view in range(views):
-                for index_B in order.split(RENDERED):
+                for index_B in order.split(task.views_at_once):
                     yield from batch_of(index_B, view).split(manner.batch_size)
 
         ready = list(rendered())
@@ -80,7 +80,7 @@ def measure(recipe: Recipe, rounds: int, device: str) -> tuple[Job, Manner, list
 
         def casting() -> None:
             path = Path(folder) / f"store-{next(number)}"
-            cast(path, known, pool.ids, views, ask, batch_size=max(RENDERED, manner.batch_size))
+            cast(path, known, pool.ids, views, ask, batch_size=max(task.views_at_once, manner.batch_size))
 
         @torch.no_grad()
         def bare() -> None:

@@ -28,7 +28,6 @@ from .targets.replay import replay
 from .targets.store import Store
 from .targets.where import is_store
 from .teaching import (
-    RENDERED,
     asker,
     manner_for,
     manner_in,
@@ -142,7 +141,7 @@ def _extend_store(
                 views,
                 asker(job, teacher, manner),
                 expect=expect,
-                batch_size=max(RENDERED, manner.batch_size),
+                batch_size=max(job.task.views_at_once, manner.batch_size),
                 progress=advance,
             )
     except KeyboardInterrupt:

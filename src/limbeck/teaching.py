@@ -37,12 +37,11 @@ from .trained import TRAINING_VERSION, Trained, begun, named, train_stage
 from .training.history import kept
 
 # Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
-TARGETS_VERSION = 2
+TARGETS_VERSION = 3
 
 DOUBTED = (
     512  # validation examples that a teacher which came ready-made is measured on, before anything is learnt from it
 )
-RENDERED = 512  # examples whose views are made at a time, at least; the teacher may be asked about fewer
 
 
 def the_teacher(job: Job) -> Trained:
@@ -175,7 +174,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
             wanted.views,
             ask,
             codec=_codec(job, path, ask),
-            batch_size=max(RENDERED, manner.batch_size),
+            batch_size=max(job.task.views_at_once, manner.batch_size),
             measured={} if manner.error is None else {"precision_error": dict(manner.error)},
             progress=advance,
         )

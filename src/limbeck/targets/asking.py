@@ -146,6 +146,8 @@ def rows_of(ids_B: Tensor, view: int, lengths_B: Tensor) -> Rows:
 
 
 def _refuse_unusable(logits_PC: Tensor, rows: Rows) -> None:
+    if bool(logits_PC.isfinite().all()):  # as a rule, and then one look is enough
+        return
     bad_P = (logits_PC.isnan() | (logits_PC == torch.inf)).any(1) | ~logits_PC.isfinite().any(1)
     if bool(bad_P.any()):
         ids = rows.ids_N[bad_P.cpu()].unique_consecutive().tolist()

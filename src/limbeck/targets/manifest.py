@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -118,8 +119,13 @@ def shard_metadata(plan: Mapping[str, Any], ids_digest: str, view: int, block: i
 
 def libraries(recorded: Iterable[Mapping[str, str]] = ()) -> dict[str, str]:
     """Versions of what took part, now and as ``recorded`` before; recorded, not compared."""
-    versions = [*recorded, {name: version(name) for name in LIBRARIES}]
+    versions = [*recorded, _installed()]
     return {name: ", ".join(sorted({one[name] for one in versions if name in one})) for name in LIBRARIES}
+
+
+@cache  # each is read out of a file of some kilobytes
+def _installed() -> Mapping[str, str]:
+    return {name: version(name) for name in LIBRARIES}
 
 
 def json_text(value: Any) -> str:

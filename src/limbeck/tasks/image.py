@@ -25,6 +25,8 @@ from ..recipe import Views
 ViewOf = Callable[[Tensor, int], Tensor]  # (ids_B, epoch) -> view_B
 
 PLAIN = Views()
+# Examples whose views are made at a time: so many that the calls, and not so many that the memory, cost nothing to speak of.
+FEWEST, MOST, BYTES = 512, 4096, 2**24
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,14 @@ class ImageClassification:
     def input_facts(self, sees: Normalisation | None) -> dict[str, Any]:
         """What the input of such a model goes through, for fingerprints."""
         return asdict(sees or self.normalisation)
+
+    @property
+    def views_at_once(self) -> int:
+        """How many examples' views are made at a time where a teacher is asked; it may be asked about fewer."""
+        _, channels, size, _ = self.train.images.shape
+        sees = self.teacher_normalisation or self.normalisation
+        bytes_of_one = 4 * channels * max(size, sees.size or size) ** 2
+        return max(FEWEST, min(MOST, BYTES // bytes_of_one))
 
     def of_like_cost(self, examples: Examples, index_B: Tensor) -> Tensor | None:
         """An order in which neighbours cost a model the same; None: they all do."""

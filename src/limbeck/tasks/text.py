@@ -68,6 +68,7 @@ class TextClassification:
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
 
     teacher_normalisation = None  # teacher and student get the same tokens
+    views_at_once = 512  # examples whose views are made at a time where a teacher is asked
 
     def seen_through(self, sees: None) -> TextClassification:
         """The same task with the teacher in the student's place: they see the same tokens."""
