@@ -8,9 +8,9 @@ KD at T = 1; its first weights are those of its seed too. Ways differ in what th
 
 - live: all of them, asked at every step.
 - dense: all of them, float16, from a store; 100,000 bytes a position.
-- sample: 255 draws at T = 1 from the teacher's distribution thinned to 13 words, kept as words with counts; 39 bytes.
-- top k: the 9 largest and the mass of the others at T = 1, not renormalised; 38 bytes.
-- top k, renormalised: the same 9, made to sum to 1 as if there were no others. This is the warning: many caches do it, the
+- sample: as many words drawn at T = 1 from the teacher's distribution as 40 bytes hold: 18 of 50,000, 24 of 2,000.
+- top k: as many of the largest, with the mass of the others at T = 1, as 40 bytes hold: 9 or 11. Not renormalised.
+- top k, renormalised: the same, made to sum to 1 as if there were no others. This is the warning: many caches do it, the
   product refuses to, and so it is written here.
 
 Measured are NLL, ECE (15 bins) and accuracy on positions of held-out reviews, mean ± sd over the seeds, and the difference to
@@ -47,20 +47,24 @@ from limbeck.interfaces import Batch, DenseLogits, Output, Target, TopK
 from limbeck.job import use_threads
 from limbeck.objectives.modules import KD
 from limbeck.targets.cast import cast
-from limbeck.targets.codecs import Codec, Dense, SampleCodec, TopKCodec
+from limbeck.targets.codecs import Codec, Dense, SampleCodec, TopKCodec, bytes_per_target
 from limbeck.targets.store import Store
 
-CODECS: dict[str, Codec] = {
-    "dense": Dense(),
-    "sample": SampleCodec(255, width=13),
-    "top k": TopKCodec(9, (1.0,)),
-}
 RENORMALISED = "top k, renormalised"
+STORED = ("dense", "sample", "top k")
 WAYS = ("live", "dense", "sample", "top k", RENORMALISED)
 AT_ONCE = 256
 SHOWN = (("NLL", 4, 1.0), ("ECE", 2, 100.0), ("accuracy", 2, 100.0))  # figure, digits, factor
 Tell = Callable[[Tensor], Target]  # what the teacher said of places (B,)
 Figures = dict[str, float]
+
+
+def codec_of(name: str, words: int, most: int) -> Codec:
+    """How a way keeps the teacher's answers, in so many bytes at most, but for `dense`."""
+    if name == "dense":
+        return Dense()
+    some = [TopKCodec(n, (1.0,)) if name == "top k" else SampleCodec(width=n) for n in range(1, most)]
+    return [one for one in some if bytes_per_target(one, words) <= most][-1]
 
 
 def renormalised(target: Target) -> Target:
@@ -84,11 +88,13 @@ def the_ways(language: Language, stores: dict[str, Store], wanted: list[str], de
     return {name: tells[name] for name in wanted}
 
 
-def the_stores(language: Language, place_N: Tensor, wanted: list[str], folder: Path, device: str) -> dict[str, Store]:
+def the_stores(
+    language: Language, place_N: Tensor, wanted: list[str], most: int, folder: Path, device: str
+) -> dict[str, Store]:
     """A store of each codec that is needed, of the teacher's answers about these places."""
     names = {"top k" if name == RENORMALISED else name for name in wanted} - {"live"}
     stores = {}
-    for name in [name for name in CODECS if name in names]:
+    for name in [name for name in STORED if name in names]:
         with progress.bar(len(place_N), f"soft targets, {name}") as advance:
             stores[name] = cast(
                 folder / name.replace(" ", "_"),
@@ -96,7 +102,7 @@ def the_stores(language: Language, place_N: Tensor, wanted: list[str], folder: P
                 place_N,
                 1,
                 lambda index_B, view: language.logits(place_N[index_B], device),
-                codec=CODECS[name],
+                codec=codec_of(name, language.identity["classes"], most),
                 batch_size=AT_ONCE,
                 progress=advance,
             ).to(device)
@@ -183,8 +189,10 @@ def verdict_on(name: str, found: list[Figures], live: list[Figures]) -> str:
 def main() -> None:
     parser = arguments(__doc__, recipe=False)
     add_arguments(parser)
+    parser.add_argument("--bytes", type=int, default=40, help="of a position, at most; `dense` takes what it takes")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--batch", type=int, default=256, help="positions in a step")
     parser.add_argument("--width", type=int, default=24, help="of the student")
@@ -202,11 +210,11 @@ def main() -> None:
     held_out_N = language.text.places(asked.held_out, 2, held_out=True)
     found: dict[str, list[Figures]] = {name: [] for name in asked.ways}
     with tempfile.TemporaryDirectory(dir=asked.out) as folder:
-        stores = the_stores(language, place_N, asked.ways, Path(folder), asked.device)
+        stores = the_stores(language, place_N, asked.ways, asked.bytes, Path(folder), asked.device)
         ways = the_ways(language, stores, asked.ways, asked.device)
         of_bytes = {name: store.manifest["codec"]["bytes_per_target"] for name, store in stores.items()}
         with progress.bar(asked.seeds * len(ways), "students") as advance:
-            for seed in range(asked.seeds):
+            for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
                 place_SB = place_N[randomness.order(seed, 1, place_N)].view(asked.steps, asked.batch)
                 for name, tell in ways.items():
                     student = trained(language, tell, place_SB, asked.width, asked.rate, seed, asked.device)
@@ -229,7 +237,7 @@ def main() -> None:
         f"\n{asked.words:,} words; teacher of {asked.teacher_steps} steps of 512 words; students of width {asked.width}, "
         f"{asked.steps} steps of {asked.batch}, Adam at {asked.rate:g}; {asked.held_out:,} held-out positions."
     )
-    print_conditions(f"0 to {asked.seeds - 1}", began)
+    print_conditions(f"{asked.first_seed} to {asked.first_seed + asked.seeds - 1}", began)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ class Asked(NamedTuple):
 def codecs_for(classes: int) -> list[Codec]:
     """Those worth a row, float16 dense first."""
     top = [TopKCodec(k) for k in (1, 2, 4, 8, 32) if k < classes]
-    draws = [SampleCodec(draws) for draws in (20, 50, 200)]
-    return [Dense(), Int8(), *top, *draws, SampleCodec(50, proposal=2.0)]
+    drawn = [SampleCodec(width=width) for width in (9, 18, 72)]
+    return [Dense(), Int8(), *top, *drawn, SampleCodec(proposal=2.0)]
 
 
 def of_images(name: str, examples: int, out: Path) -> Asked:
@@ -166,7 +166,7 @@ def named(codec: Codec) -> str:
     if isinstance(codec, TopKCodec):
         return f"top {codec.k}"
     if isinstance(codec, SampleCodec):
-        return f"sample, {codec.draws} draws" + (f" at T = {codec.proposal:g}" if codec.proposal else "")
+        return f"sample of {codec.width}" + (f" at T = {codec.proposal:g}" if codec.proposal else "")
     return {"dense": "dense float16", "int8": "dense int8"}[codec.name]
 
 

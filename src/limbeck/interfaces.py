@@ -73,8 +73,8 @@ class TopK:
 class Sampled:
     """One kind of teacher's answer: classes drawn from its distribution at one temperature, and how often each was."""
 
-    ids: Tensor  # (..., n) integers; negative: padding
-    counts: Tensor  # (..., n)
+    ids: Tensor  # (..., n) integers; negative: padding; a class may stand more than once
+    counts: Tensor  # (..., n), how many of the draws fell to each; need not be whole
     temperature: float  # at which the draws (or the weights) hold
     weights: Tensor | None = None  # (..., n) importance weights p_T / r where drawn from a proposal r
 

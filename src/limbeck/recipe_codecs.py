@@ -31,19 +31,21 @@ class TopK(Section):
 class Sample(Section):
     """Classes drawn from the teacher's distribution, with how often each was: an unbiased estimate, for one temperature."""
 
-    draws: int = Field(default=50, ge=1, le=255)
-    """How many draws."""
+    draws: int = Field(default=255, ge=1, le=255)
+    """How many draws the counts add up to; more make them finer, and take no more room."""
     temperature: PositiveFloat = 1.0
     """T of the distribution; the objective must use the same."""
     proposal: PositiveFloat | None = None
     """Draw at this temperature instead, and keep an importance weight with each class, in two bytes."""
-    width: PositiveInt | None = None
-    """Room for so many different classes, which a distribution over more is thinned to; a quarter of the draws where not given."""
+    width: PositiveInt = 18
+    """How many classes are kept, a quarter of them with their counts: 18 are 40 bytes where there are at most 65,536. More, less noise."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sample:
-        if self.width is not None and self.width > self.draws:
-            raise ValueError(f"width is {self.width}, and {self.draws} draws give no more classes than that")
+        if self.width > self.draws:
+            raise ValueError(
+                f"{self.draws} draws do not give {self.width} classes: leave out draws, or give a width of at most {self.draws}"
+            )
         return self
 
 
@@ -60,7 +62,7 @@ class CodecSection(Section):
     topk: TopK | None = None
     """The largest logits and the mass of the others: ``{topk: {k: 8}}``."""
     sample: Sample | None = None
-    """Draws: ``{sample: {draws: 50, temperature: 4}}``."""
+    """Draws: ``{sample: {width: 18, temperature: 4}}``."""
     auto: Auto | None = None
     """The cheapest that is exact enough: ``{auto: {mean_kl: 1.0e-3}}``."""
 
@@ -98,7 +100,7 @@ def _known_word(value: Any) -> Any:
 
 
 def _example(name: str) -> str:
-    return {"topk": "{topk: {k: 8}}", "sample": "{sample: {draws: 50, temperature: 4}}"}.get(
+    return {"topk": "{topk: {k: 8}}", "sample": "{sample: {width: 18, temperature: 4}}"}.get(
         name, "{auto: {mean_kl: 1.0e-3}}"
     )
 

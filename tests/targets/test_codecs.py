@@ -32,7 +32,7 @@ from limbeck.targets.codecs import (
 from limbeck.targets.codecs.asked import asked_codecs
 from limbeck.targets.codecs.auto import candidates, choose
 from limbeck.targets.codecs.fit import misfit
-from limbeck.targets.codecs.ids import bytes_of_an_id, pack, unpack
+from limbeck.targets.codecs.ids import bits_of_an_id, ids_in, pack, unpack
 from limbeck.targets.codecs.topk import LADDER
 from limbeck.targets.store import Store
 from limbeck.teaching import the_targets, the_teacher
@@ -42,8 +42,8 @@ ALL = [
     Dense(),
     Int8(),
     TopKCodec(3),
-    SampleCodec(20, temperature=2.0, width=4),
-    SampleCodec(9, proposal=3.0),
+    SampleCodec(20, temperature=2.0, width=8),
+    SampleCodec(9, proposal=3.0, width=3),
 ]
 every_codec = pytest.mark.parametrize("codec", ALL, ids=lambda codec: f"{codec.name}-{len(codec.settings)}")
 
@@ -117,11 +117,14 @@ def test_an_unknown_row_poisons_the_loss(codec):
         (Int8(), 10, 12),
         (TopKCodec(8), 200, 8 * 3 + 10),
         (TopKCodec(8), 50_000, 8 * 4 + 10),
-        (TopKCodec(8, (1.0, 2.0)), 100_000, 8 * 5 + 4),
-        (SampleCodec(50), 50_000, 39),
-        (SampleCodec(50), 10, 20),
-        (SampleCodec(50, width=12), 100_000, 48),
-        (SampleCodec(50, proposal=2.0), 50_000, 65),
+        (TopKCodec(8), 2_000, 8 * 2 + 11 + 10),
+        (TopKCodec(8, (1.0, 2.0)), 100_000, 8 * 2 + 17 + 4),
+        (SampleCodec(), 50_000, 40),
+        (SampleCodec(), 10, 20),
+        (SampleCodec(width=24), 2_000, 24 * 11 // 8 + 6),
+        (SampleCodec(width=12), 100_000, 26 + 3),  # 25.5 bytes of ids
+        (SampleCodec(width=3), 50_000, 6),
+        (SampleCodec(proposal=2.0), 50_000, 76),
     ],
 )
 def test_bytes_of_a_target(codec, classes, expected):
@@ -134,7 +137,13 @@ def test_no_other_codec_and_no_other_settings():
     for settings_ in ({"k": 0}, {"k": "8"}, {"q": 8}, {"k": 8, "temperatures": [1, 1]}, {"k": 8, "temperatures": []}):
         with pytest.raises(BadInput, match="the codec topk cannot be made"):
             codec_from("topk", settings_)
-    for settings_ in ({"draws": 256}, {"temperature": 0}, {"proposal": -1.0}, {"width": 51}):
+    for settings_ in (
+        {"draws": 256},
+        {"temperature": 0},
+        {"proposal": -1.0},
+        {"width": 256},
+        {"draws": 9, "width": 10},
+    ):
         with pytest.raises(BadInput, match="the codec sample cannot be made"):
             codec_from("sample", settings_)
     with pytest.raises(ValueError, match="k is 6, and there are 5 classes"):
@@ -185,15 +194,24 @@ def test_int8_of_equal_and_of_enormous_logits():
 # ------------------------------------------------------------------------------------------------ top k
 
 
-@pytest.mark.parametrize("classes", [1, 256, 257, 1 << 16, (1 << 16) + 1, 1 << 24])
-def test_ids_take_as_few_bytes_as_the_classes_allow(classes):
-    assert bytes_of_an_id(classes) == max(1, math.ceil(math.log2(classes) / 8))
-    ids_Nk = torch.tensor([[0, classes - 1], [classes // 2, classes // 3]])
+@given(st.integers(1, 1 << 24) | st.sampled_from([256, 257, 1 << 16, (1 << 16) + 1]), st.integers(1, 40), st.data())
+def test_ids_take_as_few_bits_as_the_classes_allow(classes, number, data):
+    bits = bits_of_an_id(classes)
+    assert bits == max(8, math.ceil(math.log2(classes)))
+    ids = data.draw(st.lists(st.integers(0, classes - 1), min_size=number, max_size=number))
+    ids_Nk = torch.tensor([ids, [classes - 1] * number, [0] * number])
     packed = pack(ids_Nk, classes)
-    assert (packed.dtype, packed.shape) == (torch.uint8, (2, 2 * bytes_of_an_id(classes)))
+    assert (packed.dtype, packed.shape) == (torch.uint8, (3, math.ceil(number * bits / 8)))
+    assert ids_in(packed.shape[1], classes) == number
     assert torch.equal(unpack(packed, classes), ids_Nk)
+    # the same without shifting tensors: one whole number a row, its lowest bits first
+    whole = sum(one << (bits * at) for at, one in enumerate(ids))
+    assert bytes(packed[0].tolist()) == whole.to_bytes(packed.shape[1], "little")
+
+
+def test_more_classes_than_three_bytes_can_number_are_refused():
     with pytest.raises(ValueError, match="16777217"):
-        bytes_of_an_id((1 << 24) + 1)
+        bits_of_an_id((1 << 24) + 1)
 
 
 def coarse(logits_NC, ids_Nk, temperature):
@@ -321,11 +339,12 @@ def shares_of(answer, classes):
 @pytest.mark.parametrize(
     ("codec", "noise"),
     [
-        (SampleCodec(30, temperature=1.5, width=30), 1 / 30),
-        (SampleCodec(30, temperature=1.5, width=8), 1 / 8),
+        (SampleCodec(60, temperature=1.5, width=40), 1 / 60),
+        (SampleCodec(30, temperature=1.5, width=8), 1 / 6),
+        (SampleCodec(30, temperature=1.5, width=3), 1 / 3),
         (SampleCodec(30, temperature=1.0, proposal=2.5, width=6), None),
     ],
-    ids=["roomy", "narrow", "proposal"],
+    ids=["all", "narrow", "none counted", "proposal"],
 )
 def test_the_mean_over_many_rows_is_the_distribution(codec, noise):
     classes, number = 40, 6000
@@ -335,46 +354,57 @@ def test_the_mean_over_many_rows_is_the_distribution(codec, noise):
     estimate_NC = shares_of(answer, classes)
     off_C = estimate_NC.mean(0) - p_C
     spread_C = estimate_NC.std(0) / number**0.5
-    if noise is not None:  # stratified draws are never noisier than independent ones
-        assert (spread_C <= 1.1 * (p_C * (1 - p_C) * noise / number).sqrt()).all()
-    assert (off_C.abs() <= 4.5 * spread_C + 2e-4 * p_C).all()  # weights are float16
-    assert (answer.counts.sum(1) == 30).all()
+    unbiased = off_C.abs() <= 4.5 * spread_C + 2e-4 * p_C  # weights are float16
+    torch.testing.assert_close(answer.counts.sum(1), torch.full((number,), float(codec.draws)))
+    assert unbiased.all()
     if codec.width == 8:
-        # the buggy form: of the draws, the classes that came most often, made to sum to 1
-        roomy = shares_of(kept(SampleCodec(30, temperature=1.5, width=30), logits_NC), classes)
-        cut = roomy.scatter(1, roomy.argsort(1, descending=True)[:, 8:], 0)
+        # the buggy form: the largest alone, made to sum to 1
+        cut = estimate_NC.scatter(1, answer.ids[:, 2:], 0)
         buggy = cut / cut.sum(1, keepdim=True)
         assert ((buggy.mean(0) - p_C).abs() / (buggy.std(0) / number**0.5 + 1e-9)).max() > 10
+    if noise is not None:  # systematic draws are never noisier than independent ones
+        assert (spread_C <= 1.1 * (p_C * (1 - p_C) * noise / number).sqrt()).all()
 
 
-def test_thinning_keeps_what_is_large_and_is_less_noisy_than_as_many_draws():
-    """Of 13 slots, a class above the threshold is known exactly; another comes with its share of it, or not at all."""
-    classes, number, width = 3000, 4000, 13
-    logits_NC = zipf(classes)[torch.randperm(classes, generator=torch.Generator().manual_seed(1))].repeat(number, 1)
+def test_what_is_large_is_known_and_the_others_share_the_rest_with_less_noise_than_plain_draws():
+    classes, number = 3000, 4000
+    codec = SampleCodec(width=18)
+    logits_NC = zipf(classes, 1.5)[torch.randperm(classes, generator=torch.Generator().manual_seed(1))].repeat(
+        number, 1
+    )
     p_C = logits_NC[0].softmax(0)
-    largest = p_C.sort(descending=True).values
-    left = torch.tensor([1 - float(largest[:h].sum()) for h in range(width)]) / (width - torch.arange(width))
-    kept_count = next(h for h in range(width) if largest[h] <= left[h])
-    threshold = float(left[kept_count])
-    answer = kept(SampleCodec(255, width=width), logits_NC)
-    share_NC = shares_of(answer, classes)
-    large_C = p_C > threshold
-    assert 2 <= int(large_C.sum()) == kept_count
-    assert (share_NC[:, large_C] - p_C[large_C]).abs().max() < 2 / 255
-    assert ((answer.ids >= 0).sum(1) == width).all()
-    small = share_NC[:, ~large_C]
-    assert ((small == 0) | ((small - threshold).abs() < 2 / 255)).all()
-    by_draws = shares_of(kept(SampleCodec(width, width=width), logits_NC), classes)
-    assert share_NC.var(0).sum() < 0.8 * by_draws.var(0).sum()
-
-
-def test_each_class_is_drawn_as_often_as_its_share_within_two():
-    codec = SampleCodec(60, temperature=2.0, width=60)
-    logits_NC = normal(200, 30, seed=3, scale=3)
     answer = kept(codec, logits_NC)
-    expected_NC = 60 * (logits_NC / 2).softmax(1)
-    assert ((60 * shares_of(answer, 30) - expected_NC).abs() < 2).all()
+    assert torch.equal(answer.ids[:, :4], p_C.topk(4).indices.expand(number, 4))
+    assert ((answer.counts[:, :4] - 255 * p_C[answer.ids[:, :4]]).abs() < 1).all()
+    others_N = 255 - answer.counts[:, :4].sum(1)
+    torch.testing.assert_close(answer.counts[:, 4:], (others_N / 14)[:, None].expand(-1, 14))
+    # each of the others: its share of 14 places, rounded up or down
+    places_NC = torch.zeros(number, classes).scatter_add_(1, answer.ids[:, 4:], torch.ones(number, 14))
+    due_C = 14 * p_C.index_fill(0, answer.ids[0, :4], 0) / (1 - p_C.topk(4).values.sum())
+    assert ((places_NC - due_C).abs() < 1 + 1e-6).all()
+    assert float(due_C.max()) > 1.2  # so that one stands twice in some rows
+    drawn_ND = torch.multinomial(p_C, number * 18, replacement=True, generator=torch.Generator().manual_seed(2))
+    plain_NC = torch.zeros(number, classes).scatter_add_(1, drawn_ND.view(number, 18), torch.ones(number, 18)) / 18
+    assert shares_of(answer, classes).var(0).sum() < 0.2 * plain_NC.var(0).sum()
+
+
+def test_equals_are_told_apart_by_their_ids():
+    answer = kept(SampleCodec(width=12), torch.zeros(50, 20))
+    assert answer.ids[:, :3].tolist() == [[0, 1, 2]] * 50
+
+
+@given(st.integers(1, 60), st.integers(1, 255), st.integers(0, 2**32), st.floats(0.1, 60))
+@settings(max_examples=60)
+def test_draws_are_shared_out_as_they_fall_due(classes, draws, seed, scale):
+    """Where all are counted: D p rounded up or down, whatever the distribution. And nothing goes to what has no mass."""
+    logits_NC = normal(5, classes, seed=seed % 1000, scale=scale)
+    logits_NC[:, : classes // 2] = -torch.inf
+    answer = kept(SampleCodec(draws, width=min(draws, classes), seed=seed), logits_NC)
     assert (answer.ids >= 0).equal(answer.counts > 0)
+    assert (answer.ids.masked_fill(answer.ids < 0, classes) >= classes // 2).all()
+    if classes <= draws:
+        assert (answer.counts.sum(1) == draws).all()
+        assert ((draws * shares_of(answer, classes) - draws * logits_NC.softmax(1)).abs() < 1 + 1e-6).all()
 
 
 def test_the_gradient_is_that_of_kd_on_average_and_importance_weights_are_needed():
@@ -393,14 +423,14 @@ def test_the_gradient_is_that_of_kd_on_average_and_importance_weights_are_needed
         return torch.autograd.grad(value, student)[0]
 
     drawn_at_four = SampleCodec(24, temperature=2.0, proposal=4.0, width=12)
-    for codec in (SampleCodec(24, temperature=2.0, width=12), SampleCodec(24, temperature=2.0, width=4), drawn_at_four):
+    for codec in (SampleCodec(24, temperature=2.0, width=12), SampleCodec(24, temperature=2.0, width=6), drawn_at_four):
         torch.testing.assert_close(slope(codec), dense.grad, rtol=0, atol=0.02)
     assert (slope(drawn_at_four, weighted=False) - dense.grad).abs().max() > 0.1
 
 
 def test_draws_depend_on_seed_id_view_and_position_alone():
     logits_NC = normal(1, 500).repeat(64, 1)
-    codec, rows = SampleCodec(20, width=20), rows_of(64)
+    codec, rows = SampleCodec(), rows_of(64)
 
     def drawn(codec=codec, **changed):
         columns = codec.encode(logits_NC, rows._replace(**changed))
@@ -411,7 +441,7 @@ def test_draws_depend_on_seed_id_view_and_position_alone():
         drawn(view=1),
         drawn(position_N=torch.ones(64, dtype=torch.int64)),
         drawn(ids_N=rows.ids_N + 1),
-        drawn(SampleCodec(20, width=20, seed=1)),
+        drawn(SampleCodec(seed=1)),
     ]
     # a row's classes follow from one number, so that a few of so many may come twice
     assert all((other != drawn()).any(1).double().mean() > 0.9 for other in others)
@@ -445,6 +475,9 @@ def test_the_measured_error_is_the_divergence_it_says():
     few, many = (codec_error(SampleCodec(draws, width=20), logits_NC, rows) for draws in (20, 200))
     assert few["mean_total_variation"] > 3 * many["mean_total_variation"] > 3 * many["bias"]
     assert (few["mean_draws"], many["mean_draws"]) == (20, 200)
+    narrow = codec_error(SampleCodec(width=4), logits_NC, rows)
+    assert narrow["mean_total_variation"] > many["mean_total_variation"]
+    assert narrow["mean_classes"] <= 4 < many["mean_classes"]
     assert "mean_kl" not in few
     for each in (error, few):
         json.dumps(each, allow_nan=False)

@@ -23,7 +23,7 @@ from ..files import atomic_path, fingerprint
 from . import shard
 from .check import check
 from .codecs import Column
-from .codecs.ids import IDS, bytes_of_an_id, pack, unpack
+from .codecs.ids import IDS, ids_in, pack, unpack
 from .manifest import MANIFEST, PLAN, read_seal, shard_metadata
 from .segment import Place, places
 from .store import Store
@@ -71,7 +71,7 @@ def exported(column: Column, classes: int) -> Column:
     """What stands in Parquet for a column of a codec: numbers of a type that every reader knows, class ids unpacked."""
     width = column.width
     if column.name == IDS and width is not None:
-        width //= bytes_of_an_id(classes)
+        width = ids_in(width, classes)
     return Column(column.name, _WIDENED.get(column.dtype.name, column.dtype), width)
 
 

@@ -82,7 +82,7 @@ PARTS_AND_SEVERAL = (
         year=2025,
         formula="-T² Σ_i (c_i / N) log q_i, c_i how often class i came in N draws from p",
         needs=(SPARSE,),
-        when="Large vocabularies: 50 draws, about 12 classes a token, match full KD; the gradient is unbiased. kd and "
+        when="Large vocabularies: a dozen or two of classes a token come near to full KD; the gradient is unbiased. kd and "
         "forward_kl are this where the soft targets were kept with the codec sample.",
         beware="A cross-entropy, not 0 where the student equals the teacher; T is that of the draws.",
         function="sampled_cross_entropy",

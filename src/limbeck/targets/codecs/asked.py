@@ -42,7 +42,7 @@ def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective 
     if isinstance(section, str):
         codec: Codec = Int8() if section == Int8.name else Dense(centred=not reads_sigmoids(objective))
     elif isinstance(section, Sample):
-        codec = SampleCodec(section.draws, section.temperature, section.proposal, section.width, seed)
+        codec = SampleCodec(**section.model_dump(), seed=seed)
     else:
         codec = TopKCodec(section.k, section.temperatures)
     try:

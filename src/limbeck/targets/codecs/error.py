@@ -91,7 +91,7 @@ def _of_sample(answer: Sampled, log_p_NC: Tensor) -> tuple[dict[str, Tensor], Te
     difference_NC = estimate_NC - log_p_NC.exp()
     figures = {
         "total_variation": difference_NC.abs().sum(1) / 2,
-        "classes": (counts > 0).sum(1).to(torch.float64),
+        "classes": (estimate_NC > 0).sum(1).to(torch.float64),
         "draws": draws_N,
         "argmax_agreement": _agreement(log_p_NC, estimate_NC.argmax(1)),
     }

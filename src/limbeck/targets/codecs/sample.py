@@ -18,47 +18,48 @@ from .ids import id_column, pack, unpack
 MOST_DRAWS = 255  # a count is one byte
 # Probabilities are held as whole numbers, the largest class's being 2 to this: sums of whole numbers are exact, so neither
 # device nor batch changes a draw. A class below half of the smallest such share of the largest is never drawn. With more
-# than 65,536 classes it is less, so that their sum times the width stays below 2 ** 63.
+# than 65,536 classes it is less, so that a row's sum stays below 2 ** 54.
 MOST_BITS, BITS_OF_ALL = 38, 54
 
 
 @dataclass(frozen=True)
 class SampleCodec:
-    """D draws from the teacher's probabilities at one temperature, kept as at most W classes with their counts.
+    """W classes drawn from the teacher's probabilities at one temperature, and how D draws fall to them.
 
-    Random sampling knowledge distillation (Anshumann et al. 2025, "Sparse Logit Sampling"): counts / draws is an
+    Random sampling knowledge distillation (Anshumann et al. 2025, "Sparse Logit Sampling"): counts / D is an
     unbiased estimate of the whole distribution, so the gradient of the cross-entropy with it is that of KD, on average,
-    from a handful of classes. Three things make it small and sure:
+    from a handful of classes. What a student loses by it is noise, and it falls with that of the estimate; so no byte
+    is spent on what chance need not decide, or what follows from the others:
 
-    * Rows have one width, W, and a distribution over more classes is first thinned to W of them: those above a threshold t
-      keep their mass, and of the others so many are chosen that the slots are filled, class c with probability p_c / t, and
-      each takes mass t (Horvitz and Thompson 1952; chosen systematically, as Madow 1949). The masses still sum to 1, and
-      each is right on average. What is large is thus known exactly, and no slot is wasted on a class twice.
-    * The draws are stratified: the j-th falls at random into the j-th of D equal parts of the thinned distribution (its
-      classes in order of id). Each class is drawn D times its mass on average, and never off by two or more, where
-      independent draws are off by sqrt(D p). The counts of a row add up to D.
-    * All draws are pure functions of (seed, id, view, position, draw).
+    * The K = W // 4 largest classes are always there, each with a count of its own: its share of the D draws, rounded up
+      or down at random so that it is right on average, and never off by one or more.
+    * The other W - K are chosen from what is left, each class as often as its share of it, on average: at equal steps
+      along the classes in order of id, from a random start (systematic sampling, Madow 1949; independent draws are
+      noisier). They share the draws that are left, equally, and so need no counts. One that is due more than once stands
+      more than once.
+    * All draws are pure functions of (seed, id, view, position).
 
     With ``proposal``, draws are made at that temperature, and with each class log(p / r) is kept, the weight that makes
     the estimate one of p at ``temperature``: a proposal above it visits rare classes more often.
 
-    Bytes of a row: W (1 + bytes of an id), and 2 W more with a proposal.
+    Bytes of a row: W ids (:mod:`.ids`) and K, and 2 W more with a proposal. Where there are no more than W classes, all
+    have counts of their own.
 
     Args:
         draws: D, 1 to 255.
         temperature: T of the distribution that is estimated; an objective must use the same.
         proposal: T that the draws are made at, where it is another.
-        width: W; a quarter of D where not given, for some 12 different classes come in 50 draws from a language model.
+        width: W, 1 to D.
         seed: of the draws.
 
     Raises:
         ValueError: draws, temperature, proposal or width out of range.
     """
 
-    draws: int = 50
+    draws: int = MOST_DRAWS
     temperature: float = 1.0
     proposal: float | None = None
-    width: int | None = None
+    width: int = 18
     seed: int = 0
 
     name: ClassVar[str] = "sample"
@@ -70,7 +71,7 @@ class SampleCodec:
         for name, value in (("temperature", self.temperature), ("proposal", self.proposal)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, not {value}")
-        if self.width is not None and not 1 <= self.width <= self.draws:
+        if not 1 <= self.width <= self.draws:
             raise ValueError(f"width must be between 1 and the number of draws, {self.draws}, not {self.width}")
 
     @property
@@ -84,34 +85,51 @@ class SampleCodec:
         }
 
     def layout(self, classes: int) -> tuple[Column, ...]:
-        width = self._width(classes)
-        columns = id_column(width, classes), Column("counts", np.dtype(np.uint8), width)
-        return columns if self.proposal is None else (*columns, Column("log_weights", np.dtype(np.float16), width))
+        width, counted = self._widths(classes)
+        counts = (Column("counts", np.dtype(np.uint8), counted),) if counted else ()
+        weights = () if self.proposal is None else (Column("log_weights", np.dtype(np.float16), width),)
+        return id_column(width, classes), *counts, *weights
 
     def encode(self, logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
         return in_chunks(self._encode, logits_NC, rows)
 
     def decode(self, columns: Mapping[str, Tensor], classes: int) -> Sampled:
-        counts_NW = columns["counts"].to(torch.float32)
-        ids_NW = unpack(columns["ids"], classes).masked_fill(counts_NW == 0, -1)
+        ids_NW = unpack(columns["ids"], classes)
+        counts_NW = self._shared(columns.get("counts"), ids_NW, self._widths(classes)[1])
         weights = columns["log_weights"].to(torch.float32).exp() if self.proposal is not None else None
-        return Sampled(ids=ids_NW, counts=counts_NW, temperature=self.temperature, weights=weights)
+        return Sampled(ids_NW.masked_fill(counts_NW == 0, -1), counts_NW, self.temperature, weights)
 
-    def _width(self, classes: int) -> int:
-        return min(-(-self.draws // 4) if self.width is None else self.width, classes)
+    def _widths(self, classes: int) -> tuple[int, int]:
+        """How many classes a row has room for, and how many of them have counts of their own."""
+        # A quarter leaves the least noise in 40 bytes, or little more, of the two language models that were tried.
+        return (classes, classes) if classes <= self.width else (self.width, self.width // 4)
+
+    def _shared(self, counts_NK: Tensor | None, ids_NW: Tensor, counted: int) -> Tensor:
+        """How many draws fall to each of W classes (N, W) float32; the last share equally what the first K leave."""
+        if counts_NK is None:
+            counts_NK = ids_NW[:, :0]
+        counts_NK, others = counts_NK.to(torch.float32), ids_NW.shape[1] - counted
+        if not others:
+            return counts_NK
+        left_N1 = self.draws - counts_NK.sum(1, keepdim=True)
+        return torch.cat([counts_NK, (left_N1 / others).expand(-1, others)], 1)
 
     def _encode(self, logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
         classes = logits_NC.shape[1]
-        width = self._width(classes)
+        width, counted = self._widths(classes)
         below_NC = wide(logits_NC)
         below_NC = below_NC - below_NC.amax(1, keepdim=True)
-        uniform_ND = _uniform(self.seed, rows, self.draws + 1).to(below_NC.device)
+        start_N1, share_N1 = _uniform(self.seed, rows, 2).to(below_NC.device).split(1, dim=1)
         mass_NC = _masses(below_NC / (self.proposal or self.temperature), classes)
-        ids_NW, mass_NW = _thinned(mass_NC, uniform_ND[:, self.draws :], width)
-        counts_NW = _stratified(mass_NW, uniform_ND[:, : self.draws])
-        there_NW = counts_NW > 0
+        ids_NK, mass_NK = _largest(mass_NC, counted)
+        others_NC = mass_NC.scatter(1, ids_NK, 0)
+        ids_NW = torch.cat([ids_NK, _systematic(others_NC, start_N1, width - counted)], 1)
+        counts_NK = _rounded(torch.cat([mass_NK, others_NC.sum(1, keepdim=True)], 1), self.draws, share_N1)[:, :-1]
+        there_NW = self._shared(counts_NK, ids_NW, counted) > 0
         ids_NW = ids_NW.masked_fill(~there_NW, 0)
-        columns = {"ids": pack(ids_NW, classes), "counts": counts_NW.to(torch.uint8)}
+        columns = {"ids": pack(ids_NW, classes)}
+        if counted:
+            columns["counts"] = counts_NK.to(torch.uint8)
         if self.proposal is not None:
             log_p_NC, log_r_NC = ((below_NC / t).log_softmax(1) for t in (self.temperature, self.proposal))
             log_weights_NW = log_p_NC.gather(1, ids_NW) - log_r_NC.gather(1, ids_NW)
@@ -133,39 +151,27 @@ def _masses(scaled_NC: Tensor, classes: int) -> Tensor:
     return (scaled_NC.exp() * one).round().to(torch.int64)
 
 
-def _thinned(mass_NC: Tensor, start_N1: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """At most W classes (N, W), ascending, with masses (N, W) that are a row's, up to a factor of the row, on average.
-
-    A slot that is not needed has mass 0.
-    """
-    classes = mass_NC.shape[1]
-    if width >= classes:
-        return torch.arange(classes, device=mass_NC.device).expand_as(mass_NC), mass_NC
-    largest = mass_NC.topk(width, dim=1)
-    place_W = torch.arange(width, device=mass_NC.device)
-    # with the first h classes kept as they are, the others' mass is shared by the W - h slots that are left
-    rest_NW = mass_NC.sum(1, keepdim=True) - (largest.values.cumsum(1) - largest.values)
-    enough_NW = largest.values * (width - place_W) <= rest_NW
-    kept_N1 = enough_NW.to(torch.uint8).argmax(1, keepdim=True)
-    rest_N1, slots_N1 = rest_NW.gather(1, kept_N1), width - kept_N1
-    is_kept_NW = place_W < kept_N1
-    others_NC = mass_NC.scatter(1, largest.indices, largest.values.masked_fill(is_kept_NW, 0))
-    nth_NW = (place_W - kept_N1).clamp(min=0)
-    point_NW = ((nth_NW + start_N1) * rest_N1 / slots_N1).to(torch.int64).minimum(rest_N1 - 1).clamp(min=0)
-    chosen_NW = torch.searchsorted(others_NC.cumsum(1), point_NW, right=True).clamp(max=classes - 1)
-    # all masses times W - h, so that an equal share of the rest is a whole number
-    ids_NW = torch.where(is_kept_NW, largest.indices, chosen_NW)
-    mass_NW = torch.where(is_kept_NW, largest.values * slots_N1, rest_N1)
-    ids_NW, order_NW = ids_NW.sort(1)
-    return ids_NW, mass_NW.gather(1, order_NW)
+def _largest(mass_NC: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Ids and masses (N, K) of the largest, in that order; of equals the one of the lower id is the larger."""
+    places = 2 ** (mass_NC.shape[1] - 1).bit_length()
+    last_C = torch.arange(mass_NC.shape[1] - 1, -1, -1, device=mass_NC.device)
+    ids_NK = (mass_NC * places + last_C).topk(number, dim=1).indices
+    return ids_NK, mass_NC.gather(1, ids_NK)
 
 
-def _stratified(mass_NW: Tensor, uniform_ND: Tensor) -> Tensor:
-    """How often each of W classes (N, W) comes in D draws, one from each of D equal parts of their masses."""
-    below_NW = mass_NW.cumsum(1)
-    whole_N1 = below_NW[:, -1:]
-    draws = uniform_ND.shape[1]
-    place_ND = (torch.arange(draws, device=uniform_ND.device) + uniform_ND) / draws
-    point_ND = (place_ND * whole_N1).to(torch.int64).minimum(whole_N1 - 1)
-    drawn_ND = torch.searchsorted(below_NW, point_ND, right=True)
-    return torch.zeros_like(mass_NW).scatter_add_(1, drawn_ND, torch.ones_like(drawn_ND))
+def _systematic(mass_NC: Tensor, start_N1: Tensor, number: int) -> Tensor:
+    """So many classes (N, number), ascending, each as often as its share of the mass, on average; any, where there is none."""
+    below_NC = mass_NC.cumsum(1)
+    whole_N1 = below_NC[:, -1:]
+    nth = torch.arange(number, device=mass_NC.device)
+    point = ((nth + start_N1) * whole_N1 / max(number, 1)).to(torch.int64).minimum(whole_N1 - 1)
+    return torch.searchsorted(below_NC, point, right=True).clamp(max=mass_NC.shape[1] - 1)
+
+
+def _rounded(mass_NM: Tensor, draws: int, share_N1: Tensor) -> Tensor:
+    """Whole numbers (N, M) that sum to D, each the mass's share of D rounded up or down, right on average."""
+    below_NM = mass_NM.cumsum(1)
+    whole_N1 = below_NM[:, -1:]
+    upper_NM = (below_NM * (draws / whole_N1.to(torch.float64)) - share_N1).ceil().clamp(0, draws)
+    upper_NM = upper_NM.masked_fill(below_NM == whole_N1, draws)  # whatever the product is rounded to
+    return upper_NM.diff(dim=1, prepend=torch.zeros_like(share_N1)).to(torch.int64)
