@@ -197,7 +197,7 @@ def intervals(rows: Sequence[Interval], x_title: str, digits: int) -> Markup:
     width, step = 420.0, 46.0
     bottom = 12 + step * len(rows)
     ends = [value for row in rows for value in (row.low, row.high, row.difference, 0.0)]
-    x = Scale(*svg.padded(ends, 0.1, least=10.0**-digits), 12, width - 12)
+    x = Scale(*svg.padded(ends, 0.1, least=10.0**-digits), 26, width - 26)  # half a label fits beside
     y = Scale(0, len(rows), 8, bottom)
     ticks = [(v, formats.signed(v, digits)) for v in svg.linear_ticks(x.low, x.high)]
     if len({label for _, label in ticks}) < len(ticks):

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from .. import progress
 from ..errors import BadInput
+from ..memory import keep_freed_memory
 from ..models.asking import Inputs, answered, ask, device_of, examples_in, moved, parts_of
 
 AUTO_BOUND = 1e-4
@@ -145,6 +146,8 @@ class Asked(nn.Module):
         super().__init__()
         self.model, self.manner = model.eval(), manner
         self._at_a_time = manner.batch_size
+        if device_of(model).type == "cpu":
+            keep_freed_memory()
         # Only for full batches, of one shape: another number of images would be compiled anew.
         self._compiled = torch.compile(model, dynamic=False) if manner.compile else None
 

@@ -6,6 +6,7 @@ A shard is a pure function of (view, block of ids), whether a teacher is asked f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,21 +88,49 @@ def fill(
     make: Make,
     progress: Callable[[int], object] | None = None,
 ) -> None:
-    """Writes every shard that is not whole; those that another process is at are left to it while there are others."""
+    """Writes every shard that is not whole; those that another process is at are left to it while there are others.
+
+    A shard is written in a thread while the next one is made, so that nobody waits for the disk. A kill costs the shard
+    that is being made and the one that is being written.
+    """
     size: int = plan["block_size"]
     for segment in segments:
         with alone(path):
             write_ids(path, segment)
+    tell = progress or (lambda number: None)
     left = list(places(segments, size))
-    with Claims(path) as claims:
+
+    def is_whole(place: Place) -> bool:
+        return shard.is_whole(path / place.name, shard_metadata(plan, place.segment.digest, place.view, place.block))
+
+    def write(place: Place, content: shard.Content) -> int:
+        with alone(path):
+            if not is_whole(place):
+                about = shard_metadata(plan, place.segment.digest, place.view, place.block)
+                shard.write_with_digest(path / place.name, content, about)
+        claims.release(place.name)
+        return len(place.ids(size))
+
+    # Where something is raised, the thread ends what it is at, and then all claims are given up.
+    with Claims(path) as claims, ThreadPoolExecutor(1, "limbeck-writing") as thread:
+        under_way: Future[int] | None = None
         for wait in (False, True):
             later = []
             for place in left:
-                if not _settled(path, plan, place, make, claims, wait):
+                found = is_whole(place)
+                if not found and not claims.claim(place.name, wait):
                     later.append(place)
-                elif progress:
-                    progress(len(place.ids(size)))
+                elif found or is_whole(place):  # another writer may have been quicker
+                    claims.release(place.name)
+                    tell(len(place.ids(size)))
+                else:
+                    content = make(place.ids(size), place.view)
+                    if under_way is not None:
+                        tell(under_way.result())
+                    under_way = thread.submit(write, place, content)
             left = later
+        if under_way is not None:
+            tell(under_way.result())
 
 
 def finish(path: Path, manifest: Mapping[str, Any], over: Mapping[str, Any] | None = None) -> bool:
@@ -133,24 +162,6 @@ def manifest_of(
     kept = normal(segments)
     entries = [segment.entry for segment in kept]
     return {**plan, **totals(kept), "codec": dict(codec), "libraries": dict(libraries), "segments": entries}
-
-
-def _settled(path: Path, plan: Mapping[str, Any], place: Place, make: Make, claims: Claims, wait: bool) -> bool:
-    """Sees to one shard; False where another process is at it."""
-    file, about = path / place.name, shard_metadata(plan, place.segment.digest, place.view, place.block)
-    if shard.is_whole(file, about):
-        return True
-    if not claims.claim(place.name, wait):
-        return False
-    try:
-        if not shard.is_whole(file, about):  # another writer may have been quicker
-            content = make(place.ids(plan["block_size"]), place.view)
-            with alone(path):
-                if not shard.is_whole(file, about):
-                    shard.write_with_digest(file, content, about)
-    finally:
-        claims.release(place.name)
-    return True
 
 
 def _sweep(path: Path) -> None:
