@@ -63,7 +63,7 @@ def codec_of(name: str, words: int, most: int) -> Codec:
     """How a way keeps the teacher's answers, in so many bytes at most, but for `dense`."""
     if name == "dense":
         return Dense()
-    some = [TopKCodec(n, (1.0,)) if name == "top k" else SampleCodec(width=n) for n in range(1, most)]
+    some = [TopKCodec(n, (1.0,)) if name == "top k" else SampleCodec(width=n) for n in range(1, most + 1)]
     return [one for one in some if bytes_per_target(one, words) <= most][-1]
 
 
@@ -202,6 +202,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
+    if asked.bytes < 8:
+        parser.error("--bytes must be at least 8, which one word of a top k takes with the rest")
     use_threads(asked.threads)
     began = time.monotonic()
     language = the_language(asked, asked.out)

@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/casting.py
 
 Both ask the same teacher about the same images, as many at a time, in one process; they take turns in every round
-(turned round every other time), and the ratios are of the same round, by wall time and by CPU time of the process:
+(turned round every other time), and the ratios are of the same round, by wall time and by CPU time of the process. How the
+memory of a process happens to lie moves them by a few per cent, so that there are several processes, one after another:
 
 - casting: `limbeck.targets.cast` into an empty folder: views rendered, the teacher asked, its answers encoded, written,
   digested and synced to the disk, the codec's error measured, manifest and seal written.
@@ -114,23 +115,32 @@ def untuned(recipe: Recipe, rounds: int, device: str, threads: int) -> float:
     return statistics.median(one["bare"][0] for one in measure(recipe, rounds, device, ("bare",))[2])
 
 
+def in_turns(recipe: Recipe, rounds: int, device: str, threads: int) -> tuple[int, Manner, list[dict[str, Timed]]]:
+    """How many images, how they are asked about, and the seconds of each way in each round; likewise."""
+    use_threads(threads)
+    job, manner, taken = measure(recipe, rounds, device)
+    return recipe.targets.views * len(job.task.pool), manner, taken
+
+
 def main() -> None:
     parser = arguments(__doc__, recipe=False)
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7, help="in each process")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `limbeck run`")
     asked = parser.parse_args()
-    use_threads(asked.threads)
     began, rows = time.monotonic(), []
     for title, (name, overrides) in CASES.items():
         if name != "digits" and not (Path(os.environ.get("LIMBECK_DATA", "")) / name).exists():
             continue
         recipe = read(RECIPES / f"{name}.yaml", [*overrides, *asked.set])
-        with multiprocessing.get_context("spawn").Pool(1) as alone:
-            before = alone.apply(untuned, (recipe, asked.rounds, asked.device, asked.threads))
-        job, manner, found = measure(recipe, asked.rounds, asked.device)
-        images = recipe.targets.views * len(job.task.pool)
+        how = recipe, asked.rounds, asked.device, asked.threads
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as alone:
+            before = alone.apply(untuned, how)
+            parts = [alone.apply(in_turns, how) for _ in range(asked.processes)]
+        images, manner, _ = parts[0]
+        found = [one for _, _, taken in parts for one in taken]
         wall, cpu = ([one["bare"][k] / one["casting"][k] for one in found] for k in (0, 1))
         rate = images / statistics.median(one["bare"][0] for one in found)
         views = statistics.median(one["views"][1] / one["bare"][1] for one in found)
@@ -140,7 +150,7 @@ def main() -> None:
     columns = ["teacher", "images", "at a time", "precision", "bare, images/s", "bare, freed memory not kept"]
     columns += ["casting/bare by wall: min - median - max", "by CPU", "views rendered, of the bare pass"]
     print_table(columns, rows)
-    print_conditions(f"0; {asked.rounds} rounds", began)
+    print_conditions(f"0; {asked.processes} processes of {asked.rounds} rounds", began)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Asked(NamedTuple):
 def codecs_for(classes: int) -> list[Codec]:
     """Those worth a row, float16 dense first."""
     top = [TopKCodec(k) for k in (1, 2, 4, 8, 32) if k < classes]
-    drawn = [SampleCodec(width=width) for width in (9, 18, 72)]
+    drawn = [SampleCodec(width=width) for width in (9, 18, 72) if width < classes or width == 18]
     return [Dense(), Int8(), *top, *drawn, SampleCodec(proposal=2.0)]
 
 

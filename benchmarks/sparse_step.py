@@ -9,7 +9,7 @@ round, by wall time and by CPU time of the process. Targets are those of a rando
 codecs: what looking them up costs is another benchmark's business.
 
 - cross-entropy: the labels alone (ours, in chunks).
-- sampled, top k: KD from 50 draws, from the 8 largest logits and their rest, at T = 1; alone, and beside cross-entropy with
+- sampled, top k: KD from 18 classes drawn, from the 8 largest logits and their rest, at T = 1; alone, and beside cross-entropy with
   weight 0.5.
 - plain gather: log_softmax, gather, and F.cross_entropy, as one writes it by hand.
 

@@ -29,22 +29,23 @@ class TopK(Section):
 
 
 class Sample(Section):
-    """Classes drawn from the teacher's distribution, with how often each was: an unbiased estimate, for one temperature."""
+    """Classes drawn from the teacher's distribution: an unbiased estimate of all of it in a few bytes, for one temperature."""
 
     draws: int = Field(default=255, ge=1, le=255)
-    """How many draws the counts add up to; more make them finer, and take no more room."""
+    """What the counts add up to; more make them finer, and take no more room."""
     temperature: PositiveFloat = 1.0
     """T of the distribution; the objective must use the same."""
     proposal: PositiveFloat | None = None
-    """Draw at this temperature instead, and keep an importance weight with each class, in two bytes."""
+    """Draw at this temperature, a higher one, and keep an importance weight with each class, in two bytes."""
     width: PositiveInt = 18
-    """How many classes are kept, a quarter of them with their counts: 18 are 40 bytes where there are at most 65,536. More, less noise."""
+    """How many classes are kept, a quarter of them with their counts: 18 take 40 bytes of 65,536, and fewer of fewer. More, less noise."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sample:
-        if self.width > self.draws:
+        if self.proposal is not None and self.proposal < self.temperature:
             raise ValueError(
-                f"{self.draws} draws do not give {self.width} classes: leave out draws, or give a width of at most {self.draws}"
+                f"proposal is {self.proposal:g} and temperature {self.temperature:g}: what the lower one rules out would be "
+                "missing from the other. Give a proposal above the temperature, or none"
             )
         return self
 

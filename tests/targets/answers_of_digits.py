@@ -17,14 +17,15 @@ N, VIEWS, CLASSES = 150, 2, 10
 class Digits:
     """150 digits, and a teacher with fixed weights that sees them from several sides."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = CLASSES) -> None:
         pixels = torch.from_numpy(load_digits().images[:N]).float() / 16
         self.images = pixels[:, None]
         self.ids = example_ids(content_ids((self.images * 255).to(torch.uint8)), None)
-        self.layer = torch.nn.Linear(64, CLASSES)
+        self.classes = classes
+        self.layer = torch.nn.Linear(64, classes)
         with torch.no_grad():
-            self.layer.weight.copy_(torch.sin(torch.arange(640.0)).view(CLASSES, 64))
-            self.layer.bias.copy_(torch.cos(torch.arange(10.0)))
+            self.layer.weight.copy_(torch.sin(torch.arange(64.0 * classes)).view(classes, 64))
+            self.layer.bias.copy_(torch.cos(torch.arange(float(classes))))
 
     def ask(self, index_B: torch.Tensor, view: int) -> torch.Tensor:
         with torch.no_grad():
@@ -40,13 +41,14 @@ class Digits:
     def grown(self, path: Path, *, ragged: bool = False, **options) -> Store:
         """A store of several segments: 60 examples with three views, and all others with two."""
         ask = self.ask_sequences if ragged else self.ask
-        cast(path, identity(), self.ids[:60], 1, ask, block_size=32, ragged=ragged, **options)
+        cast(path, identity(classes=self.classes), self.ids[:60], 1, ask, block_size=32, ragged=ragged, **options)
         extend(path, self.ids, 2, ask)
         return extend(path, self.ids[:60], 3, ask)
 
     def cast(self, path: Path, **options) -> Store:
         options = {"block_size": 64, **options}
-        return cast(path, identity(), self.ids, options.pop("views", VIEWS), options.pop("ask", self.ask), **options)
+        known = identity(classes=self.classes)
+        return cast(path, known, self.ids, options.pop("views", VIEWS), options.pop("ask", self.ask), **options)
 
 
 def identity(**changes):

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, DenseLogits, Needs
+from limbeck.targets import shard
 from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast, extend
 from limbeck.targets.codecs import TopKCodec
@@ -309,3 +311,25 @@ def test_another_codec_setting_is_named(tmp_path):
     make(tmp_path / "store", codec=TopKCodec(2))
     with pytest.raises(BadInput, match="k is 2 there, 3 here"):
         make(tmp_path / "store", codec=TopKCodec(3))
+
+
+def test_what_goes_wrong_while_a_shard_is_written_ends_the_cast_and_what_is_whole_is_kept(tmp_path, monkeypatch):
+    """Shards are written in a thread: its error is the cast's, and nothing stays claimed."""
+    write, threads = shard.write_with_digest, set()
+
+    def full(path, content, about):
+        threads.add(threading.current_thread().name)
+        if path.name == "block-00001.arrow":
+            raise BadInput("the disk is full")
+        write(path, content, about)
+
+    monkeypatch.setattr(shard, "write_with_digest", full)
+    with pytest.raises(BadInput, match="the disk is full"):
+        make(tmp_path / "store", views=2)
+    assert threads == {"limbeck-writing_0"}
+    assert not (tmp_path / "store" / "seal.json").exists()
+    assert list((tmp_path / "store").rglob("view-0000/block-00000.arrow"))
+    monkeypatch.undo()
+    make(tmp_path / "store", views=2)
+    make(tmp_path / "alone", views=2)
+    assert contents(tmp_path / "store") == contents(tmp_path / "alone")

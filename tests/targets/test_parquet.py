@@ -1,5 +1,7 @@
 """A store as Parquet and back, and stores of Parquet that was made elsewhere."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +20,7 @@ from limbeck.targets.parquet_import import import_parquet
 from limbeck.targets.store import Store, verify
 
 DIGITS = Digits()
+MANY = Digits(classes=1000)  # ids of 10 bits, and more classes than a sample has room for
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +54,48 @@ def test_a_round_trip_gives_the_same_bytes(whole, tmp_path, out):
 @pytest.mark.parametrize("out", ["one.parquet", "several"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["single", "sequences"])
 @pytest.mark.parametrize(
-    "codec", [Dense(), Int8(), TopKCodec(3), SampleCodec(20, proposal=2.0)], ids=lambda codec: codec.name
+    ("codec", "asked"),
+    [
+        (Dense(), DIGITS),
+        (Int8(), DIGITS),
+        (TopKCodec(3), DIGITS),
+        (TopKCodec(3), MANY),
+        (SampleCodec(width=4), DIGITS),
+        (SampleCodec(proposal=2.0), DIGITS),
+        (SampleCodec(proposal=2.0), MANY),
+    ],
+    ids=lambda one: one.classes if isinstance(one, Digits) else one.name,
 )
-def test_every_codec_comes_back_from_a_store_that_grew(tmp_path, codec, ragged, out):
-    store = DIGITS.grown(tmp_path / "store", ragged=ragged, codec=codec)
+def test_every_codec_comes_back_from_a_store_that_grew(tmp_path, codec, asked, ragged, out):
+    store = asked.grown(tmp_path / "store", ragged=ragged, codec=codec)
     export(store.path, tmp_path / out)
     assert contents(import_parquet(tmp_path / out, tmp_path / "again").path) == contents(store.path)
+
+
+@pytest.mark.parametrize("by", [1 << 10, -(1 << 10), 1])
+def test_ids_that_were_changed_are_refused_even_where_their_bits_are_the_same(tmp_path, by):
+    export(MANY.cast(tmp_path / "store", codec=TopKCodec(3)).path, tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    ids = table["ids"].to_pylist()
+    ids[5][1] += by
+    at = table.schema.get_field_index("ids")
+    table = table.set_column(at, table.schema.field(at), pa.array(ids, table.schema.field(at).type))
+    pq.write_table(table, tmp_path / "b.parquet")
+    with pytest.raises(BadInput, match="not those that were exported"):
+        import_parquet(tmp_path / "b.parquet", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_export_of_another_versions_layout_is_refused(whole, tmp_path):
+    export(whole, tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet")
+    metadata = dict(table.schema.metadata)
+    plan = json.loads(metadata[b"limbeck.plan"])
+    metadata[b"limbeck.plan"] = json.dumps({**plan, "targets_version": 1}).encode()
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "b.parquet")
+    with pytest.raises(BadInput, match="targets_version 1, and this version of limbeck reads 2"):
+        import_parquet(tmp_path / "b.parquet", tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_sequence_is_a_row_for_each_position(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from limbeck.errors import BadInput
 from limbeck.interfaces import DenseLogits, RaggedLogits, Sampled, TopK
 from limbeck.targets.answers import distribution
-from limbeck.targets.codecs import SampleCodec
+from limbeck.targets.codecs import Rows, SampleCodec
 from limbeck.targets.replay import replay
 
 DIGITS = Digits()
@@ -52,6 +52,31 @@ def test_the_answers_that_differ_are_named(store):
 def test_an_answer_that_is_no_number_differs(store):
     found = replay(store, lambda index_B, view: DIGITS.ask(index_B, view) * torch.nan, DIGITS.ids, 5, seed=0)
     assert len(found.differing) == 5
+
+
+@pytest.mark.parametrize(
+    "codec", [SampleCodec(), SampleCodec(temperature=2.0, proposal=3.0)], ids=["plain", "proposal"]
+)
+def test_draws_that_rounding_has_fall_otherwise_are_no_other_teachers(tmp_path, codec):
+    """Of 1,000 classes 18 are drawn: half precision has others drawn, which are as good; another teacher is found."""
+    many = Digits(classes=1000)
+
+    def sharp(index_B, view):
+        return 3 * many.ask(index_B, view)
+
+    def rounded(index_B, view):
+        return sharp(index_B, view).half().float()
+
+    store = many.cast(tmp_path / "store", codec=codec, ask=sharp)
+
+    rows = Rows(many.ids, 0, torch.zeros(N, dtype=torch.int64))
+    ways = [codec.encode(ask(torch.arange(N), 0), rows)["ids"] for ask in (sharp, rounded)]
+    assert (ways[0] != ways[1]).any(1).double().mean() > 0.3
+    assert not len(replay(store, rounded, many.ids, 10_000, seed=0).differing)
+    assert replay(store, sharp, many.ids, 10_000, seed=0).difference.max() <= 1e-6
+    for changed in (lambda i, v: 2 * sharp(i, v), lambda i, v: sharp(i, v).roll(1, dims=1)):
+        found = replay(store, changed, many.ids, 10_000, seed=0)
+        assert len(found.differing) > 0.5 * len(found.ids)
 
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["single", "sequences"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,3 +75,17 @@ def test_a_transfer_set_joins_without_labels_and_without_what_is_known():
     assert (both.labels[-10:] == IGNORED).all()
     again = pooled(both, transfer)
     assert torch.equal(again.ids, both.ids)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 28, 32, 48, 224])
+def test_views_that_are_made_at_a_time_cut_neither_a_block_nor_a_batch(channels, size):
+    images = torch.randint(0, 256, (9, channels, size, size), dtype=torch.uint8)
+    parts = [(images[at : at + 3], torch.arange(3)) for at in (0, 3, 6)]
+    grey = Normalisation((0.5,) * channels, (0.25,) * channels)
+    splits = from_arrays(*parts)
+    task = ImageClassification(splits, normalisation=grey, teacher_normalisation=None, view_seed=0)
+    number = task.views_at_once
+    assert 512 <= number <= 4096
+    assert 4096 % number == 0
+    assert number == 512 or number * 4 * channels * size**2 <= 2**24

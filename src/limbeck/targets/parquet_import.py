@@ -27,7 +27,7 @@ from . import shard
 from .cast import cast
 from .codecs import Column, codec_from
 from .codecs.ids import IDS
-from .manifest import PLAN, SCHEMA_VERSION, SEAL, StoreIdentity, read_seal
+from .manifest import PLAN, SCHEMA_VERSION, SEAL, TARGETS_VERSION, StoreIdentity, read_seal
 from .mapped import runs
 from .parquet import EMPTY_KEY, MANIFEST_KEY, PLAN_KEY, SEAL_KEY, exported, from_exported, key_columns
 from .segment import Segment, totals
@@ -100,7 +100,7 @@ def _from_elsewhere(
         "view_seed": view_seed,
         "made_from": {"kind": "parquet", "sha256": digest},
     }
-    with _placed(files, found, [column], out, checked=True) as (logits_RC,):
+    with _placed(files, found, [column], out) as (logits_RC,):
 
         def ask(index_B: Tensor, view: int) -> Tensor:
             return torch.from_numpy(np.array(logits_RC[view * len(ids) + index_B.numpy()]))
@@ -124,7 +124,7 @@ def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes],
     new = not out.exists()
     # ids as numbers; the others take less room as they are stored
     kept = [exported(column, classes) if column.name == IDS else column for column in layout]
-    with _placed(files, found, kept, out) as placed:
+    with _placed(files, found, kept, out, classes=classes) as placed:
 
         def make(ids: np.ndarray, view: int) -> shard.Content:
             start, length = found.spans(ids, view)
@@ -149,6 +149,9 @@ _CHANGED = (
 )
 
 
+_READS = {"schema_version": SCHEMA_VERSION, "targets_version": TARGETS_VERSION}
+
+
 def _ours(file: Path) -> dict[bytes, bytes]:
     """What an export noted in a file's metadata; nothing where another tool wrote it."""
     metadata = read.opened(file).schema_arrow.metadata or {}
@@ -160,8 +163,8 @@ def _described(file: Path, about: dict[bytes, bytes]) -> tuple[dict[str, Any], d
     """Plan, manifest, and (segment, id) of what has no row."""
     try:
         plan, manifest = json.loads(about[PLAN_KEY]), json.loads(about[MANIFEST_KEY])
-        version = plan["schema_version"]
-        if version == SCHEMA_VERSION:
+        versions = {key: plan[key] for key in _READS}
+        if versions == _READS:
             empty = [(int(number), int(id_)) for number, id_ in json.loads(about.get(EMPTY_KEY, b"[]"))]
             counts = [plan["classes"], plan["block_size"], len(manifest["segments"])]
             counts += [entry["examples"] for entry in manifest["segments"]]
@@ -174,11 +177,12 @@ def _described(file: Path, about: dict[bytes, bytes]) -> tuple[dict[str, Any], d
                 return plan, manifest, empty
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.") from error
-    if version != SCHEMA_VERSION:
-        raise BadInput(
-            f"{file} was exported from a store of schema_version {version}, and this version of limbeck reads "
-            f"{SCHEMA_VERSION}: use the version that wrote it."
-        )
+    for key, version in versions.items():
+        if version != _READS[key]:
+            raise BadInput(
+                f"{file} was exported from a store of {key} {version}, and this version of limbeck reads "
+                f"{_READS[key]}: use the version that wrote it."
+            )
     raise BadInput(f"{file}: the description of its store, in the metadata, cannot be read.")
 
 
@@ -223,15 +227,18 @@ def _require_room(out: Path, plan: str, seal: str) -> None:
 
 @contextmanager
 def _placed(
-    files: Sequence[Path], found: read.Index, layout: Sequence[Column], out: Path, checked: bool = False
+    files: Sequence[Path], found: read.Index, layout: Sequence[Column], out: Path, classes: int | None = None
 ) -> Iterator[list[np.ndarray]]:
-    """Each column's values (R, width) in the order of view and id, memory-mapped."""
+    """Each column's values (R, width) in the order of view and id, memory-mapped.
+
+    ``classes``: how many there are in what was exported; None: the values are logits that were made elsewhere.
+    """
     with ExitStack() as stack:
-        yield [_place(stack, files, found, column, out, checked) for column in layout]
+        yield [_place(stack, files, found, column, out, classes) for column in layout]
 
 
 def _place(
-    stack: ExitStack, files: Sequence[Path], found: read.Index, column: Column, out: Path, checked: bool
+    stack: ExitStack, files: Sequence[Path], found: read.Index, column: Column, out: Path, classes: int | None
 ) -> np.ndarray:
     shape = column.shape(len(found.rank))
     try:
@@ -244,8 +251,10 @@ def _place(
         raise
     placed = np.memmap(file, column.dtype, "r+", shape=shape)
     for first, path, within, values in read.rows(files, column):
-        if checked:
+        if classes is None:
             _check(path, within, values)
+        elif column.name == IDS and ((values < 0) | (values >= classes)).any():
+            raise BadInput(f"{path}: {_CHANGED}")  # others could have the same bits
         placed[found.rank[first : first + len(values)]] = values
     return placed
 

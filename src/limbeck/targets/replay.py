@@ -14,14 +14,16 @@ from torch import Tensor
 
 from .. import randomness
 from ..errors import BadInput
+from ..interfaces import Sampled
 from .answers import distribution, reencoded
 from .asking import Ask, flat, rows_of
 from .codecs import Rows
-from .codecs.base import CHUNK
+from .codecs.base import CHUNK, wide
+from .codecs.sample import SampleCodec
 from .store import Store
 
 ROUNDING = 1e-3  # of a probability: what another batch size, machine or version may change
-MOST = 0.05  # a codec that loses much is still held to this
+MOST = 0.05  # a codec that loses much, or draws, is still held to this
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Replay:
     """What came of it, in the order of example and view.
 
     ``difference`` is the total variation distance between what is stored and what would be stored now: half the sum of
-    the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common. Of a
+    the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common; where classes
+    were drawn, how far the draws are from being the teacher's (:func:`replay`). Of a
     sequence it is that of the position where it is largest, and 1 where the sequence has another length now.
     """
 
@@ -54,6 +57,10 @@ def replay(store: Store, ask: Ask, ids_N: Tensor, count: int, seed: int, batch_s
     The teacher's new answer goes through the store's codec before it is compared, so that a codec which keeps little is
     held to what it does keep. What is left is rounding: allowed are ``ROUNDING`` and, for a codec whose rounding can tip
     over, its own measured error as a total variation distance (Pinsker: at most sqrt(KL / 2)), at most ``MOST``.
+
+    Where classes were drawn, the last bit of an answer can have another one drawn. So there the difference is how far a
+    count is from its share beyond one draw, or, if that is more, by how much more than ``MOST`` the stored draws are
+    farther from the teacher's distribution than new ones.
     """
     sorted_N, order_N = ids_N.cpu().sort()
     count_N = torch.as_tensor(store.view_counts(torch.from_numpy(store.ids))).cpu().expand(len(store))
@@ -89,14 +96,35 @@ def _differences(store: Store, logits_PC: Tensor, lengths_B: Tensor, ids_B: Tens
         now, at = now_P[here], then_P[here]
         asked = reencoded(store, logits_PC[now], Rows(rows.ids_N[now], view, rows.position_N[now]))
         kept = store.codec.decode({name: column[at] for name, column in stored.columns.items()}, store.classes)
-        difference = distribution(asked, store.classes) - distribution(kept, store.classes)
-        difference_P[here] = difference.abs().sum(-1) / 2
+        if isinstance(store.codec, SampleCodec) and isinstance(kept, Sampled):
+            difference_P[here] = _of_draws(store.codec, logits_PC[now], kept, asked)
+        else:
+            difference_P[here] = _apart(distribution(asked, store.classes), distribution(kept, store.classes))
     example_P = torch.arange(len(ids_B)).repeat_interleave(lengths_B)[now_P]
     return (~alike_B).double().scatter_reduce(0, example_P, difference_P, "amax")
 
 
+def _of_draws(codec: SampleCodec, logits_PC: Tensor, then: Sampled, now: Sampled) -> Tensor:
+    """How far draws are from being some of these logits': float64 (P,)."""
+    classes = logits_PC.shape[1]
+    drawn_from_PC = (wide(logits_PC) / (codec.proposal or codec.temperature)).softmax(1).cpu()
+    asked_for_PX = torch.nn.functional.pad(drawn_from_PC, (0, 1))
+    far_P, far_now_P = (_apart(distribution(one, classes), asked_for_PX) for one in (then, now))
+    counted = codec.counted(classes)
+    ids_PK, counts_PK = then.ids[:, :counted], then.counts[:, :counted].double()
+    share_PK = drawn_from_PC.gather(1, ids_PK.clamp(min=0)).masked_fill(ids_PK < 0, 0.0)
+    off_PK = (counts_PK / codec.draws - share_PK).abs() - 1 / codec.draws  # less than one draw is chance
+    off_P = torch.nn.functional.pad(off_PK, (0, 1)).amax(1)
+    return torch.maximum(off_P, far_P - far_now_P - MOST) if counted < classes else off_P
+
+
+def _apart(one_PX: Tensor, other_PX: Tensor) -> Tensor:
+    """The total variation distance of each row (P,)."""
+    return (one_PX - other_PX).abs().sum(-1) / 2
+
+
 def allowed(store: Store) -> float:
-    """The total variation distance between two castings of one answer that rounding can account for."""
+    """The difference between two castings of one answer that rounding can account for."""
     error = (store.manifest["codec"]["error"] or {}).get("p99_kl") or 0.0
     return ROUNDING + min(MOST, math.sqrt(max(error, 0.0) / 2))
 

@@ -117,10 +117,15 @@ def fill(
         for wait in (False, True):
             later = []
             for place in left:
-                found = is_whole(place)
-                if not found and not claims.claim(place.name, wait):
+                if wait and under_way is not None:
+                    # the system lets no two processes wait for what the other has claimed, even where a thread would end it
+                    tell(under_way.result())
+                    under_way = None
+                if is_whole(place):
+                    tell(len(place.ids(size)))
+                elif not claims.claim(place.name, wait):
                     later.append(place)
-                elif found or is_whole(place):  # another writer may have been quicker
+                elif is_whole(place):  # another writer was quicker
                     claims.release(place.name)
                     tell(len(place.ids(size)))
                 else:

@@ -107,7 +107,9 @@ class ImageClassification:
         _, channels, size, _ = self.train.images.shape
         sees = self.teacher_normalisation or self.normalisation
         bytes_of_one = 4 * channels * max(size, sees.size or size) ** 2
-        return max(FEWEST, min(MOST, BYTES // bytes_of_one))
+        # a power of two, as the teacher's batch and a block are, so that none of either is cut
+        fitting = 1 << (max(1, BYTES // bytes_of_one).bit_length() - 1)
+        return max(FEWEST, min(MOST, fitting))
 
     def of_like_cost(self, examples: Examples, index_B: Tensor) -> Tensor | None:
         """An order in which neighbours cost a model the same; None: they all do."""

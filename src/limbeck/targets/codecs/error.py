@@ -28,7 +28,7 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float 
     * ``mean_total_variation``: of each row's estimate, the noise of the draws at the sample's ``temperature``;
     * ``bias``: the total variation between the mean estimate and the mean of the teacher's probabilities. It falls with
       the number of rows, and so it would not if the estimate were biased;
-    * ``mean_classes``, ``mean_draws``: how many different classes, and how many draws, a row keeps.
+    * ``mean_classes``: how many different classes a row keeps.
     """
     classes = logits_NC.shape[1]
     parts: list[dict[str, Tensor]] = []
@@ -85,14 +85,12 @@ def _of_distribution(answer: DenseLogits | TopK, log_p_NC: Tensor, temperature: 
 
 def _of_sample(answer: Sampled, log_p_NC: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     counts = answer.counts.to(torch.float64)
-    draws_N = counts.sum(1)
-    share = counts / draws_N[:, None] * (1.0 if answer.weights is None else answer.weights.to(torch.float64))
+    share = counts / counts.sum(1, keepdim=True) * (1.0 if answer.weights is None else answer.weights.to(torch.float64))
     estimate_NC = torch.zeros_like(log_p_NC).scatter_add_(1, answer.ids.clamp(min=0), share)
     difference_NC = estimate_NC - log_p_NC.exp()
     figures = {
         "total_variation": difference_NC.abs().sum(1) / 2,
         "classes": (estimate_NC > 0).sum(1).to(torch.float64),
-        "draws": draws_N,
         "argmax_agreement": _agreement(log_p_NC, estimate_NC.argmax(1)),
     }
     return figures, difference_NC.sum(0)

@@ -16,9 +16,9 @@ from .base import Column, Rows, in_chunks, to_float16, wide
 from .ids import id_column, pack, unpack
 
 MOST_DRAWS = 255  # a count is one byte
-# Probabilities are held as whole numbers, the largest class's being 2 to this: sums of whole numbers are exact, so neither
-# device nor batch changes a draw. A class below half of the smallest such share of the largest is never drawn. With more
-# than 65,536 classes it is less, so that a row's sum stays below 2 ** 54.
+# Probabilities are held as whole numbers, the largest class's being 2 to this: sums of whole numbers are exact, so no batch
+# changes a draw, and a device hardly ever (its exp may differ in the last bit). A class below half of the smallest such
+# share of the largest is never drawn. With more than 65,536 classes it is less, so that a row's sum is at most 2 ** 54.
 MOST_BITS, BITS_OF_ALL = 38, 54
 
 
@@ -28,28 +28,29 @@ class SampleCodec:
 
     Random sampling knowledge distillation (Anshumann et al. 2025, "Sparse Logit Sampling"): counts / D is an
     unbiased estimate of the whole distribution, so the gradient of the cross-entropy with it is that of KD, on average,
-    from a handful of classes. What a student loses by it is noise, and it falls with that of the estimate; so no byte
-    is spent on what chance need not decide, or what follows from the others:
+    from a handful of classes. What a student loses by it is noise, and it falls with that of the estimate; so bytes are
+    not spent on what chance need not decide, or what follows from the others:
 
-    * The K = W // 4 largest classes are always there, each with a count of its own: its share of the D draws, rounded up
+    * The K = W // 4 largest classes come first, each with a count of its own: its share of the D draws, rounded up
       or down at random so that it is right on average, and never off by one or more.
     * The other W - K are chosen from what is left, each class as often as its share of it, on average: at equal steps
-      along the classes in order of id, from a random start (systematic sampling, Madow 1949; independent draws are
-      noisier). They share the draws that are left, equally, and so need no counts. One that is due more than once stands
-      more than once.
+      along the classes in order of id, from a random start (systematic sampling, Madow 1949), which is less noisy for
+      each class than independent draws. They share the draws that are left, equally, and so need no counts. One that is
+      due more than once stands more than once.
     * All draws are pure functions of (seed, id, view, position).
 
     With ``proposal``, draws are made at that temperature, and with each class log(p / r) is kept, the weight that makes
-    the estimate one of p at ``temperature``: a proposal above it visits rare classes more often.
+    the estimate one of p at ``temperature``: a proposal above it visits rare classes more often. (Below it, what p has
+    and the proposal has not would be missing, and so it is refused.)
 
     Bytes of a row: W ids (:mod:`.ids`) and K, and 2 W more with a proposal. Where there are no more than W classes, all
-    have counts of their own.
+    have counts of their own, and need no ids: C bytes.
 
     Args:
-        draws: D, 1 to 255.
+        draws: D, 1 to 255: what the counts add up to, and so how fine they are.
         temperature: T of the distribution that is estimated; an objective must use the same.
-        proposal: T that the draws are made at, where it is another.
-        width: W, 1 to D.
+        proposal: T that the draws are made at, where it is another; above ``temperature``.
+        width: W, at least 1.
         seed: of the draws.
 
     Raises:
@@ -71,8 +72,10 @@ class SampleCodec:
         for name, value in (("temperature", self.temperature), ("proposal", self.proposal)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, not {value}")
-        if not 1 <= self.width <= self.draws:
-            raise ValueError(f"width must be between 1 and the number of draws, {self.draws}, not {self.width}")
+        if self.proposal is not None and self.proposal < self.temperature:
+            raise ValueError(f"proposal must be at least the temperature, {self.temperature}, not {self.proposal}")
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, not {self.width}")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -86,18 +89,27 @@ class SampleCodec:
 
     def layout(self, classes: int) -> tuple[Column, ...]:
         width, counted = self._widths(classes)
+        ids = () if counted == classes else (id_column(width, classes),)
         counts = (Column("counts", np.dtype(np.uint8), counted),) if counted else ()
         weights = () if self.proposal is None else (Column("log_weights", np.dtype(np.float16), width),)
-        return id_column(width, classes), *counts, *weights
+        return *ids, *counts, *weights
 
     def encode(self, logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
         return in_chunks(self._encode, logits_NC, rows)
 
     def decode(self, columns: Mapping[str, Tensor], classes: int) -> Sampled:
-        ids_NW = unpack(columns["ids"], classes)
-        counts_NW = self._shared(columns.get("counts"), ids_NW, self._widths(classes)[1])
+        counted = self.counted(classes)
+        if counted == classes:
+            ids_NW = torch.arange(classes, device=columns["counts"].device).expand(columns["counts"].shape)
+        else:
+            ids_NW = unpack(columns["ids"], classes)
+        counts_NW = self._shared(columns.get("counts"), ids_NW, counted)
         weights = columns["log_weights"].to(torch.float32).exp() if self.proposal is not None else None
         return Sampled(ids_NW.masked_fill(counts_NW == 0, -1), counts_NW, self.temperature, weights)
+
+    def counted(self, classes: int) -> int:
+        """K of so many classes; all of them where all have counts of their own."""
+        return self._widths(classes)[1]
 
     def _widths(self, classes: int) -> tuple[int, int]:
         """How many classes a row has room for, and how many of them have counts of their own."""
@@ -121,13 +133,16 @@ class SampleCodec:
         below_NC = below_NC - below_NC.amax(1, keepdim=True)
         start_N1, share_N1 = _uniform(self.seed, rows, 2).to(below_NC.device).split(1, dim=1)
         mass_NC = _masses(below_NC / (self.proposal or self.temperature), classes)
-        ids_NK, mass_NK = _largest(mass_NC, counted)
+        if counted == classes:
+            ids_NK, mass_NK = torch.arange(classes, device=mass_NC.device).expand(mass_NC.shape), mass_NC
+        else:
+            ids_NK, mass_NK = _largest(mass_NC, counted)
         others_NC = mass_NC.scatter(1, ids_NK, 0)
         ids_NW = torch.cat([ids_NK, _systematic(others_NC, start_N1, width - counted)], 1)
         counts_NK = _rounded(torch.cat([mass_NK, others_NC.sum(1, keepdim=True)], 1), self.draws, share_N1)[:, :-1]
         there_NW = self._shared(counts_NK, ids_NW, counted) > 0
         ids_NW = ids_NW.masked_fill(~there_NW, 0)
-        columns = {"ids": pack(ids_NW, classes)}
+        columns = {} if counted == classes else {"ids": pack(ids_NW, classes)}
         if counted:
             columns["counts"] = counts_NK.to(torch.uint8)
         if self.proposal is not None:
@@ -138,11 +153,11 @@ class SampleCodec:
 
 
 def _uniform(seed: int, rows: Rows, number: int) -> Tensor:
-    """(N, number) float64 in [0, 1), by (seed, id, view, position, draw)."""
+    """(N, number) float64 in [0, 1), multiples of 2 ** -53, by (seed, id, view, position, draw)."""
     row_N = randomness.bits(seed, rows.ids_N, rows.view, "targets.sample")
     row_N = randomness.bits(seed, row_N, rows.position_N.to(row_N.device), "targets.sample.position")
     draw_D = torch.arange(number, device=row_N.device)
-    return randomness.uniform(seed, row_N[:, None], draw_D, "targets.sample.draw").to(torch.float64)
+    return (randomness.bits(seed, row_N[:, None], draw_D, "targets.sample.draw") >> 10).to(torch.float64) * 2.0**-53
 
 
 def _masses(scaled_NC: Tensor, classes: int) -> Tensor:
@@ -171,7 +186,7 @@ def _systematic(mass_NC: Tensor, start_N1: Tensor, number: int) -> Tensor:
 def _rounded(mass_NM: Tensor, draws: int, share_N1: Tensor) -> Tensor:
     """Whole numbers (N, M) that sum to D, each the mass's share of D rounded up or down, right on average."""
     below_NM = mass_NM.cumsum(1)
-    whole_N1 = below_NM[:, -1:]
-    upper_NM = (below_NM * (draws / whole_N1.to(torch.float64)) - share_N1).ceil().clamp(0, draws)
-    upper_NM = upper_NM.masked_fill(below_NM == whole_N1, draws)  # whatever the product is rounded to
-    return upper_NM.diff(dim=1, prepend=torch.zeros_like(share_N1)).to(torch.int64)
+    whole_N1 = below_NM[:, -1:].clamp(min=1)  # nothing at all is of what is no number
+    due_NM = below_NM * draws  # at most 2 ** 62
+    upper_NM = due_NM // whole_N1 + (due_NM % whole_N1 > share_N1 * whole_N1)
+    return upper_NM.diff(dim=1, prepend=torch.zeros_like(whole_N1))

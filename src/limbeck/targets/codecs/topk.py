@@ -28,7 +28,7 @@ class TopKCodec:
     temperature of the ladder the k probabilities and the mass of the rest are those of the teacher up to the rounding of
     float16.
 
-    Bytes of a row: k (2 + bytes of an id) + 2 for each temperature.
+    Bytes of a row: k ids (:mod:`.ids`), 2 k, and 2 for each temperature.
 
     Raises:
         ValueError: k below 1, no temperature, one that is not positive, or the same twice.
