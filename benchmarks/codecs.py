@@ -166,7 +166,7 @@ def named(codec: Codec) -> str:
     if isinstance(codec, TopKCodec):
         return f"top {codec.k}"
     if isinstance(codec, SampleCodec):
-        return f"sample of {codec.width}" + (f" at T = {codec.proposal:g}" if codec.proposal else "")
+        return f"sample of {codec.width}" + (f", proposal {codec.proposal:g}" if codec.proposal else "")
     return {"dense": "dense float16", "int8": "dense int8"}[codec.name]
 
 

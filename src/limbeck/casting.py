@@ -15,6 +15,7 @@ import yaml
 from . import progress, recipe_file, stages
 from .errors import BadInput, Interrupted
 from .files import write_text
+from .interfaces import Sampled
 from .job import Job, asked_live, job_from_recipe, use_threads
 from .modalities import modality_of
 from .recipe import Recipe
@@ -181,10 +182,13 @@ def replay_run(
     seed = secrets.randbelow(1 << 31) if seed is None else seed
     found = replay(store, asker(job, teacher, manner_in(job, teacher, here)), job.task.pool.ids, count, seed)
     worst = found.difference.argmax()
+    measure = "half the sum of the differences between the classes' probabilities"
+    if store.codec.kind is Sampled:
+        measure = "how far the draws are from being what the teacher says"
     told = (
         f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
         f"difference is {found.difference[worst]:.2g} (example {found.ids[worst]}, view {found.view[worst]}), and "
-        f"{found.allowed:.2g} is allowed: half the sum of the differences between the classes' probabilities."
+        f"{found.allowed:.2g} is allowed: {measure}."
     )
     if not len(found.differing):
         return told, []

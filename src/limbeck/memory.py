@@ -16,7 +16,8 @@ def keep_freed_memory() -> bool:
     """Has this process keep up to 512 MB of what it frees for what it asks for next; whether that could be set.
 
     By default glibc gives blocks of some megabytes, which is what activations on a CPU are, back to the system at once, and
-    each page of them costs a fault the next time: a sixth to a quarter of the time of a small network's forward pass.
+    each page of them costs a fault the next time: up to a quarter of the time of a small network's forward pass
+    (``benchmarks/casting.py``).
     Elsewhere than with glibc nothing is done.
     """
     if sys.platform != "linux":

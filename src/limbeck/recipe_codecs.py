@@ -38,14 +38,14 @@ class Sample(Section):
     proposal: PositiveFloat | None = None
     """Draw at this temperature, a higher one, and keep an importance weight with each class, in two bytes."""
     width: PositiveInt = 18
-    """How many classes are kept, a quarter of them with their counts: 18 take 40 bytes of 65,536, and fewer of fewer. More, less noise."""
+    """How many classes are kept, a quarter of them with their counts: 18 take 40 bytes where there are 50,000. More, less noise."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sample:
-        if self.proposal is not None and self.proposal < self.temperature:
+        if self.proposal is not None and self.proposal <= self.temperature:
             raise ValueError(
-                f"proposal is {self.proposal:g} and temperature {self.temperature:g}: what the lower one rules out would be "
-                "missing from the other. Give a proposal above the temperature, or none"
+                f"proposal is {self.proposal:g} and temperature {self.temperature:g}: draws at a temperature that is no higher "
+                "visit rare classes no more often, or too rarely. Give a proposal above the temperature, or none"
             )
         return self
 

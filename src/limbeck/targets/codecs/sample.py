@@ -72,8 +72,8 @@ class SampleCodec:
         for name, value in (("temperature", self.temperature), ("proposal", self.proposal)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, not {value}")
-        if self.proposal is not None and self.proposal < self.temperature:
-            raise ValueError(f"proposal must be at least the temperature, {self.temperature}, not {self.proposal}")
+        if self.proposal is not None and self.proposal <= self.temperature:
+            raise ValueError(f"proposal must be above the temperature, {self.temperature}, not {self.proposal}")
         if self.width < 1:
             raise ValueError(f"width must be at least 1, not {self.width}")
 
