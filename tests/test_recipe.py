@@ -339,6 +339,9 @@ texts = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size
         ".5",
         "<<",
         "=",
+        "\x85",
+        "a\u2028b",
+        "\u2029",
     ]
 )
 plain = (

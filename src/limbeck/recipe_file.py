@@ -57,6 +57,14 @@ for _class in (_Loader, _Dumper):
 _Dumper.add_representer(
     list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 )
+# What YAML takes for the end of a line is folded away in single quotes, which PyYAML writes it in; in double ones it is escaped.
+_ENDS_A_LINE = re.compile("[\x85\u2028\u2029]")
+_Dumper.add_representer(
+    str,
+    lambda dumper, value: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style='"' if _ENDS_A_LINE.search(value) else None
+    ),
+)
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
