@@ -16,7 +16,7 @@ memory that is freed (`limbeck.memory`), for the whole process, so that the bare
 without that is measured in a process of its own, before the others. The views alone, which casting renders and bare is
 given, are timed once a round: their CPU time over that of the bare pass is the last column. The teacher is not trained,
 since a pass costs the same whatever the weights are. Teachers: wrn_16_2 on digits, and, where $LIMBECK_DATA/fashion_mnist
-exists, wrn_16_4 on 512 of its images (what a cast costs once, such as the manifest, weighs the more on so few). About 3
+exists, wrn_16_4 on 512 of its images (what a cast costs once, such as the manifest, weighs the more on so few). About 7
 minutes on one core of 2.5 GHz.
 """
 

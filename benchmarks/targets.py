@@ -27,7 +27,7 @@ COMMANDS = {
     ],
     "reading": ["reading.py"],
     "casting": ["casting.py"],
-    "many_students": ["many_students.py --measured 10"],
+    "many_students": ["many_students.py --measured 10 --threads 1"],
     "sparse_step": ["sparse_step.py"],
     "kills": ["kills_while_casting.py"],
     "corruptions": ["corruptions.py"],

@@ -100,14 +100,16 @@ def fill(
     tell = progress or (lambda number: None)
     left = list(places(segments, size))
 
+    def about(place: Place) -> dict[str, str]:
+        return shard_metadata(plan, place.segment.digest, place.view, place.block)
+
     def is_whole(place: Place) -> bool:
-        return shard.is_whole(path / place.name, shard_metadata(plan, place.segment.digest, place.view, place.block))
+        return shard.is_whole(path / place.name, about(place))
 
     def write(place: Place, content: shard.Content) -> int:
         with alone(path):
             if not is_whole(place):
-                about = shard_metadata(plan, place.segment.digest, place.view, place.block)
-                shard.write_with_digest(path / place.name, content, about)
+                shard.write_with_digest(path / place.name, content, about(place))
         claims.release(place.name)
         return len(place.ids(size))
 

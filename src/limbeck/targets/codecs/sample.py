@@ -113,7 +113,7 @@ class SampleCodec:
 
     def _widths(self, classes: int) -> tuple[int, int]:
         """How many classes a row has room for, and how many of them have counts of their own."""
-        # A quarter leaves the least noise in 40 bytes, or little more, of the two language models that were tried.
+        # Every count takes room from the others, whose noise is most of it; the largest few are worth theirs.
         return (classes, classes) if classes <= self.width else (self.width, self.width // 4)
 
     def _shared(self, counts_NK: Tensor | None, ids_NW: Tensor, counted: int) -> Tensor:
