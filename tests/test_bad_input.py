@@ -282,6 +282,7 @@ def test_a_store_of_another_teacher_other_data_or_other_views(
     theirs = targets_stage(other, the_teacher(other)).folder
     assert theirs != ours
     shutil.copytree(ours, theirs)
+    stages.Stage("targets", {}, theirs).finish(stages.Stage("targets", {}, ours).facts(), ["store/seal.json"])
     arguments = tuple(argument for one in change for argument in ("--set", one))
     refused_and_nothing_lost(limbeck, out, "do not belong to this run", *names, arguments=arguments)
 

@@ -17,6 +17,7 @@ from limbeck import casting, recipe_file, stages
 from limbeck.cli import app
 from limbeck.errors import BadInput, LimbeckError
 from limbeck.job import Job
+from limbeck.stages import Stage
 from limbeck.targets.asking import Ask
 from limbeck.targets.cast import cast
 from limbeck.targets.convert import identity_of
@@ -188,10 +189,8 @@ def test_replay_says_how_far_the_teacher_is_from_what_it_said(here: Path, capsys
         return logits_BC.roll(view, dims=1).detach()
 
     store = cast(store_of(run), known, one.task.pool.ids, 2, other)
-    done = store.path.parent / "done.json"
-    facts = json.loads(done.read_text())
-    facts["files"]["store/seal.json"] = snapshot(store.path, "seal.json")["seal.json"][1]
-    done.write_text(json.dumps(facts))
+    done = json.loads((store.path.parent / "done.json").read_text())
+    Stage("targets", {}, store.path.parent).finish(done["facts"], ["store/seal.json"])
     code, _, err = limbeck(capsys, "targets", "verify", run, "--replay", 10_000, "--threads", 1)
     assert code == LimbeckError.exit_code
     assert f"{len(store)} of {2 * len(store)} answers are not what the teacher says now" in err

@@ -166,6 +166,40 @@ def test_force_does_one_stage_again_and_keeps_what_it_replaces(finished: Finishe
     assert results["student"]["metrics"] == finished.results["student"]["metrics"]
 
 
+def test_a_record_of_test_reads_that_was_deleted_or_damaged_is_noticed_and_restored(
+    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = finished.copy(tmp_path / "run")
+    path = out / "test_reads.json"
+    whole = path.read_bytes()
+    assert pipeline.run(recipe(), out=out, threads=1) == finished.results | {"out": str(out)}
+    assert "test_reads.json" not in capsys.readouterr().err
+    for damage in (path.unlink, lambda: path.write_text('[{"when": 1}]'), lambda: path.write_text("[")):
+        damage()
+        pipeline.run(recipe(), out=out, threads=1)
+        assert "test_reads.json" in (said := capsys.readouterr().err)
+        assert "restored from what finished stages vouch for (1 in all)" in said
+        assert path.read_bytes() == whole
+    # what a later report tells is all of it, not its own reading alone
+    path.unlink()
+    results = pipeline.run(recipe(), out=out, force=("report",), threads=1)
+    assert results["test_reads"][0] == finished.results["test_reads"][0]
+    assert [one["purpose"] for one in results["test_reads"]] == ["evaluation", "what the report shows"]
+    assert reads(out) == ["evaluation", "what the report shows"]
+    # a run of an earlier version, whose stages vouch for nothing: its results do
+    path.unlink()
+    for done in out.glob("stages/*/*/done.json"):
+        value = json.loads(done.read_text())
+        value["facts"].pop("test_reads", None)
+        del value["digest"]
+        done.write_text(json.dumps(value | {"schema_version": 1}, indent=2))
+    again = pipeline.run(recipe(), out=out, threads=1)
+    assert again == results
+    assert reads(out) == ["evaluation", "what the report shows"]
+    said = capsys.readouterr().err
+    assert said.count("written by an earlier version") == len(STAGES)
+
+
 # --- the ways of teaching
 
 

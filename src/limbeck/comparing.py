@@ -288,6 +288,7 @@ def _conclude(
     """Reads test for all rows at once, and writes what came out."""
     job, rows = bench.job, comparison.rows
     by_row = {row.key: ones for row, (ones,) in zip(rows, trained, strict=True)}
+    test_reads(job.out)  # a record that was lost or damaged is noticed, whether or not it grows
     evaluation, answers = evaluate(job, TestSplit(job), teacher, by_row)
     ingredients = {
         "version": COMPARE_VERSION,
@@ -308,11 +309,11 @@ def _conclude(
         write_text(here.folder / "compare.csv", csv_text(results))
         write_text(here.folder / "compare.tex", latex_text(results))
         write_page(results, here.folder / "compare.html")
-        here.finish({}, PRODUCTS)
+        here.finish({"test_reads": results["test_reads"]}, PRODUCTS)
     here.facts()
     for name in PRODUCTS:
         publish(here.folder / name, job.out / name)
-    return json.loads((job.out / "compare.json").read_text(encoding="utf-8")) | {"out": str(job.out)}
+    return json.loads((here.folder / "compare.json").read_text(encoding="utf-8")) | {"out": str(job.out)}
 
 
 def _results(

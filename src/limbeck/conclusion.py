@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from . import progress
+from . import progress, stages
 from .deploy.energy import energy_per_inference
 from .deploy.measure import compare_latency, measure_onnx, parameters
+from .evaluation import test_reads as record
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
 from .evaluation.verdict import verdict
-from .files import atomic_path, write_json
+from .files import atomic_path, sha256_file, write_json
 from .job import Job, coarse, deployed_with
 from .modalities import Deploying
 from .models.onnx_file import OnnxModel
@@ -45,22 +46,39 @@ class TestSplit:
     examples: Any = field(default=None)
 
     def open(self, purpose: str) -> Any:
-        """The test examples; every opening is written to ``test_reads.json`` before it happens."""
+        """The test examples; every opening is written to the run's record before it happens."""
         if self.examples is None:
             self.job.splits.test.record_with(self._record)
             self.examples = self.job.splits.test.open(purpose)
         return self.examples
 
     def _record(self, purpose: str) -> None:
-        reads = test_reads(self.job.out)
-        reads.append({"when": datetime.now(UTC).isoformat(timespec="seconds"), "purpose": purpose})
-        write_json(self.job.out / "test_reads.json", reads)
+        reading = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "purpose": purpose}
+        record.write(self.job.out / record.NAME, [*test_reads(self.job.out), reading])
 
 
-def test_reads(out: Path) -> list[dict[str, str]]:
-    """When and for what the test split was read in a run folder, first to last."""
-    path = out / "test_reads.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+def test_reads(out: Path) -> list[record.Reading]:
+    """When and for what the test split was read in a run folder, first to last; where the record is damaged, it is mended."""
+    vouched = [found for done in stages.finished_in(out) if (found := _vouched(*done)) is not None]
+    evaluated = any((out / "stages" / "evaluate").glob("*/done.json"))
+    readings, problem = record.known(out / record.NAME, vouched, evaluated)
+    if problem is not None:
+        progress.note(problem)
+        record.write(out / record.NAME, readings)
+    return readings
+
+
+def _vouched(folder: Path, done: dict[str, Any]) -> list[record.Reading] | None:
+    """The readings that a finished stage knew of: in its facts, or, of an earlier version, in the results that it wrote."""
+    if "test_reads" in done["facts"]:
+        found = done["facts"]["test_reads"]
+    else:
+        names = [name for name in ("results.json", "compare.json") if name in done["files"]]
+        whole = [
+            path for name in names if (path := folder / name).is_file() and sha256_file(path) == done["files"][name]
+        ]
+        found = json.loads(whole[0].read_text(encoding="utf-8")).get("test_reads") if whole else None
+    return found if record.are_readings(found) else None
 
 
 def conclude(
@@ -68,6 +86,7 @@ def conclude(
 ) -> dict[str, Any]:
     """Evaluates, exports, measures and reports; returns the results."""
     test = TestSplit(job)
+    test_reads(job.out)  # a record that was lost or damaged is noticed, whether or not it grows
     chosen = best_on_validation(arms["student"])
     steps.next(f"evaluate: {len(_models(teacher, arms))} models on validation and test")
     evaluation, answers = evaluate(job, test, teacher, arms)
@@ -114,7 +133,7 @@ def evaluate(
     with atomic_path(path) as temporary:
         # not save_file, whose error for a full disk is not an OSError
         temporary.write_bytes(safetensors_bytes({name: value.cpu().contiguous() for name, value in answers.items()}))
-    here.finish({"examples": len(examples)}, ["answers.safetensors"])
+    here.finish({"examples": len(examples), "test_reads": test_reads(job.out)}, ["answers.safetensors"])
     return here, answers
 
 
@@ -179,7 +198,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 "latency_by_length": {n: found[name] for n, found in by_length.items()},
             }
         advance()
-    here.finish(facts, made)
+    here.finish(facts | {"test_reads": test_reads(job.out)}, made)
     return here
 
 
@@ -207,7 +226,7 @@ def report(
         results = _results(job, teacher, arms, store, answers, export)
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
-        here.finish({}, ["results.json", "report.html"])
+        here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
     here.facts()
     for name in ("results.json", "report.html"):
         publish(here.folder / name, job.out / name)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import progress
 from .errors import BadInput
-from .files import atomic_path, write_text
+from .files import atomic_path, fingerprint, write_text
 from .interfaces import RaggedLogits
 from .stages import Stage
 from .targets import shard
@@ -114,11 +114,11 @@ def _stage(here: Stage, folder: Path) -> Stage | None:
         return None
     try:
         ingredients = json.loads((folder / "ingredients.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if not isinstance(ingredients, dict) or fingerprint(ingredients) != folder.name:
+            return None
+    except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(ingredients, dict) or not isinstance(ingredients.get("count"), int):
-        return None
-    return Stage(here.name, ingredients, folder)
+    return Stage(here.name, ingredients, folder) if isinstance(ingredients.get("count"), int) else None
 
 
 def _without(ingredients: dict[str, Any]) -> Any:

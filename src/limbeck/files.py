@@ -105,14 +105,34 @@ def raise_as_sentence(error: OSError, path: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` as indented JSON, atomically; NaN is refused (``ValueError``), since it is not JSON."""
-    text = json.dumps(value, indent=2, sort_keys=False, allow_nan=False, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, _json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sealed(value: dict[str, Any]) -> str:
+    """``value`` as JSON text that ends in a digest of the rest: no byte of it can change without being noticed."""
+    return _json({**value, "digest": hashlib.sha256(_json(value).encode()).hexdigest()})
+
+
+def unsealed(text: str) -> dict[str, Any]:
+    """The value that :func:`sealed` made ``text`` of. Raises ``ValueError`` where the text is not what it was."""
+    try:
+        value = json.loads(text)
+        whole = isinstance(value, dict) and value.pop("digest", None) is not None and sealed(value) == text
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    if not whole:
+        raise ValueError("its own digest does not fit")
+    return value
 
 
 def sha256_file(path: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from .job import Job
+from .stages import Stage
 from .targets.manifest import contents
 from .targets.store import Store
 
@@ -19,10 +19,9 @@ def targets_section(job: Job, store: Store | None, students: int) -> dict[str, A
     if store is None:
         return None
     given, manifest = job.recipe.targets.store, store.manifest
-    done = store.path.parent / "done.json"
     seconds = asked = None
     if given is None:
-        facts = json.loads(done.read_text(encoding="utf-8"))["facts"]
+        facts = Stage("targets", {}, store.path.parent).facts()
         seconds, asked = facts["seconds"], facts.get("asked")
     return {
         "source": "cast" if given is None else "given",

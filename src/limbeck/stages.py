@@ -1,6 +1,7 @@
 """Stages on disk: each in a folder named by the fingerprint of what went into it.
 
-A finished stage holds ``done.json`` with the digest of every file, and is not run again; an unfinished one resumes.
+A finished stage holds ``done.json`` with the digest of every file and a last one of itself, and is not run again; an
+unfinished one resumes.
 Changing a recipe makes new folders beside the old, so nothing made before is lost.
 """
 
@@ -16,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import progress
 from .errors import BadInput
-from .files import atomic_path, fingerprint, raise_as_sentence, sha256_file, write_json
+from .files import atomic_path, fingerprint, raise_as_sentence, sealed, sha256_file, unsealed, write_json, write_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_UNSEALED = 1  # of stages written before done.json had a digest of its own
 
 
 class Busy(BadInput):
@@ -65,30 +68,81 @@ class Stage:
         """Declares the stage finished: ``files`` (names in the folder) are digested, ``facts`` kept beside them."""
         digests = {name: sha256_file(self.folder / name) for name in files}
         done = {"schema_version": SCHEMA_VERSION, "stage": self.name, "fingerprint": self.fingerprint}
-        write_json(self.folder / "done.json", {**done, "facts": facts, "files": digests, "versions": versions()})
+        write_text(
+            self.folder / "done.json", sealed({**done, "facts": facts, "files": digests, "versions": versions()})
+        )
 
     def reopen(self) -> None:
         """Declares the stage unfinished; its files stay."""
         (self.folder / "done.json").unlink()
 
     def facts(self) -> dict[str, Any]:
-        """What :meth:`finish` noted, once every file is found to be as it was written.
+        """What :meth:`finish` noted, once it and every file are found to be as they were written.
+
+        A stage of an earlier version, which has no seal, gets one now, and a note says so.
 
         Raises:
-            BadInput: a file is missing or has changed; names it and says how to make it anew.
+            BadInput: a file, or what the stage says of itself, is missing or has changed; names it and says how to make
+                it anew.
         """
         again = f"run again with --force {self.name} to make it anew"
+        path = self.folder / "done.json"
         try:
-            done = json.loads((self.folder / "done.json").read_text(encoding="utf-8"))
+            done, is_sealed = read_done(path)
             for name, digest in done["files"].items():
-                path = self.folder / name
-                if not path.is_file():
-                    raise BadInput(f"{path} is missing, although its stage is finished: {again}.")
-                if sha256_file(path) != digest:
-                    raise BadInput(f"{path} has changed since it was written: {again}.")
-            return done["facts"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"{self.folder / 'done.json'} cannot be read ({error}): {again}.") from error
+                if not (self.folder / name).is_file():
+                    raise BadInput(f"{self.folder / name} is missing, although its stage is finished: {again}.")
+                if sha256_file(self.folder / name) != digest:
+                    raise BadInput(f"{self.folder / name} has changed since it was written: {again}.")
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise BadInput(f"{path} cannot be read, or has changed since it was written ({error}): {again}.") from error
+        if not is_sealed:
+            self._seal(done)
+        return done["facts"]
+
+    def _seal(self, done: dict[str, Any]) -> None:
+        path = self.folder / "done.json"
+        try:
+            write_text(path, sealed({**done, "schema_version": SCHEMA_VERSION, "sealed_later": True}))
+        except BadInput:  # a place that is only to be read: sealed when it can be written
+            return
+        progress.note(f"{path} was written by an earlier version, which did not seal it: it is sealed as it is now.")
+
+
+def read_done(path: Path) -> tuple[dict[str, Any], bool]:
+    """What a stage says of itself in its ``done.json``, and whether that is sealed.
+
+    Raises ``OSError`` or ``ValueError`` where it is not as it was written, or is that of another stage. Only what an
+    earlier version wrote may be without a seal: it has another ``schema_version`` and no digest.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        done = json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    old = isinstance(done, dict) and done.get("schema_version") == _UNSEALED and "digest" not in done
+    done = done if old else unsealed(text)
+    if done.get("schema_version") not in (SCHEMA_VERSION, _UNSEALED):
+        raise ValueError(f"its schema_version is {done.get('schema_version')}, and this program reads {SCHEMA_VERSION}")
+    # a folder that was set aside keeps its fingerprint in front
+    if (done.get("stage"), done.get("fingerprint")) != (path.parents[1].name, path.parent.name.partition(".")[0]):
+        raise ValueError(f"it is that of stage {done.get('stage')} {done.get('fingerprint')}")
+    for part in ("facts", "files"):
+        if not isinstance(done.get(part), dict):
+            raise ValueError(f"it has no {part}")
+    return done, not old
+
+
+def finished_in(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folder of every finished stage of a run, those that were set aside among them, with what it says of itself.
+
+    One that is not as it was written is left out.
+    """
+    for path in sorted((run / "stages").glob("*/*/done.json")):
+        try:
+            yield path.parent, read_done(path)[0]
+        except (OSError, ValueError):
+            continue
 
 
 def stage(run: Path, name: str, ingredients: dict[str, Any]) -> Stage:
