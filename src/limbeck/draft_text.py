@@ -17,7 +17,6 @@ _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of
 FEW_TEXTS = 10_000
 # Texts are looked at up to this length, where the teacher takes longer ones.
 _LONGEST = 2048
-_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 
 
 @dataclass(frozen=True)
@@ -103,19 +102,20 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
 
 def _splits(data: TextData) -> tuple[str | None, bool]:
     """The data's own validation split, and whether its test split has no labels (-1, as data sets of contests do)."""
+    from .data.choice import own_validation, resolved
     from .data.text_columns import find_text_columns, read_text_labels, text_classes
     from .data.text_sources import open_texts
 
     rows = open_texts(data.name, data.config)
-    own = next((name for name in _VALIDATION_NAMES if name in rows), None)
-    if "test" not in rows or "train" not in rows:
+    own, test, train = own_validation(rows), resolved(rows, "test"), resolved(rows, data.train)
+    if test not in rows or train not in rows:
         return own, False
-    columns = find_text_columns(rows["train"].features, data.text, data.label)
+    columns = find_text_columns(rows[train].features, data.text, data.label)
     labels = (columns.label,) if isinstance(columns.label, str) else columns.label
-    if any(label not in rows["test"].features for label in labels):
+    if any(label not in rows[test].features for label in labels):
         return own, True
     try:
-        read_text_labels(rows["test"], columns.label, text_classes(rows["train"], columns.label), "test")
+        read_text_labels(rows[test], columns.label, text_classes(rows[train], columns.label), "test")
     except BadInput:
         return own, True
     return own, False

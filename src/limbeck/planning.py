@@ -20,7 +20,7 @@ from .arms import about_student, examples_of, members, objective_of, plan_of, st
 from .arms import member_stage as stage_of
 from .conclusion import CONCLUSION, evaluate_stage, export_stage, report_stage
 from .interfaces import Target
-from .job import Job, job_from_recipe, supervised, use_threads
+from .job import Job, deployed_with, job_from_recipe, supervised, use_threads
 from .modalities import modality_of
 from .models.capture import Capture
 from .objectives.modules import Objective
@@ -73,8 +73,9 @@ def plan(
     use_threads(threads)
     splits = modality_of(recipe).load(recipe, progress.bar)
     job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
-    if note := why_live(job):
-        progress.note(note)
+    for note in (*job.notes, why_live(job), deployed_with(job.objective())):
+        if note is not None:
+            progress.note(note)
     planned = [planned_teacher(job)]
     known = planned[-1].state == "finished"
     teacher = the_teacher(job) if known else None

@@ -107,7 +107,7 @@ def test_pixels_labels_and_names_of_a_parquet_data_set(tmp_path):
     for row in (0, 1, 79):
         assert np.array_equal(splits.train.images[row, 0].numpy(), np.asarray(picture(row)))
     assert splits.train.labels.tolist() == [row % 2 for row in range(80)]
-    assert splits.notes == ()
+    assert len(splits.notes) == 1  # where the splits come from
     test = splits.test.open("figures")
     assert np.array_equal(test.images[3, 0].numpy(), np.asarray(picture(903)))
 
@@ -184,7 +184,7 @@ def test_channels_convert_and_default_to_the_first_image(tmp_path):
     name = write(tmp_path / "set", train=split(cells, [0, 1] * 40))
     grey = load(Data(name=name))
     assert grey.train.images.shape[1] == 1
-    assert "79 of 80 images are colour" in grey.notes[0]
+    assert "79 of 80 images are colour" in grey.notes[1]
     colour = load(Data(name=name, channels=3))
     assert colour.train.images.shape[1] == 3
     assert len(colour.mean) == 3
@@ -307,7 +307,7 @@ def test_a_given_validation_split_that_overlaps_train_is_noted(tmp_path):
     name = write(tmp_path / "set", train=many(), validation=many(20, 70), test=many(8, 900))
     splits = load(Data(name=name, validation="validation"))
     assert len(splits.train) == 80
-    assert splits.notes == ("10 of 80 training images stand in the validation split too.",)
+    assert splits.notes[1:] == ("10 of 80 training images stand in the validation split too.",)
 
 
 def test_a_validation_split_left_unused_is_noted(tmp_path):
@@ -421,7 +421,7 @@ def test_folders_that_hold_no_data(tmp_path):
     refused("one.png lies directly in", name=str(tmp_path / "flat"))
     (tmp_path / "garbage").mkdir()
     (tmp_path / "garbage" / "train.parquet").write_bytes(b"PAR1 not really")
-    refused(r"data\.name: the data set '.*garbage' cannot be read", name=str(tmp_path / "garbage"))
+    refused(r"data\.name: the data set '.*garbage/train.parquet' cannot be read", name=str(tmp_path / "garbage"))
 
 
 def test_an_empty_split_is_named(tmp_path):
@@ -439,7 +439,7 @@ def test_a_missing_split_lists_those_there_are(tmp_path):
         name=name,
         train="tain",
     )
-    refused(r"data\.validation: .* no split 'dev'", name=name, validation="dev")
+    refused(r"data\.validation: .* no split 'holdout'", name=name, validation="holdout")
     refused(r"data\.test: .* no split 'tests'", name=name, test="tests")
     refused(r"data\.transfer\.split: .* no split 'more'", name=name, transfer=Transfer(name=name, split="more"))
 
@@ -515,7 +515,7 @@ def test_a_corrupt_image_is_named_or_skipped(tmp_path):
     refused(r"split 'train', row 79 \(broken.png\): the image cannot be read.*on_corrupt: skip", name=name)
     splits = load(Data(name=name, on_corrupt="skip"))
     assert len(splits.train) + len(splits.validation) == 79
-    assert "1 of 80 images cannot be read and are left out: row 79 (broken.png)" in splits.notes[0]
+    assert any("1 of 80 images cannot be read and are left out: row 79 (broken.png)" in note for note in splits.notes)
     clean = load(Data(name=write(tmp_path / "clean", train=rows.select(range(79)), test=many(4))))
     assert clean.fingerprint == splits.fingerprint
 
@@ -532,7 +532,7 @@ def test_corrupt_first_and_missing_cells(tmp_path):
     name = write(tmp_path / "set", train=rows)
     refused(r"row 0 \(broken.png\)", name=name)
     splits = load(Data(name=name, on_corrupt="skip"))
-    assert "2 of 80 images cannot be read" in splits.notes[0]
+    assert any("2 of 80 images cannot be read" in note for note in splits.notes)
     nothing = split([CORRUPT] * 4, [0, 1, 0, 1])
     refused("no image that can be read", name=write(tmp_path / "none", train=nothing), on_corrupt="skip")
 

@@ -8,11 +8,10 @@ import datasets
 
 from limbeck.errors import BadInput, did_you_mean
 
-from .sources import Rows
+from .reading import Rows
+from .split_names import canonical
 
 DEFAULT_TEST = "test"
-_TEST_NAMES = ("test", "testing")
-_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 
 
 class Named(Protocol):
@@ -33,18 +32,21 @@ def choose(rows: Rows, data: Named) -> tuple[datasets.Dataset, datasets.Dataset 
 
     Raises ``BadInput`` where a split is not there, is empty, or would play two parts.
     """
+    train_name = resolved(rows, data.train)
+    test_name = None if data.test is None else resolved(rows, data.test)
     if data.validation is not None:
-        if data.validation == data.test or data.validation.lower() in _TEST_NAMES:
+        meant = resolved(rows, data.validation)
+        if meant == test_name or canonical(data.validation) == "test":
             raise BadInput(
                 f"data.validation: '{data.validation}' is the test split, which cannot be used for "
                 "selection: name another split, or leave validation out to have it carved from train."
             )
-        if data.validation == data.train:
+        if meant == train_name:
             raise BadInput(
                 f"data.validation: '{data.validation}' is the training split, which cannot be used for "
                 "selection: name another split, or leave validation out to have it carved from train."
             )
-    if data.test == data.train:
+    if test_name == train_name:
         raise BadInput(
             f"data.test: '{data.test}' is the training split: name another, or leave it out to have it carved."
         )
@@ -52,24 +54,39 @@ def choose(rows: Rows, data: Named) -> tuple[datasets.Dataset, datasets.Dataset 
     validation = None
     if data.validation is not None:
         validation = find_split(rows, data.validation, "data.validation", data.name)
-    if data.test is None or (data.test == DEFAULT_TEST and data.test not in rows):
+    if data.test is None or (data.test == DEFAULT_TEST and test_name not in rows):
         return train, validation, None
     return train, validation, find_split(rows, data.test, "data.test", data.name)
 
 
 def find_split(rows: Rows, name: str, field: str, source: str) -> datasets.Dataset:
-    """The split called ``name``. Raises ``BadInput`` naming ``field`` where it is not there, or empty."""
-    if name not in rows:
+    """The split called ``name``, or by another form of it. Raises ``BadInput`` naming ``field`` where it is not there, or empty."""
+    found = resolved(rows, name)
+    if found not in rows:
         raise BadInput(f"{field}: '{source}' has no split '{name}'; it has {', '.join(rows)}.{_near(name, rows)}")
-    if not len(rows[name]):
-        raise BadInput(f"{field}: split '{name}' of '{source}' is empty: it needs at least one example.")
-    return rows[name]
+    if not len(rows[found]):
+        raise BadInput(f"{field}: split '{found}' of '{source}' is empty: it needs at least one example.")
+    return rows[found]
+
+
+def resolved(rows: Rows, name: str) -> str:
+    """The split that ``name`` means: itself, else the only one whose name is a form of the same (``val``, ``Validation``)."""
+    if name in rows:
+        return name
+    alike = [other for other in rows if canonical(name) and canonical(other) == canonical(name)]
+    return alike[0] if len(alike) == 1 else name
+
+
+def own_validation(rows: Rows) -> str | None:
+    """The data's own validation split, where it has one."""
+    found = resolved(rows, "validation")
+    return found if found in rows else None
 
 
 def unused_validation(rows: Rows) -> list[str]:
     """A note where the data has a validation split that nobody asked for."""
-    unused = [name for name in _VALIDATION_NAMES if name in rows]
-    return [f"the data's own split '{unused[0]}' is not used: data.validation: {unused[0]} would."] if unused else []
+    own = own_validation(rows)
+    return [f"the data's own split '{own}' is not used: data.validation: {own} would."] if own else []
 
 
 def _near(name: str, rows: Rows) -> str:

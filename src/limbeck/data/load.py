@@ -14,6 +14,7 @@ from .columns import Columns, class_names, find_columns, find_image, read_labels
 from .examples import Examples, HeldOut, Splits, check_every_class
 from .ids import content_ids, example_ids
 from .images import Form, Progress, Wanted, decode
+from .reading import notes_of
 from .sources import open_source
 
 
@@ -35,7 +36,7 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
             _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
-    notes: list[str] = []
+    notes = notes_of(rows)
     wanted = Wanted(size=data.size, channels=data.channels, skip_corrupt=data.on_corrupt == "skip")
 
     # Labels come before images: they are quick to read, and quick to be wrong.

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
-import datasets.exceptions
 import numpy as np
 from PIL import Image
 
@@ -21,22 +19,14 @@ from limbeck import hub
 from limbeck.errors import BadInput
 from limbeck.files import near
 
-Rows = Mapping[str, datasets.Dataset]
+from .reading import Rows, own_splits, read
+from .split_names import canonical
+from .tables import read_tables, tables_below
 
 _IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv", ".zip"])
 # No data set of the hub is called so, and many a misspelt file is.
 _FILE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt"])
-_SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def open_source(
@@ -106,16 +96,16 @@ def _table(images: list, labels: list[int] | None, names: list[str]) -> datasets
 def _folder(path: Path, config: str | None, field: str, labelled: bool) -> Rows:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
-        return saved if isinstance(saved, Mapping) else {"train": saved}
+        return own_splits(saved if isinstance(saved, Mapping) else {"train": saved})
     has_images = False
     for _, folders, files in os.walk(path, followlinks=True):
         folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
         suffixes = {os.path.splitext(file)[1].lower() for file in files if not file.startswith(".")}
         if suffixes & _TABLE_SUFFIXES:
-            return read(lambda: datasets.load_dataset(str(path), config), str(path), field)
+            return read_tables(path, config, tables_below(path, _TABLE_SUFFIXES), field)
         has_images = has_images or bool(suffixes & _IMAGE_SUFFIXES)
     if has_images:
-        return _image_folder(path, field, labelled)
+        return own_splits(_image_folder(path, field, labelled))
     raise BadInput(
         f"{field}: {path} holds neither images nor data files: it should hold parquet files, or one "
         "sub-folder of images for each class."
@@ -126,7 +116,7 @@ def _image_folder(path: Path, field: str, labelled: bool) -> Rows:
     """``path/CLASS/*.png`` or ``path/SPLIT/CLASS/*.png``."""
     if not labelled and not _folders(path):
         return {"train": _table([{"bytes": None, "path": image} for image in _images(path)], None, [])}
-    inner = [entry for entry in _folders(path) if entry.name.lower() in _SPLIT_FOLDERS]
+    inner = [entry for entry in _folders(path) if canonical(entry.name)]
     # A class may be called train too; a split holds folders rather than images.
     if not inner or not all(_folders(entry) for entry in inner if _split_of(entry) == "train"):
         return {"train": _classes_of(path, path, field, None)}
@@ -169,7 +159,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _split_of(folder: Path) -> str:
-    return _SPLIT_FOLDERS[folder.name.lower()]
+    return canonical(folder.name) or folder.name
 
 
 def _images(path: Path) -> list[str]:
@@ -187,57 +177,4 @@ def _hub(name: str, config: str | None, field: str) -> Rows:
         return datasets.load_dataset(name, config)  # pyright: ignore[reportReturnType]
 
     with hub.asked():
-        return read(reading, name, field)
-
-
-def read(reading: Callable[[], Any], name: str, field: str) -> Any:
-    """``reading()``, with whatever the ``datasets`` library raises said in a sentence."""
-    bars = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        return reading()
-    except datasets.exceptions.DatasetNotFoundError as error:
-        raise BadInput(
-            f"{field}: there is no data set '{name}' here or on the Hugging Face hub (or it needs a "
-            "login): name a folder, a hub name such as zalando-datasets/fashion_mnist, or digits."
-        ) from error
-    except (ConnectionError, datasets.exceptions.DefunctDatasetError) as error:
-        raise _unreachable(name, field) from error
-    # The library opens any of a dozen formats; its errors have no common class.
-    except Exception as error:
-        if _is_network(error):
-            raise _unreachable(name, field) from error
-        if empty := re.search(r'Instruction "(.+)" corresponds to no data', str(error)):
-            raise BadInput(
-                f"{field}: split '{empty[1]}' of '{name}' is empty: it needs at least one example."
-            ) from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        cause = error.__cause__ or error.__context__
-        if isinstance(error, datasets.exceptions.DatasetGenerationError) and cause is not None:
-            reason = f"{reason}: {(str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip('.')}"
-        raise BadInput(f"{field}: the data set '{name}' cannot be read ({reason}).") from error
-    finally:
-        if bars:
-            datasets.enable_progress_bars()
-
-
-def _is_network(error: BaseException | None) -> bool:
-    seen = 0
-    while error is not None and seen < 10:
-        module = type(error).__module__.split(".")[0]
-        if isinstance(error, (ConnectionError, TimeoutError)) or module in (
-            "httpx",
-            "httpcore",
-            "requests",
-            "urllib3",
-        ):
-            return True
-        error, seen = error.__cause__ or error.__context__, seen + 1
-    return False
-
-
-def _unreachable(name: str, field: str) -> BadInput:
-    return BadInput(
-        f"{field}: '{name}' is no folder here and the Hugging Face hub cannot be reached: check the "
-        "network, name a local folder, or set LIMBECK_DATA to a folder that holds a copy."
-    )
+        return own_splits(read(reading, name, field))

@@ -26,6 +26,7 @@ from .choice import DEFAULT_TEST, choose, find_split, unused_validation
 from .examples import HeldOut, check_every_class
 from .ids import example_ids, text_ids
 from .images import Progress
+from .reading import notes_of
 from .sentences import sentences_of
 from .text_columns import (
     TextColumns,
@@ -158,7 +159,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
             _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
     classes = text_classes(train_rows, columns.label)
     tokenise = Tokeniser(tokenizer, data.max_length, progress)
-    notes: list[str] = []
+    notes = notes_of(rows)
     cut: list[str] = []
 
     def labelled(split: datasets.Dataset, name: str, said: list[str]) -> TextPart:
