@@ -14,21 +14,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, ValidationError
 
 from . import recipe_file
 from .errors import BadInput, did_you_mean
+from .recipe import LONGEST_NAME as LONGEST_RUN
 from .recipe import Recipe
 from .recipe_problems import sentences, shown
-from .recipe_section import Section
+from .recipe_section import Positive, Section, Seeds, Times
 from .training.schedule import PEAK
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 LONGEST_NAME = 60
+MOST_TRIALS = 100  # of a row
 # The rows that are there without being asked for: the arms of a run that have no teacher.
 CONTROLS = ("baseline", "smoothed")
 _TAKEN = (*CONTROLS, "teacher")
@@ -38,20 +40,20 @@ _FORMULA = ("=", "+", "-", "@")  # a spreadsheet takes what begins like this for
 class Sweep(Section):
     """A small grid, alike for every objective, of which the best on validation is taken. Test is not looked at."""
 
-    weight_scale: tuple[PositiveFloat, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+    weight_scale: tuple[Positive, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1, max_length=MOST_TRIALS)
     """Factors to try on the weights of all terms but ``cross_entropy``."""
-    settings: dict[str, tuple[tuple[str, ...], ...]] = Field(default={})
+    settings: dict[str, Annotated[tuple[tuple[str, ...], ...], Field(max_length=MOST_TRIALS)]] = Field(default={})
     """By row: settings to try instead, each a list of ``term.field=value``; as many as the other rows have."""
-    epochs: PositiveInt | None = None
+    epochs: Times | None = None
     """Epochs of a trial; the recipe's where not given."""
-    seeds: PositiveInt = 1
+    seeds: Seeds = 1
     """How many students are trained for a trial."""
 
 
 class ComparisonFile(Section):
     """The fields of a comparison file."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_RUN)
     """Names the comparison and its folder; the file's name where not given."""
     recipe: str
     """The recipe that gives data, teacher, student, training and seeds; a path, beside this file if not absolute."""

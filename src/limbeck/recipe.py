@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from .recipe_codecs import Codec
 from .recipe_objectives import KD, CrossEntropy, Objective
-from .recipe_section import ENSEMBLE, MODEL, ONNX, Section
+from .recipe_section import ENSEMBLE, MODEL, ONNX, Count, NotNegative, Number, Positive, Section, Seeds, Side, Times
+
+LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class Transfer(Section):
@@ -25,7 +27,7 @@ class Transfer(Section):
     """The data set's configuration, where it has several."""
     split: str = "train"
     """The split to use; its labels, if any, are ignored."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """Use at most so many examples (those with the smallest ids)."""
 
 
@@ -48,13 +50,13 @@ class Data(Section):
     """Column of the images; found by its type where not given."""
     label: str | None = None
     """Column of the labels; found by its type where not given."""
-    size: PositiveInt | None = None
+    size: Side | None = None
     """Side in pixels that every image is resized and centre-cropped to; needed where images differ in size."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colour; that of the first image where not given."""
     on_corrupt: Literal["refuse", "skip"] = "refuse"
     """What to do with an image that cannot be read: stop and name it, or leave it out and say so."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """Use at most so many training examples (those with the smallest ids): for trying a recipe out."""
     transfer: Transfer | None = None
     """A transfer set: unlabelled examples for the soft targets."""
@@ -85,9 +87,9 @@ class ColorJitter(Section):
 class ResizedCrop(Section):
     """A crop of random area and shape, scaled back to the image's size."""
 
-    scale: tuple[float, float] = (0.35, 1.0)
+    scale: tuple[NotNegative, NotNegative] = (0.35, 1.0)
     """Smallest and largest share of the area."""
-    ratio: tuple[float, float] = (0.75, 1.3333333333333333)
+    ratio: tuple[NotNegative, NotNegative] = (0.75, 1.3333333333333333)
     """Narrowest and widest shape."""
 
     @model_validator(mode="after")
@@ -106,7 +108,7 @@ class Views(Section):
     that the student sees.
     """
 
-    pad_crop: int = Field(default=0, ge=0)
+    pad_crop: int = Field(default=0, ge=0, le=8_192)
     """Pad by so many pixels and crop back at a random place."""
     shift: float = Field(default=0.0, ge=0, lt=1)
     """Shift by up to this share of the side, to a fraction of a pixel."""
@@ -120,42 +122,42 @@ class Views(Section):
     """Brightness, contrast, saturation."""
     erase: float = Field(default=0.0, ge=0, le=1)
     """Probability that a random rectangle (2 % to 33 % of the area) is replaced by grey noise."""
-    cutout: int = Field(default=0, ge=0)
+    cutout: int = Field(default=0, ge=0, le=8_192)
     """Side in pixels of a square blanked at a random place; 0: none."""
-    mixup: float = Field(default=0.0, ge=0)
+    mixup: NotNegative = 0.0
     """Beta(a, a) of mixup; 0: none. Teacher and student see the same mix."""
-    cutmix: float = Field(default=0.0, ge=0)
+    cutmix: NotNegative = 0.0
     """Beta(a, a) of CutMix; 0: none. With mixup too, each example takes one of the two."""
 
 
 class Train(Section):
     """One training run; the same fields for teacher and student."""
 
-    epochs: PositiveInt = 30
+    epochs: Times = 30
     """Passes over the training set."""
-    batch_size: PositiveInt = 128
+    batch_size: Count = 128
     """Examples in a step, over all processes and micro-batches."""
-    micro_batches: PositiveInt = 1
+    micro_batches: Count = 1
     """Split each step's batch into so many parts and add up their gradients, to save memory."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
-    learning_rate: PositiveFloat | None = None
+    learning_rate: Positive | None = None
     """Peak learning rate; 0.1 for sgd and 0.002 for adamw where not given."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of sgd; beta1 of adamw."""
     nesterov: bool = True
     """Nesterov's form of the momentum."""
-    weight_decay: float = Field(default=5e-4, ge=0)
+    weight_decay: NotNegative = 5e-4
     """Decay of weight matrices and kernels; biases and normalisation are never decayed."""
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
     """How the learning rate falls after warm-up: to zero along a cosine, at milestones, or not at all."""
-    milestones: tuple[PositiveInt, ...] = ()
+    milestones: tuple[Times, ...] = ()
     """Epochs at which ``steps`` multiplies the rate by ``gamma``."""
     gamma: float = Field(default=0.1, gt=0, le=1)
     """The factor at each milestone."""
-    warmup_epochs: float = Field(default=1.0, ge=0)
+    warmup_epochs: NotNegative = 1.0
     """Epochs over which the rate rises from zero."""
-    clip_norm: PositiveFloat | None = None
+    clip_norm: Positive | None = None
     """Clip the gradient's global norm."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is kept; 0: none."""
@@ -163,7 +165,7 @@ class Train(Section):
     """Precision of the model's arithmetic; losses are float32 either way."""
     keep: Literal["last", "best"] = "last"
     """Keep the last epoch's weights, or those with the best validation accuracy."""
-    patience: PositiveInt | None = None
+    patience: Times | None = None
     """Stop when so many epochs have not bettered the validation loss; keeps the best."""
     compile: bool = False
     """Compile the step with torch.compile (pays on a GPU)."""
@@ -182,11 +184,11 @@ class Train(Section):
 class Preprocess(Section):
     """What a teacher from elsewhere wants done to its input."""
 
-    mean: tuple[float, ...] | None = None
+    mean: tuple[Number, ...] | None = None
     """Mean of each channel on a 0-1 scale, subtracted."""
-    std: tuple[PositiveFloat, ...] | None = None
+    std: tuple[Positive, ...] | None = None
     """Standard deviation of each channel on a 0-1 scale, divided by."""
-    size: PositiveInt | None = None
+    size: Side | None = None
     """Side in pixels the image is scaled to."""
 
 
@@ -261,7 +263,7 @@ class Ensemble(Section):
     """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
     combine: Literal["probabilities", "logits", "confidence"] = "probabilities"
     """The mean of their probabilities or of their logits; or of probabilities, the surest weighing most."""
-    weights: tuple[float, ...] | None = None
+    weights: tuple[Number, ...] | None = None
     """A weight for each, in their order; equal where not given."""
 
     @property
@@ -299,7 +301,7 @@ Teacher = Annotated[
 class Targets(Section):
     """How the teacher is asked."""
 
-    views: PositiveInt = 4
+    views: Times = 4
     """How many views of each example it answers; epoch e shows view (e + hash(id)) mod views."""
     codec: Codec = "dense"
     """How an answer is stored: ``dense`` is every class's logit in float16, ``int8`` in one byte; or a section."""
@@ -334,7 +336,7 @@ class Baseline(Section):
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Smoothing of the second control, which asks whether soft labels of any kind would do as well; 0: leave it out."""
-    epochs: PositiveInt | None = None
+    epochs: Times | None = None
     """Passes over the labelled examples, which are all that a control learns from; as many as ``train.epochs`` where not
     given, or, beside a transfer set, as many as give it the student's number of steps."""
 
@@ -342,7 +344,7 @@ class Baseline(Section):
 class Export(Section):
     """The exported model, and what it must prove."""
 
-    max_abs_difference: PositiveFloat = 1e-3
+    max_abs_difference: Positive = 1e-3
     """Largest difference allowed between a logit in PyTorch and in onnxruntime."""
     agreement: float = Field(default=0.999, gt=0, le=1)
     """Smallest share of test examples on which both must name the same class."""
@@ -351,7 +353,7 @@ class Export(Section):
 class Recipe(Section):
     """All that a run needs to know. What the examples, their views and the models are called depends on the task."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_NAME)
     """Names the run and its folder; the file's name where not given."""
     task: str
     """The modality."""
@@ -371,9 +373,9 @@ class Recipe(Section):
     """How the student and its baselines are trained."""
     baseline: Baseline = Baseline()
     """The student without a teacher, which every result is set beside."""
-    seeds: PositiveInt = 1
+    seeds: Seeds = 1
     """How many students (and baselines) are trained, for mean and standard deviation."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """The first seed; the views and the teacher use it too."""
     export: Export = Export()
     """The exported model, and what it must prove."""

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .errors import did_you_mean
-from .recipe_section import SECTION, WORD, Section
+from .recipe_section import SECTION, WORD, Positive, Section, Width
 
 
 class TopK(Section):
     """The k largest logits, and the mass of all others at a ladder of temperatures; never renormalised."""
 
-    k: PositiveInt = 8
+    k: Width = 8
     """How many classes are kept one by one."""
-    temperatures: tuple[PositiveFloat, ...] = Field(default=(1.0, 1.5, 2.0, 4.0, 8.0), min_length=1)
+    temperatures: tuple[Positive, ...] = Field(default=(1.0, 1.5, 2.0, 4.0, 8.0), min_length=1)
     """Where the mass of the others is kept; at one in between it is interpolated, and outside there is none."""
 
     @model_validator(mode="after")
@@ -33,11 +33,11 @@ class Sample(Section):
 
     draws: int = Field(default=255, ge=1, le=255)
     """What the counts add up to; more make them finer, and take no more room."""
-    temperature: PositiveFloat = 1.0
+    temperature: Positive = 1.0
     """T of the distribution; the objective must use the same."""
-    proposal: PositiveFloat | None = None
+    proposal: Positive | None = None
     """Draw at this temperature, a higher one, and keep an importance weight with each class, in two bytes."""
-    width: PositiveInt = 18
+    width: Width = 18
     """How many classes are kept, a quarter of them with their counts: 18 take 40 bytes where there are 50,000. More, less noise."""
 
     @model_validator(mode="after")
@@ -53,7 +53,7 @@ class Sample(Section):
 class Auto(Section):
     """The cheapest of ``dense``, ``int8`` and ``topk`` (k of 1, 2, 4, 8 ...) that is exact enough and fits the objective."""
 
-    mean_kl: PositiveFloat = 1e-3
+    mean_kl: Positive = 1e-3
     """Largest mean KL from the teacher to what is kept, in nats at T = 1, on a sample of its answers."""
 
 

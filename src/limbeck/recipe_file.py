@@ -12,17 +12,42 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from .errors import BadInput, did_you_mean
-from .recipe import Recipe
+from .recipe import LONGEST_NAME, Recipe
 from .recipe_problems import accepts_none, contradictions, recipe_for, section_of, sentences, shown, unknown_task
 
 _MOST_VALUES = 10_000  # a recipe has some hundred; YAML aliases can unfold a few lines into millions
+_MOST_BYTES = 1_000_000
 _DEEPEST = 30
+_LARGEST = 10**40  # a field has a bound of its own, and says it; a knob has none
+_LONGEST_NUMBER = 100  # characters
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, and reads `1e-3` as a number and a date as text."""
+    """Safe YAML that refuses a key given twice, and reads `1e-3` as a number and a date as text.
+
+    What it cannot make a value of is a `yaml.MarkedYAMLError`, whatever PyYAML raises of it.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        what = node.tag.rpartition(":")[2]
+        given = node.value if isinstance(node, yaml.ScalarNode) else None
+        if given is not None and what in ("int", "float") and len(given) > _LONGEST_NUMBER:
+            raise ConstructorError(problem=f"a number of {len(given)} characters", problem_mark=node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            text = "this" if given is None else shown(given)
+            raise ConstructorError(problem=f"{text} is no {what}", problem_mark=node.start_mark) from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_VALUES:  # maps merged into maps grow as powers do
+            raise ConstructorError(
+                problem=f"more than {_MOST_VALUES:,} fields in one section", problem_mark=node.start_mark
+            )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}
@@ -45,6 +70,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+# No file, column or class is called so, and half of a surrogate pair cannot be written as UTF-8.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # YAML 1.1 wants a dot in a float; people and every other tool write 1e-3. The dumper shares the rule, so that
 # the text '1e3' is quoted when it is written.
 _FLOAT = re.compile(r"^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$")
@@ -86,7 +113,7 @@ def named_after(path: Path, values: dict[str, Any]) -> dict[str, Any]:
     """``values`` with a ``name``: the file's, where they have none."""
     if values.get("name") is not None:
         return values
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:LONGEST_NAME]
     return {"name": stem or "recipe", **{key: value for key, value in values.items() if key != "name"}}
 
 
@@ -136,13 +163,22 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         key, equals, text = override.partition("=")
         parts = key.strip().split(".")
         if not equals or not all(parts):
-            raise BadInput(f"--set {override}: it must look like section.field=value, such as train.epochs=3.")
+            raise BadInput(f"--set {_brief(override)}: it must look like section.field=value, such as train.epochs=3.")
         try:
             value = yaml.load(text, Loader=_Loader)
+        except yaml.MarkedYAMLError as error:
+            raise BadInput(
+                f"--set {_brief(override)}: {shown(text)} is not a value ({error.problem or error.context}); "
+                "put text in quotes."
+            ) from None
         except (yaml.YAMLError, ValueError, RecursionError):
-            raise BadInput(f"--set {override}: {shown(text)} is not a value; put text in quotes.") from None
+            raise BadInput(f"--set {_brief(override)}: {shown(text)} is not a value; put text in quotes.") from None
         _set(result, parts, value, override)
     return result
+
+
+def _brief(override: str) -> str:
+    return override if len(override) <= 200 else f"{override[:197]}..."
 
 
 def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) -> None:
@@ -152,14 +188,16 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) ->
         field = section.model_fields.get(part) if section else None
         if section is not None and field is None and section.model_config.get("extra") != "allow":
             path = ".".join(parts[: depth + 1])
-            raise BadInput(f"--set {override}: {path}: no such field.{did_you_mean(part, section.model_fields)}")
+            raise BadInput(
+                f"--set {_brief(override)}: {path}: no such field.{did_you_mean(part, section.model_fields)}"
+            )
         if here.get(part) is None:
             default = field.get_default(call_default_factory=True) if field and not field.is_required() else None
             here[part] = default.model_dump(mode="json") if isinstance(default, BaseModel) else {}
         here = here[part]
         if not isinstance(here, dict):
             path = ".".join(parts[: depth + 1])
-            raise BadInput(f"--set {override}: {path} is {shown(here)}, not a section with fields of its own.")
+            raise BadInput(f"--set {_brief(override)}: {path} is {shown(here)}, not a section with fields of its own.")
         section = section_of(field.annotation) if field else None
     field = section.model_fields.get(parts[-1]) if section else None
     if value is None and not (field is not None and accepts_none(field.annotation)):
@@ -170,7 +208,8 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) ->
 
 def _text_of(path: Path, kind: str) -> str:
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         there = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, there, n=1, cutoff=0.75)
@@ -180,6 +219,10 @@ def _text_of(path: Path, kind: str) -> str:
         raise BadInput(f"{path} is a folder; give a {kind}, which is a YAML file.") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise BadInput(f"{shown(str(path))} holds a null character, which no file's name has.") from None
+    if len(data) > _MOST_BYTES:
+        raise BadInput(f"{path} holds more than {_MOST_BYTES:,} bytes; a {kind} is a YAML file of some lines.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -208,7 +251,7 @@ def _parse(text: str, where: str, kind: str, needs: str) -> dict[str, Any]:
 
 
 def _unplain(values: Any) -> list[str]:
-    """Sentences for what JSON cannot say: keys that are not text, dates, infinities, endless nesting."""
+    """Sentences for what JSON cannot say: keys that are not text, dates, infinities, numbers without end, endless nesting."""
     problems: list[str] = []
     count = 0
 
@@ -222,7 +265,7 @@ def _unplain(values: Any) -> list[str]:
             problems.append(f"{'.'.join(path[:4])}: nests too deeply")
         elif isinstance(value, Mapping):
             for key, inner in value.items():
-                if not isinstance(key, str):
+                if not isinstance(key, str) or _NO_TEXT.search(key):
                     problems.append(f"{at}: {shown(key)} was given as a field's name; it must be text")
                 else:
                     walk(inner, (*path, key))
@@ -231,6 +274,12 @@ def _unplain(values: Any) -> list[str]:
                 walk(inner, (*path, str(index)))
         elif isinstance(value, float) and not math.isfinite(value):
             problems.append(f"{at}: {value} was given; it must be a finite number")
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            problems.append(f"{at}: a whole number of over 40 digits was given; it must be of ordinary size")
+        elif isinstance(value, str) and _NO_TEXT.search(value):
+            problems.append(
+                f"{at}: {shown(value)} was given; text must hold neither null characters nor half characters"
+            )
         elif not (value is None or isinstance(value, str | int | float)):
             problems.append(f"{at}: {shown(value)} was given; it must be text, a number, true, false or a list")
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from .recipe_section import (
+    Count,
+    Depth,
+    NotNegative,
+    Positive,
     Section,
     StudentPath,
     StudentPaths,
@@ -18,6 +22,7 @@ from .recipe_section import (
     TeacherPaths,
     Temperature,
     Weight,
+    Width,
 )
 from .recipe_transformers import PKD, AttentionMaps, HiddenStates, MiniLM, TinyBERT, ValueRelations
 
@@ -55,9 +60,9 @@ class BinaryCrossEntropy(Section):
 class DKD(Section):
     """KD in two parts: the true class against the rest, and the rest among themselves (Zhao et al. 2022)."""
 
-    alpha: float = Field(default=1.0, ge=0)
+    alpha: NotNegative = 1.0
     """Factor of the true class's part."""
-    beta: float = Field(default=8.0, ge=0)
+    beta: NotNegative = 8.0
     """Factor of the other classes' part; published: 2 to 8 on CIFAR-100, 0.5 to 2 on ImageNet."""
     temperature: Temperature = 4.0
     weight: Weight = 1.0
@@ -66,7 +71,7 @@ class DKD(Section):
 class NKD(Section):
     """The true class's share of the cross-entropy, and the other classes normalised (Yang et al. 2023)."""
 
-    gamma: float = Field(default=1.5, ge=0)
+    gamma: NotNegative = 1.5
     """Factor of the other classes' part."""
     temperature: Temperature = 1.0
     weight: Weight = 1.0
@@ -75,9 +80,9 @@ class NKD(Section):
 class DIST(Section):
     """Correlation within each example and within each class of the batch (Huang et al. 2022)."""
 
-    beta: float = Field(default=1.0, ge=0)
+    beta: NotNegative = 1.0
     """Factor of the correlation between classes, example by example."""
-    gamma: float = Field(default=1.0, ge=0)
+    gamma: NotNegative = 1.0
     """Factor of the correlation between examples, class by class."""
     temperature: Temperature = 4.0
     weight: Weight = 2.0
@@ -93,7 +98,7 @@ class StandardizedKD(Section):
 class TTM(Section):
     """KL from the teacher's probabilities to the power gamma to the student's own (Zheng and Yang 2024)."""
 
-    gamma: float = Field(default=0.1, gt=0)
+    gamma: Positive = 0.1
     """The power; 1/T of a teacher's temperature T."""
     weight: Weight = 45.0
 
@@ -101,7 +106,7 @@ class TTM(Section):
 class WTTM(Section):
     """TTM, each example weighted by how undecided the teacher is (Zheng and Yang 2024)."""
 
-    gamma: float = Field(default=0.1, gt=0)
+    gamma: Positive = 0.1
     """The power; 1/T of a teacher's temperature T."""
     weight: Weight = 45.0
 
@@ -156,9 +161,9 @@ class SkewReverseKL(Section):
 class AlphaBeta(Section):
     """The alpha-beta divergence, with the KLs and the Hellinger distance among its members (Wang et al. 2025)."""
 
-    alpha: float = 0.8
+    alpha: float = Field(default=0.8, ge=-10, le=10)
     """Power of the teacher's probabilities."""
-    beta: float = 0.3
+    beta: float = Field(default=0.3, ge=-10, le=10)
     """Power of the student's probabilities."""
     temperature: Temperature = 4.0
     weight: Weight = 32.0
@@ -201,7 +206,7 @@ class FitNets(Section):
     student: StudentPaths
     teacher: TeacherPaths
     weight: Weight = 100.0
-    kernel: PositiveInt = 1
+    kernel: Depth = 1
     """Side of the regressor's convolution; odd."""
 
 
@@ -211,7 +216,7 @@ class AttentionTransfer(Section):
     student: StudentPaths
     teacher: TeacherPaths
     weight: Weight = 1000.0
-    power: float = Field(default=2.0, ge=1)
+    power: float = Field(default=2.0, ge=1, le=100)
     """Power of the activations whose mean over channels is the attention."""
 
 
@@ -229,9 +234,9 @@ class RKD(Section):
     student: StudentPath
     teacher: TeacherPath
     weight: Weight = 1.0
-    distance: float = Field(default=25.0, ge=0)
+    distance: NotNegative = 25.0
     """Factor of the distances."""
-    angle: float = Field(default=50.0, ge=0)
+    angle: NotNegative = 50.0
     """Factor of the angles."""
 
 
@@ -241,13 +246,13 @@ class CRD(Section):
     student: StudentPath
     teacher: TeacherPath
     weight: Weight = 0.8
-    negatives: PositiveInt = 16384
+    negatives: Count = 16384
     """How many other examples each is told from."""
-    temperature: PositiveFloat = 0.07
+    temperature: Positive = 0.07
     """Divides the similarities."""
     momentum: float = Field(default=0.5, ge=0, lt=1)
     """Share of the old embedding when the bank is written."""
-    dim: PositiveInt = 128
+    dim: Width = 128
     """Length of an embedding."""
 
 
@@ -269,7 +274,7 @@ class SimKD(Section):
     student: StudentPath
     teacher: TeacherPath
     weight: Weight = 1.0
-    factor: PositiveInt = 2
+    factor: Depth = 2
     """How much narrower than the teacher's map the middle of the projector is."""
 
 

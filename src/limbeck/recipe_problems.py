@@ -135,9 +135,12 @@ def _sentence(problem: dict[str, Any], root: type[BaseModel]) -> str:
         return f"{path}: {shown(given)} is not one of {_choices(location, root)}.{_nearest(given, location, root)}"
     if kind in _LIMIT:
         key, words = _LIMIT[kind]
-        return f"{path}: {shown(given)} was given; it must be {words} {context[key]:g}"
+        return f"{path}: {shown(given)} was given; it must be {words} {limit_text(context[key])}"
     if kind == "too_long":
-        return f"{path}: {shown(given)} was given; it must hold {context['max_length']} values"
+        most = "at most " if context["max_length"] >= 10 else ""  # pairs and triples are held to their number
+        return f"{path}: {shown(given)} was given; it must hold {most}{context['max_length']} values"
+    if kind == "string_too_long":
+        return f"{path}: {shown(given)} was given; it must have at most {context['max_length']} characters"
     if kind == "too_short":
         return f"{path}: {shown(given)} was given; it must hold at least {context['min_length']}"
     if kind == "string_pattern_mismatch":
@@ -147,6 +150,11 @@ def _sentence(problem: dict[str, Any], root: type[BaseModel]) -> str:
     if kind in _WANTED:
         return f"{path}: {shown(given)} was given; it must be {_WANTED[kind]}{_as_section(location, given, root)}"
     return f"{path}: {shown(given)} was given; {problem['msg']}"
+
+
+def limit_text(value: float) -> str:
+    """``1,000,000``, but ``0.9``."""
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def _as_section(location: tuple[str | int, ...], given: Any, root: type[BaseModel]) -> str:

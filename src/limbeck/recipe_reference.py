@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
 from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe
-from .recipe_problems import section_of, sections_of
-from .recipe_section import Schedule, Way
+from .recipe_problems import limit_text, section_of, sections_of
+from .recipe_section import ORDINARY, Schedule, Way
 from .recipe_text import TextRecipe
 
 _PREFACE = """\
@@ -38,6 +38,8 @@ student: {model: convnet, width: 8}
 * Any field can be changed from the command line: `--set train.epochs=3 --set data.limit=500`. The value is
   YAML (`[1, 2]`, `true`, `null`). A section that the file leaves out is changed from its default.
   `field=null` says null where the field may be null, and brings the default back elsewhere.
+* Numbers are of ordinary size: where a table names no limit it is a million, or a billion for counts of examples and
+  tokens. The schema names every one.
 * The resolved recipe, every default written out, lies beside the results as `recipe.yaml` and can be run
   itself.
 * For completion and checking in an editor, run `limbeck recipe schema > recipe.schema.json` and begin the
@@ -169,8 +171,8 @@ def _limits(constraints: typing.Iterable[Any]) -> str:
             return _limits(constraint.metadata)
         for key, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
             limit = getattr(constraint, key, None)
-            if limit is not None:
-                limits.append(f"{sign} {limit:g}")
+            if limit is not None and abs(limit) < ORDINARY:
+                limits.append(f"{sign} {limit_text(limit)}")
     return ", ".join(limits)
 
 

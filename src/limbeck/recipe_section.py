@@ -10,8 +10,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     Tag,
     model_validator,
 )
@@ -23,14 +21,38 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+# The kinds of number in a recipe. What is meant in earnest lies far within their bounds; a slip of the keys does not.
+ORDINARY = 1_000_000
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+"""Of examples, steps, tokens."""
+Times = Annotated[int, Field(gt=0, le=ORDINARY)]
+"""How often something is done: passes over the data, views."""
+Seeds = Annotated[int, Field(gt=0, le=1_000)]
+"""How many models are trained alike but for the seed."""
+Side = Annotated[int, Field(gt=0, le=8_192)]
+"""Of an image, in pixels."""
+Width = Annotated[int, Field(gt=0, le=ORDINARY)]
+"""Of a layer, or of what is kept of an answer."""
+Depth = Annotated[int, Field(gt=0, le=1_000)]
+"""How many layers, or heads."""
+Layer = Annotated[int, Field(ge=0, le=1_000)]
+"""The number of a layer, from 0."""
+Positive = Annotated[float, Field(gt=0, le=ORDINARY)]
+"""A number above 0 of ordinary size."""
+NotNegative = Annotated[float, Field(ge=0, le=ORDINARY)]
+"""A number of at least 0, of ordinary size."""
+Number = Annotated[float, Field(ge=-ORDINARY, le=ORDINARY)]
+"""A number of ordinary size."""
+
+
 class Way(Section):
     """From one value to another."""
 
-    start: float
+    start: Number
     """The value at the first step."""
-    end: float
+    end: Number
     """The value after ``epochs``, and from there on."""
-    epochs: PositiveFloat | None = None
+    epochs: Positive | None = None
     """Epochs that the change takes; the whole run where not given."""
 
 
@@ -104,14 +126,16 @@ def _positive(schedule: Schedule) -> Schedule:
 
 
 Weight = Annotated[
-    Annotated[float, Field(ge=0), Tag(NUMBER)] | Annotated[Schedule, AfterValidator(_not_negative), Tag(SCHEDULE)],
+    Annotated[float, Field(ge=0, le=ORDINARY), Tag(NUMBER)]
+    | Annotated[Schedule, AfterValidator(_not_negative), Tag(SCHEDULE)],
     Discriminator(_number_or_schedule),
     Field(description="Factor of the term in the loss."),
 ]
 """A number of at least 0, or a schedule of them."""
 
 Temperature = Annotated[
-    Annotated[float, Field(gt=0), Tag(NUMBER)] | Annotated[Schedule, AfterValidator(_positive), Tag(SCHEDULE)],
+    Annotated[float, Field(gt=0, le=ORDINARY), Tag(NUMBER)]
+    | Annotated[Schedule, AfterValidator(_positive), Tag(SCHEDULE)],
     Discriminator(_number_or_schedule),
     Field(description="T, which divides both models' logits."),
 ]
@@ -132,7 +156,7 @@ TeacherPaths = Annotated[
 ]
 _LayerMap = (
     Annotated[Literal["uniform", "last"], Tag(ONE)]
-    | Annotated[tuple[tuple[int, int], ...], Field(min_length=1), Tag(SEVERAL)]
+    | Annotated[tuple[tuple[Layer, Layer], ...], Field(min_length=1), Tag(SEVERAL)]
 )
 LayerMap = Annotated[
     _LayerMap,
@@ -151,7 +175,7 @@ FoundLayerMap = Annotated[
     ),
 ]
 Layers = Annotated[
-    tuple[PositiveInt, PositiveInt],
+    tuple[Depth, Depth],
     Field(description="How many layers student and teacher have; needed where paths have a ``{}``."),
 ]
 Projections = Annotated[

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from .recipe import Recipe, Targets, Train
-from .recipe_section import Section
+from .recipe_section import Count, Depth, Layer, NotNegative, Positive, Section, Times, Width
 
 TEXT_STUDENTS = ("shrunk", "fresh", "bag", "conv")
 
@@ -25,7 +25,7 @@ class TextTransfer(Section):
     """Column of the texts; found by type and name where not given."""
     sentences: bool = False
     """Cut the texts into sentences, and leave out those of fewer than four words."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """Use at most so many texts (those with the smallest ids)."""
 
 
@@ -49,11 +49,11 @@ class TextData(Section):
     label: str | tuple[str, ...] | None = None
     """Column of the labels; a text may have several where it is a column of lists, or where several columns of 0 and 1
     are named. Found by type and name where not given."""
-    max_length: PositiveInt = 128
+    max_length: Width = 128
     """Tokens of a text, special ones included; longer texts are cut off there."""
     on_empty: Literal["refuse", "skip"] = "refuse"
     """What to do with an empty text: stop and name it, or leave it out and say so."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """Use at most so many training examples (those with the smallest ids): for trying a recipe out. Validation, test and
     transfer set stay whole."""
     transfer: TextTransfer | None = None
@@ -84,26 +84,26 @@ class WordViews(Section):
 class TextTrain(Train):
     """One training run; the same fields for teacher and student. The defaults are those of fine-tuning."""
 
-    epochs: PositiveInt = 3
+    epochs: Times = 3
     """Passes over the training set."""
-    batch_size: PositiveInt = 32
+    batch_size: Count = 32
     """Examples in a step, over all processes and micro-batches."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
-    learning_rate: PositiveFloat | None = 5e-5
+    learning_rate: Positive | None = 5e-5
     """Peak learning rate. A student that starts from its teacher takes more (1e-4 to 1e-3), a fresh one more still."""
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: NotNegative = 0.01
     """Decay of weight matrices and embeddings; biases and normalisation are never decayed."""
-    warmup_epochs: float = Field(default=0.2, ge=0)
+    warmup_epochs: NotNegative = 0.2
     """Epochs over which the rate rises from zero."""
-    clip_norm: PositiveFloat | None = 1.0
+    clip_norm: Positive | None = 1.0
     """Clip the gradient's global norm."""
 
 
 class TextTargets(Targets):
     """How the teacher is asked."""
 
-    views: PositiveInt = 1
+    views: Times = 1
     """How many views of each text it answers; more than one where ``views`` varies the texts."""
 
 
@@ -134,19 +134,19 @@ class TextStudent(Section):
     model: Literal["shrunk", "fresh", "bag", "conv"]
     """``shrunk``: the teacher with layers, widths and tokens taken out, initialised from it; ``fresh``: its architecture
     from the seed; ``bag``: mean and maximum of embeddings; ``conv``: convolutions over embeddings."""
-    layers: PositiveInt | tuple[int, ...] | None = None
+    layers: Depth | tuple[Layer, ...] | None = None
     """How many layers, or, of ``shrunk``, which of the teacher's (from 0)."""
     layer_choice: Literal["uniform", "first", "last"] = "uniform"
     """Which of the teacher's layers a count takes."""
-    hidden: PositiveInt | None = None
+    hidden: Width | None = None
     """Width; the teacher's where not given (``bag`` and ``conv``: 64)."""
-    heads: PositiveInt | None = None
+    heads: Depth | None = None
     """Attention heads; as few as keep them no wider than the teacher's where not given."""
-    feed_forward: PositiveInt | None = None
+    feed_forward: Width | None = None
     """Units of a layer's feed-forward part; in the teacher's proportion to the width where not given."""
     vocabulary: Literal["all", "used"] = "all"
     """``used``: only the tokens that the training texts (and the transfer set) use, with a tokenizer of its own."""
-    min_count: PositiveInt = 1
+    min_count: Count = 1
     """How often a token must stand there to be kept, where the vocabulary is ``used``."""
 
     @property

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 
-from .recipe_section import FoundLayerMap, LayerMap, Layers, Projections, Section, StudentLayers, TeacherLayers, Weight
+from .recipe_section import (
+    Depth,
+    FoundLayerMap,
+    LayerMap,
+    Layers,
+    Projections,
+    Section,
+    StudentLayers,
+    TeacherLayers,
+    Weight,
+)
 
 
 class HiddenStates(Section):
@@ -39,7 +49,7 @@ class AttentionMaps(Section):
 
     student: StudentLayers = "encoder.layer.{}.attention.self"
     teacher: TeacherLayers = "encoder.layer.{}.attention.self"
-    heads: PositiveInt
+    heads: Depth
     """Attention heads of both models."""
     layers: Layers | None = None
     """How many layers student and teacher have; needed where paths have a ``{}``."""
@@ -57,7 +67,7 @@ class ValueRelations(Section):
 
     student: StudentLayers = "encoder.layer.{}.attention.self"
     teacher: TeacherLayers = "encoder.layer.{}.attention.self"
-    heads: PositiveInt
+    heads: Depth
     """Relation heads; must divide the width of both models."""
     layers: Layers | None = None
     """How many layers student and teacher have; needed where paths have a ``{}``."""
@@ -98,7 +108,7 @@ class MiniLM(Section):
 
     relations: tuple[str, ...] = ("qq", "kk", "vv")
     """Each two letters of q, k and v; ``[qk, vv]`` is the first MiniLM."""
-    heads: PositiveInt | None = None
+    heads: Depth | None = None
     """Relation heads, which must divide both widths; where not given, as many as the teacher has attention heads."""
     layer_map: FoundLayerMap = "last"
     weight: Weight = 1.0
