@@ -50,6 +50,9 @@ class Data(Section):
     """Column of the images; found by its type where not given."""
     label: str | None = None
     """Column of the labels; found by its type where not given."""
+    group: str | None = None
+    """What groups examples that must not be split between train, validation and test (a patient, a track): a column, or, of
+    image files, a regular expression whose parentheses find the group in the path, such as ``(patient_[0-9]+)``."""
     size: Side | None = None
     """Side in pixels that every image is resized and centre-cropped to; needed where images differ in size."""
     channels: Literal[1, 3] | None = None

@@ -49,6 +49,8 @@ class TextData(Section):
     label: str | tuple[str, ...] | None = None
     """Column of the labels; a text may have several where it is a column of lists, or where several columns of 0 and 1
     are named. Found by type and name where not given."""
+    group: str | None = None
+    """Column that groups texts which must not be split between train, validation and test: an author, a conversation."""
     max_length: Width = 128
     """Tokens of a text, special ones included; longer texts are cut off there."""
     on_empty: Literal["refuse", "skip"] = "refuse"

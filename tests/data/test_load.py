@@ -501,10 +501,11 @@ def test_a_limit_that_loses_a_class_says_so():
 
 
 def test_a_split_too_small_to_carve(tmp_path):
-    rows = split([png(seed) for seed in range(3)], [0, 1, 0])
+    kind = datasets.ClassLabel(names=["cat", "dog", "emu"])
+    rows, test = (split([png(start + seed) for seed in range(3)], [0, 1, 2], kind) for start in (0, 100))
     refused(
         "a validation split of 0.001 carved from 3 training examples leaves none in it",
-        name=write(tmp_path / "set", train=rows, test=many(4)),
+        name=write(tmp_path / "set", train=rows, test=test),
         validation_fraction=0.001,
     )
 

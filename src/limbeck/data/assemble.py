@@ -12,22 +12,24 @@ from torch import Tensor
 
 from .arrange import arrange
 from .examples import Examples, HeldOut, Splits
+from .groups import Groups, taken
 from .ids import content_ids, example_ids
 from .images import gather
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stored split, decoded: images (N, C, H, W), labels (N,) or None, and content hashes (N,)."""
+    """A stored split, decoded: images (N, C, H, W), labels (N,) or None, content hashes (N,), groups of N or None."""
 
     images: Tensor
     labels: Tensor | None
     content: Tensor
+    groups: Groups | None = None
 
     @staticmethod
-    def of(images: Tensor, labels: Tensor | None) -> Part:
+    def of(images: Tensor, labels: Tensor | None, groups: Groups | None = None) -> Part:
         """The part with its content hashes."""
-        return Part(images, labels, content_ids(images))
+        return Part(images, labels, content_ids(images), groups)
 
     def __len__(self) -> int:
         return len(self.content)
@@ -43,11 +45,11 @@ class Part:
             return self
         index = keep.nonzero().flatten()
         labels = None if self.labels is None else self.labels[index]
-        return Part(gather(self.images, index), labels, self.content[index])
+        return Part(gather(self.images, index), labels, self.content[index], taken(self.groups, index))
 
     def examples(self) -> Examples:
         """The part as examples, with ids that tell duplicates apart."""
-        return Examples(self.images, self.labels, example_ids(self.content, self.labels))
+        return Examples(self.images, self.labels, example_ids(self.content, self.labels), self.groups)
 
 
 def assemble(

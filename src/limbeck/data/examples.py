@@ -5,7 +5,7 @@ Shapes: N examples, C channels, H rows, W columns; K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import BadInput
+
+from .groups import Groups, taken
 
 Recorder = Callable[[str], None]
 
@@ -64,13 +66,14 @@ class Examples(Identified):
     """Images with their labels and ids; what training indexes and what views are rendered from.
 
     ``images`` (N, C, H, W) uint8, or float32 in [0, 1]; ``labels`` (N,) int64 class ids, or None for a set
-    without labels; ``ids`` (N,) int64, at least 0, no two equal. Raises ``BadInput`` where two ids are equal
-    and ``ValueError`` where shapes or types do not fit one another.
+    without labels; ``ids`` (N,) int64, at least 0, no two equal; ``groups`` of N examples, or None where none are known.
+    Raises ``BadInput`` where two ids are equal and ``ValueError`` where shapes or types do not fit one another.
     """
 
     images: Tensor
     labels: Tensor | None
     ids: Tensor
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
@@ -79,18 +82,20 @@ class Examples(Identified):
             raise ValueError(f"images must be uint8 or float32, not {self.images.dtype}")
         count = len(self.images)
         self._check_ids(count)
+        check_groups(self.groups, count)
         if self.labels is not None and (self.labels.shape != (count,) or self.labels.dtype != torch.int64):
             raise ValueError(f"labels must be ({count},) int64, not {tuple(self.labels.shape)} {self.labels.dtype}")
 
     def take(self, index: Tensor) -> Examples:
         """The examples at positions ``index`` (B,) int64, in that order; a position may not come twice."""
         labels = None if self.labels is None else self.labels[index]
-        return Examples(self.images[index], labels, self.ids[index])
+        return Examples(self.images[index], labels, self.ids[index], taken(self.groups, index))
 
     def to(self, device: torch.device | str) -> Examples:
         """The same examples on a device."""
         labels = None if self.labels is None else self.labels.to(device)
-        return Examples(self.images.to(device), labels, self.ids.to(device))
+        groups = None if self.groups is None else self.groups.to(device)
+        return Examples(self.images.to(device), labels, self.ids.to(device), groups)
 
 
 def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
@@ -122,14 +127,28 @@ def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
 
 def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when: str = "") -> None:
     """Raise ``BadInput`` naming the classes of which ``labels`` (N,) or (N, K) holds no example."""
-    counts = labels.sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
-    missing = [classes[int(index)] for index in (counts == 0).nonzero()]
-    if missing:
-        named = ", ".join(repr(name) for name in missing[:5]) + (", ..." if len(missing) > 5 else "")
+    if missing := classes_missing(labels, classes):
         raise BadInput(
-            f"split '{split}' has no example of {len(missing)} of {len(classes)} classes ({named}){when}: "
+            f"split '{split}' has no example of {len(missing)} of {len(classes)} classes ({listed_names(missing)}){when}: "
             "every class needs at least one training example."
         )
+
+
+def classes_missing(labels: Tensor, classes: tuple[str, ...]) -> list[str]:
+    """The classes of which ``labels`` (N,) or (N, K) holds no example, in their order."""
+    counts = labels.sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
+    return [classes[int(index)] for index in (counts == 0).nonzero()]
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """The first five, quoted."""
+    return ", ".join(repr(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def check_groups(groups: Groups | None, count: int) -> None:
+    """Raise ``ValueError`` where there are groups, and not of ``count`` examples."""
+    if groups is not None and len(groups) != count:
+        raise ValueError(f"groups must be of {count} examples, not {len(groups)}")
 
 
 class AnyExamples(Protocol):
@@ -143,6 +162,11 @@ class AnyExamples(Protocol):
     @property
     def labels(self) -> Tensor | None:
         """(N,) int64 class numbers; (N, K) of 0 and 1 where an example may have several; None without labels."""
+        ...
+
+    @property
+    def groups(self) -> Groups | None:
+        """The group of each example, where ``data.group`` says what groups them."""
         ...
 
     def __len__(self) -> int: ...

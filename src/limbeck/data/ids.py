@@ -80,7 +80,12 @@ def carve(content_N: Tensor, fraction: float, salt: str) -> Tensor:
     A fixed function of each example's content alone: others that come, go or move change nothing, and
     duplicates fall on the same side. Different salts carve independently.
     """
-    return bits(0, content_N, 0, f"carve {salt}") < int(fraction * 2.0**63)
+    return carving_draws(content_N, salt) < int(fraction * 2.0**63)
+
+
+def carving_draws(content_N: Tensor, salt: str) -> Tensor:
+    """What decides: a number (N,) int64, at least 0, for each; the smallest are carved off first."""
+    return bits(0, content_N, 0, f"carve {salt}")
 
 
 def _number(hashed: hashlib.blake2b) -> int:

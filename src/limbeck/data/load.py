@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import datasets
 import torch
 
@@ -12,6 +14,8 @@ from .assemble import Part, assemble
 from .choice import DEFAULT_TEST, choose, find_split, unused_validation
 from .columns import Columns, class_names, find_columns, find_image, read_labels
 from .examples import Examples, HeldOut, Splits, check_every_class
+from .group_columns import read_groups, without_group
+from .groups import Groups, taken
 from .ids import content_ids, example_ids
 from .images import Form, Progress, Wanted, decode
 from .reading import notes_of
@@ -31,7 +35,9 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     """
     rows = open_source(data.name, data.config)
     train_rows, validation_rows, test_rows = choose(rows, data)
-    columns = find_columns(train_rows.features, data.image, data.label)
+    columns = find_columns(
+        without_group(train_rows.features, data.group, data.image, data.label), data.image, data.label
+    )
     classes = class_names(train_rows, columns.label)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
@@ -39,11 +45,17 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     notes = notes_of(rows)
     wanted = Wanted(size=data.size, channels=data.channels, skip_corrupt=data.on_corrupt == "skip")
 
-    # Labels come before images: they are quick to read, and quick to be wrong.
+    def groups_of(split: datasets.Dataset, name: str, said: list[str] | None = None) -> Groups | None:
+        pair = (columns.image, columns.label)
+        how = {"image": columns.image, "root": data.name, "instead_of_refusing": said}
+        return read_groups(split, data.group, name, not_column=pair, **how)
+
+    # Labels and groups come before images: they are quick to read, and quick to be wrong.
+    train_groups = groups_of(train_rows, data.train)
     train_labels = read_labels(train_rows, columns.label, classes, data.train)
     check_every_class(train_labels, classes, data.train)
     decoded = decode(train_rows, columns.image, data.train, wanted, progress)
-    train = Part.of(decoded.images, train_labels[decoded.rows])
+    train = Part.of(decoded.images, train_labels[decoded.rows], taken(train_groups, decoded.rows))
     notes += decoded.notes
     wanted.form = Form.of(train.images)
 
@@ -51,19 +63,21 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     if validation_rows is not None:
         name = data.validation or "validation"
         labels = read_labels(validation_rows, columns.label, classes, name)
+        groups = groups_of(validation_rows, name)
         decoded = decode(validation_rows, columns.image, name, wanted, progress)
-        validation = Part.of(decoded.images, labels[decoded.rows])
+        validation = Part.of(decoded.images, labels[decoded.rows], taken(groups, decoded.rows))
         notes += decoded.notes
     else:
         notes += unused_validation(rows)
 
     test = None
     if test_rows is not None:
-        test = _held_out(test_rows, columns, classes, data.test or DEFAULT_TEST, wanted, train.content, progress)
+        test_name = data.test or DEFAULT_TEST
+        test = _held_out(test_rows, columns, classes, test_name, wanted, train.content, groups_of, progress)
 
     transfer = None
     if data.transfer is not None:
-        transfer, transfer_notes = _transfer(data.transfer, wanted, progress)
+        transfer, transfer_notes = _transfer(data.transfer, data.group, wanted, progress)
         notes += transfer_notes
     return assemble(
         train,
@@ -97,6 +111,7 @@ def _held_out(
     name: str,
     wanted: Wanted,
     train_content: torch.Tensor,
+    groups_of: Callable[[datasets.Dataset, str, list[str]], Groups | None],
     progress: Progress | None,
 ) -> HeldOut[Examples]:
     def read(notes: list[str]) -> Examples:
@@ -107,14 +122,19 @@ def _held_out(
         if shared := int(torch.isin(content, train_content).sum()):
             notes.append(f"{shared} of {len(content)} test images stand in the training data too.")
         labels = labels[decoded.rows]
-        return Examples(decoded.images, labels, example_ids(content, labels))
+        groups = taken(groups_of(rows, name, notes), decoded.rows)
+        return Examples(decoded.images, labels, example_ids(content, labels), groups)
 
     return HeldOut(read, count=len(rows))
 
 
-def _transfer(transfer: recipe.Transfer, wanted: Wanted, progress: Progress | None) -> tuple[Part, list[str]]:
+def _transfer(
+    transfer: recipe.Transfer, group: str | None, wanted: Wanted, progress: Progress | None
+) -> tuple[Part, list[str]]:
     source = open_source(transfer.name, transfer.config, "data.transfer.name", labelled=False)
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_image(rows.features, None, "data.image")
     decoded = decode(rows, column, f"transfer {transfer.split}", wanted, progress)
-    return Part.of(decoded.images, None), decoded.notes
+    # Where nothing groups them, that is noted when the splits are arranged.
+    groups = read_groups(rows, group, "transfer", image=column, root=transfer.name, instead_of_refusing=[])
+    return Part.of(decoded.images, None, taken(groups, decoded.rows)), decoded.notes

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from limbeck.errors import BadInput
 
-from .examples import Identified, SplitsOf
+from .examples import Identified, SplitsOf, check_groups
+from .groups import Groups, taken
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class TextExamples(Identified):
 
     ``tokens`` (T,) int32, special ones included; ``offsets`` (N + 1,) int64: text n is ``tokens[offsets[n] :
     offsets[n + 1]]``; ``labels`` (N,) int64 class numbers, (N, K) float32 of 0 and 1 where a text may have several, or
-    None; ``ids`` (N,) int64, at least 0, no two equal; ``texts``: N strings, as they were read. Raises ``BadInput``
-    where two ids are equal and ``ValueError`` where shapes or types do not fit one another.
+    None; ``ids`` (N,) int64, at least 0, no two equal; ``texts``: N strings, as they were read; ``groups`` of N examples,
+    or None where none are known. Raises ``BadInput`` where two ids are equal and ``ValueError`` where shapes or types do
+    not fit one another.
     """
 
     tokens: Tensor
@@ -52,6 +54,7 @@ class TextExamples(Identified):
     labels: Tensor | None
     ids: Tensor
     texts: tuple[str, ...]
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         count = len(self.texts)
@@ -71,6 +74,7 @@ class TextExamples(Identified):
                 f"labels must be ({count},) int64 or ({count}, K) float32, not {tuple(labels.shape)} {labels.dtype}"
             )
         self._check_ids(count)
+        check_groups(self.groups, count)
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -87,12 +91,16 @@ class TextExamples(Identified):
             labels=None if self.labels is None else self.labels[index],
             ids=self.ids[index],
             texts=tuple(self.texts[row] for row in index.tolist()),
+            groups=taken(self.groups, index),
         )
 
     def to(self, device: torch.device | str) -> TextExamples:
         """The same examples on a device; the strings stay where they are."""
         labels = None if self.labels is None else self.labels.to(device)
-        return TextExamples(self.tokens.to(device), self.offsets.to(device), labels, self.ids.to(device), self.texts)
+        groups = None if self.groups is None else self.groups.to(device)
+        return TextExamples(
+            self.tokens.to(device), self.offsets.to(device), labels, self.ids.to(device), self.texts, groups
+        )
 
     def padded(self, index_B: Tensor, pad: int) -> tuple[Tensor, Tensor]:
         """Tokens (B, L) int64, padded on the right to the longest of these texts, and which of them are there (bool).
@@ -107,12 +115,16 @@ class TextExamples(Identified):
 
 
 def from_tokens(
-    token_lists: Sequence[Sequence[int]], labels: Tensor | None, ids: Tensor, texts: Sequence[str]
+    token_lists: Sequence[Sequence[int]],
+    labels: Tensor | None,
+    ids: Tensor,
+    texts: Sequence[str],
+    groups: Groups | None = None,
 ) -> TextExamples:
     """Examples from the tokens of each text."""
     flat = torch.tensor([token for tokens in token_lists for token in tokens], dtype=torch.int32)
     lengths = torch.tensor([len(tokens) for tokens in token_lists], dtype=torch.int64)
-    return TextExamples(flat, _offsets(lengths), labels, ids, tuple(texts))
+    return TextExamples(flat, _offsets(lengths), labels, ids, tuple(texts), groups)
 
 
 def joined(first: TextExamples, second: TextExamples, labels: Tensor | None) -> TextExamples:

@@ -24,6 +24,8 @@ from limbeck.recipe_text import TextData, TextTransfer
 from .arrange import arrange
 from .choice import DEFAULT_TEST, choose, find_split, unused_validation
 from .examples import HeldOut, check_every_class
+from .group_columns import read_groups, without_group
+from .groups import Groups, taken
 from .ids import example_ids, text_ids
 from .images import Progress
 from .reading import notes_of
@@ -101,11 +103,21 @@ class TextPart:
     split: str
     tokenise: Tokeniser
     notes: list[str]  # gains a sentence where texts are cut off
+    groups: Groups | None = None
 
     @staticmethod
-    def of(texts: Sequence[str], labels: Tensor | None, split: str, tokenise: Tokeniser, notes: list[str]) -> TextPart:
+    def of(
+        texts: Sequence[str],
+        labels: Tensor | None,
+        split: str,
+        tokenise: Tokeniser,
+        notes: list[str],
+        groups: Groups | None = None,
+    ) -> TextPart:
         """The part with its hashes."""
-        return TextPart(tuple(texts), labels, text_ids(texts, split), letters_ids(texts), split, tokenise, notes)
+        return TextPart(
+            tuple(texts), labels, text_ids(texts, split), letters_ids(texts), split, tokenise, notes, groups
+        )
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -120,6 +132,7 @@ class TextPart:
             labels=None if self.labels is None else self.labels[keep],
             content=self.content[keep],
             alike=self.alike[keep],
+            groups=taken(self.groups, keep),
         )
 
     def examples(self) -> TextExamples:
@@ -130,7 +143,7 @@ class TextPart:
                 f"split '{self.split}': {cut} of {len(self)} texts are cut off after {self.tokenise.max_length} tokens; "
                 "data.max_length sets how many."
             )
-        return from_tokens(tokens, self.labels, example_ids(self.content, self.labels), self.texts)
+        return from_tokens(tokens, self.labels, example_ids(self.content, self.labels), self.texts, self.groups)
 
 
 def letters_ids(texts: Sequence[str]) -> Tensor:
@@ -153,7 +166,9 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
     """
     rows = open_texts(data.name, data.config)
     train_rows, validation_rows, test_rows = choose(rows, data)
-    columns = find_text_columns(train_rows.features, data.text, data.label)
+    named = (data.label,) if isinstance(data.label, str) else data.label or ()
+    features = without_group(train_rows.features, data.group, data.text, *named)
+    columns = find_text_columns(features, data.text, data.label)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
             _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
@@ -167,7 +182,10 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
         if name == data.train:
             check_every_class(labels, classes, name)
         texts, kept = _not_empty(read_texts(split, columns.text, name), name, data.on_empty, said)
-        return TextPart.of(texts, labels[kept], name, tokenise, cut if said is notes else said)
+        of_test = said if split is test_rows else None
+        groups = read_groups(split, data.group, name, not_column=columns.all, instead_of_refusing=of_test)
+        said_of_length = cut if said is notes else said
+        return TextPart.of(texts, labels[kept], name, tokenise, said_of_length, taken(groups, kept))
 
     train = labelled(train_rows, data.train, notes)
     validation = None
@@ -190,7 +208,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
 
     transfer = kept_out = None
     if data.transfer is not None:
-        transfer = _transfer(data.transfer, tokenise, notes, cut)
+        transfer = _transfer(data.transfer, data.group, tokenise, notes, cut)
         if test_rows is not None:
             kept_out = letters_ids(read_texts(test_rows, columns.text, data.test or DEFAULT_TEST))
     arranged = arrange(
@@ -252,20 +270,26 @@ def _not_empty(texts: list[str], split: str, on_empty: str, notes: list[str]) ->
     return [texts[row] for row in kept], torch.tensor(kept)
 
 
-def _transfer(transfer: TextTransfer, tokenise: Tokeniser, notes: list[str], cut: list[str]) -> TextPart:
+def _transfer(
+    transfer: TextTransfer, group: str | None, tokenise: Tokeniser, notes: list[str], cut: list[str]
+) -> TextPart:
     """Each text once; of those that are alike the one with the smallest hash, whatever the order they come in."""
     source = open_texts(transfer.name, transfer.config, "data.transfer.name")
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     texts = read_texts(rows, find_text(rows.features, transfer.text, None, "data.transfer.text"), "transfer")
     whole = len(texts)
+    groups = read_groups(rows, group, "transfer") if group in rows.features else None
+    rows_of = list(enumerate(texts))
     if transfer.sentences:
-        texts = [sentence for text in texts for sentence in sentences_of(text)]
-    found, fewest = len(texts), _FEWEST_WORDS if transfer.sentences else 1
-    texts = [text for text in texts if len(text.split()) >= fewest]
+        rows_of = [(row, sentence) for row, text in rows_of for sentence in sentences_of(text)]
+    found, fewest = len(rows_of), _FEWEST_WORDS if transfer.sentences else 1
+    rows_of = [(row, text) for row, text in rows_of if len(text.split()) >= fewest]
+    texts = [text for _, text in rows_of]
+    groups = taken(groups, torch.tensor([row for row, _ in rows_of], dtype=torch.int64))
     if not texts:
         what = f"sentences of {fewest} words or more" if transfer.sentences else "texts"
         raise BadInput(f"data.transfer: split '{transfer.split}' of '{transfer.name}' holds no {what}: name another.")
-    part = TextPart.of(texts, None, "transfer", tokenise, cut)
+    part = TextPart.of(texts, None, "transfer", tokenise, cut, groups)
     first = torch.zeros(len(part), dtype=torch.bool)
     by_content = torch.argsort(part.content, stable=True)
     order = by_content[torch.argsort(part.alike[by_content], stable=True)]
