@@ -57,6 +57,8 @@ class Data(Section):
     """Side in pixels that every image is resized and centre-cropped to; needed where images differ in size."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colour; that of the first image where not given."""
+    background: Literal["white", "grey", "black"] = "white"
+    """What images with transparent places are laid on."""
     on_corrupt: Literal["refuse", "skip"] = "refuse"
     """What to do with an image that cannot be read: stop and name it, or leave it out and say so."""
     limit: Count | None = None

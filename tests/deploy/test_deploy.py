@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from limbeck.data import images as training_images
+from limbeck.data import pixels as training_images
 from limbeck.deploy import predict as predicting
 from limbeck.deploy.energy import energy_per_inference
 from limbeck.deploy.export import export_onnx, image_metadata
@@ -236,15 +236,18 @@ def odd_pictures() -> dict[str, Image.Image]:
 
 @pytest.mark.parametrize("name", list(odd_pictures()))
 @pytest.mark.parametrize("form", [GREY, COLOUR], ids=["grey", "colour"])
-def test_odd_pictures_become_the_pixels_of_training(name, form, tmp_path):
+@pytest.mark.parametrize("bits", [None, 12])
+def test_odd_pictures_become_the_pixels_of_training(name, form, bits, tmp_path):
     file = tmp_path / name
     exif = Image.Exif()
     exif[0x0112] = 6 if name.startswith("turned") else 1
     odd_pictures()[name].save(file, exif=exif)
     metadata = predicting.Metadata(name="", classes=HOSTILE, **{**form, "mean": (0,) * 3, "std": (1 / 255,) * 3})
+    how = training_images.Preparation(background=200, bits=bits)
+    metadata = metadata._replace(background=200, bits=bits or 16)
     metadata = metadata._replace(mean=metadata.mean[: form["channels"]], std=metadata.std[: form["channels"]])
     ours = predicting.preprocess(predicting.read_image(file), metadata)
-    training = training_images.pixels(training_images.upright(Image.open(file)), form["channels"], 12)
+    training = training_images.pixels(training_images.upright(Image.open(file), how), form["channels"], 12)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, training, atol=1e-3)
 

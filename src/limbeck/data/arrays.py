@@ -18,7 +18,8 @@ from limbeck.errors import BadInput
 
 from .assemble import Part, assemble
 from .examples import Examples, HeldOut, Splits, check_every_class, check_labels
-from .images import allocate, natural_channels, pixels, upright
+from .images import allocate
+from .pixels import natural_channels, pixels, upright
 
 Given = tuple[Any, Any] | Dataset
 """``(images, labels)`` or a map-style data set of ``(image, label)``."""

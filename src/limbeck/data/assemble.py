@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from limbeck.errors import BadInput
+
 from .arrange import arrange
 from .examples import Examples, HeldOut, Splits
 from .groups import Groups, taken
 from .ids import content_ids, example_ids
 from .images import gather
+from .pixels import AS_USUAL, Preparation
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,16 @@ def assemble(
     limit: int | None = None,
     transfer_limit: int | None = None,
     notes: list[str] | None = None,
+    how: Preparation = AS_USUAL,
+    side: int | None = None,
 ) -> Splits:
     """The splits of a run, as :func:`limbeck.data.arrange.arrange` makes them, with the training images' statistics.
 
     A test split that was given cannot be looked at, so transfer examples that stand in it stay.
+
+    Raises ``BadInput`` as ``arrange`` does, and where there is nothing to see in the training images.
     """
+    _check_something_to_see(train)
     arranged = arrange(
         train,
         validation,
@@ -81,7 +89,28 @@ def assemble(
         notes=notes,
     )
     mean, std = statistics(arranged.train.images)
-    return Splits(**vars(arranged), mean=mean, std=std)
+    return Splits(**vars(arranged), mean=mean, std=std, how=how, side=side)
+
+
+def _check_something_to_see(train: Part) -> None:
+    count = len(train)
+    if count < 2:
+        return
+    if bool((train.content == train.content[0]).all()):
+        what = "are alike, pixel for pixel"
+    elif not any(bool((image.flatten(1) != image[:, :1, 0]).any()) for image in train.images):
+        what = "are each of one colour throughout"
+    else:
+        return
+    darkest, brightest = train.images.min(), train.images.max()
+    plain = ""
+    if darkest == brightest:
+        level = float(darkest) / (255 if train.images.dtype == torch.uint8 else 1)
+        plain = {0.0: " (all black)", 1.0: " (all white)"}.get(level, " (all of one grey)")
+    raise BadInput(
+        f"the {count} training images {what}{plain}, so there is nothing to learn from: look at the files as they are "
+        "read. Where the shapes are in their transparency, data.background says what they are laid on."
+    )
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from limbeck.errors import BadInput
 
 from .groups import Groups, taken
+from .pixels import AS_USUAL, Preparation
 
 Recorder = Callable[[str], None]
 
@@ -244,10 +245,16 @@ class SplitsOf(Generic[E]):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Splits(SplitsOf[Examples]):
-    """Images; ``mean`` and ``std`` are per channel over the training images on the 0-1 scale."""
+    """Images; ``mean`` and ``std`` are per channel over the training images on the 0-1 scale.
+
+    ``how`` says what was done to the encoded images, and ``side`` how many pixels the shorter side of the largest had;
+    None where they came as arrays.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    how: Preparation = AS_USUAL
+    side: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

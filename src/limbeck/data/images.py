@@ -12,24 +12,25 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
 import datasets
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from limbeck.errors import BadInput
+
+from .pixels import AS_USUAL, DEEP_BITS, Look, Preparation, bits_in_use, looked_at, natural_channels, pixels
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
 """``limbeck.progress.bar`` or its like."""
 
 IN_MEMORY_BYTES = 4 << 30
 _CHUNK = 256
-_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,62 @@ class Form:
 
 @dataclass
 class Wanted:
-    """What a recipe asks of images; ``form`` is that of the training images, once they are read."""
+    """What a recipe asks of images; ``form`` and the bits of ``how`` are the training images', once they are read."""
 
     size: int | None = None
     channels: int | None = None
     skip_corrupt: bool = False
     form: Form | None = None
+    how: Preparation = AS_USUAL
 
 
 @dataclass
 class Decoded:
-    """Images (N, C, H, W) uint8 and the rows (N,) int64 they stood in."""
+    """Images (N, C, H, W) uint8, the rows (N,) int64 they stood in, and how they were prepared.
+
+    ``side`` is the shorter side, in pixels, of the largest file.
+    """
 
     images: Tensor
     rows: Tensor
+    how: Preparation
+    side: int
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Seen:
+    """What was seen of some rows of a split."""
+
+    bad: dict[int, str] = field(default_factory=dict)
+    converted: int = 0  # to the other number of channels
+    transparent: int = 0
+    deep: list[int] = field(default_factory=list)  # rows of more than 8 bits of grey
+    peak: int = 0  # their largest value
+    deep_colour: int = 0
+    brightest: int = 0  # of those, as Pillow gives them
+    side: int = 0  # the largest
+
+    def take(self, row: int, look: Look, array: np.ndarray, converted: bool) -> None:
+        self.converted += converted
+        self.transparent += look.transparent
+        if look.peak is not None:
+            self.deep.append(row)
+            self.peak = max(self.peak, look.peak)
+        if look.deep_colour:
+            self.deep_colour += 1
+            self.brightest = max(self.brightest, int(array.max()))
+        self.side = max(self.side, look.side)
+
+    def add(self, other: _Seen) -> None:
+        self.bad |= other.bad
+        self.converted += other.converted
+        self.transparent += other.transparent
+        self.deep += other.deep
+        self.peak = max(self.peak, other.peak)
+        self.deep_colour += other.deep_colour
+        self.brightest = max(self.brightest, other.brightest)
+        self.side = max(self.side, other.side)
 
 
 class _OtherSize(Exception):
@@ -103,38 +145,6 @@ def gather(images: Tensor, index: Tensor) -> Tensor:
     return gathered
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """The image loaded, turned as its EXIF orientation says, with 16-bit grey brought to 8 bits."""
-    image.load()
-    if image.format != "PNG" and image.getexif().get(0x0112, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels are not supported")
-    return image
-
-
-def natural_channels(image: Image.Image) -> int:
-    """1 for a grey image, else 3."""
-    return 1 if image.mode in _GREY_MODES or image.mode.startswith("I;16") else 3
-
-
-def pixels(image: Image.Image, channels: int, size: int | None) -> np.ndarray:
-    """An upright image as uint8 (C, H, W); resized (bicubic, antialiased) and centre-cropped to ``size``."""
-    mode = "L" if channels == 1 else "RGB"
-    if image.mode != mode:
-        image = image.convert(mode)
-    if size is not None and image.size != (size, size):
-        scale = size / min(image.size)
-        width, height = (max(size, round(side * scale)) for side in image.size)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-        image = image.crop((left, top, left + size, top + size))
-    array = np.asarray(image)
-    return array[None] if channels == 1 else array.transpose(2, 0, 1)
-
-
 def decode(
     rows: datasets.Dataset, column: str, split: str, wanted: Wanted, progress: Progress | None = None
 ) -> Decoded:
@@ -147,51 +157,95 @@ def decode(
     form, first, channels = _find_form(encoded, column, split, wanted)
     images = allocate((len(rows), form.channels, form.height, form.width))
     into = images.numpy()
-    bad: dict[int, str] = {}
-    converted = 0
 
-    def work(start: int, cells: list[dict[str, Any]]) -> tuple[int, int, dict[int, str]]:
-        failed: dict[int, str] = {}
-        other_channels = 0
-        for row, cell in enumerate(cells, start):
+    def read(cells: list[dict[str, Any]], at: Sequence[int], how: Preparation) -> tuple[int, _Seen]:
+        seen = _Seen()
+        for row, cell in zip(at, cells):
             try:
-                image = _open(cell)
-                other_channels += natural_channels(image) != form.channels
+                image, look = _open(cell, how)
                 array = pixels(image, form.channels, wanted.size)
                 if array.shape[1:] != (form.height, form.width):
                     raise _OtherSize(array.shape[2], array.shape[1])
                 into[row] = array
+                seen.take(row, look, array, natural_channels(image) != form.channels)
             except _OtherSize as error:
                 raise _sizes_differ(split, row, str(error), form, first) from None
             # A decoder fed with arbitrary bytes may raise anything at all.
             except Exception as error:
                 if not wanted.skip_corrupt:
                     raise _corrupt(split, row, cell, error) from error
-                failed[row] = _where(row, cell)
-        return len(cells), other_channels, failed
+                seen.bad[row] = _where(row, cell)
+        return len(cells), seen
 
-    report = progress(len(rows), f"reading {split}") if progress else nullcontext(lambda n=1: None)
-    with report as advance, ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
-        for done, other_channels, failed in _in_order(pool, work, _chunks(encoded, column)):
-            converted += other_channels
-            bad.update(failed)
-            advance(done)
-    notes = []
+    def read_all(encoded: datasets.Dataset, at: Sequence[int], how: Preparation, advance: Callable[..., None]) -> _Seen:
+        seen = _Seen()
+        parts = ((cells, at[start : start + len(cells)], how) for start, cells in _chunks(encoded, column))
+        with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+            for done, some in _in_order(pool, read, parts):
+                seen.add(some)
+                advance(done)
+        return seen
+
+    how = wanted.how
+    with progress(len(rows), f"reading {split}") if progress else nullcontext(lambda n=1: None) as advance:
+        seen = read_all(encoded, range(len(rows)), how, advance)
+    # The training images settle how many bits are in use, which is known once all are read.
+    if wanted.form is None and seen.deep and (bits := bits_in_use(seen.peak)) != DEEP_BITS:
+        how = replace(how, bits=bits)
+        read_all(encoded.select(seen.deep), seen.deep, how, lambda n=1: None)
     kept = torch.arange(len(rows))
-    if bad:
+    if seen.bad:
         readable = torch.ones(len(rows), dtype=torch.bool)
-        readable[list(bad)] = False
+        readable[list(seen.bad)] = False
         kept = kept[readable]
         images = gather(images, kept)
-        named = ", ".join(list(bad.values())[:5]) + (", ..." if len(bad) > 5 else "")
-        notes.append(f"split '{split}': {len(bad)} of {len(rows)} images cannot be read and are left out: {named}.")
-    if converted and channels is None:
+    notes = _notes(seen, split, len(rows), form, how, trains=wanted.form is None, guessed=channels is None)
+    return Decoded(images, kept, how, seen.side, notes)
+
+
+def _notes(
+    seen: _Seen, split: str, count: int, form: Form, how: Preparation, *, trains: bool, guessed: bool
+) -> list[str]:
+    """What a person should know of how a split was read; ``guessed``: nobody asked for these channels."""
+    notes, of = [], f"of {count} images"
+    if seen.bad:
+        named = ", ".join(list(seen.bad.values())[:5]) + (", ..." if len(seen.bad) > 5 else "")
+        notes.append(f"split '{split}': {len(seen.bad)} {of} cannot be read and are left out: {named}.")
+    if seen.converted and guessed:
         kind, other = ("grey", "colour") if form.channels == 1 else ("colour", "grey")
         notes.append(
-            f"split '{split}': {converted} of {len(rows)} images are {other} and were made {kind} like "
+            f"split '{split}': {seen.converted} {of} are {other} and were made {kind} like "
             "the first; data.channels settles which is wanted."
         )
-    return Decoded(images, kept, notes)
+    if seen.transparent:
+        notes.append(
+            f"split '{split}': {seen.transparent} {of} are transparent in places and are laid on {how.ground} "
+            "(data.background)."
+        )
+    if seen.deep:
+        bits = how.bits or DEEP_BITS
+        notes.append(
+            f"split '{split}': {len(seen.deep)} {of} are grey of more than 8 bits and "
+            + (
+                f"use {bits} bits (the largest value is {seen.peak})"
+                if trains
+                else "are read as the training images are"
+            )
+            + f": {(1 << bits) - 1} is white."
+        )
+        if seen.peak >> bits:
+            notes.append(
+                f"split '{split}': its largest grey value is {seen.peak}; what is above {(1 << bits) - 1} is cut."
+            )
+    if seen.deep_colour:
+        dark = "" if seen.brightest > 127 else (
+            f"; the largest is {seen.brightest} of 255, so fewer than 16 bits are in use and most of them are lost: "
+            "convert these to 8 bits yourself"
+        )  # fmt: skip
+        notes.append(
+            f"split '{split}': {seen.deep_colour} {of} have 16 bits a channel in colour, of which the upper 8 are read{dark}."
+        )
+    return notes
 
 
 def _find_form(encoded: datasets.Dataset, column: str, split: str, wanted: Wanted) -> tuple[Form, str, int | None]:
@@ -201,7 +255,7 @@ def _find_form(encoded: datasets.Dataset, column: str, split: str, wanted: Wante
     for start, cells in _chunks(encoded, column):
         for row, cell in enumerate(cells, start):
             try:
-                image = _open(cell)
+                image, _ = _open(cell, wanted.how)
                 channels = wanted.channels or natural_channels(image)
                 array = pixels(image, channels, wanted.size)
             # As above.
@@ -237,14 +291,14 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable, parts: Iterator) -> Iter
             future.cancel()
 
 
-def _open(cell: dict[str, Any] | None) -> Image.Image:
+def _open(cell: dict[str, Any] | None, how: Preparation) -> tuple[Image.Image, Look]:
     if not cell or (cell["bytes"] is None and not cell["path"]):
         raise ValueError("there is no image")
     # A file is opened and closed here: PIL would keep it open until the image is collected.
     if cell["bytes"] is None:
         with Image.open(cell["path"]) as image:
-            return upright(image)
-    return upright(Image.open(io.BytesIO(cell["bytes"])))
+            return looked_at(image, how)
+    return looked_at(Image.open(io.BytesIO(cell["bytes"])), how)
 
 
 def _where(row: int, cell: dict[str, Any] | None) -> str:

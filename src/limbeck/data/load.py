@@ -18,6 +18,7 @@ from .group_columns import read_groups, without_group
 from .groups import Groups, taken
 from .ids import content_ids, example_ids
 from .images import Form, Progress, Wanted, decode
+from .pixels import BACKGROUNDS, Preparation
 from .reading import notes_of
 from .sources import open_source
 
@@ -43,7 +44,12 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         if split is not None:
             _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
     notes = notes_of(rows)
-    wanted = Wanted(size=data.size, channels=data.channels, skip_corrupt=data.on_corrupt == "skip")
+    wanted = Wanted(
+        size=data.size,
+        channels=data.channels,
+        skip_corrupt=data.on_corrupt == "skip",
+        how=Preparation(BACKGROUNDS[data.background]),
+    )
 
     def groups_of(split: datasets.Dataset, name: str, said: list[str] | None = None) -> Groups | None:
         pair = (columns.image, columns.label)
@@ -57,7 +63,7 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     decoded = decode(train_rows, columns.image, data.train, wanted, progress)
     train = Part.of(decoded.images, train_labels[decoded.rows], taken(train_groups, decoded.rows))
     notes += decoded.notes
-    wanted.form = Form.of(train.images)
+    wanted.form, wanted.how, side = Form.of(train.images), decoded.how, decoded.side
 
     validation = None
     if validation_rows is not None:
@@ -89,6 +95,8 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         limit=data.limit,
         transfer_limit=data.transfer.limit if data.transfer else None,
         notes=notes,
+        how=wanted.how,
+        side=side,
     )
 
 

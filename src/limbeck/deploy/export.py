@@ -36,11 +36,16 @@ def image_metadata(
     width: int,
     mean: Sequence[float],
     std: Sequence[float],
+    background: int | None = None,
+    bits: int | None = None,
 ) -> dict[str, Any]:
     """What an image classifier's file says of itself, as ``limbeck predict`` reads it.
 
-    ``mean`` and ``std`` are per channel on the 0-1 scale; whoever feeds the model applies them.
+    ``mean`` and ``std`` are per channel on the 0-1 scale; whoever feeds the model applies them. ``background`` is the
+    grey level, 0 to 255, that transparent places are laid on (None: transparency is ignored), ``bits`` how many bits
+    of 16-bit grey are in use (None: 16).
     """
+    prepared = {"background": background, "bits": bits}
     return {
         "schema_version": SCHEMA_VERSION,
         "task": "image-classification",
@@ -53,6 +58,7 @@ def image_metadata(
             "mean": [float(x) for x in mean],
             "std": [float(x) for x in std],
             "scale": "0-1",
+            **{name: value for name, value in prepared.items() if value is not None},
         },
         "limbeck_version": __version__,
     }

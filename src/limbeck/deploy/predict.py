@@ -8,10 +8,11 @@ The model carries its class names and its preprocessing in its metadata, so noth
 This file stands alone: copy it wherever the model goes.
 
 How an image becomes the model's input, exactly as in training: it is turned as its EXIF orientation says (PNG
-files are taken as they are); of 16-bit grey the high byte is kept; it becomes grey (ITU-R 601 luma) or RGB,
-as the model has it, and transparency is ignored; an image of another size is scaled until it covers the
-model's height and width (bicubic, antialiased) and cropped at the centre; values are divided by 255, the
-mean is subtracted, and the result is divided by the standard deviation.
+files are taken as they are); of grey with more than 8 bits the upper 8 are kept of those in use (`input.bits` of
+the metadata, else 16); transparent places are laid on a grey level (`input.background`; where there is none,
+transparency is ignored); it becomes grey (ITU-R 601 luma) or RGB, as the model has it; an image of another size is
+scaled until it covers the model's height and width (bicubic, antialiased) and cropped at the centre; values are
+divided by 255, the mean is subtracted, and the result is divided by the standard deviation.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
 BATCH = 64
 EXIF_ORIENTATION = 0x0112
+ALPHA_MODES = ("RGBA", "RGBa", "LA", "PA")
+GREY_MODES = ("1", "L", "LA")
+MOST_PIXELS = 1 << 24
+"""What is scaled has at most so many pixels, an input of the model too; images of a batch together likewise."""
 
 
 class Prediction(NamedTuple):
@@ -51,6 +56,8 @@ class Metadata(NamedTuple):
     width: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    bits: int = 16
+    background: int | None = None
 
 
 def predict(model: Path, images: Sequence[Path], top: int = 3) -> list[Prediction]:
@@ -64,8 +71,9 @@ def predict(model: Path, images: Sequence[Path], top: int = 3) -> list[Predictio
     metadata = read_metadata(session, model)
     name = session.get_inputs()[0].name
     predictions = []
-    for start in range(0, len(images), BATCH):
-        some = [Path(image) for image in images[start : start + BATCH]]
+    batch = max(1, min(BATCH, MOST_PIXELS // (metadata.height * metadata.width)))
+    for start in range(0, len(images), batch):
+        some = [Path(image) for image in images[start : start + batch]]
         inputs_BCHW = np.stack([preprocess(read_image(image), metadata) for image in some])
         logits_BC = np.asarray(session.run(None, {name: inputs_BCHW})[0])
         if logits_BC.shape != (len(some), len(metadata.classes)):
@@ -134,6 +142,8 @@ def read_image(path: Path) -> Image.Image:
             image.load()
             if image.mode == "F":
                 raise ValueError("floating-point pixels are not supported")
+            if is_deep(image) and (lowest := np.asarray(image).min()) < 0:
+                raise ValueError(f"its pixels go down to {lowest}: grey values start from 0")
             turned = image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1
             return ImageOps.exif_transpose(image) if turned else image
     # Pillow's readers raise these, and SyntaxError, for files that are broken in various ways.
@@ -145,31 +155,56 @@ def read_image(path: Path) -> Image.Image:
 
 def preprocess(image: Image.Image, metadata: Metadata) -> np.ndarray:
     """The model's input for one picture: float32 (channels, height, width), normalised."""
-    image = cover(recolour(image, metadata.channels), metadata.height, metadata.width)
+    image = cover(
+        recolour(image, metadata.channels, metadata.bits, metadata.background), metadata.height, metadata.width
+    )
     pixels_HWC = np.asarray(image, dtype=np.float32).reshape(metadata.height, metadata.width, metadata.channels)
     mean_C, std_C = np.array(metadata.mean, np.float32), np.array(metadata.std, np.float32)
     return np.ascontiguousarray(((pixels_HWC / np.float32(255) - mean_C) / std_C).transpose(2, 0, 1))
 
 
-def recolour(image: Image.Image, channels: int) -> Image.Image:
-    """The picture in 8 bits as grey (1 channel) or RGB (3)."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # 16-bit grey: the high byte. Pillow's own conversion would clip at 255 instead.
-        values_HW = np.asarray(image).astype(np.int64) >> 8
+def is_deep(image: Image.Image) -> bool:
+    """Whether the picture is grey of more than 8 bits."""
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def recolour(image: Image.Image, channels: int, bits: int = 16, background: int | None = None) -> Image.Image:
+    """The picture in 8 bits as grey (1 channel) or RGB (3), on its background."""
+    if is_deep(image):
+        # Pillow's own conversion would clip at 255 instead.
+        values_HW = np.asarray(image) >> (bits - 8)
         image = Image.fromarray(values_HW.clip(0, 255).astype(np.uint8))
+    elif background is not None and (image.mode in ALPHA_MODES or "transparency" in image.info):
+        image = lay_on(image, background)
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
+def lay_on(image: Image.Image, background: int) -> Image.Image:
+    """The picture composited onto a grey level, as grey or RGB; one that is opaque throughout as it is."""
+    rgba = image.convert("RGBA")
+    if rgba.getchannel("A").getextrema()[0] == 255:
+        return image
+    ground = Image.new("RGBA", rgba.size, (background, background, background, 255))
+    return Image.alpha_composite(ground, rgba).convert("L" if image.mode in GREY_MODES else "RGB")
+
+
 def cover(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Scaled until it just covers ``height`` x ``width``, then cropped at the centre."""
+    """Scaled until it just covers ``height`` x ``width``, then cropped at the centre.
+
+    Where that would make more than ``MOST_PIXELS``, as of very unequal sides, only what stays is scaled.
+    """
     if image.size == (width, height):
         return image
     scale = max(width / image.width, height / image.height)
     scaled = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    image = image.resize(scaled, Image.Resampling.BICUBIC)
-    left, upper = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, upper, left + width, upper + height))
+    left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    if scaled[0] * scaled[1] <= MOST_PIXELS:
+        image = image.resize(scaled, Image.Resampling.BICUBIC)
+        return image.crop((left, upper, left + width, upper + height))
+    across, down = image.width / scaled[0], image.height / scaled[1]
+    box = (left * across, upper * down, (left + width) * across, (upper + height) * down)
+    return image.resize((width, height), Image.Resampling.BICUBIC, box)
 
 
 def softmax(logits_BC: np.ndarray) -> np.ndarray:
@@ -228,11 +263,21 @@ def _parse_metadata(value: dict[str, Any]) -> Metadata:
         width=int(given["width"]),
         mean=tuple(float(x) for x in given["mean"]),
         std=tuple(float(x) for x in given["std"]),
+        bits=int(given.get("bits", 16)),
+        background=None if given.get("background") is None else int(given["background"]),
     )
     if metadata.channels not in (1, 3):
         raise ValueError(f"input.channels is {metadata.channels}, not 1 or 3")
     if metadata.height < 1 or metadata.width < 1:
         raise ValueError("input.height and input.width must be at least 1")
+    if metadata.height * metadata.width > MOST_PIXELS:
+        raise ValueError(
+            f"input.height and input.width are {metadata.height} and {metadata.width}, more than {MOST_PIXELS} pixels"
+        )
+    if not 8 <= metadata.bits <= 32:
+        raise ValueError(f"input.bits is {metadata.bits}, not 8 to 32")
+    if metadata.background is not None and not 0 <= metadata.background <= 255:
+        raise ValueError(f"input.background is {metadata.background}, not 0 to 255")
     if len(metadata.mean) != metadata.channels or len(metadata.std) != metadata.channels:
         raise ValueError("input.mean and input.std must have one number a channel")
     if not all(math.isfinite(x) for x in (*metadata.mean, *metadata.std)) or min(metadata.std) <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def load(recipe: ImageRecipe, progress: Progress | None = None) -> Splits:
 def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
     """The recipe's teachers."""
     _shape(splits)
-    return build_teachers(recipe, splits, trust_code=trust_code)
+    teachers = build_teachers(recipe, splits, trust_code=trust_code)
+    return replace(teachers, notes=(*teachers.notes, *_scaled_twice(teachers, splits)))
 
 
 def student_of(
@@ -98,6 +100,8 @@ def deploy(wanted: Deploying) -> Deployed:
         width=inputs.shape[3],
         mean=normalise.mean,
         std=normalise.std,
+        background=task.how.background,
+        bits=task.how.bits,
     )
     export_onnx(wanted.model, inputs[:1], path, metadata)
     limits = wanted.limits
@@ -129,6 +133,20 @@ def shown(examples: Examples) -> dict[str, Any]:
         return one_CHW.permute(1, 2, 0).numpy()
 
     return {"image": image}
+
+
+def _scaled_twice(teachers: Teachers, splits: Splits) -> list[str]:
+    """What teachers lose that see images scaled up again, after ``data.size`` scaled the files down."""
+    size = splits.train.images.shape[-1]
+    largest = max((one.sees.size for one in teachers.members if one.sees and one.sees.size), default=0)
+    if splits.side is None or not size < min(splits.side, largest):
+        return []
+    return [
+        f"data.size: {size} takes detail from files of up to {splits.side} pixels a side before the teacher, which takes "
+        f"{largest}x{largest}, sees them scaled up again; that may cost it much of its accuracy. Either set data.size: "
+        f"{min(splits.side, largest)} (the student then takes as many pixels), or use a teacher that was trained on images of "
+        f"{size}x{size}, such as one trained here (teacher.train, without preprocess.size)."
+    ]
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.examples import Examples, Splits
+from ..data.pixels import AS_USUAL
 from ..data.views import render
 from ..interfaces import IGNORED, Batch, Output
 from ..models.asking import device_of
@@ -78,6 +79,7 @@ class ImageClassification:
         self.classes = splits.classes
         self.train = splits.train.to(device)
         self.held_out = splits.validation.to(device)
+        self.how = splits.how
         self.normalisation = normalisation
         self.teacher_normalisation = teacher_normalisation
         self.view_seed = view_seed
@@ -99,7 +101,9 @@ class ImageClassification:
 
     def input_facts(self, sees: Normalisation | None) -> dict[str, Any]:
         """What the input of such a model goes through, for fingerprints."""
-        return asdict(sees or self.normalisation)
+        # What is usual is left out, so that what was fingerprinted before it could be otherwise stays as it is.
+        unusual = {name: value for name, value in asdict(self.how).items() if value != getattr(AS_USUAL, name)}
+        return asdict(sees or self.normalisation) | unusual
 
     @property
     def views_at_once(self) -> int:

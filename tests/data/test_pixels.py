@@ -1,0 +1,319 @@
+"""Claims about what an image's pixels become: bits of grey, transparency, very unequal sides; the same where deployed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from limbeck.data import pixels as training
+from limbeck.data.load import load
+from limbeck.data.pixels import Preparation, bits_in_use, upright
+from limbeck.deploy import predict as predicting
+from limbeck.errors import BadInput
+from limbeck.modalities import Deploying
+from limbeck.modalities import image as modality
+from limbeck.recipe import Data, Export, ImageRecipe
+from limbeck.tasks.image import ImageClassification, Normalisation
+
+
+def write(root: Path, make, split: str = "train", count: int = 20) -> None:
+    """``make(number of the class, seed)`` gives an image or an array."""
+    for number, name in enumerate(("cat", "dog")):
+        folder = root / split / name
+        folder.mkdir(parents=True)
+        for index in range(count):
+            made = make(number, 1000 * number + index)
+            (made if isinstance(made, Image.Image) else Image.fromarray(made)).save(folder / f"{index:03d}.png")
+
+
+def grey(bits: int):
+    def make(number: int, seed: int) -> np.ndarray:
+        values = np.random.default_rng(seed).integers(0, 1 << bits, (8, 8)).astype(np.uint16)
+        values[0, 0] = (1 << bits) - 1 - number
+        return values
+
+    return make
+
+
+def shape_in_alpha(colour: int):
+    def make(number: int, seed: int) -> Image.Image:
+        image = Image.new("RGBA", (8, 8), (colour, colour, colour, 0))
+        image.putalpha(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)))
+        return image
+
+    return make
+
+
+# Grey of more than 8 bits
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_grey_is_scaled_by_the_bits_that_training_images_use(bits, tmp_path):
+    write(tmp_path, grey(bits))
+    write(tmp_path, grey(16), "test", count=2)
+    splits = load(Data(name=str(tmp_path), validation_fraction=0.3))
+    both = torch.cat([splits.train.images, splits.validation.images])
+    expected = {
+        (grey(bits)(n, 1000 * n + i) // 2 ** (bits - 8)).astype(np.uint8).tobytes() for n in (0, 1) for i in range(20)
+    }
+    assert {image.numpy().tobytes() for image in both} == expected
+    (note,) = [note for note in splits.notes if "more than 8 bits" in note]
+    assert (
+        f"40 of 40 images are grey of more than 8 bits and use {bits} bits (the largest value is {2**bits - 1})" in note
+    )
+    # The test split is read as the training images are, whatever it holds itself.
+    first = np.minimum(grey(16)(0, 0).astype(int) // 2 ** (bits - 8), 255)
+    test = splits.test.open("figures")
+    assert np.array_equal(test.images[0, 0].numpy(), first)
+    assert any(f"what is above {2**bits - 1} is cut" in note for note in splits.test.notes) == (bits < 16)
+
+
+def test_bits_in_use():
+    peaks = (0, 255, 256, 1023, 1024, 4095, 4096, 16383, 16384, 65535, 65536)
+    assert [bits_in_use(peak) for peak in peaks] == [8, 8, 10, 10, 12, 12, 14, 14, 16, 16, 18]
+
+
+def test_negative_grey_is_refused(tmp_path):
+    write(tmp_path, grey(12))
+    Image.fromarray(np.full((8, 8), -1024, dtype=np.int32)).save(tmp_path / "train" / "cat" / "scan.tiff")
+    with pytest.raises(BadInput, match=r"scan\.tiff\).*its pixels go down to -1024"):
+        load(Data(name=str(tmp_path)))
+    with pytest.raises(ValueError, match=r"scan\.tiff cannot be read.*go down to -1024"):
+        predicting.read_image(tmp_path / "train" / "cat" / "scan.tiff")
+
+
+def test_colour_of_16_bits_is_said(tmp_path):
+    """Pillow gives the upper 8 bits alone, so 12 bits in use are 4 bits left."""
+    write(tmp_path, lambda number, seed: Image.fromarray(grey(8)(number, seed).astype(np.uint8)).convert("RGB"))
+    for name in ("cat", "dog"):
+        raw = np.random.default_rng(5).integers(0, 4096, (8, 8, 3)).astype(">u2")
+        (tmp_path / "train" / name / "deep.ppm").write_bytes(b"P6 8 8 65535\n" + raw.tobytes())
+        png_of_16_bits(tmp_path / "train" / name / "deep.png", raw)
+    notes = load(Data(name=str(tmp_path))).notes
+    (note,) = [note for note in notes if "16 bits a channel" in note]
+    assert (
+        "2 of 44 images have 16 bits a channel in colour, of which the upper 8 are read; the largest is 15 of 255"
+        in note
+    )
+
+
+def png_of_16_bits(path: Path, pixels_HWC: np.ndarray) -> None:
+    """By the format's own description (ISO/IEC 15948), since Pillow writes none."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels_HWC.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels_HWC)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+
+
+# Transparency
+
+
+@pytest.mark.parametrize(("background", "level"), [("white", 255), ("grey", 128), ("black", 0)])
+def test_transparent_places_are_laid_on_the_background(background, level, tmp_path):
+    write(tmp_path, shape_in_alpha(40))
+    splits = load(Data(name=str(tmp_path), background=background, validation_fraction=0.3))
+    assert splits.train.images.shape[1:] == (3, 8, 8)
+    alphas = [
+        np.random.default_rng(1000 * n + i).integers(0, 256, (8, 8), dtype=np.uint8) / 255
+        for n in (0, 1)
+        for i in range(20)
+    ]
+    laid = np.stack([alpha * 40 + (1 - alpha) * level for alpha in alphas])
+    for image in splits.train.images:
+        assert np.abs(laid - image[1].numpy()).max((1, 2)).min() <= 1
+    assert (
+        f"split 'train': 40 of 40 images are transparent in places and are laid on {background} (data.background)."
+        in splits.notes
+    )
+
+
+def transparent(kind: str) -> Image.Image:
+    rng = np.random.default_rng(3)
+    picture = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    alpha = Image.fromarray(rng.integers(0, 200, (8, 8), dtype=np.uint8))
+    if kind == "LA":
+        return Image.merge("LA", [picture.convert("L"), alpha])
+    if kind == "P":
+        palette = picture.quantize(16)
+        palette.info["transparency"] = bytes(range(0, 160, 10))
+        return palette
+    if kind in ("L", "RGB"):  # one value is transparent
+        image = picture.convert(kind)
+        image.info["transparency"] = image.getpixel((0, 0))
+        return image
+    return Image.merge("RGBA", [*picture.split(), alpha])
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "L", "RGB"])
+def test_every_kind_of_transparency_is_seen_and_keeps_its_number_of_channels(kind):
+    image = transparent(kind)
+    rgba = np.asarray(image.convert("RGBA")).astype(float)
+    alpha = rgba[..., 3:] / 255
+    expected = rgba[..., :3] * alpha + 90 * (1 - alpha)
+    laid = upright(image, Preparation(background=90))
+    assert laid.mode == ("L" if kind.startswith("L") else "RGB")
+    assert np.abs(np.asarray(laid.convert("RGB")) - expected).max() <= 1
+    assert (alpha < 1).any()
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P"])
+def test_what_is_opaque_throughout_stays_to_the_byte(kind):
+    image = transparent(kind)
+    if kind == "P":
+        image.info["transparency"] = bytes([255] * 16)
+    else:
+        image.putalpha(255)
+    assert upright(image, Preparation(background=90)) is image
+
+
+# Nothing to see
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda number, seed: np.zeros((6, 6), np.uint8), r"the 40 training images are alike, pixel for pixel \(all black\)"),
+        (lambda number, seed: np.arange(36, dtype=np.uint8).reshape(6, 6), "the 40 training images are alike, pixel for pixel, so"),
+        (lambda number, seed: np.full((6, 6), seed % 251, np.uint8), "the 40 training images are each of one colour throughout, so"),
+        (shape_in_alpha(255), r"alike, pixel for pixel \(all white\).*data\.background"),
+    ],
+)  # fmt: skip
+def test_images_with_nothing_to_see_are_refused_as_that(make, sentence, tmp_path):
+    write(tmp_path, make)
+    with pytest.raises(BadInput, match=sentence):
+        load(Data(name=str(tmp_path)))
+
+
+# Very unequal sides
+
+
+def wide(width: int, height: int) -> Image.Image:
+    """Waves that stay away from 0 and 255, where scaling one side before the other would show."""
+    y, x, channel = np.mgrid[:height, :width, :3]
+    return Image.fromarray((128 + 60 * np.sin(x * 0.37 + channel) * np.cos(y * 0.41)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("shape", [(3000, 5), (5, 3000), (901, 7)])
+@pytest.mark.parametrize("size", [32, 3])
+def test_cropping_first_gives_what_scaling_first_does(shape, size, monkeypatch):
+    whole = training.pixels(wide(*shape), 3, size)
+    by_predict = np.asarray(predicting.cover(wide(*shape), size, size))
+    monkeypatch.setattr(training, "MOST_PIXELS", size * size)
+    monkeypatch.setattr(predicting, "MOST_PIXELS", size * size)
+    cropped = training.pixels(wide(*shape), 3, size)
+    assert cropped.shape == (3, size, size)
+    assert np.abs(cropped.astype(int) - whole).max() <= 1
+    np.testing.assert_array_equal(by_predict, whole.transpose(1, 2, 0))
+    np.testing.assert_array_equal(np.asarray(predicting.cover(wide(*shape), size, size)), cropped.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("shape", [(60_000, 2), (2, 60_000)])
+def test_no_more_pixels_are_made_than_stated(shape, monkeypatch):
+    made = []
+    resize = Image.Image.resize
+
+    def watched(self, size, *more):
+        made.append(size[0] * size[1])
+        return resize(self, size, *more)
+
+    monkeypatch.setattr(Image.Image, "resize", watched)
+    training.pixels(wide(*shape), 3, 64)  # whole, it would have 123 million
+    predicting.cover(wide(*shape), 64, 64)
+    assert len(made) == 2
+    assert max(made) <= training.MOST_PIXELS == predicting.MOST_PIXELS == training.LARGEST_SIZE**2
+
+
+def test_sizes_beyond_the_limit_are_refused():
+    said = {"schema_version": 1, "task": "image-classification", "classes": ["a", "b"]}
+    given = {"channels": 1, "height": 2, "width": 1 << 24, "mean": [0], "std": [1], "scale": "0-1"}
+    with pytest.raises(
+        ValueError, match=r"input\.height and input\.width are 2 and 16777216, more than 16777216 pixels"
+    ):
+        predicting._parse_metadata(said | {"input": given})
+    with pytest.raises(ValueError, match="4096"):
+        Data(name="digits", size=4097)
+
+
+# Where it is deployed
+
+
+class Sum(nn.Module):
+    """What it answers shows any pixel that is off."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(channels * size * size, 2)
+
+    def forward(self, images_BCHW):
+        return self.layer(images_BCHW.flatten(1))
+
+
+@pytest.mark.parametrize("make", [grey(12), shape_in_alpha(0)], ids=["12 bits", "alpha"])
+def test_a_deployed_model_sees_what_training_and_evaluation_saw(make, tmp_path):
+    write(tmp_path / "data", make)
+    write(tmp_path / "data", make, "test", count=3)
+    splits = load(Data(name=str(tmp_path / "data"), background="grey", size=6))
+    task = ImageClassification(
+        splits, normalisation=Normalisation(splits.mean, splits.std), teacher_normalisation=None, view_seed=0
+    )
+    examples = splits.test.open("figures")
+    model = Sum(examples.images.shape[1], 6).eval()
+    wanted = Deploying("student", "sum", model, task, examples, tmp_path, Export())
+    deployed = modality.deploy(wanted)
+    files = sorted((tmp_path / "data" / "test").glob("*/*.png"))
+    predictions = predicting.predict(deployed.path, files, top=2)
+    expected = task.logits(model, examples).softmax(1)
+    for prediction, probabilities in zip(predictions, expected, strict=True):
+        assert dict(prediction.classes) == pytest.approx(dict(zip(("cat", "dog"), probabilities.tolist())), abs=1e-5)
+
+
+def test_metadata_without_the_newer_fields_means_what_it_meant():
+    said = {"schema_version": 1, "task": "image-classification", "classes": ["a", "b"]}
+    given = {"channels": 1, "height": 4, "width": 4, "mean": [0], "std": [1], "scale": "0-1"}
+    metadata = predicting._parse_metadata(said | {"input": given})
+    deep = Image.fromarray(np.full((4, 4), 0x0FFF, np.uint16))
+    assert np.unique(predicting.preprocess(deep, metadata) * 255).round().tolist() == [0x0F]
+    clear = Image.new("LA", (4, 4), (60, 0))
+    assert np.unique(predicting.preprocess(clear, metadata) * 255).round().tolist() == [60]
+
+
+# A teacher that sees more pixels than are left
+
+
+@pytest.mark.parametrize(
+    ("files", "size", "sees", "said"),
+    [(12, 6, 12, "data.size: 12 "), (12, 6, 24, "data.size: 12 "), (24, 6, 12, "data.size: 12 "),
+     (6, None, 12, None), (6, 6, 12, None), (12, 6, 6, None), (12, 6, None, None)],
+)  # fmt: skip
+def test_what_a_teacher_loses_to_data_size_is_said(files, size, sees, said, tmp_path):
+    write(tmp_path, lambda number, seed: np.random.default_rng(seed).integers(0, 256, (files, files), dtype=np.uint8))
+    teacher = {
+        "model": "convnet",
+        "width": 4,
+        **({"preprocess": {"size": sees}} if sees else {}),
+        "train": {"epochs": 1},
+    }
+    recipe = ImageRecipe.model_validate(
+        {"data": {"name": str(tmp_path), "size": size}, "teacher": teacher, "student": {"model": "convnet", "width": 4}}
+    )
+    splits = load(recipe.data)
+    notes = [note for note in modality.teachers_of(recipe, splits, trust_code=False).notes if "detail" in note]
+    assert len(notes) == (said is not None)
+    if said is not None:
+        assert f"data.size: {size} takes detail from files of up to {files} pixels a side" in notes[0]
+        assert f"Either set {said}" in notes[0]
+        assert f"trained on images of {size}x{size}" in notes[0]
