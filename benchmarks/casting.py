@@ -46,7 +46,7 @@ from limbeck.trained import Trained
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 CASES = {
-    "wrn_16_2, digits": ("digits", ["teacher={model: wrn_16_2, train: {}}", "targets.views=4"]),
+    "wrn_16_2, digits": ("digits_all_labels", ["teacher={model: wrn_16_2, train: {}}", "targets.views=4"]),
     "wrn_16_4, fashion_mnist": (
         "fashion_mnist",
         ["data.limit=512", "teacher={model: wrn_16_4, train: {}}", "targets.views=1"],
@@ -132,7 +132,7 @@ def main() -> None:
     asked = parser.parse_args()
     began, rows = time.monotonic(), []
     for title, (name, overrides) in CASES.items():
-        if name != "digits" and not (Path(os.environ.get("LIMBECK_DATA", "")) / name).exists():
+        if not name.startswith("digits") and not (Path(os.environ.get("LIMBECK_DATA", "")) / name).exists():
             continue
         recipe = read(RECIPES / f"{name}.yaml", [*overrides, *asked.set])
         how = recipe, asked.rounds, asked.device, asked.threads

@@ -28,7 +28,7 @@ def arguments(docstring: str | None, *, recipe: bool = True) -> argparse.Argumen
     """A parser whose help is the script's docstring, with the options every benchmark of a recipe takes."""
     parser = argparse.ArgumentParser(description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter)
     if recipe:
-        parser.add_argument("--recipe", type=Path, default=Path("recipes/digits.yaml"))
+        parser.add_argument("--recipe", type=Path, default=Path("recipes/digits_all_labels.yaml"))
         parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `limbeck run`")
         parser.add_argument("--out", type=Path, help="run folder")
         parser.add_argument("--threads", type=int, help="CPU threads; torch decides otherwise")

@@ -2,7 +2,7 @@
 
     python benchmarks/kill_resume.py
 
-Runs `limbeck run recipes/digits.yaml --set seeds=1` once undisturbed. Then the same command in another folder is
+Runs `limbeck run recipes/digits_all_labels.yaml --set seeds=1` once undisturbed. Then the same command in another folder is
 killed (SIGKILL, its whole process group) ten times and given again each time, until it finishes. Each kill is meant
 for a stage, so that all of them are hit, the short ones too: it falls at a random moment after the stage was seen to
 be at work, within the time that the stage took undisturbed. Where the stage was quicker this time, the kill hits
