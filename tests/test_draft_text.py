@@ -183,3 +183,24 @@ def test_the_command_says_which_students_there_are(
     assert end.value.code == 2
     assert "one of shrunk, fresh, bag, conv" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_of_a_pair_are_proposed_by_plain_names_and_asked_for_otherwise(teacher: str, tmp_path: Path) -> None:
+    some = rows(180)
+    turned = [{"premise": row["text"], "hypothesis": f"not {row['text']}", "label": row["label"]} for row in some]
+    values, _ = drafted(tmp_path / "recipe.yaml", teacher, table(tmp_path / "nli.csv", turned))
+    assert values["data"]["text"] == ["premise", "hypothesis"]
+    assert (
+        "# Noted: columns 'premise' and 'hypothesis' are taken for pairs by their names"
+        in (tmp_path / "recipe.yaml").read_text()
+    )
+    recipe_file.read(tmp_path / "recipe.yaml")
+    one, _ = drafted(tmp_path / "one.yaml", teacher, str(tmp_path / "nli.csv"), overrides=["data.text=hypothesis"])
+    assert one["data"]["text"] == "hypothesis"
+    odd = table(
+        tmp_path / "odd.csv", [dict(zip(("said", "reply", "label"), row.values(), strict=True)) for row in turned]
+    )
+    with pytest.raises(BadInput, match=r"read as pairs: data\.text: \[FIRST, SECOND\]"):
+        drafted(tmp_path / "odd.yaml", teacher, odd)
+    named, _ = drafted(tmp_path / "odd.yaml", teacher, odd, overrides=["data.text=[said, reply]"])
+    assert named["data"]["text"] == ["said", "reply"]

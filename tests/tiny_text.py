@@ -45,8 +45,8 @@ CLASSES = ["negative", "mixed", "positive"]
 WIDTHS = {"layers": 4, "hidden": 24, "heads": 4, "feed_forward": 40}
 
 
-def tiny_tokenizer(tokens: list[str] | None = None):
-    """Lower-casing WordPiece over ``tokens`` (default: SPECIAL, WORDS, PIECES), as BERT's."""
+def tiny_tokenizer(tokens: list[str] | None = None, **settings):
+    """Lower-casing WordPiece over ``tokens`` (default: SPECIAL, WORDS, PIECES), as BERT's; ``settings`` are transformers'."""
     vocabulary = {token: index for index, token in enumerate(tokens or SPECIAL + WORDS + PIECES)}
     backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -58,7 +58,7 @@ def tiny_tokenizer(tokens: list[str] | None = None):
     )
     names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     special = {f"{name}_token": token for name, token in names.items()}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **special)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **special, **settings)
 
 
 def tiny_classifier(family: str = "bert", classes: list[str] = CLASSES, seed: int = 0, **changes):

@@ -252,7 +252,7 @@ def predict(
     """Classify images or texts with an exported model, in onnxruntime (torch is not needed).
 
     The model file carries its class names and says what it takes; a model of texts has its tokenizer.json beside it. A
-    run's folder stands for the student that it exported.
+    run's folder stands for the student that it exported. A model of pairs of texts takes the two sides of one.
     """
     from .deploy import predict as of_images
     from .deploy import predict_text as of_texts
@@ -260,7 +260,7 @@ def predict(
     file = _model_file(model)
     try:
         if of_images.task_of(file) == "text-classification":
-            answers = of_texts.predict(file, examples, top=top)
+            answers = of_texts.predict(file, of_texts.arranged(file, examples), top=top)
             said, key = of_texts.table(answers), "text"
             for one in filter(_is_file, examples):
                 name = of_texts.printable(one)
@@ -277,7 +277,7 @@ def predict(
         return
     plain = [
         {
-            key: str(answer[0]),
+            key: answer[0] if isinstance(answer[0], tuple) else str(answer[0]),
             "top": [{"class": name, "probability": probability} for name, probability in answer.classes],
         }
         for answer in answers

@@ -73,6 +73,7 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
     from .models.text_folder import load_classifier, load_tokenizer
 
     tokenizer = load_tokenizer(teacher)
+    given, proposed = _with_pair(TextData.model_validate({"name": data, **given}), given)
     own, unlabelled = _splits(TextData.model_validate({"name": data, **given}))
     test = None if unlabelled else "test"
     longest = int(min(tokenizer.model_max_length, _LONGEST))
@@ -93,11 +94,27 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
         own,
         unlabelled,
         empty=any("are empty and left out" in note for note in splits.notes),
-        notes=splits.notes,
+        notes=(*proposed, *splits.notes),
         given=given,
     )
     count = sum(parameter.numel() for parameter in loaded.model.parameters())
     return found, FoundTeacher(teacher, loaded.ready, count, loaded.max_length, loaded.notes), splits, loaded
+
+
+def _with_pair(data: TextData, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """The fields of data, with the columns of a pair where nobody named columns and the names of two say plainly that they
+    are one; and what a person should know of that."""
+    from .data.text_columns import usual_pair
+    from .data.text_sources import open_texts
+
+    rows = open_texts(data.name, data.config)
+    pair = None if data.text is not None or data.train not in rows else usual_pair(rows[data.train].features)
+    if pair is None or set(pair) & ({data.label} if isinstance(data.label, str) else {*(data.label or ())}):
+        return given, []
+    return {"text": list(pair), **given}, [
+        f"columns '{pair[0]}' and '{pair[1]}' are taken for pairs by their names; where only one of them is to be read, say "
+        f"data.text: {pair[0]}."
+    ]
 
 
 def _splits(data: TextData) -> tuple[str | None, bool]:

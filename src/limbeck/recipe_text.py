@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .recipe import Recipe, Targets, Train
 from .recipe_section import Count, Depth, Layer, NotNegative, Positive, Section, Times, Width
 
 TEXT_STUDENTS = ("shrunk", "fresh", "bag", "conv")
+
+
+def _one_or_two(text: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    if isinstance(text, tuple) and not (len(text) == 2 and len(set(text)) == 2):
+        raise ValueError("text names one column, or the two different ones of a pair, such as [premise, hypothesis]")
+    return text
 
 
 class TextTransfer(Section):
@@ -21,12 +27,15 @@ class TextTransfer(Section):
     """The data set's configuration, where it has several."""
     split: str = "train"
     """The split to use; its labels, if any, are ignored."""
-    text: str | None = None
-    """Column of the texts; found by type and name where not given."""
+    text: str | tuple[str, ...] | None = None
+    """Column of the texts, or of pairs the two columns; found by type and name where not given, those of pairs by the
+    names that ``data.text`` has."""
     sentences: bool = False
     """Cut the texts into sentences, and leave out those of fewer than four words."""
     limit: Count | None = None
     """Use at most so many texts (those with the smallest ids)."""
+
+    _sides = field_validator("text")(_one_or_two)
 
 
 class TextData(Section):
@@ -44,22 +53,25 @@ class TextData(Section):
     """Name of the test split, read once, at the end; where the data has none, it is carved from train likewise."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the training examples carved off for validation (and for test, where the data has none)."""
-    text: str | None = None
-    """Column of the texts; found by type and name where not given."""
+    text: str | tuple[str, ...] | None = None
+    """Column of the texts; found by type and name where not given. Two columns, such as ``[premise, hypothesis]``, are read
+    as pairs, which the teacher's tokenizer puts together; pairs are always named."""
     label: str | tuple[str, ...] | None = None
     """Column of the labels; a text may have several where it is a column of lists, or where several columns of 0 and 1
     are named. Found by type and name where not given."""
     group: str | None = None
     """Column that groups texts which must not be split between train, validation and test: an author, a conversation."""
     max_length: Width = 128
-    """Tokens of a text, special ones included; longer texts are cut off there."""
+    """Tokens of a text, special ones included; longer texts are cut off there, of a pair the longer side first."""
     on_empty: Literal["refuse", "skip"] = "refuse"
-    """What to do with an empty text: stop and name it, or leave it out and say so."""
+    """What to do with an empty text (or side of a pair): stop and name it, or leave it out and say so."""
     limit: Count | None = None
     """Use at most so many training examples (those with the smallest ids): for trying a recipe out. Validation, test and
     transfer set stay whole."""
     transfer: TextTransfer | None = None
     """A transfer set: unlabelled texts for the soft targets."""
+
+    _sides = field_validator("text")(_one_or_two)
 
     @model_validator(mode="after")
     def _labels(self) -> TextData:
@@ -135,7 +147,7 @@ class TextStudent(Section):
 
     model: Literal["shrunk", "fresh", "bag", "conv"]
     """``shrunk``: the teacher with layers, widths and tokens taken out, initialised from it; ``fresh``: its architecture
-    from the seed; ``bag``: mean and maximum of embeddings; ``conv``: convolutions over embeddings."""
+    from the seed; ``bag``: mean and maximum of embeddings, of each side of a pair; ``conv``: convolutions over embeddings, then the same."""
     layers: Depth | tuple[Layer, ...] | None = None
     """How many layers, or, of ``shrunk``, which of the teacher's (from 0)."""
     layer_choice: Literal["uniform", "first", "last"] = "uniform"
@@ -164,7 +176,7 @@ class TextStudent(Section):
 
 
 class TextRecipe(Recipe):
-    """Text classification: sentiment, topics, any labels; one label a text, or several."""
+    """Text classification: sentiment, topics, any labels; one label a text (or pair of texts), or several."""
 
     task: Literal["text-classification"]  # pyright: ignore[reportIncompatibleVariableOverride]
     """The modality."""

@@ -33,6 +33,12 @@ def of_texts(recipe: TextRecipe) -> Iterator[str]:
             f"targets.views: {recipe.targets.views} was given, and nothing in views varies a text, so that the teacher would "
             "say the same so many times; leave it out, or give views.replace, views.mask or views.drop"
         )
+    transfer, pairs = recipe.data.transfer, isinstance(recipe.data.text, tuple)
+    if transfer is not None and pairs and transfer.sentences:
+        yield "data.transfer.sentences: data.text names pairs, and sentences of a text make none; leave it out"
+    if transfer is not None and transfer.text is not None and pairs != isinstance(transfer.text, tuple):
+        one, two = ("pairs", "two columns") if pairs else ("single texts", "one column")
+        yield f"data.transfer.text: data.text names {one}, so the transfer set needs {two} too"
     wrong = [name for name in recipe.objective.terms if name in ONE_LABEL]
     if isinstance(recipe.data.label, tuple) and wrong:
         instead = dict.fromkeys("binary_cross_entropy" if name == "cross_entropy" else "binary_kd" for name in wrong)

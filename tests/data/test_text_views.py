@@ -23,7 +23,7 @@ def varied(views: WordViews, index: torch.Tensor, view, extra: int = 0, seed: in
     tokens = torch.nn.functional.pad(tokens, (0, extra), value=VOCABULARY.pad)
     there = torch.nn.functional.pad(there, (0, extra), value=False)
     view_B = torch.as_tensor(view).expand(index.shape)
-    tokens, there = vary(views, seed, tokens, there, TEXTS.ids[index], view_B, BY)
+    tokens, there, _ = vary(views, seed, tokens, there, TEXTS.ids[index], view_B, BY)
     assert (tokens[~there] == VOCABULARY.pad).all()
     assert (there[:, 1:] <= there[:, :-1]).all()  # padded on the right alone
     assert there.any(0).all() or not views.drop or extra
@@ -79,7 +79,7 @@ def test_rates_and_substitutes_are_those_of_the_data():
     by = Substitutes.of(source, Vocabulary(size=8, pad=0, special=frozenset({0, 1, 2, 3}), mask=3))
     plain = torch.full((count, length), 4)  # a token that the data does not hold
     there = torch.ones_like(plain, dtype=torch.bool)
-    after, _ = vary(WordViews(replace=0.2), 0, plain, there, torch.arange(count), torch.ones(count).long(), by)
+    after, *_ = vary(WordViews(replace=0.2), 0, plain, there, torch.arange(count), torch.ones(count).long(), by)
     changed = after[after != 4]
     total = count * length
     assert abs(len(changed) / total - 0.2) < 5 * (0.2 * 0.8 / total) ** 0.5
@@ -87,7 +87,7 @@ def test_rates_and_substitutes_are_those_of_the_data():
     assert torch.allclose(shares, torch.tensor([0.6, 0.3, 0.1]), atol=5 * (0.25 / len(changed)) ** 0.5)
     per_place = (after != 4).float().mean(0)  # no place is favoured
     assert (per_place - 0.2).abs().max() < 5 * (0.2 * 0.8 / count) ** 0.5
-    _, kept = vary(WordViews(drop=0.3), 0, plain, there, torch.arange(count), torch.ones(count).long(), by)
+    _, kept, _ = vary(WordViews(drop=0.3), 0, plain, there, torch.arange(count), torch.ones(count).long(), by)
     assert abs(kept.sum() / total - 0.7) < 5 * (0.3 * 0.7 / total) ** 0.5
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limbeck.errors import BadInput
 from limbeck.randomness import bits
+from limbeck.text_pairs import Text
 
 _POSITIVE = (1 << 63) - 1
 
@@ -31,18 +32,25 @@ def content_ids(images: Tensor) -> Tensor:
     return content
 
 
-def text_ids(texts: Sequence[str], split: str) -> Tensor:
-    """A hash (N,) int64, at least 0, of each text. Raises ``BadInput`` naming the row of one that is no Unicode."""
+def text_ids(texts: Sequence[Text], split: str) -> Tensor:
+    """A hash (N,) int64, at least 0, of each text, or of both sides of each pair in their order.
+
+    A pair has the hash of no text. Raises ``BadInput`` naming the row of a text that is no Unicode.
+    """
     content = torch.empty(len(texts), dtype=torch.int64)
     for row, text in enumerate(texts):
         try:
-            encoded = text.encode()
+            sides = [side.encode() for side in ((text,) if isinstance(text, str) else text)]
         except UnicodeEncodeError as error:
             raise BadInput(
                 f"split '{split}', row {row} (counted from 0): the text is no valid Unicode (a lone surrogate at character {error.start}): "
                 "mend it or take it out."
             ) from error
-        content[row] = _number(hashlib.blake2b(encoded, digest_size=8))
+        if len(sides) == 1:
+            content[row] = _number(hashlib.blake2b(sides[0], digest_size=8))
+        else:  # how long the first side is says where it ends
+            framed = b"%d %s%s" % (len(sides[0]), *sides)
+            content[row] = _number(hashlib.blake2b(framed, digest_size=8, person=b"pair of texts"))
     return content
 
 

@@ -5,7 +5,8 @@ Shapes: N examples, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import datasets
@@ -14,31 +15,52 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import BadInput, did_you_mean
+from limbeck.text_pairs import Text
 
 from .columns import can_be_label, class_names, is_integer, label_values, listed, read_labels
 from .examples import check_labels
 
 _TEXT_NAMES = ("text", "sentence", "content", "review")
 _LABEL_NAMES = ("label", "labels")
+# How the columns of published pairs are called, the first side first.
+_PAIR_NAMES = (("premise", "hypothesis"), ("question", "passage"), ("query", "passage"), ("query", "document"))
+_NUMBERED = re.compile(r"(?P<name>.+?)(?P<number>_?[12ab])", re.IGNORECASE)
+_LOOKED_AT, _PROSE = 200, 3  # rows; words of half of them from which on a column is taken for one of texts
 
 
 @dataclass(frozen=True)
 class TextColumns:
-    """Names of the columns; ``label`` is one, or several of 0 and 1."""
+    """Names of the columns; ``text`` is one, or the two of pairs, ``label`` one, or several of 0 and 1."""
 
-    text: str
+    text: str | tuple[str, str]
     label: str | tuple[str, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns that texts are read from."""
+        return (self.text,) if isinstance(self.text, str) else self.text
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every column that is read."""
-        return (self.text, self.label) if isinstance(self.label, str) else (self.text, *self.label)
+        return (*self.texts, self.label) if isinstance(self.label, str) else (*self.texts, *self.label)
 
 
 def find_text(
-    features: datasets.Features, text: str | None, label: str | Sequence[str] | None, field: str = "data.text"
-) -> str:
-    """The column of texts: the one asked for, the only one of its type but labels, or the one with a usual name."""
+    features: datasets.Features,
+    text: str | tuple[str, ...] | None,
+    label: str | Sequence[str] | None,
+    field: str = "data.text",
+) -> str | tuple[str, str]:
+    """The column of texts: the one asked for, the only one of its type but labels, or the one with a usual name.
+
+    Of pairs the two asked for: two columns are never taken for a pair unasked.
+    """
+    if isinstance(text, tuple):
+        first, second = (find_text(features, side, label, field) for side in text)
+        assert isinstance(first, str)
+        assert isinstance(second, str)
+        return first, second
     only = next(iter(features)) if len(features) == 1 else ""
     if text != only and (mark := next((one for one in (";", "\t", "|") if one in only), None)):
         raise BadInput(f"{field}: the file's columns are separated by {mark!r}: save it with commas.")
@@ -54,12 +76,45 @@ def find_text(
         found = [name for name in found if name in _TEXT_NAMES] or found
     if len(found) != 1:
         how_many = "no column holds texts" if not found else f"{', '.join(found)} may all be the texts"
-        raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.")
+        pairs = f" Two that belong together are read as pairs: {field}: [FIRST, SECOND]." if found else ""
+        raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.{pairs}")
     return found[0]
 
 
+def usual_pair(features: datasets.Features) -> tuple[str, str] | None:
+    """Two columns of texts that are called as those of pairs are: premise and hypothesis, sentence1 and sentence2.
+
+    None where there are no such two, or more than two. It is for proposing alone.
+    """
+    texts = [name for name, kind in features.items() if _is_text(kind)]
+    lower = {name.lower(): name for name in texts}
+    found = [(lower[one], lower[two]) for one, two in _PAIR_NAMES if one in lower and two in lower]
+    for one in texts:
+        if (match := _NUMBERED.fullmatch(one)) and match["number"][-1] in "1aA":
+            last = {"1": "2", "a": "b", "A": "B"}[match["number"][-1]]
+            two = f"{one[:-1]}{last}"
+            found += [(one, two)] if two in texts else []
+    return found[0] if len(found) == 1 else None
+
+
+def other_texts(rows: datasets.Dataset, columns: TextColumns) -> list[str]:
+    """Columns of texts beside those that are read: in half of their first rows stand three words or more."""
+    names = [name for name, kind in rows.features.items() if _is_text(kind) and name not in columns.all]
+    if not names or not len(rows):
+        return []
+    try:
+        some: Mapping[str, list] = rows.select_columns(names)[:_LOOKED_AT]
+    except UnicodeDecodeError:  # nothing of them is read
+        return []
+
+    def prose(values: list) -> bool:
+        return 2 * sum(len(str(value or "").split()) >= _PROSE for value in values) >= len(values)
+
+    return [name for name in names if prose(some[name])]
+
+
 def find_text_columns(
-    features: datasets.Features, text: str | None, label: str | tuple[str, ...] | None
+    features: datasets.Features, text: str | tuple[str, ...] | None, label: str | tuple[str, ...] | None
 ) -> TextColumns:
     """The columns of texts and labels: those asked for, or those found by type and name.
 
@@ -67,21 +122,22 @@ def find_text_columns(
     only other column that may hold labels. Raises ``BadInput`` listing the columns where there is none or more than
     one.
     """
-    text = find_text(features, text, label)
+    texts = TextColumns(find_text(features, text, label), ()).texts
+    column = texts[0] if len(texts) == 1 else (texts[0], texts[1])
     if label is not None:
         for name in (label,) if isinstance(label, str) else label:
             if name not in features:
                 raise BadInput(f"data.label: there is no column '{name}'.{did_you_mean(name, features)}")
-            if not _may_label(features[name], alone=isinstance(label, str)) or name == text:
+            if not _may_label(features[name], alone=isinstance(label, str)) or name in texts:
                 raise BadInput(f"data.label: column '{name}' holds no labels; {listed(features)}.")
-        return TextColumns(text, label)
-    others = {name: kind for name, kind in features.items() if name != text and _may_label(kind, alone=True)}
+        return TextColumns(column, label)
+    others = {name: kind for name, kind in features.items() if name not in texts and _may_label(kind, alone=True)}
     found = [name for name, kind in others.items() if isinstance(_inner(kind) or kind, datasets.ClassLabel)]
     found = found or [name for name in others if name in _LABEL_NAMES] or list(others)
     if len(found) != 1:
         how_many = "no column holds labels" if not found else f"{', '.join(found)} may all be labels"
         raise BadInput(f"{how_many}: name one with data.label, or several of 0 and 1 as a list; {listed(features)}.")
-    return TextColumns(text, found[0])
+    return TextColumns(column, found[0])
 
 
 def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -125,8 +181,15 @@ def read_text_labels(
     return torch.stack(columns, dim=1)
 
 
-def read_texts(rows: datasets.Dataset, column: str, split: str) -> list[str]:
-    """Every text of a split, "" where there is none. Raises ``BadInput`` naming the row and byte that are no UTF-8."""
+def read_texts(rows: datasets.Dataset, column: str | tuple[str, str], split: str) -> Sequence[Text]:
+    """Every text (or pair) of a split, "" where there is none. Raises ``BadInput`` naming the row and byte that are no
+    UTF-8."""
+    if isinstance(column, tuple):
+        return list(zip(*(_read_column(rows, side, split) for side in column), strict=True))
+    return _read_column(rows, column, split)
+
+
+def _read_column(rows: datasets.Dataset, column: str, split: str) -> list[str]:
     values: pyarrow.ChunkedArray = rows.select_columns([column]).with_format("arrow")[:][column]  # pyright: ignore
     try:
         return [value or "" for value in values.to_pylist()]

@@ -5,6 +5,7 @@ Shapes: N examples, T tokens of all of them, B batch, L positions, K classes, V 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from limbeck.errors import BadInput
+from limbeck.text_pairs import Text, segment_kinds, separator
 
 from .examples import Identified, SplitsOf, check_groups
 from .groups import Groups, taken
@@ -27,15 +29,30 @@ class Vocabulary:
     pad: int
     special: frozenset[int]  # ids that no view touches: [CLS], [SEP], [PAD], [UNK] ...
     mask: int | None = None
+    separator: int | None = None  # of pairs: what stands after the first side, and nowhere before it
+    segments: int = 0  # of pairs: how many segment ids tell the sides apart; 0: none do
+    segment_pad: int = 0  # the segment id of padding
 
     @staticmethod
-    def of(tokenizer: Any) -> Vocabulary:
-        """That of a Hugging Face tokenizer. Where it has no padding token, its end-of-text token takes its place."""
+    def of(tokenizer: Any, *, pairs: bool = False) -> Vocabulary:
+        """That of a Hugging Face tokenizer. Where it has no padding token, its end-of-text token takes its place.
+
+        What is of ``pairs`` is left out where the texts are none.
+        """
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         if pad is None:
             raise BadInput("the tokenizer has neither a padding nor an end-of-text token: give it one of them.")
         special = frozenset((*tokenizer.all_special_ids, pad))
-        return Vocabulary(len(tokenizer), pad, special, tokenizer.mask_token_id)
+        known = Vocabulary(len(tokenizer), pad, special, tokenizer.mask_token_id)
+        if not pairs:
+            return known
+        kinds = segment_kinds(tokenizer)
+        return dataclasses.replace(
+            known,
+            separator=separator(tokenizer),
+            segments=kinds,
+            segment_pad=tokenizer.pad_token_type_id if kinds else 0,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,22 +61,27 @@ class TextExamples(Identified):
 
     ``tokens`` (T,) int32, special ones included; ``offsets`` (N + 1,) int64: text n is ``tokens[offsets[n] :
     offsets[n + 1]]``; ``labels`` (N,) int64 class numbers, (N, K) float32 of 0 and 1 where a text may have several, or
-    None; ``ids`` (N,) int64, at least 0, no two equal; ``texts``: N strings, as they were read; ``groups`` of N examples,
-    or None where none are known. Raises ``BadInput`` where two ids are equal and ``ValueError`` where shapes or types do
-    not fit one another.
+    None; ``ids`` (N,) int64, at least 0, no two equal; ``texts``: N strings, or pairs of them, as they were read;
+    ``groups`` of N examples, or None where none are known; ``segments`` (T,) int8, the segment id of each token, or None.
+    Raises ``BadInput`` where two ids are equal and ``ValueError`` where shapes or types do not fit one another.
     """
 
     tokens: Tensor
     offsets: Tensor
     labels: Tensor | None
     ids: Tensor
-    texts: tuple[str, ...]
+    texts: tuple[Text, ...]
     groups: Groups | None = None
+    segments: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.texts)
         if self.tokens.ndim != 1 or self.tokens.dtype != torch.int32:
             raise ValueError(f"tokens must be (T,) int32, not {tuple(self.tokens.shape)} {self.tokens.dtype}")
+        if self.segments is not None and (
+            self.segments.shape != self.tokens.shape or self.segments.dtype != torch.int8
+        ):
+            raise ValueError(f"segments must be (T,) int8, not {tuple(self.segments.shape)} {self.segments.dtype}")
         if self.offsets.shape != (count + 1,) or self.offsets.dtype != torch.int64:
             raise ValueError(f"offsets must be ({count + 1},) int64, not {tuple(self.offsets.shape)}")
         if self.offsets.device.type == "cpu" and (
@@ -92,59 +114,79 @@ class TextExamples(Identified):
             ids=self.ids[index],
             texts=tuple(self.texts[row] for row in index.tolist()),
             groups=taken(self.groups, index),
+            segments=None if self.segments is None else self.segments[place],
         )
 
     def to(self, device: torch.device | str) -> TextExamples:
         """The same examples on a device; the strings stay where they are."""
-        labels = None if self.labels is None else self.labels.to(device)
+        labels, segments = (None if one is None else one.to(device) for one in (self.labels, self.segments))
+        tokens, offsets, ids = (one.to(device) for one in (self.tokens, self.offsets, self.ids))
         groups = None if self.groups is None else self.groups.to(device)
-        return TextExamples(
-            self.tokens.to(device), self.offsets.to(device), labels, self.ids.to(device), self.texts, groups
-        )
+        return TextExamples(tokens, offsets, labels, ids, self.texts, groups, segments)
 
     def padded(self, index_B: Tensor, pad: int) -> tuple[Tensor, Tensor]:
         """Tokens (B, L) int64, padded on the right to the longest of these texts, and which of them are there (bool).
 
         Of no texts at all, which a part of a small batch may be, L is 1.
         """
+        at_BL, there_BL = self._places_in(index_B)
+        return self.tokens[at_BL].long().masked_fill(~there_BL, pad), there_BL
+
+    def padded_segments(self, index_B: Tensor, pad: int) -> Tensor | None:
+        """The segment ids (B, L) int64 of the tokens that :meth:`padded` gives, where there are any."""
+        if self.segments is None:
+            return None
+        at_BL, there_BL = self._places_in(index_B)
+        return self.segments[at_BL].long().masked_fill(~there_BL, pad)
+
+    def _places_in(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the tokens of these texts stand among all, (B, L), and which of those are theirs (bool)."""
         length_B = self.lengths[index_B]
         place_L = torch.arange(int(length_B.max()) if len(length_B) else 1, device=self.tokens.device)
         there_BL = place_L < length_B[:, None]
-        at_BL = (self.offsets[index_B][:, None] + place_L).clamp(max=len(self.tokens) - 1)
-        return self.tokens[at_BL].long().masked_fill(~there_BL, pad), there_BL
+        return (self.offsets[index_B][:, None] + place_L).clamp(max=len(self.tokens) - 1), there_BL
 
 
 def from_tokens(
     token_lists: Sequence[Sequence[int]],
     labels: Tensor | None,
     ids: Tensor,
-    texts: Sequence[str],
+    texts: Sequence[Text],
     groups: Groups | None = None,
+    segment_lists: Sequence[Sequence[int]] | None = None,
 ) -> TextExamples:
-    """Examples from the tokens of each text."""
+    """Examples from the tokens of each text, and their segment ids where they have any."""
     flat = torch.tensor([token for tokens in token_lists for token in tokens], dtype=torch.int32)
     lengths = torch.tensor([len(tokens) for tokens in token_lists], dtype=torch.int64)
-    return TextExamples(flat, _offsets(lengths), labels, ids, tuple(texts), groups)
+    segments = None
+    if segment_lists is not None:
+        segments = torch.tensor([kind for segments in segment_lists for kind in segments], dtype=torch.int8)
+    return TextExamples(flat, _offsets(lengths), labels, ids, tuple(texts), groups, segments)
 
 
 def joined(first: TextExamples, second: TextExamples, labels: Tensor | None) -> TextExamples:
     """The examples of both, one after the other, with these labels."""
+    segments = None
+    if first.segments is not None and second.segments is not None:
+        segments = torch.cat([first.segments, second.segments])
     return TextExamples(
         tokens=torch.cat([first.tokens, second.tokens]),
         offsets=torch.cat([first.offsets, second.offsets[1:] + len(first.tokens)]),
         labels=labels,
         ids=torch.cat([first.ids, second.ids]),
         texts=first.texts + second.texts,
+        segments=segments,
     )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TextSplits(SplitsOf[TextExamples]):
-    """Texts. ``fingerprint`` covers the tokens too, and so the tokenizer and where texts were cut off."""
+    """Texts. ``fingerprint`` covers tokens and segment ids too, and so the tokenizer and where texts were cut off."""
 
     vocabulary: Vocabulary
     tokenizer: Any = None  # that made the tokens
     max_length: int = 128  # tokens of a text, special ones included
+    pair: tuple[str, str] | None = None  # of pairs: what their sides are called
 
     @property
     def multi_label(self) -> bool:

@@ -20,6 +20,7 @@ from torch import Tensor
 from limbeck.errors import BadInput
 from limbeck.files import fingerprint
 from limbeck.recipe_text import TextData, TextTransfer
+from limbeck.text_pairs import Encoded, Text, encoded, special_tokens
 
 from .arrange import arrange
 from .choice import DEFAULT_TEST, choose, find_split, unused_validation
@@ -34,6 +35,7 @@ from .text_columns import (
     TextColumns,
     find_text,
     find_text_columns,
+    other_texts,
     read_text_labels,
     read_texts,
     text_classes,
@@ -53,12 +55,15 @@ class Tokeniser:
         tokenizer: what ``AutoTokenizer.from_pretrained`` gives.
         max_length: tokens of a text, special ones included.
         progress: ``limbeck.progress.bar`` or its like; None: silent.
+        pairs: whether texts are pairs.
 
     Raises:
         BadInput: the tokenizer is not fast, or ``max_length`` more than it was made for, or too few for any word.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, max_length: int, progress: Progress | None = None, *, pairs: bool = False
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise BadInput("the tokenizer has no fast form (tokenizer.json): save it with one, or take another.")
         if max_length > tokenizer.model_max_length:
@@ -66,37 +71,33 @@ class Tokeniser:
                 f"data.max_length: {max_length} is more than the {tokenizer.model_max_length} tokens that the teacher's "
                 "tokenizer is made for."
             )
-        if max_length <= (special := tokenizer.num_special_tokens_to_add()):
+        special = special_tokens(tokenizer)[pairs]
+        if max_length <= special + pairs:  # either side of a pair keeps a token
             raise BadInput(f"data.max_length: {max_length} leaves no room beside {special} special tokens.")
         self.tokenizer, self.max_length, self.progress = tokenizer, max_length, progress
-        self.vocabulary = Vocabulary.of(tokenizer)
+        self.vocabulary = Vocabulary.of(tokenizer, pairs=pairs)
 
-    def __call__(self, texts: Sequence[str], split: str) -> tuple[list[list[int]], int]:
+    def __call__(self, texts: Sequence[Text], split: str) -> Encoded:
         """The tokens of each text, and how many texts were cut off."""
         tokens: list[list[int]] = []
+        segments: list[list[int]] = []
         cut = 0
         report = self.progress(len(texts), f"tokenising {split}") if self.progress else nullcontext(lambda n=1: None)
         with report as advance:
             for start in range(0, len(texts), _BATCH):
-                batch = list(texts[start : start + _BATCH])
-                encoded = self.tokenizer(
-                    batch,
-                    truncation=True,
-                    max_length=self.max_length,
-                    return_attention_mask=False,
-                    return_token_type_ids=False,
-                )
-                tokens += encoded["input_ids"]
-                cut += sum(len(one) == self.max_length and bool(one.overflowing) for one in encoded.encodings)
-                advance(len(batch))
-        return tokens, cut
+                batch = encoded(self.tokenizer, texts[start : start + _BATCH], self.max_length)
+                tokens += batch.tokens
+                segments += batch.segments or []
+                cut += batch.cut
+                advance(len(batch.tokens))
+        return Encoded(tokens, segments if self.vocabulary.segments else None, cut)
 
 
 @dataclass(frozen=True)
 class TextPart:
     """A stored split: N texts, labels (N,) or (N, K) or None, hashes (N,) of each text and of its letters alone."""
 
-    texts: tuple[str, ...]
+    texts: tuple[Text, ...]
     labels: Tensor | None
     content: Tensor
     alike: Tensor
@@ -107,7 +108,7 @@ class TextPart:
 
     @staticmethod
     def of(
-        texts: Sequence[str],
+        texts: Sequence[Text],
         labels: Tensor | None,
         split: str,
         tokenise: Tokeniser,
@@ -137,20 +138,26 @@ class TextPart:
 
     def examples(self) -> TextExamples:
         """The part tokenised, with ids that tell duplicates apart."""
-        tokens, cut = self.tokenise(self.texts, self.split)
+        tokens, segments, cut = self.tokenise(self.texts, self.split)
         if cut:
             self.notes.append(
                 f"split '{self.split}': {cut} of {len(self)} texts are cut off after {self.tokenise.max_length} tokens; "
                 "data.max_length sets how many."
             )
-        return from_tokens(tokens, self.labels, example_ids(self.content, self.labels), self.texts, self.groups)
+        ids = example_ids(self.content, self.labels)
+        return from_tokens(tokens, self.labels, ids, self.texts, self.groups, segments)
 
 
-def letters_ids(texts: Sequence[str]) -> Tensor:
+def letters_ids(texts: Sequence[Text]) -> Tensor:
     """A hash (N,) int64 of each text's letters and digits without case: equal where only spacing and the like differ."""
-    # a text without any, such as ":-)", stands for itself
-    reduced = [_NO_LETTERS.sub("", text.casefold()) or text.strip() for text in texts]
-    return text_ids(reduced, "texts")
+
+    def reduced(text: str) -> str:
+        # a text without any, such as ":-)", stands for itself
+        return _NO_LETTERS.sub("", text.casefold()) or text.strip()
+
+    return text_ids(
+        [reduced(text) if isinstance(text, str) else (reduced(text[0]), reduced(text[1])) for text in texts], "texts"
+    )
 
 
 def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None) -> TextSplits:
@@ -166,24 +173,29 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
     """
     rows = open_texts(data.name, data.config)
     train_rows, validation_rows, test_rows = choose(rows, data)
-    named = (data.label,) if isinstance(data.label, str) else data.label or ()
-    features = without_group(train_rows.features, data.group, data.text, *named)
+    named = [
+        name for given in (data.text, data.label) for name in ((given,) if isinstance(given, str) else given or ())
+    ]
+    features = without_group(train_rows.features, data.group, *named)
     columns = find_text_columns(features, data.text, data.label)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
             _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
     classes = text_classes(train_rows, columns.label)
-    tokenise = Tokeniser(tokenizer, data.max_length, progress)
-    notes = notes_of(rows)
+    pair = columns.text if isinstance(columns.text, tuple) else None
+    tokenise = Tokeniser(tokenizer, data.max_length, progress, pairs=pair is not None)
+    notes = notes_of(rows) + _on_columns(train_rows, columns, data, tokenise.vocabulary)
     cut: list[str] = []
 
     def labelled(split: datasets.Dataset, name: str, said: list[str]) -> TextPart:
         labels = read_text_labels(split, columns.label, classes, name)
         if name == data.train:
             check_every_class(labels, classes, name)
-        texts, kept = _not_empty(read_texts(split, columns.text, name), name, data.on_empty, said)
+        texts, kept = _not_empty(read_texts(split, columns.text, name), name, columns.texts, data.on_empty, said)
         of_test = said if split is test_rows else None
-        groups = read_groups(split, data.group, name, not_column=columns.all, instead_of_refusing=of_test)
+        # a side of pairs may group them: those of one premise
+        taken_columns = columns.all if pair is None else columns.all[2:]
+        groups = read_groups(split, data.group, name, not_column=taken_columns, instead_of_refusing=of_test)
         said_of_length = cut if said is notes else said
         return TextPart.of(texts, labels[kept], name, tokenise, said_of_length, taken(groups, kept))
 
@@ -208,7 +220,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
 
     transfer = kept_out = None
     if data.transfer is not None:
-        transfer = _transfer(data.transfer, data.group, tokenise, notes, cut)
+        transfer = _transfer(data.transfer, pair, data.group, tokenise, notes, cut)
         if test_rows is not None:
             kept_out = letters_ids(read_texts(test_rows, columns.text, data.test or DEFAULT_TEST))
     arranged = arrange(
@@ -225,12 +237,46 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
         notes=notes,
     )
     taught = (arranged.train, arranged.validation)
+    if pair is not None and validation is None and data.group is None:
+        cut += _shared_sides(*taught, pair)
     known = vars(arranged) | {
         "fingerprint": _fingerprint(arranged.fingerprint, *taught, arranged.transfer),
         "labelled": _fingerprint(arranged.labelled, *taught),
         "notes": (*arranged.notes, *cut),
     }
-    return TextSplits(**known, vocabulary=tokenise.vocabulary, tokenizer=tokenizer, max_length=data.max_length)
+    return TextSplits(
+        **known, vocabulary=tokenise.vocabulary, tokenizer=tokenizer, max_length=data.max_length, pair=pair
+    )
+
+
+def _shared_sides(train: TextExamples, validation: TextExamples, pair: tuple[str, str]) -> list[str]:
+    """A note where pairs on two sides of a carving have a side in common."""
+    known = [{text[side] for text in train.texts} for side in (0, 1)]
+    shared = [sum(text[side] in known[side] for text in validation.texts) for side in (0, 1)]
+    if not max(shared):
+        return []
+    name = pair[shared.index(max(shared))]
+    return [
+        f"{max(shared)} of {len(validation)} validation pairs, which are carved from train, have the {name} of a training "
+        f"pair; data.group: {name} keeps such pairs in one split."
+    ]
+
+
+def _on_columns(rows: datasets.Dataset, columns: TextColumns, data: TextData, vocabulary: Vocabulary) -> list[str]:
+    """What a person should know of how the columns are read: of pairs, and of texts that are left aside unasked."""
+    if len(columns.texts) == 2:
+        first, second = columns.texts
+        note = f"each example is a pair, '{first}' first and '{second}' second."
+        if vocabulary.separator is None and not vocabulary.segments:
+            note += " Beware: the teacher's tokenizer puts nothing between the two, so no model sees where one ends."
+        return [note]
+    if data.text is None and (others := other_texts(rows, columns)):
+        named = ", ".join(f"'{name}'" for name in others)
+        return [
+            f"the texts are those of column '{columns.text}'; {named} {'holds' if len(others) == 1 else 'hold'} texts too, and "
+            f"{'is' if len(others) == 1 else 'are'} not read (data.text: [{others[0]}, {columns.text}] would read pairs)."
+        ]
+    return []
 
 
 def _check_columns(rows: datasets.Dataset, columns: TextColumns, train: datasets.Dataset, name: str) -> None:
@@ -249,20 +295,24 @@ def _names(kind: Any) -> list[str] | None:
     return getattr(getattr(kind, "feature", kind), "names", None)
 
 
-def _not_empty(texts: list[str], split: str, on_empty: str, notes: list[str]) -> tuple[list[str], Tensor]:
-    """The texts that say something, and the rows (N,) they stood in."""
-    empty = [row for row, text in enumerate(texts) if not text.strip()]
+def _not_empty(
+    texts: Sequence[Text], split: str, columns: tuple[str, ...], on_empty: str, notes: list[str]
+) -> tuple[Sequence[Text], Tensor]:
+    """The texts that say something, on both sides where they are pairs, and the rows (N,) they stood in."""
+    parts = [_sides_of(text) for text in texts]
+    empty = [row for row, sides in enumerate(parts) if not all(side.strip() for side in sides)]
     if not empty:
         return texts, torch.arange(len(texts))
+    what = "the text" if len(columns) == 1 else next(c for c, side in zip(columns, parts[empty[0]]) if not side.strip())
     if on_empty == "refuse":
         raise BadInput(
-            f"split '{split}', row {empty[0]} (counted from 0): the text is empty ({len(empty)} of {len(texts)} are): mend it or take it "
+            f"split '{split}', row {empty[0]} (counted from 0): {what} is empty ({len(empty)} of {len(texts)} are): mend it or take it "
             "out, or set data.on_empty: skip to leave such texts out."
         )
     named = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-    notes.append(
-        f"split '{split}': {len(empty)} of {len(texts)} texts are empty and left out: row {named} (counted from 0)."
-    )
+    whose = "texts" if len(columns) == 1 else "pairs lack a side"
+    are = "are empty and left out" if len(columns) == 1 else "and are left out"
+    notes.append(f"split '{split}': {len(empty)} of {len(texts)} {whose} {are}: row {named} (counted from 0).")
     if len(empty) == len(texts):
         raise BadInput(f"split '{split}' holds nothing but empty texts: name another column (data.text).")
     gone = set(empty)
@@ -271,19 +321,25 @@ def _not_empty(texts: list[str], split: str, on_empty: str, notes: list[str]) ->
 
 
 def _transfer(
-    transfer: TextTransfer, group: str | None, tokenise: Tokeniser, notes: list[str], cut: list[str]
+    transfer: TextTransfer,
+    pair: tuple[str, str] | None,
+    group: str | None,
+    tokenise: Tokeniser,
+    notes: list[str],
+    cut: list[str],
 ) -> TextPart:
     """Each text once; of those that are alike the one with the smallest hash, whatever the order they come in."""
     source = open_texts(transfer.name, transfer.config, "data.transfer.name")
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
-    texts = read_texts(rows, find_text(rows.features, transfer.text, None, "data.transfer.text"), "transfer")
+    column = find_text(rows.features, transfer.text or pair, None, "data.transfer.text")
+    texts = read_texts(rows, column, "transfer")
     whole = len(texts)
     groups = read_groups(rows, group, "transfer") if group in rows.features else None
     rows_of = list(enumerate(texts))
     if transfer.sentences:
-        rows_of = [(row, sentence) for row, text in rows_of for sentence in sentences_of(text)]
+        rows_of = [(row, sentence) for row, text in rows_of if isinstance(text, str) for sentence in sentences_of(text)]
     found, fewest = len(rows_of), _FEWEST_WORDS if transfer.sentences else 1
-    rows_of = [(row, text) for row, text in rows_of if len(text.split()) >= fewest]
+    rows_of = [(row, text) for row, text in rows_of if min(len(side.split()) for side in _sides_of(text)) >= fewest]
     texts = [text for _, text in rows_of]
     groups = taken(groups, torch.tensor([row for row, _ in rows_of], dtype=torch.int64))
     if not texts:
@@ -295,20 +351,27 @@ def _transfer(
     order = by_content[torch.argsort(part.alike[by_content], stable=True)]
     first[order] = torch.cat([torch.ones(1, dtype=torch.bool), part.alike[order].diff() != 0])
     once = part.where(first)
+    of_what = "sentences" if transfer.sentences else "pairs" if pair else "texts"
+    fewer = f"with fewer than {fewest} word{'s' if fewest > 1 else ''}{' on a side' if pair else ''}"
     notes.append(
-        f"the transfer set holds {len(once)} {'sentences' if transfer.sentences else 'texts'} of {whole} texts; left out "
-        f"are {found - len(part)} with fewer than {fewest} word{'s' if fewest > 1 else ''} and {len(part) - len(once)} "
-        "that are there already."
+        f"the transfer set holds {len(once)} {of_what} of {whole} {'pairs' if pair else 'texts'}; left out are "
+        f"{found - len(part)} {fewer} and {len(part) - len(once)} that are there already."
     )
     return once
 
 
+def _sides_of(text: Text) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else text
+
+
 def _fingerprint(examples: str, *splits: TextExamples | None) -> str:
-    """That of ids and labels, with the tokens, in the order of the ids."""
+    """That of ids and labels, with tokens and their segments, in the order of the ids."""
     hashed = hashlib.sha256()
     for part in splits:
         if part is not None:
             ordered = part.take(torch.argsort(part.ids))
             hashed.update(ordered.offsets.numpy().tobytes())
             hashed.update(ordered.tokens.numpy().tobytes())
+            if ordered.segments is not None:
+                hashed.update(ordered.segments.numpy().tobytes())
     return fingerprint({"examples": examples, "tokens": hashed.hexdigest()})

@@ -15,6 +15,7 @@ Shapes: B batch, L positions, V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,7 +33,8 @@ _MOST_DRAWS = 1 << 31
 class Substitutes:
     """What replaces a token: a drawing of the training texts' tokens, and which tokens are never touched.
 
-    ``upto_V`` (V,) int64 counts the tokens up to each id, special ones left out; ``special_V`` (V,) bool.
+    ``upto_V`` (V,) int64 counts the tokens up to each id, special ones left out; ``special_V`` (V,) bool. The vocabulary
+    names a separator where texts are pairs.
     """
 
     upto_V: Tensor
@@ -51,19 +53,34 @@ class Substitutes:
         return Substitutes(counts_V.cumsum(0).to(device), special_V.to(device), vocabulary)
 
 
-def vary(
-    views: WordViews, seed: int, tokens_BL: Tensor, there_BL: Tensor, ids_B: Tensor, view_B: Tensor, by: Substitutes
-) -> tuple[Tensor, Tensor]:
-    """Tokens (B, L') int64 and which of them are there (B, L') bool, of each text in its view.
+class Varied(NamedTuple):
+    """Tokens (B, L) int64, which of them are there (B, L) bool, and their segment ids (B, L) int64 where they have any."""
 
-    ``tokens_BL`` are padded on the right; L' is smaller than L where dropping makes every text shorter. A text keeps at
-    least one token beside its special ones, if it had one.
+    tokens: Tensor
+    there: Tensor
+    segments: Tensor | None
+
+
+def vary(
+    views: WordViews,
+    seed: int,
+    tokens_BL: Tensor,
+    there_BL: Tensor,
+    ids_B: Tensor,
+    view_B: Tensor,
+    by: Substitutes,
+    segments_BL: Tensor | None = None,
+) -> Varied:
+    """Each text in its view: (B, L').
+
+    ``tokens_BL`` are padded on the right; L' is smaller than L where dropping makes every text shorter. A text, or either
+    side of a pair, keeps at least one token beside its special ones, if it had one.
 
     Raises ``BadInput`` where tokens are to be masked and the tokenizer has no mask token.
     """
     check(views, by.vocabulary)
     if not (views.replace or views.mask or views.drop) or not len(tokens_BL):
-        return tokens_BL, there_BL
+        return Varied(tokens_BL, there_BL, segments_BL)
     # A text's place in its own tokens is drawn for after id and view, so that padding moves nothing.
     text_B1 = bits(seed, ids_B, view_B, "words")[:, None]
     place_1L = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)[None]
@@ -82,13 +99,24 @@ def vary(
         assert by.vocabulary.mask is not None
         varied_BL = varied_BL.masked_fill(hit("mask", views.mask), by.vocabulary.mask)
     if not views.drop:
-        return varied_BL, there_BL
+        return Varied(varied_BL, there_BL, segments_BL)
     dropped_BL = hit("drop", views.drop)
-    dropped_BL &= (free_BL & ~dropped_BL).any(dim=1, keepdim=True)
+    for side_BL in _sides(tokens_BL, free_BL, by.vocabulary.separator):
+        dropped_BL &= ~side_BL | (side_BL & ~dropped_BL).any(dim=1, keepdim=True)
     kept_BL = there_BL & ~dropped_BL
     order_BL = torch.argsort((~kept_BL).to(torch.uint8), dim=1, stable=True)[:, : int(kept_BL.sum(1).max())]
     there_BL = kept_BL.gather(1, order_BL)
-    return varied_BL.gather(1, order_BL).masked_fill(~there_BL, by.vocabulary.pad), there_BL
+    if segments_BL is not None:
+        segments_BL = segments_BL.gather(1, order_BL).masked_fill(~there_BL, by.vocabulary.segment_pad)
+    return Varied(varied_BL.gather(1, order_BL).masked_fill(~there_BL, by.vocabulary.pad), there_BL, segments_BL)
+
+
+def _sides(tokens_BL: Tensor, free_BL: Tensor, separator: int | None) -> tuple[Tensor, ...]:
+    """Those of the ``free_BL`` tokens that belong together: all, or those before and those after the separator."""
+    if separator is None:
+        return (free_BL,)
+    second_BL = (tokens_BL == separator).cumsum(1) > 0
+    return free_BL & ~second_BL, free_BL & second_BL
 
 
 def check(views: WordViews, vocabulary: Vocabulary) -> None:

@@ -23,10 +23,12 @@ from .. import __version__
 from ..errors import BadInput, LimbeckError
 from ..files import write_text
 from ..models.asking import device_of
+from ..text_pairs import SEGMENTS
 from .export import evaluating, silence, translate, written
 from .measure import compare_latency
 from .parity import compared
 from .predict import METADATA_KEY, SCHEMA_VERSION
+from .predict_text import PAIRS_VERSION
 from .runtime import open_session
 
 INPUTS = ("input_ids", "attention_mask")
@@ -38,20 +40,32 @@ _QUANTIZED = ("MatMul", "Gather", "Attention")
 
 
 def text_metadata(
-    *, name: str, classes: Sequence[str], vocabulary: int, max_length: int, multi_label: bool = False
+    *,
+    name: str,
+    classes: Sequence[str],
+    vocabulary: int,
+    max_length: int,
+    multi_label: bool = False,
+    pair: tuple[str, str] | None = None,
+    segments: bool = False,
 ) -> dict[str, Any]:
     """What a text classifier's file says of itself.
 
     ``vocabulary`` is how many tokens it knows, ``max_length`` the longest input in tokens. The classes' probabilities
-    are the logits' softmax; where a text can have several labels, each logit's sigmoid.
+    are the logits' softmax; where a text can have several labels, each logit's sigmoid. A classifier of pairs names their
+    sides, ``pair``, and has ``segments`` where it reads segment ids; programs that know single texts alone refuse its
+    version of the schema.
     """
+    inputs: dict[str, Any] = {"names": [*INPUTS, SEGMENTS] if segments else list(INPUTS)}
+    if pair is not None:
+        inputs["pair"] = list(pair)
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION if pair is None else PAIRS_VERSION,
         "task": "text-classification",
         "name": name,
         "classes": list(classes),
         "multi_label": multi_label,
-        "input": {"names": list(INPUTS), "vocabulary": vocabulary, "max_length": max_length, "tokenizer": TOKENIZER},
+        "input": {**inputs, "vocabulary": vocabulary, "max_length": max_length, "tokenizer": TOKENIZER},
         "limbeck_version": __version__,
     }
 
@@ -59,8 +73,8 @@ def text_metadata(
 def export_text_onnx(model: nn.Module, tokenizer: Any, path: Path, metadata: dict[str, Any]) -> None:
     """Writes ``model`` in eval mode as ONNX, and ``tokenizer`` as ``tokenizer.json`` beside it.
 
-    ``input_ids`` and ``attention_mask``, int64 (batch, length), go in; ``logits`` (batch, classes) come out. Batch and
-    length are dynamic, the weights are inside, and ``metadata`` lies under the key ``limbeck`` of the file's
+    ``input_ids`` and ``attention_mask``, and ``token_type_ids`` where ``metadata`` names them, int64 (batch, length), go in;
+    ``logits`` (batch, classes) come out. Batch and length are dynamic, the weights are inside, and ``metadata`` lies under the key ``limbeck`` of the file's
     properties. The file is run at several batches and lengths before it takes its name; the model's mode is left as it
     was. ``model`` takes the ids of ``tokenizer`` (not its teacher's).
 
@@ -73,12 +87,15 @@ def export_text_onnx(model: nn.Module, tokenizer: Any, path: Path, metadata: dic
     # A mask without padding might be taken for a constant.
     mask_2L = torch.ones_like(ids_2L)
     mask_2L[0, -1] = 0
+    names = metadata["input"]["names"]
+    example = (ids_2L, mask_2L)
+    if SEGMENTS in names:
+        example += (torch.arange(ids_2L.shape[1], device=ids_2L.device).expand_as(ids_2L).clamp(max=1).contiguous(),)
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=longest)}
-    proto = translate(
-        _Logits(model), (ids_2L, mask_2L), INPUTS, (free, free), name=name, any_="number and length of texts"
-    )
+    shapes = (free,) * len(names)
+    proto = translate(_Logits(model, names), example, names, (shapes,), name=name, any_="number and length of texts")
     with written(proto, path, metadata, name=name) as temporary:
-        _check_answers(temporary, name=name, classes=len(metadata["classes"]), longest=longest)
+        _check_answers(temporary, names, name=name, classes=len(metadata["classes"]), longest=longest)
     write_tokenizer(tokenizer, Path(path).parent / TOKENIZER, max_length=longest)
 
 
@@ -95,7 +112,10 @@ def write_tokenizer(tokenizer: Any, path: Path, *, max_length: int) -> None:
     ours = tokenizers.Tokenizer.from_str(backend.to_str())
     ours.enable_truncation(max_length, direction=tokenizer.truncation_side)
     ours.enable_padding(
-        direction=tokenizer.padding_side, pad_id=tokenizer.pad_token_id, pad_token=str(tokenizer.pad_token)
+        direction=tokenizer.padding_side,
+        pad_id=tokenizer.pad_token_id,
+        pad_type_id=tokenizer.pad_token_type_id,
+        pad_token=str(tokenizer.pad_token),
     )
     write_text(path, ours.to_str(pretty=True) + "\n")
 
@@ -117,25 +137,27 @@ def quantize_text_onnx(path: Path, int8_path: Path) -> None:
         quantized = onnx.load(made)
     with written(quantized, Path(int8_path), metadata, name=metadata["name"]) as temporary:
         longest = int(metadata["input"]["max_length"])
-        _check_answers(temporary, name=metadata["name"], classes=len(metadata["classes"]), longest=longest)
+        names, classes = metadata["input"]["names"], len(metadata["classes"])
+        _check_answers(temporary, names, name=metadata["name"], classes=classes, longest=longest)
 
 
 def check_text_parity(
     model: nn.Module, path: Path, batches: Sequence[Mapping[str, Tensor]], max_abs: float, agreement: float
 ) -> dict[str, Any]:
-    """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over batches of ids and masks, (B, L) each.
+    """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over batches of its inputs, (B, L) each.
 
     Limits and answer are those of :func:`.parity.check_parity`; the batches should differ in length.
     """
     if not batches:
         raise ValueError("parity needs at least one batch of texts")
     session = open_session(path)
-    device, logits = device_of(model), _Logits(model)
+    names = [given.name for given in session.get_inputs()]
+    device, logits = device_of(model), _Logits(model, names)
 
     def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for batch in batches:
-            expected_BC = logits(*(batch[name].to(device) for name in INPUTS)).float().cpu().numpy()
-            given = {name: batch[name].cpu().numpy() for name in INPUTS}
+            expected_BC = logits(*(batch[name].to(device) for name in names)).float().cpu().numpy()
+            given = {name: batch[name].cpu().numpy() for name in names}
             yield expected_BC, np.asarray(session.run(None, given)[0])
 
     with evaluating(model), torch.no_grad():
@@ -143,9 +165,10 @@ def check_text_parity(
 
 
 def onnx_logits(path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:
-    """What an exported model answers to batches of ids and masks (B, L): all their logits (N, C), float32."""
+    """What an exported model answers to batches of its inputs (B, L): all their logits (N, C), float32."""
     session = open_session(path)
-    answers = [session.run(None, {name: batch[name].cpu().numpy() for name in INPUTS})[0] for batch in batches]
+    names = [given.name for given in session.get_inputs()]
+    answers = [session.run(None, {name: batch[name].cpu().numpy() for name in names})[0] for batch in batches]
     return torch.cat([torch.from_numpy(np.asarray(answer)) for answer in answers])
 
 
@@ -159,15 +182,21 @@ def text_latency(
     return {length: compare_latency(paths, seconds=seconds, threads=threads, length=length) for length in lengths}
 
 
+def inputs_of(path: Path) -> tuple[str, ...]:
+    """The names of what an exported model is given."""
+    proto = onnx.load(Path(path))
+    return tuple(_metadata(proto, Path(path))["input"]["names"])
+
+
 class _Logits(nn.Module):
-    """Ids and mask in, logits out: positional, and a tensor alone, as the exporter likes it."""
+    """The inputs called so in, logits out: positional, and a tensor alone, as the exporter likes it."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.names = model, tuple(names)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        answer = self.model(input_ids=input_ids, attention_mask=attention_mask)
+    def forward(self, *inputs_BL: Tensor) -> Tensor:
+        answer = self.model(**dict(zip(self.names, inputs_BL, strict=True)))
         return answer if isinstance(answer, Tensor) else answer.logits
 
 
@@ -178,11 +207,11 @@ def _metadata(proto: onnx.ModelProto, path: Path) -> dict[str, Any]:
     return json.loads(content)
 
 
-def _check_answers(path: Path, *, name: str, classes: int, longest: int) -> None:
+def _check_answers(path: Path, names: Sequence[str], *, name: str, classes: int, longest: int) -> None:
     session = open_session(path)
     for batch, length in ((1, 1), (3, min(7, longest)), (2, min(512, longest))):
-        ids_BL = np.zeros((batch, length), dtype=np.int64)
-        shape = np.shape(np.asarray(session.run(None, dict(zip(INPUTS, (ids_BL, np.ones_like(ids_BL)))))[0]))
+        given = {one: np.full((batch, length), one == "attention_mask", dtype=np.int64) for one in names}
+        shape = np.shape(np.asarray(session.run(None, given)[0]))
         if shape != (batch, classes):
             raise LimbeckError(
                 f"{name}, exported to ONNX, answers {batch} text(s) of {length} tokens with shape {shape} where "

@@ -44,6 +44,7 @@ def model_card(
     model_type: str | None = None,
     base_model: str | None = None,
     license: str | None = None,
+    inputs: Sequence[str] = ("input_ids", "attention_mask"),
 ) -> str:
     """The card, YAML front matter and markdown, of the student that a run trained.
 
@@ -52,6 +53,7 @@ def model_card(
         model_type: that of the student's ``config.json``; from it follows whether who downloads it needs Limbeck.
         base_model: what the student was made from, or learnt from, as a name on the hub.
         license: the identifier of a licence, as the hub has it.
+        inputs: the names of what a text model's ONNX file is given.
 
     Raises:
         BadInput: ``base_model`` is no name on the hub.
@@ -64,7 +66,7 @@ def model_card(
         f"# {_text(results['name'])}",
         _what_it_is(results),
         "## How to use it",
-        _usage(results, transformers=text, own=own),
+        _usage(results, inputs, transformers=text, own=own),
         "## How it was made",
         _how_made(results),
         "## Results",
@@ -120,7 +122,7 @@ def _what_it_is(results: Mapping[str, Any]) -> str:
     )
 
 
-def _usage(results: Mapping[str, Any], *, transformers: bool, own: bool) -> str:
+def _usage(results: Mapping[str, Any], inputs: Sequence[str], *, transformers: bool, own: bool) -> str:
     file = PurePath(str((results["export"] or {}).get("path", ""))).name
     file = file if re.fullmatch(r"[\w.-]+\.onnx", file) else None
     if not transformers:
@@ -133,24 +135,32 @@ def _usage(results: Mapping[str, Any], *, transformers: bool, own: bool) -> str:
             if file
             else "The classes of this model are Limbeck's own: `pip install limbeck[text]`, and import them before loading."
         )
+    pair = results["data"].get("pair")
+    if pair:
+        one, two = map(_text, pair)
+        parts.append(f"It reads pairs: the {one} is the first text and the {two} the second, in this order.")
     length = (results["recipe"].get("data") or {}).get("max_length")
     length = length if isinstance(length, int) else None
     cut = f", max_length={length}" if length else ""
+    asked = '{"text": "...", "text_pair": "..."}' if pair else '"..."'
     first = "import limbeck.models.text_small  # tells transformers of this model\n" if own else ""
     parts.append(
         f"```python\n{first}from transformers import pipeline\n\n"
         f'classify = pipeline("text-classification", model=".", truncation=True{cut})  # this folder, or its name on the hub\n'
-        'print(classify("..."))\n```'
+        f"print(classify({asked}))\n```"
     )
     if file:
+        fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+        encoded = '"...", "..."' if pair else '"..."'
+        given = ", ".join(f'"{name}": np.array([tokens.{fields[name]}])' for name in inputs)
         parts.append(
             "With ONNX Runtime and `tokenizers` alone:\n\n"
             "```python\nimport numpy as np\nimport onnxruntime\nfrom tokenizers import Tokenizer\n\n"
             f'session = onnxruntime.InferenceSession("{file}")\n'
             'tokenizer = Tokenizer.from_file("tokenizer.json")\n'
             f"tokenizer.enable_truncation({length or 512})  # tokens\n"
-            'tokens = tokenizer.encode("...")\n'
-            'inputs = {"input_ids": np.array([tokens.ids]), "attention_mask": np.array([tokens.attention_mask])}\n'
+            f"tokens = tokenizer.encode({encoded})\n"
+            f"inputs = {{{given}}}\n"
             'logits = session.run(["logits"], inputs)[0][0]  # one for each class, in the order above\n```'
         )
     return "\n\n".join(parts)

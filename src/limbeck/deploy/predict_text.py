@@ -3,12 +3,13 @@
 
     pip install onnxruntime numpy tokenizers
     python predict.py student/model.onnx "a text" "another"
+    python predict.py student/model.onnx "a premise" "a hypothesis"   # a model of pairs takes the two sides of one
 
 The model carries its class names and its longest input in its metadata, and its tokenizer lies beside it, so nothing
 else has to be said. This file stands alone: copy it wherever the model goes.
 
 How a text becomes the model's input, exactly as in training: the tokenizer splits it and adds its special tokens; what
-is longer than the model's longest input is cut off there.
+is longer than the model's longest input is cut off there, of a pair the longer side first.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ import tokenizers
 
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
+PAIRS_VERSION = 2  # of models of pairs
 BATCH = 32
 
 
-class Prediction(NamedTuple):
-    """A text's most probable classes, best first, with their probabilities."""
+Text = str | tuple[str, str]
 
-    text: str
+
+class Prediction(NamedTuple):
+    """The most probable classes of a text, or of a pair, best first, with their probabilities."""
+
+    text: Text
     classes: list[tuple[str, float]]
 
 
@@ -45,31 +50,28 @@ class Metadata(NamedTuple):
     max_length: int
     vocabulary: int
     tokenizer: str  # file beside the model
+    pair: tuple[str, str] | None = None  # what the sides of a pair are called; None where it takes single texts
+    segments: bool = False  # whether it reads segment ids
 
 
-def predict(model: Path, texts: Sequence[str], top: int = 3) -> list[Prediction]:
-    """The ``top`` most probable classes of every text.
+def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction]:
+    """The ``top`` most probable classes of every text, or of every pair where the model takes pairs.
 
     Where a text may have several labels each class has a probability of its own, and they do not sum to 1. Raises
-    ``ValueError``, with a sentence, for a model or a tokenizer that is missing or cannot be used, and for an empty text.
+    ``ValueError``, with a sentence, for a model or a tokenizer that is missing or cannot be used, for an empty text, and for
+    pairs where the model takes single texts, or the other way round.
     """
     if top < 1:
         raise ValueError(f"top is {top}; at least 1 class can be asked for.")
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise ValueError(f"text {number} is empty: give a text with something in it.")
     session = open_model(model)
     metadata = read_metadata(session, model)
+    for number, text in enumerate(texts, 1):
+        _check(text, number, metadata)
     tokenizer = open_tokenizer(Path(model).parent / metadata.tokenizer, metadata)
     predictions = []
     for start in range(0, len(texts), BATCH):
         some = list(texts[start : start + BATCH])
-        encoded = tokenizer.encode_batch(some)
-        inputs = {
-            "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
-            "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
-        }
-        logits_BC = np.asarray(session.run(None, inputs)[0])
+        logits_BC = np.asarray(session.run(None, model_inputs(tokenizer, some, metadata))[0])
         if logits_BC.shape != (len(some), len(metadata.classes)):
             raise ValueError(
                 f"{model} answers with shape {logits_BC.shape}, but its metadata names "
@@ -115,10 +117,31 @@ def open_tokenizer(path: Path, metadata: Metadata) -> tokenizers.Tokenizer:
             f"tokenizer {path} knows {tokenizer.get_vocab_size()} tokens and the model {metadata.vocabulary}: they do not "
             "belong together; take the tokenizer that was exported with the model."
         )
-    tokenizer.enable_truncation(metadata.max_length)
+    direction = (tokenizer.truncation or {}).get("direction", "right")
+    tokenizer.enable_truncation(metadata.max_length, direction=direction)
     if tokenizer.padding is None:
         tokenizer.enable_padding()
     return tokenizer
+
+
+def model_inputs(tokenizer: tokenizers.Tokenizer, texts: Sequence[Text], metadata: Metadata) -> dict[str, np.ndarray]:
+    """What the model is given of these texts: int64 (B, L) each."""
+    if metadata.pair is None:
+        encoded = tokenizer.encode_batch(list(texts))
+        tokens = [(one.ids, one.attention_mask, one.type_ids) for one in encoded]
+    else:
+        tokens = _pairs(tokenizer, texts, metadata.max_length)
+    columns = [np.array(column, dtype=np.int64) for column in zip(*tokens)]
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    return dict(zip(names, columns if metadata.segments else columns[:2]))
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens stay of two sides that have ``room`` together: the longer one gives way until both are alike."""
+    if first + second <= room:
+        return first, second
+    short = min(first, second, room // 2)
+    return (short, room - short) if first <= second else (room - short, short)
 
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
@@ -137,6 +160,23 @@ def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata
         ) from error
 
 
+def arranged(model: Path, texts: Sequence[str]) -> list[Text]:
+    """Texts as they stand on a command line, as :func:`predict` takes them: as they are, or two of them as one pair.
+
+    Raises ``ValueError`` as :func:`open_model` and :func:`read_metadata` do, and where a model of pairs is given another
+    number of texts than two.
+    """
+    pair = read_metadata(open_model(model), model).pair
+    if pair is None:
+        return list(texts)
+    if len(texts) != 2:
+        raise ValueError(
+            f"{len(texts)} text{'s were' if len(texts) != 1 else ' was'} given, and this model takes a pair: give its two "
+            f"sides, '{pair[0]}' and '{pair[1]}', each in quotes."
+        )
+    return [(texts[0], texts[1])]
+
+
 def softmax(logits_BC: np.ndarray) -> np.ndarray:
     """Probabilities that sum to 1."""
     powers_BC = np.exp(logits_BC.astype(np.float64) - logits_BC.max(axis=1, keepdims=True))
@@ -152,8 +192,8 @@ def table(predictions: Sequence[Prediction]) -> str:
     """The predictions for a person: a line a text, its classes after it."""
     lines = []
     for text, classes in predictions:
-        shown = " ".join(text.split())
-        shown = shown if len(shown) <= 60 else shown[:59] + "…"
+        sides = [text] if isinstance(text, str) else text
+        shown = " | ".join(_shortened(" ".join(side.split()), 60 // len(sides)) for side in sides)
         told = ", ".join(f"{printable(name)} {100 * probability:.1f} %" for name, probability in classes)
         lines.append(f"{printable(shown)}: {told}")
     return "\n".join(lines)
@@ -168,11 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description="Classify texts with an exported model.")
     parser.add_argument("model", type=Path, help="an exported .onnx file, its tokenizer beside it")
-    parser.add_argument("texts", nargs="+", metavar="text")
+    parser.add_argument("texts", nargs="+", metavar="text", help="texts; of a model of pairs the two sides of one")
     parser.add_argument("--top", type=int, default=3, help="show the N likeliest classes")
     given = parser.parse_args(arguments)
     try:
-        print(table(predict(given.model, given.texts, given.top)))
+        print(table(predict(given.model, arranged(given.model, given.texts), given.top)))
     except ValueError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -180,8 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse_metadata(value: dict[str, Any]) -> Metadata:
-    if value["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {value['schema_version']!r}, this program reads {SCHEMA_VERSION}")
+    version = value["schema_version"]
+    if version not in (SCHEMA_VERSION, PAIRS_VERSION):
+        raise ValueError(f"schema_version is {version!r}, this program reads {SCHEMA_VERSION} and {PAIRS_VERSION}")
     if value["task"] != "text-classification":
         raise ValueError(f"task is {value['task']!r}, this program does text-classification")
     given = value["input"]
@@ -195,10 +236,66 @@ def _parse_metadata(value: dict[str, Any]) -> Metadata:
         max_length=int(given["max_length"]),
         vocabulary=int(given["vocabulary"]),
         tokenizer=tokenizer,
+        pair=_pair(given["pair"]) if version == PAIRS_VERSION else None,
+        segments="token_type_ids" in given.get("names", ()),
     )
     if metadata.max_length < 1:
         raise ValueError("input.max_length must be at least 1")
     return metadata
+
+
+def _pair(names: Any) -> tuple[str, str]:
+    if not isinstance(names, list) or len(names) != 2:
+        raise ValueError("input.pair must hold the names of two sides")
+    return str(names[0]), str(names[1])
+
+
+def _check(text: Text, number: int, metadata: Metadata) -> None:
+    if isinstance(text, str) != (metadata.pair is None):
+        takes = "single texts" if metadata.pair is None else f"pairs ({', '.join(metadata.pair)})"
+        raise ValueError(
+            f"example {number} is {'one text' if isinstance(text, str) else 'a pair'}: this model takes {takes}."
+        )
+    if metadata.pair is None or isinstance(text, str):
+        if not str(text).strip():
+            raise ValueError(f"text {number} is empty: give a text with something in it.")
+    elif empty := [name for name, side in zip(metadata.pair, text, strict=True) if not side.strip()]:
+        raise ValueError(f"'{empty[0]}' is empty: give a text with something in it.")
+
+
+def _pairs(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[Text], max_length: int
+) -> list[tuple[list[int], list[int], list[int]]]:
+    """Ids, mask and segment ids of pairs.
+
+    They are cut off here and not by the tokenizer, which would make every combination of what it cut from either side,
+    and where both are long that fills the memory.
+    """
+    last = (tokenizer.truncation or {}).get("direction") == "left"
+    padding = tokenizer.padding or {}
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    rows = []
+    for one in tokenizer.encode_batch(list(texts)):
+        places = [[at for at, side in enumerate(one.sequence_ids) if side == number] for number in (0, 1)]
+        room = max(0, max_length - (len(one) - len(places[0]) - len(places[1])))
+        stay = longest_first(len(places[0]), len(places[1]), room)
+        gone = {at for here, n in zip(places, stay) for at in (here[: len(here) - n] if last else here[n:])}
+        kept = [at for at in range(len(one)) if at not in gone]
+        rows.append(([one.ids[at] for at in kept], [1] * len(kept), [one.type_ids[at] for at in kept]))
+    longest = max(len(ids) for ids, _, _ in rows)
+    fill = (padding.get("pad_id", 0), 0, padding.get("pad_type_id", 0))
+    left = padding.get("direction") == "left"
+
+    def padded(values: list[int], by: int) -> list[int]:
+        more = [by] * (longest - len(values))
+        return more + values if left else values + more
+
+    return [tuple(padded(column, by) for column, by in zip(row, fill)) for row in rows]  # type: ignore[misc]
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _first_line(error: BaseException) -> str:

@@ -25,15 +25,16 @@ def example_inputs(session: onnxruntime.InferenceSession, batch: int, length: in
     """Inputs by name, as the model's file asks for them.
 
     Standard normal float32 (batch, channels, height, width) for images; for texts int64 (batch, length): random ids
-    within the vocabulary that the metadata states, and a mask without padding.
+    within the vocabulary that the metadata states, a mask without padding, and one segment.
     """
     random = np.random.default_rng(0)
     inputs: dict[str, np.ndarray] = {}
     for given in session.get_inputs():
         if given.type == "tensor(int64)":
-            tokens = 1 if given.name == "attention_mask" else _vocabulary(session)
-            ids_BL = random.integers(0, tokens, (batch, length), dtype=np.int64)
-            inputs[given.name] = np.ones_like(ids_BL) if given.name == "attention_mask" else ids_BL
+            if given.name in ("attention_mask", "token_type_ids"):
+                inputs[given.name] = np.full((batch, length), given.name == "attention_mask", dtype=np.int64)
+            else:
+                inputs[given.name] = random.integers(0, _vocabulary(session), (batch, length), dtype=np.int64)
         else:
             shape = (batch, *(int(n) for n in given.shape[1:]))
             inputs[given.name] = random.standard_normal(shape, dtype=np.float32)

@@ -17,9 +17,9 @@ from ..data.images import Progress
 from ..data.text_examples import TextExamples, TextSplits
 from ..data.text_load import load_texts
 from ..deploy.export_text import (
-    INPUTS,
     check_text_parity,
     export_text_onnx,
+    inputs_of,
     onnx_logits,
     quantize_text_onnx,
     text_metadata,
@@ -36,12 +36,14 @@ from ..files import atomic_folder
 from ..models.asking import ask
 from ..models.identity import probe_texts
 from ..models.text_folder import load_classifier, load_tokenizer, longest_input, save_folder
+from ..models.text_segments import segments_read
 from ..models.text_students import text_student
 from ..models.text_vocabulary import FromTeacherIds, count_tokens, inner, smaller_tokenizer, unknown_share
 from ..recipe_text import TextRecipe
 from ..stages import publish as copy_to
 from ..tasks.text import PROBE_LENGTH, TextClassification
 from ..teachers import Member, Teachers
+from ..text_pairs import SEGMENTS, Text, encoded
 from . import Deployed, Deploying
 
 WHAT = "text"
@@ -74,7 +76,10 @@ def teachers_of(recipe: TextRecipe, splits: TextSplits, *, trust_code: bool) -> 
             f"data.max_length: {recipe.data.max_length} tokens, and {section.model} takes {loaded.max_length} at most."
         )
     member = Member(section, recipe.seed, loaded.model, None)
-    return Teachers(loaded.model, None, (member,), loaded.notes)
+    notes = loaded.notes
+    if splits.pair is not None and splits.vocabulary.separator is not None and not _segments(loaded.model, splits):
+        notes += ("The teacher reads no segment ids: it tells the sides of a pair by the token between them.",)
+    return Teachers(loaded.model, None, (member,), notes)
 
 
 def student_of(
@@ -99,6 +104,7 @@ def student_of(
             classes=splits.classes,
             seed=seed,
             counts_V=counted[0] if counted else None,
+            pairs=splits.pair is not None,
             **section.knobs,
         ).for_teacher_ids()
         teacher.to(device)
@@ -109,7 +115,7 @@ def student_of(
 
 def check(model: nn.Module, splits: TextSplits, name: str) -> None:
     """Raises :class:`BadInput` where a model does not answer texts with finite logits (B, classes)."""
-    inputs = probe_texts(splits.vocabulary.size, PROBE_LENGTH)
+    inputs = probe_texts(splits.vocabulary.size, PROBE_LENGTH, _segments(model, splits))
     try:
         answer = ask(model, inputs)
     except Exception as error:  # a model of any kind fails in any way
@@ -125,7 +131,8 @@ def check(model: nn.Module, splits: TextSplits, name: str) -> None:
 
 def task_of(recipe: TextRecipe, splits: TextSplits, teachers: Teachers, device: torch.device) -> TextClassification:
     """The task."""
-    return TextClassification(splits, view_seed=recipe.seed, device=device)
+    segments = bool(_segments(teachers.model, splits))
+    return TextClassification(splits, view_seed=recipe.seed, device=device, segments=segments)
 
 
 def starts_from_teacher(recipe: TextRecipe) -> bool:
@@ -154,11 +161,12 @@ def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
 
 
 def data_facts(splits: TextSplits) -> dict[str, Any]:
-    """The texts' mean length in tokens, and whether one may have several labels."""
+    """The texts' mean length in tokens, whether one may have several labels, and the names of the sides of pairs."""
     return {
         "tokens": round(float(splits.train.lengths.double().mean()), 1),
         "vocabulary": splits.vocabulary.size,
         "multi_label": splits.multi_label,
+        "pair": splits.pair,
     }
 
 
@@ -179,22 +187,25 @@ def deploy(wanted: Deploying) -> Deployed:
         vocabulary=len(tokenizer),
         max_length=task.max_length,
         multi_label=task.multi_label,
+        pair=task.pair,
+        segments=bool(segments_read(model, tokenizer)) if task.pair else False,
     )
+    names = metadata["input"]["names"]
     export_text_onnx(model, tokenizer, path, metadata)
-    batches = list(_batches(tokenizer, wanted.examples.texts[:PARITY_TEXTS], task.max_length))
+    batches = list(_batches(tokenizer, wanted.examples.texts[:PARITY_TEXTS], task.max_length, names))
     limits = wanted.limits
     parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement)
     require(parity, path, what="texts")
     longest = longest_input(model, tokenizer)
-    one = {"input_ids": torch.zeros(1, min(LENGTHS[0], longest), dtype=torch.int64)}
-    one["attention_mask"] = torch.ones_like(one["input_ids"])
+    one = {name: torch.zeros(1, min(LENGTHS[0], longest), dtype=torch.int64) for name in names}
+    one["attention_mask"] += 1
     facts = {"path": str(path.relative_to(wanted.folder)), "parity": parity, "macs": macs(model, one)}
     variants: dict[str, Path] = {}
     if is_student:
         int8 = folder / INT8
         quantize_text_onnx(path, int8)
         variants["int8"] = int8
-        facts["int8"] = _int8_facts(path, int8, tokenizer, wanted)
+        facts["int8"] = _int8_facts(path, int8, tokenizer, wanted, names)
         facts["int8"]["path"] = str(int8.relative_to(wanted.folder))
     files = sorted(str(file.relative_to(wanted.folder)) for file in folder.iterdir() if file.is_file())
     return Deployed(path, facts, tuple(files), variants, longest)
@@ -202,7 +213,7 @@ def deploy(wanted: Deploying) -> Deployed:
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
     """The student's folder with its model card, the exported teacher, and ``predict.py``."""
-    card = model_card(results, model_type=_model_type(export / STUDENT))
+    card = model_card(results, model_type=_model_type(export / STUDENT), inputs=inputs_of(export / STUDENT / ONNX))
     with atomic_folder(out / STUDENT, replace=True) as folder:
         for file in (export / STUDENT).iterdir():
             (folder / file.name).write_bytes(file.read_bytes())
@@ -221,11 +232,11 @@ def _model_type(folder: Path) -> str:
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
 
 
-def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying) -> dict[str, Any]:
+def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying, names: Sequence[str]) -> dict[str, Any]:
     """What the int8 file costs in accuracy, on all test texts, against the float32 file; both as they are deployed."""
     examples, several = wanted.examples, wanted.task.multi_label
     by, alike = (multilabel, multilabel.fidelity) if several else (metrics, fidelity)
-    batches = list(_batches(tokenizer, examples.texts, wanted.task.max_length, in_order=True))
+    batches = list(_batches(tokenizer, examples.texts, wanted.task.max_length, names, in_order=True))
     exact_NC, ours_NC = (onnx_logits(file, batches) for file in (path, int8))
     labels = examples.labels.cpu()
     accuracy, exact = (by.classification(logits, labels)["accuracy"] for logits in (ours_NC, exact_NC))
@@ -238,13 +249,20 @@ def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying) -> di
     }
 
 
+def _segments(model: nn.Module, splits: TextSplits) -> int:
+    """How many kinds of segment a model is shown."""
+    return segments_read(model, splits.tokenizer) if splits.pair is not None else 0
+
+
 def _batches(
-    tokenizer: Any, texts: Sequence[str], max_length: int, *, in_order: bool = False
+    tokenizer: Any, texts: Sequence[Text], max_length: int, names: Sequence[str], *, in_order: bool = False
 ) -> Iterator[dict[str, Tensor]]:
-    """Ids and masks (B, L) as the deployed model gets them; shortest first unless ``in_order``."""
-    some = list(texts) if in_order else sorted(texts, key=len)
+    """The inputs ``names`` (B, L) as the deployed model gets them; shortest first unless ``in_order``."""
+    some = list(texts) if in_order else sorted(texts, key=lambda text: len("".join(text)))
     for start in range(0, len(some), AT_ONCE):
-        encoded = tokenizer(
-            some[start : start + AT_ONCE], padding=True, truncation=True, max_length=max_length, return_tensors="pt"
-        )
-        yield {name: encoded[name] for name in INPUTS}
+        given = encoded(tokenizer, some[start : start + AT_ONCE], max_length)
+        inputs = {"input_ids": given.tokens}
+        if given.segments is not None:
+            inputs[SEGMENTS] = given.segments
+        padded = tokenizer.pad(inputs, return_attention_mask=True, return_tensors="pt", verbose=False)
+        yield {name: padded[name] for name in names}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .. import randomness
 from ..errors import BadInput
+from ..text_pairs import SEGMENTS
 from .asking import Inputs, ask
 from .weights import tensors_of
 
@@ -57,12 +58,18 @@ def probe_images(channels: int, size: int) -> Tensor:
     return randomness.uniform(0, pixels, 0, "models.probe").view(_PROBES, channels, size, size)
 
 
-def probe_texts(vocabulary: int, length: int) -> dict[str, Tensor]:
-    """Fixed tokens and a mask, (4, length) int64, every text one shorter than the last; the same on every machine."""
+def probe_texts(vocabulary: int, length: int, segments: int = 0) -> dict[str, Tensor]:
+    """Fixed tokens and a mask, (4, length) int64, every text one shorter than the last; the same on every machine.
+
+    With so many kinds of ``segments`` a text has all of them, one after another.
+    """
     places = torch.arange(_PROBES * length)
     tokens = (randomness.uniform(0, places, 0, "models.probe").double() * vocabulary).long().clamp(max=vocabulary - 1)
     there = torch.arange(length) < (length - torch.arange(_PROBES)).clamp(min=1)[:, None]
-    return {"input_ids": tokens.view(_PROBES, length), "attention_mask": there.long()}
+    inputs = {"input_ids": tokens.view(_PROBES, length), "attention_mask": there.long()}
+    if segments:
+        inputs[SEGMENTS] = (torch.arange(length) * segments // length).expand(_PROBES, length).contiguous()
+    return inputs
 
 
 def probe(model: nn.Module, inputs: Inputs) -> Tensor:

@@ -4,6 +4,10 @@ Both are ordinary transformers models, called with ``input_ids`` and ``attention
 ``AutoModelForSequenceClassification.from_pretrained`` and ``pipeline`` once this module has been imported
 (``import limbeck.models.text_small``), which tells transformers of them. Padding never changes an answer.
 
+One for pairs (``separator_token_id`` in its configuration) pools the tokens up to the first separator and those behind it
+apart, and gives its head u, v, |u - v| and u * v of the two (Conneau et al. 2017, "Supervised Learning of Universal Sentence
+Representations from Natural Language Inference Data", section 3.1): sides mixed in one mean could not be compared.
+
 Shapes: B texts, L tokens, H width, C classes.
 """
 
@@ -28,6 +32,7 @@ class BagOfEmbeddingsConfig(transformers.PretrainedConfig):
     hidden_dropout_prob: float = 0.1
     initializer_range: float = 0.05
     pad_token_id: int | None = 0
+    separator_token_id: int | None = None  # of pairs: the token that ends the first side
 
 
 class TextConvNetConfig(transformers.PretrainedConfig):
@@ -44,6 +49,7 @@ class TextConvNetConfig(transformers.PretrainedConfig):
     initializer_range: float = 0.05
     layer_norm_eps: float = 1e-5
     pad_token_id: int | None = 0
+    separator_token_id: int | None = None  # of pairs: the token that ends the first side
 
 
 class _Classifier(transformers.PreTrainedModel):
@@ -67,11 +73,21 @@ class _Classifier(transformers.PreTrainedModel):
         """(B, C), from ids and a mask of booleans."""
         raise NotImplementedError
 
+    def pooled(self, words_BLH: Tensor, input_ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """What the head is given: (B, 2H), or of pairs (B, 8H)."""
+        separator = self.config.separator_token_id
+        if separator is None:
+            return _pooled(words_BLH, mask_BL)
+        ends_BL = (input_ids_BL == separator).long()
+        second_BL = ends_BL.cumsum(1) - ends_BL > 0  # the separator itself still belongs to the first side
+        one, two = (_pooled(words_BLH, mask_BL & side_BL) for side_BL in (~second_BL, second_BL))
+        return torch.cat([one, two, (one - two).abs(), one * two], dim=1)
+
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,  # tokenizers give them; there is nothing here to tell types apart
+        token_type_ids: Tensor | None = None,  # tokenizers give them; the sides of a pair are told by the separator
         labels: Tensor | None = None,
         return_dict: bool | None = None,
     ) -> Any:
@@ -87,7 +103,8 @@ class _Classifier(transformers.PreTrainedModel):
 
 
 class BagOfEmbeddings(_Classifier):
-    """The mean and the maximum of a text's embeddings, and a small network behind them; the order of words is lost."""
+    """The mean and the maximum of a text's embeddings, or of each side's of a pair, and a small network behind them; the order
+    of words is lost."""
 
     config_class = BagOfEmbeddingsConfig
 
@@ -98,7 +115,7 @@ class BagOfEmbeddings(_Classifier):
         self.post_init()
 
     def logits(self, input_ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        return self.head(_pooled(self.embeddings(input_ids_BL), mask_BL))
+        return self.head(self.pooled(self.embeddings(input_ids_BL), input_ids_BL, mask_BL))
 
 
 class TextConvNet(_Classifier):
@@ -117,7 +134,7 @@ class TextConvNet(_Classifier):
         words_BLH = self.embeddings(input_ids_BL)
         for block in self.blocks:
             words_BLH = block(words_BLH, mask_BL)
-        return self.head(_pooled(words_BLH, mask_BL))
+        return self.head(self.pooled(words_BLH, input_ids_BL, mask_BL))
 
 
 class _Block(nn.Module):
@@ -140,7 +157,7 @@ class _Block(nn.Module):
 def _head(config: Any) -> nn.Sequential:
     return nn.Sequential(
         nn.Dropout(config.hidden_dropout_prob),
-        nn.Linear(2 * config.hidden_size, config.intermediate_size),
+        nn.Linear((2 if config.separator_token_id is None else 8) * config.hidden_size, config.intermediate_size),
         nn.GELU(),
         nn.Linear(config.intermediate_size, config.num_labels),
     )

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput, did_you_mean
+from ..text_pairs import SEGMENTS, Text, are_pairs, encoded, separator
 from . import text_anatomy, text_shrink, text_small, text_vocabulary
 from .seeding import seeded
 from .text_anatomy import Sizes
+from .text_segments import segments_read
 from .text_vocabulary import FromTeacherIds
 
 Kind = Literal["shrunk", "fresh", "bag", "conv"]
@@ -43,7 +45,7 @@ class TextStudent:
         unknown = self.tokenizer.unk_token_id
         return FromTeacherIds(self.model, self.kept_ids, teacher_tokens=self.teacher_tokens, unknown=unknown)
 
-    def unknown_share(self, teacher_tokenizer: Any, texts: Sequence[str]) -> dict[str, Any]:
+    def unknown_share(self, teacher_tokenizer: Any, texts: Sequence[Text]) -> dict[str, Any]:
         """What the smaller vocabulary loses on ``texts``: see :func:`.text_vocabulary.unknown_share`."""
         kept = torch.arange(self.teacher_tokens) if self.kept_ids is None else self.kept_ids
         return text_vocabulary.unknown_share(teacher_tokenizer, self.tokenizer, kept, texts)
@@ -54,7 +56,7 @@ def text_student(
     teacher: Any,
     tokenizer: Any,
     *,
-    texts: Sequence[str] | None = None,
+    texts: Sequence[Text] | None = None,
     classes: Sequence[str] | None = None,
     seed: int = 0,
     layers: int | Sequence[int] | None = None,
@@ -65,6 +67,7 @@ def text_student(
     vocabulary: Literal["all", "used"] = "all",
     min_count: int = 1,
     counts_V: Tensor | None = None,
+    pairs: bool | None = None,
 ) -> TextStudent:
     """A student of ``teacher``, a sequence classifier with ``tokenizer``; on the CPU, in eval mode.
 
@@ -76,7 +79,8 @@ def text_student(
     * ``bag``: mean and maximum of the embeddings, and a small network behind them.
     * ``conv``: blocks of depthwise-separable convolutions over the embeddings, then the same.
 
-    The embeddings of the last two start as the teacher's, reduced to ``hidden`` dimensions by principal components.
+    The embeddings of the last two start as the teacher's, reduced to ``hidden`` dimensions by principal components. Of
+    ``pairs`` they read either side by itself, and compare (:mod:`.text_small`); the sides are told by the separator.
 
     ``layers`` is a count or, for ``shrunk``, a list of the teacher's layers from 0; a count takes them as
     ``layer_choice`` says (``uniform``: at equal distances, the last one always). ``hidden`` is the width, ``heads`` the
@@ -87,7 +91,8 @@ def text_student(
 
     ``vocabulary="used"`` keeps the tokens that stand at least ``min_count`` times in ``texts``, and the special ones; the
     student then has ids and a tokenizer of its own. ``counts_V`` says how often each token stands there, where
-    :func:`.text_vocabulary.count_tokens` has counted before. ``classes`` are the names of the answers (None: the teacher's).
+    :func:`.text_vocabulary.count_tokens` has counted before. ``classes`` are the names of the answers (None: the teacher's). ``pairs`` says whether it
+    is of pairs (None: whether ``texts`` are).
 
     Raises:
         BadInput: a knob is out of range or is none of this kind's, sizes do not go together, the teacher is of another
@@ -122,7 +127,7 @@ def text_student(
             batches = None
             if wanted[1:4] != there[1:4]:  # a width changes
                 sample = _needed(texts, "to measure what matters in the teacher")
-                batches = list(sample_batches(tokenizer, sample))
+                batches = list(sample_batches(tokenizer, sample, segments=bool(segments_read(teacher, tokenizer))))
             with seeded(seed):
                 model = text_shrink.shrink(teacher, chosen, wanted, kept_ids_K=kept_ids, batches=batches)
         else:
@@ -142,8 +147,9 @@ def text_student(
         for knob, value in reached.items():
             _positive(knob, value)
         pad = int(own_tokenizer.pad_token_id)
+        between = _between(own_tokenizer, kind) if (are_pairs(texts) if pairs is None else pairs) else None
         with seeded(seed):
-            model = _small(kind, reached, rows, pad, len(names))
+            model = _small(kind, reached, rows, pad, len(names), between)
         _start_from(teacher, model, kept_ids, counts_V)
         reached["vocabulary"] = rows
     model.config.id2label = dict(enumerate(names))
@@ -152,19 +158,19 @@ def text_student(
     return TextStudent(model.eval(), own_tokenizer, kept_ids, len(tokenizer), reached)
 
 
-def sample_batches(tokenizer: Any, texts: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """At most 256 texts at equal distances, in batches of 32 cut at 128 tokens, as ids and masks."""
+def sample_batches(tokenizer: Any, texts: Sequence[Text], *, segments: bool = False) -> Iterator[dict[str, Tensor]]:
+    """At most 256 texts at equal distances, in batches of 32 cut at 128 tokens, as ids and masks; of pairs the
+    ``segments`` too, where they are wanted."""
     count = min(_SAMPLE, len(texts))
     some = [texts[i * len(texts) // count] for i in range(count)]
     for start in range(0, count, _SAMPLE_BATCH):
-        encoded = tokenizer(
-            some[start : start + _SAMPLE_BATCH],
-            padding=True,
-            truncation=True,
-            max_length=min(_SAMPLE_LENGTH, tokenizer.model_max_length),
-            return_tensors="pt",
-        )
-        yield {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        here = some[start : start + _SAMPLE_BATCH]
+        given = encoded(tokenizer, here, int(min(_SAMPLE_LENGTH, tokenizer.model_max_length)))
+        inputs = {"input_ids": given.tokens}
+        if segments and given.segments is not None:
+            inputs[SEGMENTS] = given.segments
+        padded = tokenizer.pad(inputs, return_attention_mask=True, return_tensors="pt", verbose=False)
+        yield {name: padded[name] for name in (*inputs, "attention_mask")}
 
 
 def _layers(kind: str, layers: int | Sequence[int] | None, choice: str, there: int) -> tuple[int, ...]:
@@ -228,13 +234,23 @@ def _sizes(
     return wanted
 
 
-def _small(kind: str, sizes: dict[str, int], rows: int, pad: int, classes: int) -> Any:
+def _between(tokenizer: Any, kind: str) -> int:
+    if (token := separator(tokenizer)) is None:
+        raise BadInput(
+            f"student: a {kind} student tells the sides of a pair by the token between them, and the teacher's tokenizer puts "
+            "none there that is not before them too: take shrunk or fresh."
+        )
+    return token
+
+
+def _small(kind: str, sizes: dict[str, int], rows: int, pad: int, classes: int, between: int | None) -> Any:
     common: dict[str, Any] = {
         "vocab_size": rows,
         "hidden_size": sizes["hidden"],
         "intermediate_size": sizes["feed_forward"],
         "pad_token_id": pad,
         "num_labels": classes,
+        "separator_token_id": between,
     }
     if kind == "bag":
         return text_small.BagOfEmbeddings(text_small.BagOfEmbeddingsConfig(**common))
@@ -278,7 +294,7 @@ def _positive(knob: str, value: Any) -> None:
         raise BadInput(f"student: {knob} is {value!r}; it must be a whole number from 1.")
 
 
-def _needed(texts: Sequence[str] | None, why: str) -> Sequence[str]:
+def _needed(texts: Sequence[Text] | None, why: str) -> Sequence[Text]:
     if not texts:
         raise BadInput(f"student: texts are needed {why}; give the training texts.")
     return texts

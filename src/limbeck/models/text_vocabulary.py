@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 from ..files import write_json
+from ..text_pairs import Text, sides
 from .text_extra import tokenizers, transformers
 
 FILE = "teacher_vocabulary.json"
@@ -96,7 +97,7 @@ def from_teacher_ids(model: nn.Module, folder: str | Path) -> nn.Module:
     return FromTeacherIds(model, kept_ids_K, teacher_tokens=tokens, unknown=unknown)
 
 
-def count_tokens(tokenizer: Any, texts: Sequence[str]) -> Tensor:
+def count_tokens(tokenizer: Any, texts: Sequence[Text]) -> Tensor:
     """How often each token of the vocabulary stands in ``texts``, untruncated: (V,) int64."""
     counts_V = torch.zeros(len(tokenizer), dtype=torch.int64)
     for ids in _token_ids(tokenizer, texts):
@@ -140,7 +141,7 @@ def smaller_tokenizer(tokenizer: Any, kept_ids_K: Tensor) -> Any:
     )
 
 
-def unknown_share(tokenizer: Any, smaller: Any, kept_ids_K: Tensor, texts: Sequence[str]) -> dict[str, Any]:
+def unknown_share(tokenizer: Any, smaller: Any, kept_ids_K: Tensor, texts: Sequence[Text]) -> dict[str, Any]:
     """What a smaller vocabulary loses on ``texts``.
 
     Returns ``texts``, ``tokens`` and ``tokens_after`` (as each tokenizer counts, special ones included), the shares of
@@ -169,10 +170,10 @@ def unknown_share(tokenizer: Any, smaller: Any, kept_ids_K: Tensor, texts: Seque
     }
 
 
-def _token_ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[list[int]]]:
+def _token_ids(tokenizer: Any, texts: Sequence[Text]) -> Iterator[list[list[int]]]:
     for start in range(0, len(texts), _BATCH):
-        some = list(texts[start : start + _BATCH])
-        yield tokenizer(some, return_attention_mask=False, truncation=False, padding=False, verbose=False)["input_ids"]
+        some = sides(texts[start : start + _BATCH])
+        yield tokenizer(*some, return_attention_mask=False, truncation=False, padding=False, verbose=False)["input_ids"]
 
 
 def _wordpiece(tokenizer: Any) -> dict[str, Any]:

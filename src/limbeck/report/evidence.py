@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..text_pairs import Text
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -23,7 +25,7 @@ class Evidence:
     histories: dict[str, list[dict[str, Any]]]  # per model, one entry an epoch; 'teacher' may be missing
     temperature: float | None  # of the distillation term; None where there is none
     image: Callable[[int], np.ndarray] | None = None  # test position -> uint8 (height, width, channels)
-    texts: Sequence[str] | None = None  # N, where the examples are texts
+    texts: Sequence[Text] | None = None  # N, where the examples are texts or pairs of them
     what: str = "image"  # one example, in words
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .evidence import Evidence, divergence, entropy, log_softmax
-from .texts import excerpt
+from .texts import excerpts
 
 SHOWN = 6  # examples in a group
 SIDE = 96  # pixels: the largest picture that is put into the page
@@ -34,7 +34,7 @@ class Card:
 
     picture: str | None  # data URI of a PNG
     coarse: bool  # so few pixels that they are shown as squares
-    text: str | None
+    sides: tuple[str, ...]  # a text, or both sides of a pair; none of an image
     position: int
     truth: str
     teacher_says: str
@@ -133,7 +133,7 @@ def _card(evidence: Evidence, position: int, divergence: float) -> Card:
     return Card(
         picture=picture,
         coarse=coarse,
-        text=None if evidence.texts is None else excerpt(evidence.texts[position]),
+        sides=() if evidence.texts is None else excerpts(evidence.texts[position]),
         position=position,
         truth=evidence.classes[label],
         teacher_says=evidence.classes[best[0]],

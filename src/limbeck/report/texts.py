@@ -12,15 +12,17 @@ from typing import Literal
 
 import numpy as np
 
+from ..text_pairs import Text
+
 SHOWN = 6  # texts in a group
-EXCERPT = 400  # characters of a text that are shown
+EXCERPT = 400  # characters of a text, or of both sides of a pair, that are shown
 
 
 @dataclass(frozen=True)
 class TextCard:
-    """One test text: its answers as probabilities, class by class, those that matter first."""
+    """One test text or pair: its answers as probabilities, class by class, those that matter first."""
 
-    text: str
+    sides: tuple[str, ...]  # the text, or both sides of the pair
     position: int
     truth: tuple[str, ...]  # one class; none or several where a text may have several
     teacher_says: tuple[str, ...]
@@ -30,7 +32,7 @@ class TextCard:
 
 
 def most_different(
-    texts: Sequence[str],
+    texts: Sequence[Text],
     classes: tuple[str, ...],
     labels: np.ndarray,
     teacher_logits_NC: np.ndarray,
@@ -50,13 +52,13 @@ def most_different(
     teacher_NC, student_NC = (_probabilities(logits, several) for logits in (teacher_logits_NC, student_logits_NC))
     difference_N = _difference(teacher_NC, student_NC, several, by)
     cards: list[TextCard] = []
-    seen: set[str] = set()
+    seen: set[Text] = set()
     ranked: list[int] = np.argsort(-difference_N, kind="stable").tolist()
     for position in ranked:
         # NaN, from logits that are no numbers, compares false and is left out as well.
         if len(cards) == shown or not difference_N[position] > 0:
             break
-        text: str = texts[position]
+        text = texts[position]
         if text in seen:
             continue
         seen.add(text)
@@ -67,7 +69,7 @@ def most_different(
         named = sorted({*best, *truth, *told[0], *told[1]}, key=lambda index: -teacher_C[index])
         cards.append(
             TextCard(
-                text=excerpt(text),
+                sides=excerpts(text),
                 position=position,
                 truth=tuple(classes[index] for index in truth),
                 teacher_says=tuple(classes[index] for index in told[0]),
@@ -77,6 +79,11 @@ def most_different(
             )
         )
     return tuple(cards)
+
+
+def excerpts(text: Text) -> tuple[str, ...]:
+    """The text, or both sides of a pair, each with half of the room: see :func:`excerpt`."""
+    return (excerpt(text),) if isinstance(text, str) else tuple(excerpt(side, EXCERPT // 2) for side in text)
 
 
 def excerpt(text: str, most: int = EXCERPT) -> str:

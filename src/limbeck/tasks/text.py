@@ -21,6 +21,7 @@ from ..models.asking import answered, device_of, moved
 from ..models.identity import probe_texts
 from ..models.text_vocabulary import FromTeacherIds, smaller_tokenizer
 from ..recipe_text import WordViews
+from ..text_pairs import SEGMENTS, encoded
 from .image import ViewOf, every_epoch_anew
 from .label_sets import scores
 
@@ -31,8 +32,9 @@ PROBE_LENGTH = 16  # tokens
 class TextClassification:
     """The task: batches, answers and validation figures.
 
-    A model is called with ``input_ids`` and ``attention_mask``, (B, L) int64 each, and answers with logits (B, C) or
-    with something that has them as ``logits``. Teacher and student get the same tokens.
+    A model is called with ``input_ids`` and ``attention_mask``, (B, L) int64 each, of pairs with ``token_type_ids`` too where
+    it reads them, and answers with logits (B, C) or with something that has them as ``logits``. Teacher and student get
+    the same tokens.
 
     Args:
         splits: the data; train and validation are read here, never test.
@@ -41,6 +43,7 @@ class TextClassification:
         batch_size: of evaluation.
         chunk: batches that are sorted by length together; 1: none, batches are drawn whatever their lengths.
         multiple_of: batches are padded to a multiple of so many positions (8 suits tensor cores).
+        segments: whether the teacher reads the segment ids of pairs, where its tokenizer gives any; its student gets them too.
     """
 
     name = "text-classification"
@@ -54,8 +57,10 @@ class TextClassification:
         batch_size: int = 128,
         chunk: int = CHUNK,
         multiple_of: int = 1,
+        segments: bool = True,
     ) -> None:
-        self.classes = splits.classes
+        self.classes, self.pair = splits.classes, splits.pair
+        self.segments = splits.vocabulary.segments if segments else 0  # kinds; 0: models are not shown any
         self.multi_label = splits.multi_label
         self.train = splits.train.to(device)
         self.held_out = splits.validation.to(device)
@@ -76,11 +81,12 @@ class TextClassification:
 
     def probe(self, sees: None) -> dict[str, Tensor]:
         """What models are told from one another by."""
-        return probe_texts(self.vocabulary.size, PROBE_LENGTH)
+        return probe_texts(self.vocabulary.size, PROBE_LENGTH, self.segments)
 
     def input_facts(self, sees: None) -> dict[str, Any]:
         """What a model's input goes through, for fingerprints; the tokens themselves are in that of the data."""
-        return {"vocabulary": self.vocabulary.size, "pad": self.vocabulary.pad}
+        facts = {"vocabulary": self.vocabulary.size, "pad": self.vocabulary.pad}
+        return {**facts, "segments": self.segments} if self.segments else facts
 
     def of_like_cost(self, examples: TextExamples, index_B: Tensor) -> Tensor | None:
         """An order of these examples in which neighbours are of like length, so that little of a batch is padding."""
@@ -90,14 +96,19 @@ class TextClassification:
         """The batch of these examples at these views."""
         tokens_BL, there_BL = examples.padded(index_B, self.vocabulary.pad)
         ids_B = examples.ids[index_B]
-        tokens_BL, there_BL = vary(views, self.view_seed, tokens_BL, there_BL, ids_B, view_B, self.substitutes)
+        segments_BL = self._segments(examples, index_B)
+        tokens_BL, there_BL, segments_BL = vary(
+            views, self.view_seed, tokens_BL, there_BL, ids_B, view_B, self.substitutes, segments_BL
+        )
         if short := -tokens_BL.shape[1] % self.multiple_of:
             tokens_BL = F.pad(tokens_BL, (0, short), value=self.vocabulary.pad)
             there_BL = F.pad(there_BL, (0, short), value=False)
+            if segments_BL is not None:
+                segments_BL = F.pad(segments_BL, (0, short), value=self.vocabulary.segment_pad)
         return Batch(
             ids=ids_B,
             view=view_B,
-            inputs={"input_ids": tokens_BL, "attention_mask": there_BL.long()},
+            inputs=_inputs(tokens_BL, there_BL, segments_BL),
             labels=None if examples.labels is None else examples.labels[index_B],
             positions=there_BL,
         )
@@ -142,10 +153,13 @@ class TextClassification:
         answers = []
         for index_B in by_length_N.split(self.batch_size):
             tokens_BL, there_BL = examples.padded(index_B, pad)
-            inputs = {"input_ids": tokens_BL, "attention_mask": there_BL.long()}
+            inputs = _inputs(tokens_BL, there_BL, self._segments(examples, index_B))
             answers.append(answered(asked, moved(inputs, device)).float().cpu())
         model.train(was_training)
         return torch.cat(answers)[torch.argsort(by_length_N.cpu())]
+
+    def _segments(self, examples: TextExamples, index_B: Tensor) -> Tensor | None:
+        return examples.padded_segments(index_B, self.vocabulary.segment_pad) if self.segments else None
 
     def _in_own_tokens(self, model: FromTeacherIds, examples: TextExamples) -> tuple[TextExamples, int]:
         """The examples in the tokens of the student itself, and what pads them; kept, for every epoch asks for them."""
@@ -153,8 +167,10 @@ class TextClassification:
         key = hash((kept_ids_K.numpy().tobytes(), examples.ids.cpu().numpy().tobytes()))
         if key not in self._own_tokens:
             tokenizer = smaller_tokenizer(self.tokenizer, kept_ids_K)
-            tokens = tokenizer(list(examples.texts), truncation=True, max_length=self.max_length)["input_ids"]
-            own = from_tokens(tokens, None, examples.ids.cpu(), examples.texts).to(examples.ids.device)
+            tokens, segments, _ = encoded(tokenizer, examples.texts, self.max_length)
+            own = from_tokens(tokens, None, examples.ids.cpu(), examples.texts, segment_lists=segments).to(
+                examples.ids.device
+            )
             self._own_tokens[key] = (own, tokenizer.pad_token_id)
         return self._own_tokens[key]
 
@@ -217,6 +233,12 @@ class TextSource:
         low, high = self._edges[place], self._edges[place + 1]
         low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
         return order_N[low:high], view_N[low:high]
+
+
+def _inputs(tokens_BL: Tensor, there_BL: Tensor, segments_BL: Tensor | None) -> dict[str, Tensor]:
+    """As transformers calls them."""
+    inputs = {"input_ids": tokens_BL, "attention_mask": there_BL.long()}
+    return inputs if segments_BL is None else {**inputs, SEGMENTS: segments_BL}
 
 
 def pooled(labelled: TextExamples, transfer: TextExamples) -> TextExamples:
