@@ -56,7 +56,7 @@ def load(path: Path, tokenizer=None, **asked):
 def test_pairs_are_read_with_the_tokens_of_both_sides(tmp_path):
     splits = load(write(tmp_path / "some.csv", rows(120)))
     assert splits.pair == SIDES
-    assert splits.notes[0] == "each example is a pair, 'premise' first and 'hypothesis' second."
+    assert "each example is a pair, 'premise' first and 'hypothesis' second." in splits.notes
     known = dict(pairs(120))
     held = splits.test.open("figures")
     assert sorted(splits.train.texts + splits.validation.texts + held.texts) == sorted(known)
@@ -146,7 +146,8 @@ def test_what_is_doubtful_about_columns_is_refused_or_said(tmp_path):
     questions = [(f"{one} and so on", f"{two} it was", label) for one, two, label in rows(60)]
     qnli = write(tmp_path / "qnli.csv", questions, ("question", "sentence", "label"))
     notes = load(qnli, text=None).notes
-    assert notes[0].startswith("the texts are those of column 'sentence'; 'question' holds texts too, and is not read")
+    said = "the texts are those of column 'sentence'; 'question' holds texts too, and is not read"
+    assert any(note.startswith(said) for note in notes)
     assert not any("holds texts too" in note for note in load(qnli, text="sentence").notes)
     named = write(
         tmp_path / "ids.csv", [(f"x{n}", *row[1:]) for n, row in enumerate(questions)], ("id", "text", "label")
