@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from . import __version__, cli_targets
-from .cli_common import Device, command
-from .errors import BadInput
+from .cli_common import Device, command, say
+from .errors import BadInput, printable
 
 app = typer.Typer(
     name="limbeck",
@@ -234,8 +234,8 @@ def init(
     named = None if task is None else task.value
     warnings = draft.write(teacher=teacher, data=data, student=student, out=out, task=named, overrides=set_ or ())
     for warning in warnings:
-        print(f"Beware: {warning}")
-    print(f"{out} written. Look it over, then:\n\n  limbeck run {out} --plan\n  limbeck run {out}")
+        say(f"Beware: {warning}")
+    say(f"{out} written. Look it over, then:", "", f"  limbeck run {out} --plan", f"  limbeck run {out}")
 
 
 @command(
@@ -282,7 +282,12 @@ def predict(
         }
         for answer in answers
     ]
-    print(json.dumps(plain, indent=2, ensure_ascii=False))
+    print(_seen(json.dumps(plain, indent=2, ensure_ascii=False)))
+
+
+def _seen(text: str) -> str:
+    """JSON whose strings hold nothing that cannot be seen; what is below 32 is escaped in JSON anyway."""
+    return "".join(c if c < "\x7f" or printable(c) == c else json.dumps(c)[1:-1] for c in text)
 
 
 def _is_file(example: str) -> bool:
@@ -356,7 +361,10 @@ def recipe_check(
     from . import recipe_file
 
     recipe = recipe_file.read(file, set_ or ())
-    print(recipe_file.resolved_yaml(recipe) if resolved else f"{file} is a good recipe.")
+    if resolved:
+        print(recipe_file.resolved_yaml(recipe))
+    else:
+        say(f"{file} is a good recipe.")
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -11,9 +13,10 @@ from typing import ParamSpec
 
 import typer
 
-from .errors import LimbeckError
+from .errors import BadInput, LimbeckError, printable, shortened
 
 P = ParamSpec("P")
+STOPPED = "stopped. Run the same command again, and it goes on from where it was."
 
 
 class Device(StrEnum):
@@ -39,8 +42,13 @@ def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, N
                 complain(str(error))
                 raise typer.Exit(error.exit_code) from None
             except KeyboardInterrupt:
-                complain("stopped. Run the same command again, and it goes on from where it was.")
+                complain(STOPPED)
                 raise typer.Exit(130) from None
+            except OSError as error:
+                if (sentence := about_system(error)) is None:
+                    raise
+                complain(sentence)
+                raise typer.Exit(BadInput.exit_code) from None
 
         # Lines are broken for the source; the terminal has its own width.
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
@@ -48,6 +56,24 @@ def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, N
         return to.command(name, help=text, epilog=f"Example: [bold]{example}[/]")(wrapped)
 
     return decorate
+
+
+def about_system(error: OSError) -> str | None:
+    """What the system refuses, in a sentence; None for what is not about a file, such as a pipe or a network."""
+    if type(error).__module__ != "builtins" or isinstance(error, ConnectionError | TimeoutError):
+        return None
+    if error.filename is None:
+        return f"the system says: {error}."
+    name = shortened(printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else "a file")
+    if error.errno == errno.ENOENT:
+        return f"{name} is not there, or not any more. If it was deleted meanwhile, run the same command again."
+    return f"{name} cannot be used: {error.strerror}."
+
+
+def say(*lines: str) -> None:
+    """Says on stdout what was done; what is quoted may come from a file."""
+    for line in lines:
+        print(printable(line))
 
 
 def complain(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_common import Device, command
+from .cli_common import Device, command, say
 from .errors import BadInput, LimbeckError
 
 app = typer.Typer(
@@ -135,18 +135,18 @@ def verify(
     for path in paths:
         found = store.verify(path)
         if not found:
-            print(f"{path}: every byte is as it was written.")
+            say(f"{path}: every byte is as it was written.")
         problems += found
     if problems:
-        raise BadInput("\n".join(problems))
+        raise BadInput(*problems)
     if replay is None:
         return
     told, differing = casting.replay_run(
         folder, replay, seed, trust_code=trust_code, device=device.value, threads=threads
     )
-    print(told)
+    say(told)
     if differing:
-        raise LimbeckError("\n".join(differing))
+        raise LimbeckError(*differing)
 
 
 @command(app, "inspect", example="limbeck targets inspect runs/digits")
@@ -204,7 +204,7 @@ def export(
     with progress.bar(store.Store.open(path).manifest["targets"], "export") as advance:
         files = parquet.export(path, out, advance)
     for file in files:
-        print(f"{file} written.")
+        say(f"{file} written.")
 
 
 @command(app, "import", example="limbeck targets import answers.parquet --out targets/elsewhere")
@@ -229,6 +229,6 @@ def import_(
 def _print_store(path: Path) -> None:
     from .targets import store
 
-    print(path)
+    say(str(path))
     for key, value in store.inspect(path).items():
-        print(f"  {key:<20} {value}")
+        say(f"  {key:<20} {value}")

@@ -176,7 +176,7 @@ def _all(where: str, made: Mapping[K, Callable[[], V]]) -> dict[K, V]:
         try:
             found[key] = make()
         except BadInput as error:
-            problems.append(str(error))
+            problems += error.lines
     _refuse(where, list(dict.fromkeys(problems)))
     return found
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from .errors import printable
 from .progress import seconds_text
 
 WIDE = 120  # columns that the whole table takes; assumed where the output is not a terminal
@@ -41,6 +42,11 @@ _ROWS = (
 )
 
 
+def quoted(text: str) -> str:
+    """``text`` that may come from a file, as rich is to be given it: neither markup nor what cannot be seen."""
+    return markup.escape(printable(text))
+
+
 def bytes_text(count: float) -> str:
     """A size as a person says it: `812 B`, `36.1 KB`, `2.4 MB` (1 KB = 1000 B)."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
@@ -61,10 +67,10 @@ def print_plan(stages: Sequence[PlannedStage], console: Console | None = None) -
     for stage in stages:
         table.add_row(
             stage.name,
-            f"[{styles.get(stage.state, 'default')}]{escape(stage.state)}[/]",
+            f"[{styles.get(stage.state, 'default')}]{quoted(stage.state)}[/]",
             seconds_text(stage.seconds) if stage.seconds is not None else _DASH,
             bytes_text(stage.bytes) if stage.bytes is not None else _DASH,
-            escape(stage.detail),
+            quoted(stage.detail),
         )
     console = console or Console()
     console.print(table)
@@ -92,7 +98,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         box=None,
         header_style="bold",
         pad_edge=False,
-        title=escape(str(results["name"])),
+        title=quoted(str(results["name"])),
         title_justify="left",
     )
     table.add_column("", no_wrap=True)
@@ -108,7 +114,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         own, others = (_latency(teacher), latency)
         metrics = entry["metrics"]
         cells = [
-            f"{title} [dim]({escape(str(entry['model']))})[/]"
+            f"{title} [dim]({quoted(str(entry['model']))})[/]"
             if wide and key in ("teacher", "student")
             else title
             if wide
@@ -136,7 +142,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             ("model", "student/model.onnx"),
         ):
             if (out / name).exists():
-                console.print(f"{label:<8} {escape(str(out / name))}", soft_wrap=True)
+                console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
 
 
 def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
@@ -148,7 +154,7 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         box=None,
         header_style="bold",
         pad_edge=False,
-        title=escape(str(results["name"])),
+        title=quoted(str(results["name"])),
         title_justify="left",
     )
     table.add_column("", overflow="fold")
@@ -172,16 +178,16 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
             title = f"teacher ({teacher['model']})"
         else:
             title = f"{row['student']}, {row['title']}" if several else row["title"]
-        table.add_row(escape(title), *(cells[heading] for heading in shown))
+        table.add_row(quoted(title), *(cells[heading] for heading in shown))
     console.print(table)
-    console.print(f"\n{escape(results['tuning'])}", soft_wrap=True)
+    console.print(f"\n{quoted(results['tuning'])}", soft_wrap=True)
     console.print(
         "In brackets: 95 % intervals, paired by seed and test example; none is corrected for there being many.",
         soft_wrap=True,
     )
     console.print()
     for label, name in (("page", "compare.html"), ("table", "compare.csv"), ("LaTeX", "compare.tex")):
-        console.print(f"{label:<8} {escape(str(Path(results['out']) / name))}", soft_wrap=True)
+        console.print(f"{label:<8} {quoted(str(Path(results['out']) / name))}", soft_wrap=True)
 
 
 def _spread(value: float | Mapping[str, Any], scale: float, digits: int, spread: bool) -> str:
@@ -193,7 +199,7 @@ def _gain(row: Mapping[str, Any]) -> str:
     if gain is None or row["name"] == gain["other"]:
         return _DASH
     difference, low, high = (f"{100 * gain[end]:+.2f}" for end in ("difference", "low", "high"))
-    return escape(f"{difference} [{low}, {high}]")
+    return quoted(f"{difference} [{low}, {high}]")
 
 
 def _latency(entry: Mapping[str, Any]) -> float | None:
@@ -246,7 +252,7 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
             f"The teacher's pass took {seconds_text(targets['seconds'])}, spread over {count} student{'s' * (count != 1)}."
         )
     elif targets:
-        lines.append(f"The teacher was not asked: the student learnt from {escape(targets['store'])}.")
+        lines.append(f"The teacher was not asked: the student learnt from {quoted(targets['store'])}.")
     share = results.get("student_over_teacher_seconds")
     if share is not None:
         lines.append(f"Training the student took {share:.2f} of the teacher's time, the teacher's pass counted in.")

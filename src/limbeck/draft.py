@@ -12,7 +12,7 @@ import yaml
 
 from . import draft_text, recipe_file
 from .draft_common import coarse, data_fields, flow
-from .errors import BadInput
+from .errors import BadInput, printable
 from .files import write_text
 from .recipe import Data, Model
 
@@ -113,7 +113,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
         f"# A recipe to start from: {examples}{kind} images of {found.size}x{found.size} pixels.",
-        *(f"# Beware: {warning}" for warning in found.warnings),
+        *(f"# Beware: {printable(warning)}" for warning in found.warnings),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: image-classification",
         f"data: {flow({'name': found.name, **found.given})}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .draft_common import coarse, flow
-from .errors import BadInput
+from .errors import BadInput, printable
 from .recipe_text import TEXT_STUDENTS, TextData
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -172,8 +172,8 @@ def recipe(
     rate = 5.0e-4 if student["model"] == "shrunk" else 1.0e-3
     lines = [
         f"# A recipe to start from: {found.examples:,} training texts, {len(found.classes)} {labels}.",
-        *(f"# Beware: {warning}" for warning in found.warnings),
-        *(f"# Noted: {' '.join(note.split())}" for note in (*found.notes, *teacher.notes)),
+        *(f"# Beware: {printable(warning)}" for warning in found.warnings),
+        *(f"# Noted: {printable(' '.join(note.split()))}" for note in (*found.notes, *teacher.notes)),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: text-classification",
         "",

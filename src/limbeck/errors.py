@@ -7,13 +7,25 @@ what would be right. The command prints the message alone and exits with ``exit_
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
 class LimbeckError(Exception):
-    """Something a person can act on; the command exits with 1 and prints the message without a traceback."""
+    """Something a person can act on; the command exits with 1 and prints the message without a traceback.
+
+    Args:
+        lines: the sentence; or what heads a list, and the list. What is quoted in them may come from anywhere.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self.lines))
 
 
 class BadInput(LimbeckError):
@@ -26,6 +38,25 @@ class Interrupted(LimbeckError):
     """The run was stopped from outside (Ctrl-C, SIGTERM) and can be resumed. Exit code 130."""
 
     exit_code = 130
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with what cannot be seen (controls, line ends, marks of direction, half characters) escaped.
+
+    A name that comes from a file can then neither steer the terminal nor pass for a line of its own. The two joiners stay,
+    which scripts and emoji need.
+    """
+    return "".join(c if _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_seen(character: str) -> bool:
+    unseen = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return unicodedata.category(character) not in unseen or character in "\u200c\u200d"
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """``text``, or its beginning where it is longer than ``most``."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput
+from .errors import BadInput, shortened
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def raise_as_sentence(error: OSError, path: Path) -> None:
-    """Raises a :class:`BadInput` for a full disk or a place that cannot be written; returns otherwise."""
+    """Raises a :class:`BadInput` for a full disk, a place that cannot be written or a name that cannot be; returns otherwise."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise BadInput(
             f"the disk that holds {path.parent} is full: {path.name} could not be written. "
@@ -96,6 +96,10 @@ def raise_as_sentence(error: OSError, path: Path) -> None:
         raise BadInput(
             f"{path.parent} cannot be written to ({error.strerror}): choose another folder with --out, "
             "or give yourself the right to write there."
+        ) from error
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+        raise BadInput(
+            f"{shortened(str(path))} cannot be made here ({error.strerror}): choose another folder with --out."
         ) from error
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         raise BadInput(

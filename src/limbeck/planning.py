@@ -26,7 +26,7 @@ from .models.capture import Capture
 from .objectives.modules import Objective
 from .objectives.schedules import Progress
 from .recipe import Recipe, Train
-from .stages import Stage
+from .stages import Stage, check_free
 from .targets.codecs import bytes_per_target
 from .targets.live import LiveTeacher
 from .targets.store import Store
@@ -70,6 +70,7 @@ def plan(
     What a stage is made from is only known once the stages before it are finished, so behind an unfinished one all
     are "to do".
     """
+    check_free(out)
     use_threads(threads)
     splits = modality_of(recipe).load(recipe, progress.bar)
     job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())

@@ -9,6 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .errors import printable
+
 # Seconds between two lines in a log.
 LINE_EVERY = 60.0
 
@@ -65,7 +67,7 @@ def bar(total: int, title: str) -> Iterator[Advance]:
         TextColumn("{task.fields[figures]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4, transient=True) as progress:
-        task = progress.add_task(title, total=total, figures="")
+        task = progress.add_task(printable(title), total=total, figures="")
 
         def advance(n: int = 1, **figures: float | str) -> None:
             latest.update(figures)
@@ -98,7 +100,7 @@ class Steps:
 
 def note(text: str) -> None:
     """Prints one plain line to stderr, terminal or not."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def seconds_text(seconds: float) -> str:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from .errors import BadInput, did_you_mean
+from .errors import BadInput, did_you_mean, shortened
 from .recipe import LONGEST_NAME, Recipe
 from .recipe_problems import accepts_none, contradictions, recipe_for, section_of, sentences, shown, unknown_task
 
@@ -163,22 +163,20 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         key, equals, text = override.partition("=")
         parts = key.strip().split(".")
         if not equals or not all(parts):
-            raise BadInput(f"--set {_brief(override)}: it must look like section.field=value, such as train.epochs=3.")
+            raise BadInput(
+                f"--set {shortened(override)}: it must look like section.field=value, such as train.epochs=3."
+            )
         try:
             value = yaml.load(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             raise BadInput(
-                f"--set {_brief(override)}: {shown(text)} is not a value ({error.problem or error.context}); "
+                f"--set {shortened(override)}: {shown(text)} is not a value ({error.problem or error.context}); "
                 "put text in quotes."
             ) from None
         except (yaml.YAMLError, ValueError, RecursionError):
-            raise BadInput(f"--set {_brief(override)}: {shown(text)} is not a value; put text in quotes.") from None
+            raise BadInput(f"--set {shortened(override)}: {shown(text)} is not a value; put text in quotes.") from None
         _set(result, parts, value, override)
     return result
-
-
-def _brief(override: str) -> str:
-    return override if len(override) <= 200 else f"{override[:197]}..."
 
 
 def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) -> None:
@@ -189,7 +187,7 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) ->
         if section is not None and field is None and section.model_config.get("extra") != "allow":
             path = ".".join(parts[: depth + 1])
             raise BadInput(
-                f"--set {_brief(override)}: {path}: no such field.{did_you_mean(part, section.model_fields)}"
+                f"--set {shortened(override)}: {path}: no such field.{did_you_mean(part, section.model_fields)}"
             )
         if here.get(part) is None:
             default = field.get_default(call_default_factory=True) if field and not field.is_required() else None
@@ -197,7 +195,9 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) ->
         here = here[part]
         if not isinstance(here, dict):
             path = ".".join(parts[: depth + 1])
-            raise BadInput(f"--set {_brief(override)}: {path} is {shown(here)}, not a section with fields of its own.")
+            raise BadInput(
+                f"--set {shortened(override)}: {path} is {shown(here)}, not a section with fields of its own."
+            )
         section = section_of(field.annotation) if field else None
     field = section.model_fields.get(parts[-1]) if section else None
     if value is None and not (field is not None and accepts_none(field.annotation)):
@@ -218,7 +218,7 @@ def _text_of(path: Path, kind: str) -> str:
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder; give a {kind}, which is a YAML file.") from None
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+        raise BadInput(f"{shortened(str(path))} cannot be read: {error.strerror}.") from None
     except ValueError:
         raise BadInput(f"{shown(str(path))} holds a null character, which no file's name has.") from None
     if len(data) > _MOST_BYTES:
@@ -293,4 +293,4 @@ def refusal(where: str, problems: Sequence[str]) -> BadInput:
     """The error for what is wrong in ``where``: one sentence, or a list of them."""
     if len(problems) == 1:
         return BadInput(f"{where}: {problems[0]}")
-    return BadInput("\n".join([f"{where} has {len(problems)} problems:", *(f"  {line}" for line in problems)]))
+    return BadInput(f"{where} has {len(problems)} problems:", *(f"  {line}" for line in problems))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from . import progress
 from .errors import BadInput
@@ -159,12 +159,16 @@ def redo(run: Path, wanted: Stage) -> None:
 
 def check_free(run: Path) -> None:
     """Raises :class:`BadInput` where a run's folder would be a file, or holds something that is not a run."""
-    if run.is_file():
-        raise BadInput(f"{run} is a file: choose a folder with --out.")
-    if run.is_dir() and not (run / "stages").is_dir() and any(run.iterdir()):
-        raise BadInput(
-            f"{run} holds something that is not a limbeck run: choose another folder with --out, or empty this one."
-        )
+    try:
+        if run.is_file():
+            raise BadInput(f"{run} is a file: choose a folder with --out.")
+        if run.is_dir() and not (run / "stages").is_dir() and any(run.iterdir()):
+            raise BadInput(
+                f"{run} holds something that is not a limbeck run: choose another folder with --out, or empty this one."
+            )
+    except OSError as error:
+        raise_as_sentence(error, run / "stages")
+        raise
 
 
 @contextmanager
@@ -173,7 +177,7 @@ def claimed(run: Path, shared: bool = False) -> Iterator[None]:
 
     Raises:
         BadInput: the path is a file, holds something that is not a run, cannot be written, or another run is at work
-            in it.
+            in it; or, at the end, the folder is not there any more.
     """
     check_free(run)
     try:
@@ -189,7 +193,29 @@ def claimed(run: Path, shared: bool = False) -> Iterator[None]:
             raise Busy(f"another run is at work in {run}: wait for it, or choose another folder with --out.") from None
         if not shared:
             sweep(run)
-        yield
+        try:
+            yield
+        except Exception as error:
+            if not _is_at(lock, run):
+                raise _gone(run) from error
+            raise
+        if not _is_at(lock, run):
+            raise _gone(run)
+
+
+def _is_at(lock: TextIO, run: Path) -> bool:
+    """Whether the open lock is still the one in the run's folder."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), os.stat(run / "stages" / ".lock"))
+    except OSError:
+        return False
+
+
+def _gone(run: Path) -> BadInput:
+    return BadInput(
+        f"{run} was deleted or moved while the run was at work in it: put it back if you can, and run the same command "
+        "again; what is missing is made anew."
+    )
 
 
 def sweep(folder: Path) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -200,8 +201,17 @@ def table(predictions: Sequence[Prediction]) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters (which could steer a terminal) and lone surrogates escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """``text`` on one line, with what cannot be seen (controls, line ends, marks of direction, half characters) escaped.
+
+    A name that comes from a file can then neither steer the terminal nor pass for a line of its own. The two joiners stay,
+    which scripts and emoji need.
+    """
+    return "".join(c if _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_seen(character: str) -> bool:
+    unseen = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return unicodedata.category(character) not in unseen or character in "\u200c\u200d"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

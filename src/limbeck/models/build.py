@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, did_you_mean
+from ..errors import BadInput, did_you_mean, shortened
 from ..recipe import Model
 from . import convnet, resnet, wide_resnet
 from .asking import ask
@@ -91,7 +91,7 @@ def _ours(section: Model, *, classes: int, channels: int, size: int) -> nn.Modul
         return wide_resnet.wide_resnet(name, classes=classes, channels=channels)
     known = ("convnet", *resnet.NAMES, *wide_resnet.NAMES)
     raise BadInput(
-        f"model: there is no model '{name}'.{did_you_mean(name, known)} timm/NAME and module:callable also work."
+        f"model: there is no model '{shortened(name, 60)}'.{did_you_mean(name, known)} timm/NAME and module:callable also work."
     )
 
 

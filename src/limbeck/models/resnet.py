@@ -12,7 +12,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, did_you_mean
+from ..errors import BadInput, did_you_mean, shortened
 
 NAMES = (
     *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
@@ -26,10 +26,10 @@ def resnet(name: str, *, classes: int, channels: int) -> ResNet:
     Raises:
         BadInput: the name is not ``resnetD`` or ``resnetDx4``, or D is not 6n + 2.
     """
-    match = re.fullmatch(r"resnet(\d+)(x4)?", name)
+    match = re.fullmatch(r"resnet(\d{1,4})(x4)?", name)
     if match is None or int(match[1]) < 8 or (int(match[1]) - 2) % 6:
         raise BadInput(
-            f"model: '{name}' has not 6n + 2 layers, as a CIFAR-style resnet has.{did_you_mean(name, NAMES)}"
+            f"model: '{shortened(name, 60)}' has not 6n + 2 layers, as a CIFAR-style resnet has.{did_you_mean(name, NAMES)}"
         )
     widths = (32, 64, 128, 256) if match[2] else (16, 16, 32, 64)
     return ResNet((int(match[1]) - 2) // 6, widths, classes=classes, channels=channels)

@@ -46,7 +46,7 @@ def export(source: Path, out: Path, progress: Callable[[int], object] | None = N
     source, out = Path(source), Path(out)
     problems = check(source, full=True).problems
     if problems:
-        raise BadInput("\n".join(problems))
+        raise BadInput(*problems)
     if out.exists():
         raise BadInput(f"{out} exists already: name another file or folder, or remove it.")
     store = Store.open(source)

@@ -37,6 +37,6 @@ def one_store(folder: Path) -> Path:
     """The one store that a folder stands for. Raises :class:`BadInput` where there is none, or there are several."""
     found = stores_in(folder)
     if len(found) > 1:
-        listed = "\n".join(f"  {path}" for path in found)
-        raise BadInput(f"{folder} holds {len(found)} stores of soft targets; name one of them:\n{listed}")
+        listed = (f"  {path}" for path in found)
+        raise BadInput(f"{folder} holds {len(found)} stores of soft targets; name one of them:", *listed)
     return found[0]
