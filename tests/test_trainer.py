@@ -488,3 +488,34 @@ def test_both_scripts_run_and_the_student_follows_its_teacher(reviews, tmp_path,
         apart[name] = (said.exp() * (said - logits_of(model, inputs).log_softmax(1))).sum(1).mean().item()
     assert (tmp_path / "runs" / "targets" / "seal.json").exists()
     assert apart["distilled"] < apart["plain"]
+
+
+def test_pairs_are_asked_and_learnt_from_with_their_segment_ids(tmp_path):
+    tokenizer = tiny_tokenizer(model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+    teacher, seconds = tiny_classifier(), TEXTS[1:] + TEXTS[:1]
+    given = tokenizer(TEXTS, seconds)
+    pairs = datasets.Dataset.from_dict({**given, "labels": LABELS})
+    asked, store = ask(teacher, pairs, tmp_path / "store", tokenizer, batch_size=3)
+    wanted = logits_of(teacher, dict(tokenizer(TEXTS, seconds, padding=True, return_tensors="pt")))
+    ids = torch.tensor(asked[EXAMPLE_ID])
+    kept = store.gather(ids, torch.zeros_like(ids)).logits
+    torch.testing.assert_close(
+        kept - kept.mean(1, keepdim=True), wanted - wanted.mean(1, keepdim=True), atol=2e-3, rtol=2e-3
+    )
+    flat = logits_of(teacher, encode(tokenizer, TEXTS))
+    assert (flat - wanted).abs().max() > 0.1
+    weights = []
+    for source, rows_ in ((teacher, pairs), (store, asked)):
+        trainer = DistillationTrainer(
+            model=student(),
+            args=plan(tmp_path / "out"),
+            train_dataset=rows_,
+            processing_class=tokenizer,
+            teacher=source,
+            objective=limbeck.KD(temperature=2.0),
+        )
+        trainer.train()
+        weights.append(trainer.model.bert.embeddings.token_type_embeddings.weight.detach())
+    moved = (weights[0] - student().bert.embeddings.token_type_embeddings.weight).abs().max(1).values
+    assert (moved > 1e-5).all()  # both segments were seen
+    torch.testing.assert_close(weights[0], weights[1], atol=1e-3, rtol=1e-3)

@@ -219,7 +219,7 @@ def init(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="A field of data, e.g. data.text=review or 'data.label=[billing, delivery]'. May be repeated.",
+            help="A field of data, e.g. data.text=review, 'data.text=[premise, hypothesis]' or 'data.label=[billing, delivery]'. May be repeated.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
@@ -245,7 +245,9 @@ def predict(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, a student's folder, or a run's.")
     ],
-    examples: Annotated[list[str], typer.Argument(metavar="EXAMPLE", help="Image files, or texts in quotes.")],
+    examples: Annotated[
+        list[str], typer.Argument(metavar="EXAMPLE", help="Image files, or texts in quotes; of a model of pairs two.")
+    ],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Show the N likeliest classes.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
