@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "export", "report")
 TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
-    "smoothed", "fidelity", "fidelity_baseline", "comparison", "ratios", "export", "targets", "timings",
+    "smoothed", "fidelity", "fidelity_baseline", "comparison", "losses", "ratios", "export", "targets", "timings",
     "student_over_teacher_seconds", "fingerprints", "recipe", "environment", "test_reads",
 }  # fmt: skip
 

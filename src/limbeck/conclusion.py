@@ -18,7 +18,7 @@ from .deploy.energy import energy_per_inference
 from .deploy.measure import compare_latency, measure_onnx, parameters
 from .evaluation import test_reads as record
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
-from .evaluation.verdict import verdict
+from .evaluation.verdict import findings, headline
 from .files import atomic_path, sha256_file, write_json
 from .job import Job, coarse, deployed_with
 from .modalities import Deploying
@@ -33,7 +33,7 @@ from .trained import Trained, begun
 
 EVALUATION_VERSION = 2
 EXPORT_VERSION = 1
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 
 CONCLUSION = ("evaluate", "export", "report")
 
@@ -324,7 +324,8 @@ def _evidence(
 
     return Evidence(
         results=results,
-        verdict=verdict(results),
+        headline=headline(results),
+        findings=findings(results),
         classes=job.splits.classes,
         labels_N=answers["test/labels"].numpy(),
         teacher_logits_NC=answers["test/teacher"].numpy(),

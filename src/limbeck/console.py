@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from .errors import printable
+from .evaluation.verdict import findings, headline, one_sided
 from .progress import seconds_text
 
+_CLASSES = 10  # of which the console tells, where accuracy says little
 WIDE = 120  # columns that the whole table takes; assumed where the output is not a terminal
 
 
@@ -102,10 +104,12 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         title_justify="left",
     )
     table.add_column("", no_wrap=True)
-    headings = ["accuracy %", "NLL", "ECE %", "parameters", "size", "latency", "smaller", "faster"]
-    for heading in headings:
-        if wide or heading != "size":  # the ratio says as much
-            table.add_column(heading, justify="right", no_wrap=True)
+    balanced = "balanced %" if one_sided(results) and "balanced_accuracy" in results["student"]["metrics"] else None
+    headings = ["accuracy %", balanced, "NLL", "ECE %", "parameters", "size", "latency", "faster"]
+    shown = [heading is not None and (wide or heading != "size") for heading in headings]
+    for heading, told in zip(headings, shown, strict=True):
+        if told:
+            table.add_column(heading or "", justify="right", no_wrap=True)
     for key, title in _ROWS:
         entry = results.get(key)
         if entry is None:
@@ -120,16 +124,22 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             if wide
             else title.rpartition(", ")[2],
             _figure(metrics.get("accuracy"), 100, 2),
+            _figure(metrics.get("balanced_accuracy"), 100, 2, spread=wide),
             _figure(metrics.get("nll"), 1, 4, spread=wide),
             _figure(metrics.get("ece"), 100, 2, spread=wide),
-            f"{entry['parameters']:,}" if entry.get("parameters") is not None else _DASH,
-            bytes_text(entry["bytes"]) if entry.get("bytes") is not None else _DASH,
+            _size(teacher, entry, "parameters", lambda count: f"{count:,}"),
+            _size(teacher, entry, "bytes", bytes_text),
             f"{latency:.3g} ms" if latency is not None else _DASH,
-            _times(teacher.get("bytes"), entry.get("bytes")) if key != "teacher" else "",
             _times(own, others) if key != "teacher" else "",
         ]
-        table.add_row(*(cells if wide else cells[:5] + cells[6:]))
+        table.add_row(cells[0], *(cell for cell, told in zip(cells[1:], shown, strict=True) if told))
     console.print(table)
+    if one_sided(results):
+        _print_classes(results, console)
+    console.print(f"\n{quoted(headline(results))}")
+    styles = {"better": "green", "worse": "red", "doubt": "yellow", "level": "default"}
+    for kind, _, text in findings(results):
+        console.print(f"[{styles[kind]}]•[/] {quoted(text)}")
     for line in _verdicts(results):
         console.print(line)
     out = Path(results["out"]) if results.get("out") else None
@@ -143,6 +153,30 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
+
+
+def _print_classes(results: Mapping[str, Any], console: Console) -> None:
+    """How each class is answered, the rarest first: accuracy hides them where one class has most of the examples."""
+    roles = [
+        (role, title) for role, title in _ROWS if role != "smoothed" and (results.get(role) or {}).get("per_class")
+    ]
+    if not roles:
+        return
+    by_role = {role: results[role]["per_class"] for role, _ in roles}
+    key, what = ("f1", "F1") if "f1" in by_role[roles[0][0]][0] else ("accuracy", "right")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for heading in ("test", *(f"{title}, {what} %" for _, title in roles)):
+        table.add_column(heading, justify="right")
+    order = sorted(range(len(by_role[roles[0][0]])), key=lambda c: by_role[roles[0][0]][c]["support"])
+    for c in order[:_CLASSES]:
+        found = [by_role[role][c] for role, _ in roles]
+        shares = [_DASH if row[key] is None else f"{100 * row[key]:.1f}" for row in found]
+        table.add_row(quoted(str(found[0]["class"])), f"{found[0]['support']:,}", *shares)
+    console.print()
+    console.print(table)
+    if len(order) > _CLASSES:
+        console.print(f"The {_CLASSES} rarest of {len(order)} classes.")
 
 
 def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
@@ -217,6 +251,14 @@ def _figure(value: Mapping[str, Any] | None, scale: float, digits: int, spread: 
     return text
 
 
+def _size(teacher: Mapping[str, Any], entry: Mapping[str, Any], field: str, text: Callable[[float], str]) -> str:
+    """`4,122 (1/25)`: the size, and what part it is of the teacher's where it is less than half."""
+    whole, own = teacher.get(field), entry.get(field)
+    if own is None:
+        return _DASH
+    return f"{text(own)} (1/{whole / own:.0f})" if whole and own and whole >= 2 * own else text(own)
+
+
 def _times(whole: float | None, part: float | None) -> str:
     if not whole or not part:
         return _DASH
@@ -235,16 +277,6 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
             f"The student {alike} on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
             f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
         )
-    comparison = results.get("comparison") or {}
-    for key, title in (("baseline", "no teacher"), ("smoothed", "smoothed labels")):
-        gain = (comparison.get(key) or {}).get("accuracy")
-        if gain:
-            low, high = gain["low"] * 100, gain["high"] * 100
-            verdict = "ahead" if low > 0 else "behind" if high < 0 else "no more than the noise"
-            lines.append(
-                f"Against {title}: {gain['difference'] * 100:+.2f} points of accuracy "
-                f"(95 % interval {low:+.2f} to {high:+.2f}): {verdict}."
-            )
     targets = results.get("targets") or {}
     if targets.get("seconds") is not None:
         count = targets["students"]

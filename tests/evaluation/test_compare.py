@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import binomtest
+from scipy.stats import t as student_t
 
 from limbeck.errors import BadInput
-from limbeck.evaluation.compare import mean_sd, paired_bootstrap
+from limbeck.evaluation.compare import (
+    calibration_bootstrap,
+    difference_p,
+    holm,
+    mean_sd,
+    paired_bootstrap,
+    sign_flip_p,
+)
+from limbeck.evaluation.metrics import calibration_gaps, classification
 
 
 def test_mean_and_sample_deviation():
@@ -39,18 +52,19 @@ def test_same_seed_same_interval_and_swapping_turns_it_round():
     assert found == paired_bootstrap(a_SN, b_SN, draws=500)
     assert found["low"] != paired_bootstrap(a_SN, b_SN, draws=500, seed=1)["low"]
     swapped = paired_bootstrap(b_SN, a_SN, draws=500)
-    assert (swapped["low"], swapped["high"]) == pytest.approx((-found["high"], -found["low"]))
+    assert (swapped["low"], swapped["high"]) == pytest.approx((-found["high"], -found["low"]), abs=0.02)
 
 
 def test_the_spread_is_that_of_a_plain_loop():
     rng = np.random.default_rng(2)
     difference_SN = rng.normal(0.1, 1.0, (4, 30)) + rng.normal(0, 0.5, (4, 1)) + rng.normal(0, 0.5, (1, 30))
     found = paired_bootstrap(difference_SN, np.zeros((4, 30)), draws=8000, level=0.9)
-    means = []
-    for _ in range(8000):
-        seeds, examples = rng.integers(0, 4, 4), rng.integers(0, 30, 30)
-        means.append(difference_SN[np.ix_(seeds, examples)].mean())
-    assert [found["low"], found["high"]] == pytest.approx(np.quantile(means, [0.05, 0.95]), abs=0.03)
+    of_seeds = statistics.stdev(row.mean() for row in difference_SN) / 2
+    means = [
+        difference_SN[:, rng.integers(0, 30, 30)].mean() + student_t.rvs(3, random_state=rng) * of_seeds
+        for _ in range(8000)
+    ]
+    assert [found["low"], found["high"]] == pytest.approx(np.quantile(means, [0.05, 0.95]), abs=0.04)
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 0.05])
@@ -62,6 +76,89 @@ def test_about_95_of_100_intervals_hold_the_true_difference(seed_sd):
         found = paired_bootstrap(truth + noise_SN, np.zeros((10, 100)), draws=400)
         held += found["low"] <= truth <= found["high"]
     assert 0.89 <= held / repeats <= 1.0
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_few_seeds_claim_no_more_than_they_can_show(seeds):
+    """Where seeds make most of the noise, drawing them again would miss the truth in 35, 22 and 16 of 100."""
+    rng = np.random.default_rng(4)
+    missed, repeats = 0, 300
+    for _ in range(repeats):
+        noise_SN = rng.normal(0, 0.3, (seeds, 60)) + rng.normal(0, 0.3, (seeds, 1)) + rng.normal(0, 0.3, (1, 60))
+        found = paired_bootstrap(noise_SN, np.zeros((seeds, 60)), draws=500)
+        missed += not found["low"] <= 0 <= found["high"]
+    assert missed / repeats <= 0.08  # 5 of 100, and two standard errors
+
+
+def test_a_handful_of_answers_is_not_more_than_chance():
+    # All of 5 on one side happens by chance in 2 of 32 cases, all of 6 in 2 of 64.
+    for differing, told in ((4, False), (5, False), (6, True)):
+        worse_SN = np.zeros((1, 30))
+        worse_SN[0, :differing] = -1
+        found = paired_bootstrap(worse_SN, np.zeros((1, 30)), draws=2000)
+        assert (found["high"] < 0) is told
+        assert found["low"] < found["difference"] == -differing / 30
+
+
+def test_the_exact_test_counts_all_signs():
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        net = rng.integers(-3, 4, 9).tolist()
+        signs = itertools.product((-1, 1), repeat=9)
+        sums = [abs(sum(sign * one for sign, one in zip(flipped, net, strict=True))) for flipped in signs]
+        assert sign_flip_p(net) == pytest.approx(np.mean([one >= abs(sum(net)) for one in sums]))
+    assert sign_flip_p([0, 0]) == 1.0
+    # Beyond 200, the normal distribution, close to McNemar's exact test: 130 against 100.
+    assert sign_flip_p([1] * 130 + [-1] * 100) == pytest.approx(binomtest(100, 230).pvalue, abs=0.01)
+
+
+def test_one_difference_is_told_from_the_noise_of_seeds_and_examples():
+    # Seed means -0.2, -0.4, -0.6 over 10 examples; nets -3 (2), -2 (2), -1 (2), 0 (4).
+    difference_SN = -np.array([[1] * 2 + [0] * 8, [1] * 4 + [0] * 6, [1] * 6 + [0] * 4])
+    of_seeds = 0.2**2 / 3
+    of_examples = statistics.variance([-1, -1, -2 / 3, -2 / 3, -1 / 3, -1 / 3, 0, 0, 0, 0]) / 10
+    freedom = (of_seeds + of_examples) ** 2 / (of_seeds**2 / 2 + of_examples**2 / 9)
+    welch = 2 * student_t.sf(0.4 / math.sqrt(of_seeds + of_examples), freedom)
+    assert welch > 2 / 2**6  # the exact test's: all six on one side
+    assert difference_p(difference_SN) == pytest.approx(welch)
+    assert difference_p(-np.ones((3, 4), dtype=int)) == 2 / 2**4  # of four examples no more can be said
+    assert difference_p([[0, 0, 0]]) == 1.0
+
+
+def test_holm_by_hand():
+    # ascending 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1 and never below the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_calibration_is_compared_by_the_errors_that_are_reported():
+    draw = torch.Generator().manual_seed(0)
+    labels_N = torch.randint(4, (300,), generator=draw)
+    logits_SNC = torch.randn(2, 300, 4, generator=draw) + 2 * torch.nn.functional.one_hot(labels_N, 4)
+    gaps = [torch.stack([calibration_gaps(scale * one, labels_N) for one in logits_SNC]) for scale in (4.0, 1.0)]
+    found = calibration_bootstrap(*gaps, draws=500)
+    errors = [[classification(scale * one, labels_N)["ece"] for one in logits_SNC] for scale in (4.0, 1.0)]
+    assert found["difference"] == pytest.approx(np.mean(errors[0]) - np.mean(errors[1]))
+    assert found["low"] <= found["difference"] <= found["high"]
+    assert calibration_bootstrap(gaps[0][:1], gaps[0][:1], draws=50)["high"] == 0.0
+
+
+def test_two_models_calibrated_alike_are_seldom_told_apart_and_unlike_ones_are():
+    rng = np.random.default_rng(6)
+    edges = np.arange(1, 15) / 15
+
+    def gaps(over: float) -> np.ndarray:
+        sure_N = np.maximum(0.1, rng.beta(4, 1, 200))
+        gap_N = sure_N - (rng.random(200) < sure_N * (1 - over))
+        return (gap_N[:, None] * (np.digitize(sure_N, edges)[:, None] == np.arange(15)))[None]
+
+    def told(a: float, b: float) -> float:
+        found = [calibration_bootstrap(gaps(a), gaps(b), draws=200) for _ in range(150)]
+        return float(np.mean([one["low"] > 0 or one["high"] < 0 for one in found]))
+
+    assert told(0.1, 0.1) <= 0.08
+    assert told(0.3, 0.0) > 0.9
 
 
 def test_noise_between_seeds_alone_widens_the_interval():

@@ -58,7 +58,12 @@ def classification_by_loop(logits_NC: np.ndarray, labels_N: np.ndarray, bins: in
         for held in in_bin
         if held
     )
+    hit_N = [row.argmax() == label for row, label in zip(logits_NC, labels_N, strict=True)]
+    recalls = [
+        np.mean([hit for hit, one in zip(hit_N, labels_N, strict=True) if one == c]) for c in set(labels_N.tolist())
+    ]
     figures = {"accuracy": hits / examples, "nll": nll / examples, "ece": ece, "brier": brier / examples}
+    figures["balanced_accuracy"] = float(np.mean(recalls))
     return figures | ({"top5": top5 / examples} if classes > 5 else {})
 
 
@@ -139,7 +144,8 @@ def test_known_values():
     figures = classification(evens_NC, torch.tensor([0, 4, 5, 9]))
     # A tie goes to the lower class: class 0 is named, classes 0 to 4 are the top five.
     assert figures == pytest.approx(
-        {"accuracy": 0.25, "top5": 0.5, "nll": math.log(10), "ece": 0.15, "brier": 0.9}, abs=1e-12
+        {"accuracy": 0.25, "balanced_accuracy": 0.25, "top5": 0.5, "nll": math.log(10), "ece": 0.15, "brier": 0.9},
+        abs=1e-12,
     )
     three_to_one_NC = torch.tensor([[math.log(3.0), 0.0], [math.log(3.0), 0.0]], dtype=torch.float64)
     figures = classification(three_to_one_NC, torch.tensor([0, 1]))
@@ -147,6 +153,7 @@ def test_known_values():
     assert figures == pytest.approx(
         {
             "accuracy": 0.5,
+            "balanced_accuracy": 0.5,
             "nll": -(math.log(0.75) + math.log(0.25)) / 2,
             "ece": 0.25,
             "brier": (0.125 + 1.125) / 2,

@@ -15,7 +15,7 @@ import torch
 from limbeck.evaluation.fidelity import fidelity
 from limbeck.evaluation.metrics import classification, fit_temperature
 from limbeck.evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble, environment
-from limbeck.evaluation.verdict import verdict
+from limbeck.evaluation.verdict import findings, verdict
 
 CLASSES = ["cat", "dog", "<b>", "owl", "eel", "yak", "emu"]
 LABELS = {"test": torch.arange(70) % 7, "validation": torch.arange(49) % 7}
@@ -96,6 +96,9 @@ def test_results_are_json_without_nan_and_the_schema_page_names_every_field(resu
         results["fidelity"],
         results["comparison"],
         results["comparison"]["baseline"]["nll"],
+        results["losses"],
+        results["losses"]["classes"]["teacher"][0],
+        results["losses"]["examples"],
         results["ratios"],
         results["environment"],
     ]
@@ -137,55 +140,102 @@ def test_environment_says_machine_and_versions():
     assert found["cpu"]
 
 
-def story(difference=0.0035, low=0.001, high=0.006, seeds=5, **ratios) -> dict:
+def interval(difference: float, low: float, high: float, seeds: int) -> dict:
+    return {"difference": difference, "low": low, "high": high, "level": 0.95, "seeds": seeds}
+
+
+def story(difference=0.0035, low=0.001, high=0.006, seeds=5, nll=(-0.02, -0.03, -0.01), **ratios) -> dict:
+    figures = {"student": (0.924, 0.001 if seeds > 1 else None), "teacher": (0.94, None), "baseline": (0.9205, None)}
     return {
+        "task": "image-classification",
         "ratios": {"parameters": 25.2, "bytes": 20.0, "latency": 21.0, "accuracy_kept": 0.983} | ratios,
-        "student": {"metrics": {"accuracy": {"mean": 0.924, "sd": 0.001 if seeds > 1 else None, "n": seeds}}},
-        "teacher": {"metrics": {"accuracy": {"mean": 0.94, "sd": None, "n": 1}}},
+        **{role: {"metrics": {"accuracy": {"mean": m, "sd": sd, "n": seeds}}} for role, (m, sd) in figures.items()},
         "comparison": {
             "baseline": {
-                "accuracy": {
-                    "difference": difference,
-                    "low": low,
-                    "high": high,
-                    "level": 0.95,
-                    "seeds": seeds,
-                }
-            }
+                "accuracy": interval(difference, low, high, seeds),
+                "nll": interval(*nll, seeds),
+                "ece": interval(0.001, -0.002, 0.004, seeds),
+            },
         },
     }
 
 
 def test_the_verdict_in_full():
     assert verdict(story()) == (
-        "The student is 25x smaller and 21x faster than the teacher and keeps 98.3 % of its accuracy "
-        "(92.4 ± 0.1 vs 94.0). Against the same student trained without a teacher it is +0.35 points "
-        "(95 % interval +0.10 to +0.60 over 5 seeds): ahead by more than the noise."
+        "The student has 1/25 of the teacher's parameters, answers 21x faster and keeps 98.3 % of its accuracy "
+        "(92.4 ± 0.1 vs 94.0). Against the same student trained without a teacher (95 % intervals over 5 seeds): better by "
+        "more than the noise in accuracy +0.35 points (+0.10 to +0.60) and NLL -0.020 (-0.030 to -0.010); no difference "
+        "that stands out from the noise in ECE +0.10 points (-0.20 to +0.40)."
     )
 
 
 @pytest.mark.parametrize(
     ("figures", "says", "never"),
     [
-        ({"low": -0.001}, "no difference that stands out from the noise", "ahead"),
-        ({"low": 0.0}, "no difference that stands out", "ahead"),
-        ({"difference": -0.004, "low": -0.006, "high": -0.002}, "-0.40 points", "ahead"),
-        ({"difference": -0.004, "low": -0.006, "high": -0.002}, "behind by more than the noise", "no diff"),
-        ({"difference": -0.00001, "low": -0.001, "high": 0.001}, "is 0.00 points", "-0.00"),
-        ({"seeds": 1}, "the noise between seeds is unknown", "ahead"),
+        (
+            {"low": -0.001},
+            "stands out from the noise in accuracy +0.35",
+            "noise in accuracy +0.35 points (-0.10 to +0.60) and N",
+        ),
+        ({"low": 0.0}, "stands out from the noise in accuracy", "better by more than the noise in accuracy"),
+        (
+            {"difference": -0.004, "low": -0.006, "high": -0.002},
+            "worse by more than the noise in accuracy -0.40 points",
+            "?",
+        ),
+        (
+            {"low": -0.01, "nll": (0.92, 0.79, 1.06)},
+            "worse by more than the noise in NLL +0.920 (+0.790 to +1.060)",
+            "better",
+        ),
+        ({"difference": -0.00001, "low": -0.001, "high": 0.001}, "accuracy 0.00 points", "-0.00"),
+        ({"seeds": 1}, "the noise between seeds is unknown", "than the noise in"),
+        ({"seeds": 2}, "2 seeds, wide because two say little of others", "unknown"),
         ({"seeds": 1}, "(92.4 vs 94.0)", "±"),
-        ({"parameters": 0.5, "latency": 0.8}, "2.0x larger and 1.2x slower than the teacher", "faster"),
-        ({"latency": 1.01}, "25x smaller and no faster than the teacher", "21x"),
-        ({"latency": None}, "is 25x smaller than the teacher and keeps", "faster"),
-        ({"parameters": None}, "20x smaller", "25x"),
+        ({"parameters": 0.5, "latency": 0.8}, "has 2x the teacher's parameters, answers 1.2x slower", "faster"),
+        ({"parameters": 1.25}, "has 80 % of the teacher's parameters", "1/"),
+        ({"parameters": 1.0}, "has as many parameters as the teacher", "1/"),
+        ({"latency": 1.01}, "answers no faster and keeps", "21x"),
+        ({"latency": None}, "has 1/25 of the teacher's parameters and keeps", "faster"),
+        ({"parameters": None}, "1/20 of the teacher's bytes", "25"),
+        ({"parameters": None, "bytes": None}, "answers 21x faster than the teacher and keeps", "1/"),
         ({"parameters": None, "bytes": None, "latency": None}, "student keeps 98.3 % of the teacher's", "x "),
-        ({"accuracy_kept": None}, "the teacher is never right", "keeps"),
+        ({"accuracy_kept": None}, "has an accuracy of 92.4 ± 0.1 %; the teacher is never right", "keeps"),
     ],
 )
 def test_the_verdict_claims_no_more_than_the_figures(figures, says, never):
     said = verdict(copy.deepcopy(story(**figures)))
     assert says in said
     assert never not in said
+
+
+def test_what_got_worse_is_no_better_for_what_got_better():
+    kinds = [one.kind for one in findings(story(nll=(0.92, 0.79, 1.06)))]
+    assert kinds == ["worse"]
+    assert [one.kind for one in findings(story())] == ["better"]
+    assert [one.kind for one in findings(story(low=-0.1, nll=(0.0, -0.1, 0.1)))] == ["level"]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "said"),
+    [
+        (
+            (-0.02, -0.03, -0.01),
+            (0.0, -0.1, 0.1),
+            "is worse than the student that nobody taught, by more than the noise",
+        ),
+        ((-0.02, -0.05, 0.01), (0.0, -0.1, 0.1), "is not ahead of the student that nobody taught (94.0 % vs 92.0"),
+        ((0.02, 0.01, 0.03), (0.5, 0.4, 0.6), "probabilities, which the student learns from, are worse"),
+        ((0.02, -0.01, 0.03), (0.5, -0.4, 0.6), None),
+    ],
+)
+def test_a_teacher_that_is_no_better_than_the_untaught_student_is_said(accuracy, nll, said):
+    results = story()
+    measures = {"accuracy": interval(*accuracy, 5), "nll": interval(*nll, 5)}
+    results["comparison"]["teacher_minus_baseline"] = measures
+    doubts = [one.text for one in findings(results) if one.kind == "doubt"]
+    assert len(doubts) == (said is not None)
+    assert said is None or said in doubts[0]
 
 
 def test_nothing_is_kept_of_a_teacher_that_is_no_better_than_the_commonest_class():
@@ -201,11 +251,51 @@ def test_nothing_is_kept_of_a_teacher_that_is_no_better_than_the_commonest_class
         assert ("keeps" in said.split("so what")[0]) is not nothing
     results["teacher"]["metrics"]["accuracy"]["mean"] = 0.499
     assert verdict(results).startswith(
-        "The student is 25x smaller and 21x faster than the teacher. The teacher itself is no better than always naming "
+        "The student has 1/25 of the teacher's parameters and answers 21x faster. The teacher itself is no better than always naming "
         "the commonest class (49.9 % vs 50.1), so what the student keeps of it means nothing; train it longer."
     )
 
 
 def test_the_verdict_reads_assembled_results(results):
-    assert verdict(results).startswith("The student is 25x smaller and 25x faster")
+    assert verdict(results).startswith("The student has 1/25 of the teacher's parameters, answers 25x faster")
     assert "one seed" in verdict(assemble(**parts(seeds=1)))
+    assert verdict(results) == verdict(json.loads(json.dumps(results)))
+    about = [one.about for one in findings(results)]
+    assert about[:3] == ["No teacher", "Smoothed", "Teacher"]
+    assert about[-2:] == ["Classes", "Examples"]
+
+
+def test_one_class_with_most_of_the_split_and_classes_that_a_split_lacks_are_said():
+    labels_N = torch.tensor([0] * 8 + [1, 2])
+    never_NC = torch.tensor([[2.0, 1.0, 0.0, -9.0]]).expand(10, 4)  # always the commonest
+    knows_NC = 4.0 * torch.nn.functional.one_hot(labels_N, 4)
+    validation = Predictions(knows_NC[:8], labels_N[:8])
+
+    def model(logits_NC: torch.Tensor, seeds: int) -> ModelEvidence:
+        runs = [RunEvidence(seed, Predictions(logits_NC, labels_N), validation, 1.0) for seed in range(seeds)]
+        return ModelEvidence("net", runs, {})
+
+    data = {"classes": ["ok", "worn", "broken\x1b", "lost"], "test": 10}
+    found = assemble(
+        **parts(
+            data=data,
+            teacher=model(knows_NC, 1),
+            student=model(never_NC, 2),
+            baseline=model(never_NC, 2),
+            smoothed=None,
+        )
+    )
+    assert found["data"]["commonest"] == {"labels": ["ok"], "share": 0.8}
+    assert found["data"]["lacking"] == {"validation": ["worn", "broken\x1b", "lost"], "test": ["lost"]}
+    assert found["student"]["metrics"]["accuracy"]["mean"] == 0.8
+    of_three = found["student"]["metrics"]["balanced_accuracy"]["mean"]  # classes, not four
+    assert of_three == pytest.approx(1 / 3)
+    cost = found["comparison"]["teacher"]["balanced_accuracy"]
+    assert cost["difference"] == pytest.approx(1 / 3 - 1)
+    assert cost["low"] <= cost["difference"] <= cost["high"] <= 0
+    said = verdict(found)
+    assert "(80.0 ± 0.0 vs 100.0; balanced accuracy 33.3 ± 0.0 vs 100.0)" in said
+    assert "80.0 % of the test images are 'ok', so accuracy says little" in said
+    assert "The test split has no image of 'lost': nothing is known of how such images are answered." in said
+    assert "'broken\\x1b'" in said
+    assert "\x1b" not in said

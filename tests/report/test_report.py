@@ -143,7 +143,7 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
     }  # fmt: skip
     return Evidence(
         results=results,
-        verdict="The student has 101 times fewer parameters than its teacher and answers 35 times faster; it "
+        headline="The student has 101 times fewer parameters than its teacher and answers 35 times faster; it "
         "keeps 97.9 % of the accuracy. The same network without the teacher is 0.41 points behind.",
         classes=classes,
         labels_N=labels_N,
@@ -236,7 +236,7 @@ def test_page_says_what_matters_first_and_is_small(evidence: Evidence, tmp_path:
     ):  # fmt: skip
         assert said in page.text, said
     images = [attributes for name, attributes in page.elements if name == "img"]
-    assert len(images) == 3 * gallery.SHOWN
+    assert len(images) == 4 * gallery.SHOWN
     assert all(attributes["alt"] for attributes in images)
     drawings = [attributes for name, attributes in page.elements if name == "svg" and attributes["class"] != "key"]
     assert len(drawings) == 2 + 2 + 3 + 3 + 1 + 1
@@ -256,7 +256,7 @@ def test_hostile_texts_stay_text(evidence: Evidence, innocent: Page, tmp_path: P
     results = renamed(evidence.results, name)
     for part in ("timings", "environment", "fingerprints", "recipe"):
         results[part] = {name: {"seconds": 1.0, name: name}}
-    hostile = replace(evidence, results=results, verdict=name, classes=tuple(f"{name}{i}" for i in range(10)))
+    hostile = replace(evidence, results=results, headline=name, classes=tuple(f"{name}{i}" for i in range(10)))
     content = written(hostile, tmp_path)
     page = Page(content)
     assert_harmless(page)
@@ -331,15 +331,19 @@ def test_picture_survives_the_trip_into_the_page() -> None:
 
 
 def test_gallery_shows_what_it_says(evidence: Evidence) -> None:
-    ambiguous, apart, wrong = gallery.groups(evidence)
+    ambiguous, lost, apart, wrong = gallery.groups(evidence)
     right = evidence.teacher_logits_NC.argmax(1) == evidence.labels_N
+    kept = evidence.student_logits_NC.argmax(1) == evidence.labels_N
+    assert f"({(right & ~kept).sum()} of {right.sum():,})" in lost.explanation
+    assert all(right[card.position] and not kept[card.position] for card in lost.cards)
+    assert all(kept[card.position] for card in apart.cards)
     assert all(right[card.position] for card in ambiguous.cards + apart.cards)
     assert not any(right[card.position] for card in wrong.cards)
-    used = [card.position for group in (ambiguous, apart, wrong) for card in group.cards]
-    assert len(used) == len(set(used)) == 18
+    used = [card.position for group in (ambiguous, lost, apart, wrong) for card in group.cards]
+    assert len(used) == len(set(used)) == 24
     divergence_N = divergence(log_softmax(evidence.teacher_logits_NC), log_softmax(evidence.student_logits_NC))
     assert [c.divergence for c in apart.cards] == sorted((c.divergence for c in apart.cards), reverse=True)
-    assert apart.cards[0].divergence > np.quantile(divergence_N[right], 0.98)
+    assert apart.cards[0].divergence > np.quantile(divergence_N[right & kept], 0.98)
     card = ambiguous.cards[0]
     at_4 = np.exp(evidence.teacher_logits_NC[card.position].astype(float) / 4)
     shown = next(answer for answer in card.answers if answer.true)

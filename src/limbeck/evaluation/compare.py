@@ -1,21 +1,30 @@
 """Whether a difference stands out from the noise of seeds and test examples.
 
-Shapes: K comparisons, S seeds, N test examples, D bootstrap draws.
+Two sources of noise are taken together. *Examples*: they are drawn again, with replacement, the same for all seeds and
+for both sides. *Seeds*: too few to be drawn again (of three, a bootstrap never shows more than the lowest and the highest,
+which miss the truth once in four times), so the mean over S of them is spread by Student's t with S - 1 degrees of
+freedom. With two seeds that is wide, as it must be. What is random in both is counted in both: the interval is rather too
+wide than too narrow.
+
+Shapes: K comparisons, S seeds, N test examples, D bootstrap draws, B bins.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtr, stdtr
 
 from ..errors import BadInput
 
+LEVEL = 0.95
 _CHUNK = 2**16  # counts at a time: they stay in cache, and memory does not grow with the draws
+_FEW = 200  # examples that tell two models apart, up to which chance is counted exactly
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, Any]:
@@ -33,14 +42,15 @@ def mean_sd(values: Sequence[float]) -> dict[str, Any]:
 
 
 def paired_bootstrap(
-    a_SN: ArrayLike, b_SN: ArrayLike, *, draws: int = 10_000, level: float = 0.95, seed: int = 0
+    a_SN: ArrayLike, b_SN: ArrayLike, *, draws: int = 10_000, level: float = LEVEL, seed: int = 0
 ) -> dict[str, Any]:
-    """The mean of A - B, and its percentile interval when both seeds and test examples are drawn again.
+    """The mean of A - B, and its percentile interval over the noise of seeds and test examples (see the module).
 
     ``a_SN`` and ``b_SN`` are scores of each example under each seed (correct or not, NLL, ...); row s of both
-    has the same seed, column n the same example. Each draw takes S of the seeds (pairs) and N of the
-    examples, with replacement, the same examples for all seeds. With one seed only the examples are drawn, so
-    that the noise between seeds is not in the interval; ``method`` says which. Deterministic in ``seed``.
+    has the same seed, column n the same example. With one seed only the examples are drawn, so that the noise between
+    seeds is not in the interval; ``method`` says which. Where every score is 0 or 1 and an exact test
+    (:func:`sign_flip_p`) does not tell the difference from chance, the interval reaches to 0: of a handful of examples
+    a bootstrap claims too much. Deterministic in ``seed``.
 
     Returns ``{"difference", "low", "high", "level", "draws", "seeds", "examples", "method"}``.
     """
@@ -51,7 +61,7 @@ def paired_bootstrap(
 
 
 def paired_bootstraps(
-    difference_KSN: ArrayLike, *, draws: int = 10_000, level: float = 0.95, seed: int = 0
+    difference_KSN: ArrayLike, *, draws: int = 10_000, level: float = LEVEL, seed: int = 0
 ) -> list[dict[str, Any]]:
     """:func:`paired_bootstrap` for K differences A - B at once, over the same draws: most of the work is in drawing."""
     difference_KSN = np.asarray(difference_KSN, dtype=np.float64)
@@ -62,30 +72,132 @@ def paired_bootstraps(
     if not np.isfinite(difference_KSN).all():
         raise ValueError("scores must be finite")
     count, seeds, examples = difference_KSN.shape
-    difference_NC = difference_KSN.reshape(count * seeds, examples).T
+    mean_NK = difference_KSN.mean(axis=1).T
 
     rng = np.random.Generator(np.random.Philox(seed))
-    by_seed_DC = np.empty((draws, count * seeds))
-    chunk = max(1, _CHUNK // examples)
+    mean_DK = np.empty((draws, count))
+    for rows, times_DN in _drawn(rng, draws, examples):
+        mean_DK[rows] = times_DN @ mean_NK / examples
+    mean_DK += _seed_noise(rng, difference_KSN.mean(axis=2), draws)
+    found = [_interval(float(difference_KSN[k].mean()), mean_DK[:, k], level, seeds, examples) for k in range(count)]
+    for one, difference_SN in zip(found, difference_KSN, strict=True):
+        told = one["low"] * one["high"] > 0 and np.isin(difference_SN, (-1, 0, 1)).all()
+        if told and sign_flip_p(difference_SN.sum(axis=0)) >= 1 - level:
+            one |= {"low": min(one["low"], 0.0), "high": max(one["high"], 0.0)}
+    return found
+
+
+def calibration_bootstrap(
+    a_SNB: ArrayLike, b_SNB: ArrayLike, *, draws: int = 2_000, level: float = LEVEL, seed: int = 0
+) -> dict[str, Any]:
+    """The difference of two expected calibration errors A - B, as :func:`paired_bootstrap` gives that of two means.
+
+    ``a_SNB`` and ``b_SNB`` hold what each example adds to the gap of confidence and accuracy of each bin; a calibration
+    error is the sum over bins of the absolute value of the mean over examples. It is that *as measured*: noise alone makes it
+    positive, more so in a draw than in the data, so that of two models the better calibrated one's lead comes out
+    too small rather than too large.
+    """
+    a_SNB, b_SNB = np.asarray(a_SNB, dtype=np.float64), np.asarray(b_SNB, dtype=np.float64)
+    if a_SNB.shape != b_SNB.shape or a_SNB.ndim != 3:
+        raise ValueError(f"gaps must be two (S, N, B) arrays of one shape, not {a_SNB.shape} and {b_SNB.shape}")
+    seeds, examples, bins = a_SNB.shape
+
+    a_NC, b_NC = (gap_SNB.transpose(1, 0, 2).reshape(examples, seeds * bins) for gap_SNB in (a_SNB, b_SNB))
+
+    def error_DS(gap_NC: np.ndarray, times_DN: np.ndarray) -> np.ndarray:
+        return np.abs(times_DN @ gap_NC).reshape(-1, seeds, bins).sum(axis=2) / examples
+
+    rng = np.random.Generator(np.random.Philox(seed))
+    difference_D = np.empty(draws)
+    for rows, times_DN in _drawn(rng, draws, examples):
+        difference_D[rows] = (error_DS(a_NC, times_DN) - error_DS(b_NC, times_DN)).mean(axis=1)
+    once = np.ones((1, examples))
+    difference_S = (error_DS(a_NC, once) - error_DS(b_NC, once))[0]
+    difference_D += _seed_noise(rng, difference_S[None], draws)[:, 0]
+    return _interval(float(difference_S.mean()), difference_D, level, seeds, examples)
+
+
+def difference_p(difference_SN: ArrayLike) -> float:
+    """The two-sided p that A and B are alike, from whole differences of each example (S seeds, N examples).
+
+    The larger of two: Student's t of the mean over the noise of seeds and examples together (degrees of freedom by Welch
+    and Satterthwaite), and the exact test of :func:`sign_flip_p`, which keeps few examples from claiming much. With one
+    seed the second alone. 1.0 where no example differs.
+    """
+    difference_SN = np.asarray(difference_SN, dtype=np.int64)
+    seeds, examples = difference_SN.shape
+    exact = sign_flip_p(difference_SN.sum(axis=0))
+    if seeds == 1 or examples == 1:
+        return exact
+    of_examples = difference_SN.mean(axis=0).var(ddof=1) / examples
+    of_seeds = difference_SN.mean(axis=1).var(ddof=1) / seeds
+    if of_examples + of_seeds == 0:
+        return exact
+    freedom = (of_examples + of_seeds) ** 2 / (of_examples**2 / (examples - 1) + of_seeds**2 / (seeds - 1))
+    t = abs(difference_SN.mean()) / math.sqrt(of_examples + of_seeds)
+    return max(exact, float(2 * stdtr(freedom, -t)))
+
+
+def sign_flip_p(net_N: ArrayLike) -> float:
+    """The two-sided p of the sum of whole numbers (N,) where the sign of each is chance: one example's net of all seeds.
+
+    With one seed that is McNemar's exact test. Beyond 200 numbers other than 0, by the normal distribution.
+    """
+    net_N = np.asarray(net_N, dtype=np.int64)
+    sizes, counts = np.unique(np.abs(net_N[net_N != 0]), return_counts=True)
+    total = abs(int(net_N.sum()))
+    if not len(sizes) or not total:
+        return 1.0
+    if counts.sum() > _FEW:
+        return float(2 * ndtr(-total / math.sqrt(float((counts * sizes**2).sum()))))
+    # The chances of every sum, from its lowest (all minus) up in steps of 2: one size of number after another.
+    chance = np.ones(1)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        of_size = np.zeros(size * count + 1)
+        of_size[::size] = [math.comb(count, plus) / 2**count for plus in range(count + 1)]
+        chance = np.convolve(chance, of_size)
+    lowest = int((sizes * counts).sum())
+    return min(1.0, 2 * float(chance[: (lowest - total) // 2 + 1].sum()))
+
+
+def holm(p_K: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number (Holm 1979): those below 0.05 hold a false one in at most 5 of 100 families."""
+    order = sorted(range(len(p_K)), key=lambda k: p_K[k])
+    corrected, largest = [0.0] * len(p_K), 0.0
+    for rank, k in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_K) - rank) * p_K[k]))
+        corrected[k] = largest
+    return corrected
+
+
+def _drawn(rng: np.random.Generator, draws: int, examples: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """(which draws, how often each takes each example), piece by piece."""
+    chunk = max(8, _CHUNK // examples)
     for start in range(0, draws, chunk):
         rows = min(chunk, draws - start)
         drawn_DN = rng.integers(0, examples, size=(rows, examples)) + examples * np.arange(rows)[:, None]
         times_DN = np.bincount(drawn_DN.ravel(), minlength=rows * examples).reshape(rows, examples)
-        by_seed_DC[start : start + rows] = times_DN.astype(np.float64) @ difference_NC
-    times_DS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
-    mean_DK = (by_seed_DC.reshape(draws, count, seeds) * times_DS[:, None]).sum(axis=2) / (seeds * examples)
-    low_K, high_K = np.quantile(mean_DK, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    over = "seeds and test examples" if seeds > 1 else "test examples only (one seed)"
-    return [
-        {
-            "difference": float(difference_KSN[k].mean()),
-            "low": float(low_K[k]),
-            "high": float(high_K[k]),
-            "level": level,
-            "draws": draws,
-            "seeds": seeds,
-            "examples": examples,
-            "method": f"paired percentile bootstrap over {over}",
-        }
-        for k in range(count)
-    ]
+        yield slice(start, start + rows), times_DN.astype(np.float64)
+
+
+def _seed_noise(rng: np.random.Generator, mean_KS: np.ndarray, draws: int) -> np.ndarray:
+    """(D, K): how far the mean over seeds may lie from that of all seeds; 0 for one seed, of which nothing is known."""
+    seeds = mean_KS.shape[1]
+    if seeds == 1:
+        return np.zeros((draws, len(mean_KS)))
+    return rng.standard_t(seeds - 1, size=(draws, 1)) * mean_KS.std(axis=1, ddof=1) / math.sqrt(seeds)
+
+
+def _interval(difference: float, difference_D: np.ndarray, level: float, seeds: int, examples: int) -> dict[str, Any]:
+    low, high = np.quantile(difference_D, [(1 - level) / 2, (1 + level) / 2])
+    how = "test examples, Student's t over seeds" if seeds > 1 else "test examples only (one seed)"
+    return {
+        "difference": difference,
+        "low": float(low),
+        "high": float(high),
+        "level": level,
+        "draws": len(difference_D),
+        "seeds": seeds,
+        "examples": examples,
+        "method": f"paired percentile bootstrap over {how}",
+    }

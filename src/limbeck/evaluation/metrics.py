@@ -24,9 +24,9 @@ _COLDEST, _HOTTEST = (
 
 
 def classification(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
-    """``accuracy``, ``top5`` (only where C > 5), ``nll`` (nats), ``ece`` and ``brier``.
+    """``accuracy``, ``balanced_accuracy``, ``top5`` (only where C > 5), ``nll`` (nats), ``ece`` and ``brier``.
 
-    Accuracies are fractions. ``ece`` is the L1 gap over 15 equal bins of the largest probability (Guo et al.
+    Accuracies are fractions; the balanced one is the mean over the classes that have examples of each one's recall. ``ece`` is the L1 gap over 15 equal bins of the largest probability (Guo et al.
     2017); ``brier`` sums the squared error over classes and averages over examples (0 to 2). Raises
     ``BadInput`` for no examples, NaN or +inf logits, or labels out of range.
     """
@@ -34,7 +34,10 @@ def classification(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
     rank_N = _label_rank(logits_NC, labels_N)
     log_prob_N = _of_label(log_probs_NC, labels_N)
     brier_N = log_probs_NC.exp().square().sum(dim=1) - 2 * log_prob_N.exp() + 1
-    figures = {"accuracy": _share(rank_N == 0)}
+    figures = {
+        "accuracy": _share(rank_N == 0),
+        "balanced_accuracy": balanced(correct(logits_NC, labels_N), labels_N).mean().item(),
+    }
     if logits_NC.shape[1] > 5:
         figures["top5"] = _share(rank_N < 5)
     return figures | {
@@ -48,6 +51,13 @@ def correct(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
     """(N,) float64: 1 where the first of the largest logits is the label's, else 0."""
     check(logits_NC, labels_N)
     return (_label_rank(logits_NC, labels_N) == 0).double()
+
+
+def balanced(scores_N: Tensor, labels_N: Tensor) -> Tensor:
+    """(N,) float64 scores, weighted so that their mean is that over classes of each class's mean (those with examples)."""
+    labels_N = labels_N.cpu()
+    support_C = torch.bincount(labels_N)
+    return scores_N.double() * len(labels_N) / (support_C[labels_N] * (support_C > 0).sum())
 
 
 def negative_log_likelihood(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
@@ -102,6 +112,18 @@ def reliability(logits_NC: Tensor, labels_N: Tensor, bins: int = 15) -> list[dic
         }
         for i in range(bins)
     ]
+
+
+def calibration_gaps(logits_NC: Tensor, labels_N: Tensor, bins: int = 15) -> Tensor:
+    """(N, bins) float64: confidence minus right (1 or 0) in an example's bin, 0 elsewhere.
+
+    The sum over bins of the absolute mean over examples is the ECE.
+    """
+    confidence_N = log_probabilities(logits_NC, labels_N).amax(dim=1).exp()
+    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
+    bin_N = torch.bucketize(confidence_N, edges[1:-1])
+    gap_N = confidence_N - correct(logits_NC, labels_N).cpu()
+    return torch.zeros(len(gap_N), bins, dtype=torch.float64).scatter(1, bin_N[:, None], gap_N[:, None])
 
 
 def fit_temperature(logits_NC: Tensor, labels_N: Tensor) -> float:

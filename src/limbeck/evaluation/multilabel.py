@@ -40,8 +40,13 @@ def classification(logits_NC: Tensor, labels_NC: Tensor) -> dict[str, float]:
 
 def correct(logits_NC: Tensor, labels_NC: Tensor) -> Tensor:
     """(N,) float64: 1 where exactly the right labels are told, else 0."""
+    return right(logits_NC, labels_NC).all(dim=1).double()
+
+
+def right(logits_NC: Tensor, labels_NC: Tensor) -> Tensor:
+    """(N, C) bool: whether the yes or no of each class is right."""
     logits_NC, true_NC = _checked(logits_NC, labels_NC)
-    return ((logits_NC > 0) == true_NC).all(dim=1).double()
+    return (logits_NC > 0) == true_NC
 
 
 def negative_log_likelihood(logits_NC: Tensor, labels_NC: Tensor) -> Tensor:
@@ -88,6 +93,18 @@ def reliability(logits_NC: Tensor, labels_NC: Tensor, bins: int = 15) -> list[di
         }
         for i in range(bins)
     ]
+
+
+def calibration_gaps(logits_NC: Tensor, labels_NC: Tensor, bins: int = 15) -> Tensor:
+    """(N, bins) float64: what each example adds to the gap of every bin, the mean over its C classes.
+
+    The sum over bins of the absolute mean over examples is the ECE.
+    """
+    logits_NC, true_NC = _checked(logits_NC, labels_NC)
+    probs_NC = logits_NC.sigmoid()
+    bin_NC = torch.bucketize(probs_NC, (torch.arange(bins + 1, dtype=torch.float64) / bins)[1:-1])
+    gaps_NB = torch.zeros(len(probs_NC), bins, dtype=torch.float64)
+    return gaps_NB.scatter_add(1, bin_NC, probs_NC - true_NC.double()) / probs_NC.shape[1]
 
 
 def fit_temperature(logits_NC: Tensor, labels_NC: Tensor) -> float:

@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,8 +22,8 @@ from torch import Tensor
 
 from .. import __version__
 from . import fidelity as one_label_fidelity
-from . import metrics, multilabel
-from .compare import mean_sd, paired_bootstrap
+from . import losses, metrics, multilabel
+from .compare import calibration_bootstrap, mean_sd, paired_bootstraps
 
 SCHEMA_VERSION = 1
 COST_FIELDS = (
@@ -121,18 +121,93 @@ def fidelity_section(runs: Sequence[RunEvidence], teacher: Predictions) -> dict[
     return section
 
 
-def comparison_section(runs: Sequence[RunEvidence], others: Sequence[RunEvidence]) -> dict[str, Any]:
-    """Accuracy and NLL of ``runs`` minus those of ``others``, paired by seed, with bootstrap intervals."""
-    if [run.seed for run in runs] != [other.seed for other in others]:
-        raise ValueError("both sides of a comparison need the same seeds in the same order")
-    by = _figures(runs[0].test.labels_N)
+def comparison_sections(
+    student: Sequence[RunEvidence], controls: Mapping[str, Sequence[RunEvidence]], teacher: RunEvidence
+) -> dict[str, dict[str, Any]]:
+    """Differences with intervals over seeds and test examples: the student minus each control and minus the teacher.
+
+    ``teacher_minus_baseline`` is the teacher minus the control ``baseline``, where there is one. The controls are paired
+    by seed; the teacher is one model, the same for all seeds. Of each pair: ``accuracy``, ``nll``, ``ece``, and
+    ``balanced_accuracy`` where more than half of the test examples are of one class. Raises ``ValueError`` for other seeds.
+    """
+    for others in controls.values():
+        if [run.seed for run in student] != [other.seed for other in others]:
+            raise ValueError("both sides of a comparison need the same seeds in the same order")
+    taught = [teacher] * len(student)
+    pairs = {role: (student, others) for role, others in controls.items()} | {"teacher": (student, taught)}
+    if "baseline" in controls:
+        pairs["teacher_minus_baseline"] = (taught, controls["baseline"])
+    labels = teacher.test.labels_N
+    by = _figures(labels)
+
+    def stacked(runs: Sequence[RunEvidence], score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+        return np.stack([score(run.test.logits_NC, run.test.labels_N).numpy() for run in runs])
+
+    scores: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": by.correct, "nll": by.negative_log_likelihood}
+    if labels.ndim == 1 and commonest(labels, None)["share"] > 0.5:
+        scores["balanced_accuracy"] = lambda logits, of: metrics.balanced(metrics.correct(logits, of), of)
+    wanted = [(role, name) for role in pairs for name in scores]
+    found = paired_bootstraps(
+        [
+            stacked(a, scores[name]) - stacked(b, scores[name])
+            for a, b, name in ((*pairs[role], name) for role, name in wanted)
+        ]
+    )
+    sections: dict[str, dict[str, Any]] = {role: {} for role in pairs}
+    for (role, name), one in zip(wanted, found, strict=True):
+        sections[role][name] = one
+    for role, (a, b) in pairs.items():
+        sections[role]["ece"] = calibration_bootstrap(stacked(a, by.calibration_gaps), stacked(b, by.calibration_gaps))
+    return sections
+
+
+def losses_section(
+    student: Sequence[RunEvidence],
+    baseline: Sequence[RunEvidence],
+    teacher: RunEvidence,
+    classes: Sequence[str],
+    groups: losses.Groups | None,
+) -> dict[str, Any]:
+    """Who paid: classes and groups against the baseline and against the teacher, and the examples that were lost."""
+    labels = teacher.test.labels_N.cpu()
+    by = _figures(labels)
+
+    def right(runs: Sequence[RunEvidence], of: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+        return np.stack([of(run.test.logits_NC, run.test.labels_N).cpu().numpy().astype(np.int64) for run in runs])
+
+    sides = {"student": student, "baseline": baseline, "teacher": [teacher]}
+    right_SN = {role: right(runs, by.correct) for role, runs in sides.items()}
+    if labels.ndim == 2:
+        answers_SNC = {role: right(runs, multilabel.right) for role, runs in sides.items()}
+        asked_NC = np.ones(labels.shape, dtype=bool)
+    else:
+        answers_SNC = {role: of_SN[:, :, None] for role, of_SN in right_SN.items()}
+        asked_NC = labels[:, None].numpy() == np.arange(len(classes))
+    others = ("baseline", "teacher")
     return {
-        name: paired_bootstrap(
-            [score(run.test.logits_NC, run.test.labels_N).numpy() for run in runs],
-            [score(other.test.logits_NC, other.test.labels_N).numpy() for other in others],
-        )
-        for name, score in (("accuracy", by.correct), ("nll", by.negative_log_likelihood))
+        "classes": {
+            other: losses.by_class(answers_SNC["student"], answers_SNC[other], asked_NC, classes) for other in others
+        },
+        "groups": groups
+        and {"column": groups.column, "count": len(set(groups.of_N))}
+        | {other: losses.by_group(right_SN["student"], right_SN[other], groups) for other in others},
+        "examples": losses.lost_examples(right_SN["student"], right_SN["teacher"][0]),
     }
+
+
+def commonest(labels: Tensor, classes: Sequence[str] | None) -> dict[str, Any]:
+    """``{"labels", "share"}``: the class (of label sets, the set) that most test examples have, and their share."""
+    sets, counts = labels.cpu().unique(dim=0, return_counts=True)
+    most = sets[int(counts.argmax())]
+    numbers = most.nonzero()[:, 0].tolist() if labels.ndim == 2 else [int(most)]
+    names = None if classes is None else [classes[number] for number in numbers]
+    return {"labels": names, "share": int(counts.max()) / len(labels)}
+
+
+def _lacking(labels: Tensor, classes: Sequence[str]) -> list[str]:
+    """The classes of which a split has no example."""
+    count_C = labels.sum(dim=0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
+    return [name for name, count in zip(classes, count_C.tolist(), strict=True) if not count]
 
 
 def assemble(
@@ -151,12 +226,13 @@ def assemble(
     test_reads: Sequence[Any],
     members: Sequence[ModelEvidence] = (),
     targets: Mapping[str, Any] | None = None,
+    groups: losses.Groups | None = None,
     created: str | None = None,
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
     ``data`` holds ``classes`` (names in label order) among its fields. ``targets`` says what was stored of the teacher's
-    answers, how it was asked and what that cost, None where it was asked live. ``timings`` gives each stage
+    answers, how it was asked and what that cost, None where it was asked live. ``groups`` says to which group each test example belongs, None where nothing does. ``timings`` gives each stage
     ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each. Raises ``ValueError`` where models were not tested on
     the same labels.
     """
@@ -172,7 +248,14 @@ def assemble(
         for run in member.runs
     ]
     answers = teacher.runs[0].test
-    comparisons = {role: comparison_section(student.runs, control.runs) for role, control in controls.items()}
+    comparisons = comparison_sections(
+        student.runs, {role: control.runs for role, control in controls.items()}, teacher.runs[0]
+    )
+    labels = {"validation": teacher.runs[0].validation.labels_N, "test": answers.labels_N}
+    of_data = {
+        "commonest": commonest(answers.labels_N, data["classes"]),
+        "lacking": {split: found for split, of in labels.items() if (found := _lacking(of.cpu(), data["classes"]))},
+    }
     return _plain(
         {
             "schema_version": SCHEMA_VERSION,
@@ -180,7 +263,7 @@ def assemble(
             "name": name,
             "task": task,
             "created": created or datetime.now(UTC).isoformat(timespec="seconds"),
-            "data": data,
+            "data": {**data, **of_data},
             "teacher": sections["teacher"],
             "student": sections["student"],
             "baseline": sections["baseline"],
@@ -188,6 +271,7 @@ def assemble(
             "fidelity": fidelity_section(student.runs, answers),
             "fidelity_baseline": fidelity_section(baseline.runs, answers),
             "comparison": {"smoothed": None} | comparisons,
+            "losses": losses_section(student.runs, baseline.runs, teacher.runs[0], data["classes"], groups),
             "ratios": ratios(sections["teacher"], sections["student"]),
             "export": export,
             "targets": targets,

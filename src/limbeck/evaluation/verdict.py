@@ -1,79 +1,253 @@
-"""The results in two plain sentences, which claim no more than the figures do."""
+"""The results in plain sentences, which claim no more than the figures do; results.json as read goes in.
+
+First what the student is worth beside its teacher; then what got better and worse by more than the noise, in every measure,
+who paid for it, and what makes the figures doubtful. Console and report say the same sentences. No torch.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
+
+from .paid import paid
+from .wording import listed, quoted
+
+_WHAT = {"image-classification": "image", "text-classification": "text"}
+_POINTS = (100, 2, " points")
+_MEASURES = (
+    # name in results.json, in words, how its difference is shown (factor, digits, unit), which way is better
+    ("accuracy", "accuracy", _POINTS, 1),
+    ("balanced_accuracy", "balanced accuracy", _POINTS, 1),
+    ("nll", "NLL", (1, 3, ""), -1),
+    ("ece", "ECE", _POINTS, -1),
+)
+
+
+class Finding(NamedTuple):
+    """A sentence. ``worse`` and ``better``: by more than the noise; ``doubt``: why the figures say less than they seem to."""
+
+    kind: Literal["better", "worse", "level", "doubt"]
+    about: str  # a word or two
+    text: str
 
 
 def verdict(results: Mapping[str, Any]) -> str:
-    """What the student gained and cost, then whether the teacher was worth it; takes results.json as read."""
-    return f"{_against_teacher(results)} {_against_baseline(results['comparison']['baseline']['accuracy'])}"
+    """All of it, the headline first."""
+    return " ".join([headline(results), *(finding.text for finding in findings(results))])
 
 
-def _against_teacher(results: Mapping[str, Any]) -> str:
-    ratios = results["ratios"]
-    size = ratios["parameters"] if ratios["parameters"] is not None else ratios["bytes"]
-    traits = [
-        _times(ratio, better, worse)
-        for ratio, better, worse in ((size, "smaller", "larger"), (ratios["latency"], "faster", "slower"))
-        if ratio is not None
-    ]
-    cost = f"is {' and '.join(traits)} than the teacher and " if traits else ""
-    student, teacher = (_percent(results[role]["metrics"]["accuracy"]) for role in ("student", "teacher"))
-    if ratios["accuracy_kept"] is None:
-        return f"The student {cost}has an accuracy of {student} %; the teacher is never right."
+def headline(results: Mapping[str, Any]) -> str:
+    """What the student costs and keeps, beside its teacher."""
+    traits = _traits(results["ratios"])
     if (share := _no_better(results)) is not None:
-        start = f"The student is {' and '.join(traits)} than the teacher. " if traits else ""
+        start = f"The student {listed(traits)}. " if traits else ""
+        teacher = _percent(results["teacher"]["metrics"]["accuracy"])
         return (
             f"{start}The teacher itself is no better than always naming the commonest class ({teacher} % vs {100 * share:.1f}), "
             "so what the student keeps of it means nothing; train it longer."
         )
+    student, teacher = (_percent(results[role]["metrics"]["accuracy"]) for role in ("student", "teacher"))
+    kept = results["ratios"]["accuracy_kept"]
+    if kept is None:
+        return f"The student {listed([*traits, f'has an accuracy of {student} %'])}; the teacher is never right."
     whose = "its" if traits else "the teacher's"
-    kept = f"{100 * ratios['accuracy_kept']:.1f} %"
-    return f"The student {cost}keeps {kept} of {whose} accuracy ({student} vs {teacher})."
+    beside = ""
+    if one_sided(results) and (balanced := _balanced(results)) is not None:
+        figures = (_percent(results[role]["metrics"][balanced]) for role in ("student", "teacher"))
+        beside = f"; {_BALANCED[balanced]} {' vs '.join(figures)}"
+    held = f"keeps {100 * kept:.1f} % of {whose} accuracy ({student} vs {teacher}{beside})"
+    return f"The student {listed([*traits, held])}."
+
+
+def findings(results: Mapping[str, Any]) -> list[Finding]:
+    """Everything else that a reader must know before the tables, the most important first."""
+    what = _WHAT.get(results.get("task", ""), "example")
+    comparison = results["comparison"]
+    found = [
+        _against(comparison.get("baseline"), "No teacher", "the same student trained without a teacher"),
+        _doubt_of_teacher(comparison.get("teacher_minus_baseline"), results),
+        _against(comparison.get("smoothed"), "Smoothed", "the same student trained on smoothed labels"),
+        _against(comparison.get("teacher"), "Teacher", "the teacher"),
+        *(
+            Finding("worse" if lost else "level", about, text)
+            for lost, about, text in paid(results.get("losses"), what)
+        ),
+        *_doubts_of_data(results, what),
+    ]
+    return [one for one in found if one is not None]
+
+
+def one_sided(results: Mapping[str, Any]) -> bool:
+    """Whether more than half of the test split has one answer, so that accuracy says little."""
+    return (((results.get("data") or {}).get("commonest") or {}).get("share") or 0.0) > 0.5
+
+
+_BALANCED = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+
+
+def _balanced(results: Mapping[str, Any]) -> str | None:
+    """The figure that counts every class alike."""
+    return next((name for name in _BALANCED if name in results["student"]["metrics"]), None)
+
+
+def _traits(ratios: Mapping[str, Any]) -> list[str]:
+    """What the student costs beside the teacher; the first to be said names the teacher."""
+    traits = []
+    size, of = (ratios["parameters"], "parameters") if ratios["parameters"] is not None else (ratios["bytes"], "bytes")
+    if size is not None:
+        traits.append(f"has {_part(size, of)}")
+    if (speed := ratios["latency"]) is not None:
+        factor = max(speed, 1 / speed)
+        text = "no faster" if factor < 1.05 else f"{_factor(factor)}x {'faster' if speed > 1 else 'slower'}"
+        traits.append(f"answers {text}{'' if traits else ' than the teacher'}")
+    return traits
+
+
+def _part(ratio: float, of: str) -> str:
+    """A teacher's size over the student's, as what the student has of it."""
+    if max(ratio, 1 / ratio) < 1.05:
+        return f"as many {of} as the teacher"
+    if ratio < 1:
+        return f"{_factor(1 / ratio)}x the teacher's {of}"
+    return f"{100 / ratio:.0f} % of the teacher's {of}" if ratio < 2 else f"1/{_factor(ratio)} of the teacher's {of}"
+
+
+def _factor(factor: float) -> str:
+    text = f"{factor:.{0 if factor >= 9.95 else 1}f}"
+    return text.removesuffix(".0")
 
 
 def _no_better(results: Mapping[str, Any]) -> float | None:
-    """The largest class's share of the test split, where the teacher is not above it by two standard errors."""
+    """The commonest answer's share of the test split, where the teacher is not above it by two standard errors.
+
+    Nor, counting every class alike, above chance: a teacher that tells the rare class from the common one is of use,
+    however little that adds to its accuracy.
+    """
+    data = results.get("data") or {}
     supports = [row["support"] for row in results["teacher"].get("per_class") or ()]
-    if not supports or results["data"].get("multi_label"):  # of label sets the commonest is not known here
-        return None
-    count = sum(supports)
-    share = max(supports) / count
-    error = math.sqrt(share * (1 - share) / count)
-    return share if results["teacher"]["metrics"]["accuracy"]["mean"] <= share + 2 * error else None
-
-
-def _against_baseline(accuracy: Mapping[str, Any]) -> str:
-    start = f"Against the same student trained without a teacher it is {_points(accuracy['difference'])} points"
-    interval = f"{100 * accuracy['level']:g} % interval {_points(accuracy['low'])} to {_points(accuracy['high'])}"
-    if accuracy["seeds"] == 1:
-        return f"{start} with one seed ({interval} over test examples alone): the noise between seeds is unknown."
-    if accuracy["low"] > 0:
-        finding = "ahead by more than the noise"
-    elif accuracy["high"] < 0:
-        finding = "behind by more than the noise"
+    if "commonest" in data:
+        share, count = data["commonest"]["share"], data.get("test") or sum(supports)
+    elif supports and not data.get("multi_label"):
+        share, count = max(supports) / sum(supports), sum(supports)
     else:
-        finding = "no difference that stands out from the noise"
-    return f"{start} ({interval} over {accuracy['seeds']} seeds): {finding}."
+        return None
+    error = math.sqrt(share * (1 - share) / count) if count else 0.0
+    figures, present = results["teacher"]["metrics"], [support for support in supports if support]
+    above = figures["accuracy"]["mean"] > share + 2 * error
+    if "balanced_accuracy" in figures and present:
+        chance = 1 / len(present)
+        error = math.sqrt(chance * (1 - chance) * sum(1 / support for support in present)) / len(present)
+        above = above or figures["balanced_accuracy"]["mean"] > chance + 2 * error
+    return None if above else share
 
 
-def _times(ratio: float, better: str, worse: str) -> str:
-    factor = max(ratio, 1 / ratio)
-    if factor < 1.05:
-        return f"no {better}"
-    digits = 0 if factor >= 9.95 else 1
-    return f"{factor:.{digits}f}x {better if ratio > 1 else worse}"
+def _against(section: Mapping[str, Any] | None, about: str, whom: str) -> Finding | None:
+    """In which measures the student is better, worse, or neither."""
+    if not section:
+        return None
+    told: dict[str, list[str]] = {"better": [], "worse": [], "level": []}
+    for name, words, show, better in _MEASURES:
+        if found := section.get(name):
+            told[_way(found, better)].append(f"{words} {_shown(found, show)}")
+    seeds = section["accuracy"]["seeds"]
+    level = f"{100 * section['accuracy']['level']:g} %"
+    over = f"{level} intervals over {seeds} seeds{', wide because two say little of others' if seeds == 2 else ''}"
+    noise = "the noise"
+    if seeds == 1:
+        over = f"one seed; {level} intervals over test examples alone, the noise between seeds is unknown"
+        noise = "the noise of test examples"
+    parts = [f"{way} by more than {noise} in {listed(told[way])}" for way in ("better", "worse") if told[way]]
+    if told["level"]:
+        parts.append(f"no difference that stands out from {noise} in {listed(told['level'])}")
+    kind = "worse" if told["worse"] else "better" if told["better"] else "level"
+    return Finding(kind, about, f"Against {whom} ({over}): {'; '.join(parts)}.")
 
 
-def _percent(accuracy: Mapping[str, Any]) -> str:
-    spread = f" ± {100 * accuracy['sd']:.1f}" if accuracy["sd"] is not None else ""
-    return f"{100 * accuracy['mean']:.1f}{spread}"
+def _doubt_of_teacher(section: Mapping[str, Any] | None, results: Mapping[str, Any]) -> Finding | None:
+    """Said where the teacher is no better than the student that nobody taught."""
+    if not section:
+        return None
+    accuracy, nll = section["accuracy"], section["nll"]
+    noise = "the noise" if accuracy["seeds"] > 1 else "the noise of test examples"
+    if _way(accuracy, 1) == "worse":
+        return Finding(
+            "doubt",
+            "Teacher",
+            f"The teacher itself is worse than the student that nobody taught, by more than {noise}: accuracy "
+            f"{_shown(accuracy, _POINTS)}.",
+        )
+    if accuracy["difference"] <= 0:
+        teacher, baseline = (_percent(results[role]["metrics"]["accuracy"]) for role in ("teacher", "baseline"))
+        return Finding(
+            "doubt",
+            "Teacher",
+            f"The teacher itself is not ahead of the student that nobody taught ({teacher} % vs {baseline}; "
+            f"{_shown(accuracy, _POINTS)}).",
+        )
+    if _way(nll, -1) == "worse":
+        return Finding(
+            "doubt",
+            "Teacher",
+            f"The teacher's probabilities, which the student learns from, are worse than those of the student that nobody "
+            f"taught, by more than {noise}: NLL {_shown(nll, (1, 3, ''))}.",
+        )
+    return None
 
 
-def _points(difference: float) -> str:
-    """Percentage points with their sign; what rounds to nothing has none."""
-    points = round(100 * difference, 2)
-    return f"{points:+.2f}" if points else "0.00"
+def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
+    data, found = results.get("data") or {}, []
+    balanced = _balanced(results)
+    if one_sided(results) and balanced is not None:
+        labels = data["commonest"]["labels"]
+        which = listed([quoted(name) for name in labels]) if labels else "without a label"
+        sections = (
+            ("student", "the student"),
+            ("teacher", "the teacher"),
+            ("baseline", "the student without a teacher"),
+        )
+        figures = [
+            f"{_percent(results[role]['metrics'][balanced])} of {whose}"
+            for role, whose in sections
+            if results.get(role)
+        ]
+        found.append(
+            Finding(
+                "doubt",
+                "Classes",
+                f"{100 * data['commonest']['share']:.1f} % of the test {what}s are {which}, so accuracy says little; "
+                f"{_BALANCED[balanced]} (%): {listed(figures)}.",
+            )
+        )
+    for split, names in (data.get("lacking") or {}).items():
+        some = [quoted(name) for name in names[:5]] + ([f"{len(names) - 5} more classes"] if len(names) > 5 else [])
+        unknown = (
+            f"nothing is known of how such {what}s are answered"
+            if split == "test"
+            else f"such {what}s took no part in any choice"
+        )
+        found.append(Finding("doubt", "Classes", f"The {split} split has no {what} of {listed(some)}: {unknown}."))
+    return found
+
+
+def _way(found: Mapping[str, Any], better: int) -> str:
+    if found["low"] > 0 or found["high"] < 0:
+        return "better" if (found["low"] > 0) == (better > 0) else "worse"
+    return "level"
+
+
+def _shown(found: Mapping[str, Any], show: tuple[float, int, str]) -> str:
+    factor, digits, unit = show
+    difference, low, high = (_signed(factor * found[end], digits) for end in ("difference", "low", "high"))
+    return f"{difference}{unit} ({low} to {high})"
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign; what rounds to nothing has none."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+def _percent(figure: Mapping[str, Any]) -> str:
+    spread = f" ± {100 * figure['sd']:.1f}" if figure["sd"] is not None else ""
+    return f"{100 * figure['mean']:.1f}{spread}"

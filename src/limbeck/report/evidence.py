@@ -16,14 +16,15 @@ class Evidence:
     """All that the page shows. N test examples, C classes."""
 
     results: dict[str, Any]  # the contents of results.json; whatever is optional there may be missing or None
-    verdict: str  # plain sentences
+    headline: str  # what the student is worth beside its teacher, a plain sentence
     classes: tuple[str, ...]  # C names, as the data says them: untrusted
     labels_N: np.ndarray  # int
     teacher_logits_NC: np.ndarray  # float32
-    student_logits_NC: np.ndarray  # float32, of the first seed
-    baseline_logits_NC: np.ndarray  # float32, of the first seed
+    student_logits_NC: np.ndarray  # float32, of the exported seed
+    baseline_logits_NC: np.ndarray  # float32, of that seed
     histories: dict[str, list[dict[str, Any]]]  # per model, one entry an epoch; 'teacher' may be missing
     temperature: float | None  # of the distillation term; None where there is none
+    findings: Sequence[tuple[str, str, str]] = ()  # (better, worse, level or doubt; about what; a sentence)
     image: Callable[[int], np.ndarray] | None = None  # test position -> uint8 (height, width, channels)
     texts: Sequence[Text] | None = None  # N, where the examples are texts or pairs of them
     what: str = "image"  # one example, in words

@@ -57,12 +57,13 @@ def temperatures(evidence: Evidence) -> tuple[float, ...]:
 
 
 def groups(evidence: Evidence) -> list[Group]:
-    """Three groups of cards; an example stands in one at most, and a class twice in a group unless there are few."""
+    """Four groups of cards; an example stands in one at most, and a class twice in a group unless there are few."""
     what, each = evidence.what, max(2, -(-SHOWN // len(evidence.classes)))
     teacher_NC = log_softmax(evidence.teacher_logits_NC)
     student_NC = log_softmax(evidence.student_logits_NC)
     divergence_N = divergence(teacher_NC, student_NC)
     right_N = teacher_NC.argmax(axis=1) == evidence.labels_N
+    lost_N = right_N & (student_NC.argmax(axis=1) != evidence.labels_N)
     wanted = (
         (
             "Where the teacher is in two minds",
@@ -70,9 +71,15 @@ def groups(evidence: Evidence) -> list[Group]:
             np.where(right_N, entropy(teacher_NC), -np.inf),
         ),
         (
+            "What the student lost",
+            f"The teacher has them right, the student does not ({int(lost_N.sum()):,} of {int(right_N.sum()):,}): where they lie "
+            "furthest apart.",
+            np.where(lost_N, divergence_N, -np.inf),
+        ),
+        (
             "Where student and teacher disagree most",
-            f"The largest divergence KL(teacher‖student) among the {what}s that the teacher has right.",
-            np.where(right_N, divergence_N, -np.inf),
+            f"The largest divergence KL(teacher‖student) among the {what}s that both have right.",
+            np.where(right_N & ~lost_N, divergence_N, -np.inf),
         ),
         (
             "Where the teacher is wrong",

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
-from . import charts, formats, gallery, svg
+from . import charts, formats, gallery, losses, svg
 from .evidence import Accord, Evidence, accord, confusion, log_softmax, reliability
 from .formats import dig, figure
 from .html import write_html
@@ -53,7 +53,10 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     comparison = dig(results, "comparison") or {}
     return {
         "results": results,
-        "verdict": evidence.verdict,
+        "headline": evidence.headline,
+        "findings": evidence.findings,
+        "losses": losses.tables(results),
+        "lost": dig(results, "losses", "examples"),
         "created": dig(results, "created"),
         "data": dig(results, "data") or {},
         "image": "×".join(formats.count(side) for side in dig(results, "data", "image") or ()),
@@ -72,6 +75,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
             for picture in (
                 charts.differences(comparison, "accuracy", "difference in accuracy, percentage points", 100, 2),
                 charts.differences(comparison, "nll", "difference in NLL, nats (less is better)", 1, 3),
+                charts.differences(comparison, "ece", "difference in ECE, percentage points (less is better)", 100, 2),
             )
             if picture is not None
         ],
@@ -174,9 +178,11 @@ def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
 
 
 def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
+    one_sided = (figure(dig(results, "data", "commonest", "share")) or 0) > 0.5  # then accuracy says little
     rows = []
     for label, hint, metric, share in (
         ("Accuracy", "more is better", "accuracy", True),
+        *(("Balanced accuracy", "mean over classes", "balanced_accuracy", True) for _ in range(one_sided)),
         ("Top-5 accuracy", "more is better", "top5", True),
         ("Micro F1", "more is better", "micro_f1", True),
         ("Macro F1", "more is better", "macro_f1", True),
