@@ -17,6 +17,7 @@ from . import progress, stages
 from .deploy.energy import energy_per_inference
 from .deploy.measure import compare_latency, measure_onnx, parameters
 from .evaluation import test_reads as record
+from .evaluation.losses import Groups
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
 from .evaluation.verdict import findings, headline
 from .files import atomic_path, sha256_file, write_json
@@ -223,7 +224,7 @@ def report(
     if not here.finished:
         here.prepare()
         examples = test.open("what the report shows")
-        results = _results(job, teacher, arms, store, answers, export)
+        results = _results(job, examples, teacher, arms, store, answers, export)
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
@@ -239,6 +240,7 @@ def report(
 
 def _results(
     job: Job,
+    examples: Any,
     teacher: Trained,
     arms: dict[str, list[Trained]],
     store: Store | None,
@@ -304,6 +306,7 @@ def _results(
             **({"int8": facts["student"]["int8"]} if "int8" in facts["student"] else {}),
         },
         targets=targets,
+        groups=Groups.of(str(recipe.data.group), examples.groups),
         timings=timings,
         fingerprints=fingerprints,
         recipe=recipe.model_dump(mode="json"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.groups import Groups as DataGroups
 from .compare import LEVEL, difference_p, holm, mean_sd
 
 MOST_GROUPS = 50  # beyond that many, a group has few examples and the correction leaves nothing to be found
@@ -25,6 +26,11 @@ class Groups:
 
     column: str
     of_N: Sequence[str]
+
+    @staticmethod
+    def of(column: str, groups: DataGroups | None) -> Groups | None:
+        """Those of examples that have some."""
+        return None if groups is None else Groups(column, [groups.names[code] for code in groups.codes.tolist()])
 
 
 def by_class(right_SNC: np.ndarray, other_SNC: np.ndarray, asked_NC: np.ndarray, classes: Sequence[str]) -> list[dict]:
