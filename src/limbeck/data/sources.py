@@ -9,21 +9,23 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 from PIL import Image
+from pyarrow import ArrowInvalid
 
 from limbeck import hub
 from limbeck.errors import BadInput
 from limbeck.files import near
 
+from .image_folder import Layout, is_of_classes, layout_of, read_classes, read_unlabelled, table
+from .image_tree import Folder, listed, scan
 from .reading import Rows, own_splits, read
-from .split_names import canonical
-from .tables import read_tables, tables_below
+from .tables import BESIDE_IMAGES, read_tables, says_itself, tables_below
 
-_IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv", ".zip"])
 # No data set of the hub is called so, and many a misspelt file is.
 _FILE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt"])
@@ -81,95 +83,61 @@ def _digits() -> Rows:
         Image.fromarray(image).save(file, format="png")
         cells.append({"bytes": file.getvalue(), "path": None})
     names = [str(digit) for digit in range(10)]
-    return {"train": _table(cells, bunch.target.tolist(), names)}  # pyright: ignore
-
-
-def _table(images: list, labels: list[int] | None, names: list[str]) -> datasets.Dataset:
-    features: dict[str, Any] = {"image": datasets.Image()}
-    columns: dict[str, list] = {"image": images}
-    if labels is not None:
-        features["label"] = datasets.ClassLabel(names=names)
-        columns["label"] = labels
-    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    return {"train": table(cells, bunch.target.tolist(), names)}  # pyright: ignore
 
 
 def _folder(path: Path, config: str | None, field: str, labelled: bool) -> Rows:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
         return own_splits(saved if isinstance(saved, Mapping) else {"train": saved})
-    has_images = False
-    for _, folders, files in os.walk(path, followlinks=True):
-        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
-        suffixes = {os.path.splitext(file)[1].lower() for file in files if not file.startswith(".")}
-        if suffixes & _TABLE_SUFFIXES:
-            return read_tables(path, config, tables_below(path, _TABLE_SUFFIXES), field)
-        has_images = has_images or bool(suffixes & _IMAGE_SUFFIXES)
-    if has_images:
-        return own_splits(_image_folder(path, field, labelled))
+    tables = tables_below(path, _TABLE_SUFFIXES)
+    if any(file.name.lower() in BESIDE_IMAGES for file in tables):
+        return read_tables(path, config, tables, field)
+    tree = scan(path, field)
+    if tree.image_count():
+        layout = (
+            layout_of(tree, field, labelled=labelled) if not labelled or not tables else _layout_beside(tree, field)
+        )
+        with_images = [file for file in tables if _holds_images(path / file)]
+        if layout is not None and not (with_images and says_itself(path)):
+            if with_images:
+                raise BadInput(
+                    f"{field}: {path} holds folders of images ({listed([one.name for one in tree.with_images])}) and tables with "
+                    f"images inside ({listed([str(file) for file in with_images])}): name the folder that holds one of them alone."
+                )
+            if not labelled:
+                return read_unlabelled(layout, _TABLE_SUFFIXES)
+            return read_classes(layout, field, _TABLE_SUFFIXES)
+    if tables:
+        return read_tables(path, config, tables, field)
+    if (ending := tree.unreadable_pictures()) is not None:
+        raise BadInput(
+            f"{field}: {path} holds {ending} files, which Pillow does not read: convert them (to PNG or JPEG)."
+        )
     raise BadInput(
         f"{field}: {path} holds neither images nor data files: it should hold parquet files, or one "
         "sub-folder of images for each class."
     )
 
 
-def _image_folder(path: Path, field: str, labelled: bool) -> Rows:
-    """``path/CLASS/*.png`` or ``path/SPLIT/CLASS/*.png``."""
-    if not labelled and not _folders(path):
-        return {"train": _table([{"bytes": None, "path": image} for image in _images(path)], None, [])}
-    inner = [entry for entry in _folders(path) if canonical(entry.name)]
-    # A class may be called train too; a split holds folders rather than images.
-    if not inner or not all(_folders(entry) for entry in inner if _split_of(entry) == "train"):
-        return {"train": _classes_of(path, path, field, None)}
-    # The training classes number the others' labels, so that a class they lack keeps its place.
-    inner.sort(key=lambda entry: _split_of(entry) != "train")
-    names: list[str] | None = None
-    rows: dict[str, datasets.Dataset] = {}
-    for entry in inner:
-        split = _split_of(entry)
-        if split in rows:
-            raise BadInput(f"{field}: {path} has two folders for split '{split}': keep one of them.")
-        rows[split] = _classes_of(entry, path, field, names)
-        names = names or rows[split].features["label"].names
-    return rows
+def _layout_beside(tree: Folder, field: str) -> Layout | None:
+    """The class folders that lie beside tables; None where there are none, so that the tables are what is to be read."""
+    layout = layout_of(tree, field)
+    return layout if is_of_classes(layout) else None
 
 
-def _classes_of(path: Path, root: Path, field: str, known: list[str] | None) -> datasets.Dataset:
-    """One folder for each class, numbered as in ``known``, else in the order of their names."""
-    names = [entry.name for entry in _folders(path)]
-    loose = [entry.name for entry in sorted(path.iterdir()) if entry.suffix.lower() in _IMAGE_SUFFIXES]
-    if loose or not names:
-        what = f"{loose[0]} lies directly in {path}" if loose else f"{path} has no sub-folders"
-        raise BadInput(f"{field}: {what}: a folder of images has one sub-folder for each class.")
-    if known is not None and (other := sorted(set(names) - set(known))):
-        raise BadInput(
-            f"{field}: class '{other[0]}' of {path} is missing from the training split of {root}: each class "
-            "needs training examples."
-        )
-    images, labels = [], []
-    classes = known or names
-    for name in names:
-        found = _images(path / name)
-        images += [{"bytes": None, "path": image} for image in found]
-        labels += [classes.index(name)] * len(found)
-    return _table(images, labels, classes)
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _split_of(folder: Path) -> str:
-    return canonical(folder.name) or folder.name
-
-
-def _images(path: Path) -> list[str]:
-    """Every image below a folder, in a fixed order."""
-    images = []
-    for folder, inner, files in os.walk(path, followlinks=True):
-        inner.sort()
-        found = (file for file in sorted(files) if not file.startswith("."))
-        images += [os.path.join(folder, file) for file in found if Path(file).suffix.lower() in _IMAGE_SUFFIXES]
-    return images
+def _holds_images(file: Path) -> bool:
+    """Whether a table has encoded images in a column of its own."""
+    if file.suffix.lower() != ".parquet":
+        return False
+    try:
+        schema = parquet.read_schema(file)
+    except (OSError, ArrowInvalid):  # whoever reads it says what is wrong
+        return False
+    return any(
+        pa.types.is_binary(kind) or (pa.types.is_struct(kind) and {"bytes", "path"} <= {one.name for one in kind})
+        for kind in schema.types
+    )
 
 
 def _hub(name: str, config: str | None, field: str) -> Rows:

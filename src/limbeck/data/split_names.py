@@ -28,7 +28,7 @@ def forms_in(name: str) -> tuple[str, ...]:
 
     A word ends at anything but a letter, and where capitals show it: ``my-train-00000-of-00002``, ``TrainingData``.
     """
-    return tuple(dict.fromkeys(word for word in _words(name) if word in _IN_FILES))
+    return tuple(dict.fromkeys(word for word in words(name) if word in _IN_FILES))
 
 
 def split_of_form(form: str) -> str:
@@ -42,7 +42,7 @@ def nearly(name: str) -> str | None:
     Two letters that changed places; a letter within the word that is missing or, but for the shortest, another one; a
     letter doubled; an s at the end.
     """
-    for word in _words(name):
+    for word in words(name):
         if word in _IN_FILES or word in _OTHER_WORDS:
             continue
         for form in _LONG:
@@ -51,7 +51,8 @@ def nearly(name: str) -> str | None:
     return None
 
 
-def _words(name: str) -> list[str]:
+def words(name: str) -> list[str]:
+    """The words of a name, in lower case, as :func:`forms_in` tells them apart."""
     return [word.lower() for word in _WORDS.findall(name)]
 
 

@@ -28,7 +28,7 @@ BINARY = frozenset([".arrow", ".parquet", ".tar", ".zip"])
 # What the library passes over, too.
 _ABOUT = frozenset(["config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"])
 # Such a file says what the images in its folder are; the library reads both together.
-_BESIDE_IMAGES = frozenset(["metadata.csv", "metadata.jsonl", "metadata.parquet"])
+BESIDE_IMAGES = frozenset(["metadata.csv", "metadata.jsonl", "metadata.parquet"])
 _SHARD = re.compile(r"(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}.*")
 _MOST_ONE_BY_ONE = 64
 _MOST_NAMED = 8
@@ -57,7 +57,7 @@ def read_tables(root: Path, config: str | None, files: Sequence[PurePath], field
     Raises ``BadInput``, naming ``field``, where a file's name is nearly that of a split or that of two, where a split
     comes in two forms, where files of a split differ in their columns, and where a file cannot be read.
     """
-    by_itself = config is not None or _says_itself(root) or any(file.name.lower() in _BESIDE_IMAGES for file in files)
+    by_itself = config is not None or says_itself(root) or any(file.name.lower() in BESIDE_IMAGES for file in files)
     if by_itself:
         rows = read(lambda: datasets.load_dataset(str(root), config), str(root), field)
         return own_splits(rows)
@@ -224,7 +224,7 @@ def _like(
             datasets.enable_progress_bars()
 
 
-def _says_itself(root: Path) -> bool:
+def says_itself(root: Path) -> bool:
     """Whether the folder was made for the hub, with a description of its own splits or columns."""
     if (root / "dataset_infos.json").is_file() or (root / ".huggingface.yaml").is_file():
         return True
