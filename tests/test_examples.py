@@ -8,8 +8,11 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+import limbeck
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -41,7 +44,26 @@ def test_the_student_returned_is_the_one_exported(distilled):
     session = onnxruntime.InferenceSession(str(distilled.export("onnx")))
     deployed = session.run(None, {session.get_inputs()[0].name: images_BCHW.numpy()})[0]
     with torch.no_grad():
-        torch.testing.assert_close(distilled.student(images_BCHW), torch.from_numpy(deployed), atol=1e-4, rtol=1e-4)
+        ours = distilled.student.model(images_BCHW)
+    torch.testing.assert_close(ours, torch.from_numpy(deployed), atol=1e-4, rtol=1e-4)
+
+
+def test_the_student_returned_takes_images_as_they_are(distilled):
+    import onnxruntime
+
+    metadata = json.loads(
+        onnxruntime.InferenceSession(distilled.export("onnx")).get_modelmeta().custom_metadata_map["limbeck"]
+    )
+    (mean,), (std,) = metadata["input"]["mean"], metadata["input"]["std"]
+    pixels_BCHW = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
+    session = onnxruntime.InferenceSession(str(distilled.export("onnx")))
+    deployed = session.run(None, {"image": (pixels_BCHW.numpy().astype(np.float32) / 255 - mean) / std})[0]
+    with torch.no_grad():
+        of_bytes, of_floats = distilled.student(pixels_BCHW), distilled.student(pixels_BCHW / 255)
+        with pytest.raises(limbeck.BadInput, match=r"run from -1 to 0: floats must lie in 0 to 1.*student\.model"):
+            distilled.student(torch.linspace(-1, 0, 64).view(1, 1, 8, 8))
+    torch.testing.assert_close(of_bytes, torch.from_numpy(deployed), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(of_floats, of_bytes)
 
 
 @pytest.mark.parametrize("name", ["objective_in_a_loop.py", "objective_in_trainer.py", "objective_in_lightning.py"])

@@ -52,9 +52,9 @@ def test_a_run_trains_measures_and_exports_the_whole_of_it(tmp_path: Path, capsy
     parts = {name.removeprefix("body."): value for name, value in kept.items() if name.startswith("body.")}
     body.load_state_dict({**body.state_dict(), **parts})
     with torch.no_grad():
-        maps = result.student.projector(body.stages(body.stem(batch)))
+        maps = result.student.model.projector(body.stages(body.stem(batch)))
         logits = maps.mean((2, 3)) @ teacher.fc.weight.T + teacher.fc.bias
-        torch.testing.assert_close(result.student(batch), logits)
+        torch.testing.assert_close(result.student.model(batch), logits)
     session = onnxruntime.InferenceSession(str(result.export("onnx")))
     (deployed,) = session.run(None, {"image": batch.numpy()})
     np.testing.assert_allclose(deployed, logits.numpy(), atol=1e-4)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import functional
     from .api import Distilled, distill
     from .errors import BadInput, LimbeckError
-    from .objectives import functional
     from .objectives.modules import (
         CRD,
         DIST,
@@ -111,7 +111,7 @@ __all__ = [
 _ROOMS = {
     "api": ("distill", "Distilled"),
     "errors": ("BadInput", "LimbeckError"),
-    "objectives.functional": ("functional",),
+    "functional": ("functional",),
     "objectives.modules": (
         "CRD",
         "DIST",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .arms import student_of
 from .data.arrays import Given, from_arrays
@@ -20,13 +22,52 @@ from .objectives.modules import KD, CrossEntropy, Objective
 from .pipeline import distil
 from .randomness import torch_seed
 from .recipe import Data, ImageRecipe, Model, Preprocess, Targets, TeacherSection, Train, Views
+from .tasks.image import Normalisation
+
+# What sentences about a recipe call a thing, and what it is called here.
+_ARGUMENTS = (
+    (r"\bdata\.validation_fraction\b", "validation_fraction"),
+    (r"\bdata\.transfer\b", "transfer"),
+    (r"\bteacher\.preprocess\b", "preprocess"),
+    (r"\btrain\.(?=[a-z_]+\b)", "train_plan."),
+    (r"--device cpu\b", "device='cpu'"),
+    (r" Where the shapes are in their transparency, data\.background says what they are laid on\.", ""),
+    (r"\bset data\.size and data\.channels so that all are alike", "give all of one size and number of channels"),
+)
+
+
+class Student(nn.Module):
+    """The trained student with what it wants done to its input: images as they are in, logits out.
+
+    ``model`` is the bare module, ``preprocess`` the normalisation that it was trained behind.
+    """
+
+    def __init__(self, model: nn.Module, preprocess: Normalisation) -> None:
+        super().__init__()
+        self.model, self.preprocess = model, preprocess
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W), whole numbers 0 to 255 or floats in [0, 1].
+
+        Raises :class:`BadInput` for floats that reach beyond, which have been normalised already.
+        """
+        if not images_BCHW.is_floating_point():
+            images_BCHW = images_BCHW.float() / 255
+        elif not torch.compiler.is_compiling() and images_BCHW.numel():
+            low, high = (float(end) for end in images_BCHW.detach().aminmax())
+            if low < 0 or high > 1:
+                raise BadInput(
+                    f"the images run from {low:g} to {high:g}: floats must lie in 0 to 1. The student normalises its input "
+                    "itself; its bare module, which takes normalised images, is student.model."
+                )
+        return self.model(self.preprocess(images_BCHW))
 
 
 @dataclass(frozen=True)
 class Distilled:
     """What came out."""
 
-    student: nn.Module  # the student that did best on validation, in evaluation mode
+    student: Student  # the one that did best on validation, in evaluation mode: takes images as they are
     results: dict[str, Any]  # results.json
     folder: Path
 
@@ -54,6 +95,8 @@ def distill(
     train: Given,
     validation: Given | None = None,
     test: Given | None = None,
+    transfer: Any = None,
+    validation_fraction: float = 0.1,
     objective: Objective | None = None,
     views: Views | None = None,
     train_plan: Train | None = None,
@@ -75,6 +118,8 @@ def distill(
             normalisation is done here, by the training set's mean and deviation.
         validation: where not given, carved from train.
         test: where not given, carved from train; read once, at the end.
+        transfer: unlabelled images for the soft targets, or a data set whose labels are ignored.
+        validation_fraction: the share of ``train`` that each split carved from it gets.
         objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default.
         views: how examples are varied (:class:`limbeck.recipe.Views`).
         train_plan: how students are trained (:class:`limbeck.recipe.Train`).
@@ -87,33 +132,53 @@ def distill(
     Raises:
         BadInput: a model or the data cannot be used; says why.
     """
-    splits = from_arrays(train, validation, test, classes=classes)
     objective = objective if objective is not None else 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
-    recipe = ImageRecipe(
-        name=Path(out).name,
-        data=Data(name="python"),
-        teacher=TeacherSection(model=type(teacher).__name__, preprocess=preprocess),
-        student=Model(model=type(student).__name__ if isinstance(student, nn.Module) else _name(student)),
-        views=views or Views(),
-        targets=targets or Targets(),
-        train=train_plan or Train(),
-        seeds=seeds,
-        seed=seed,
-    )
     given = objective
-    job = job_from_models(
-        recipe,
-        splits,
-        out=Path(out),
-        teacher=copy.deepcopy(teacher),
-        student=lambda number: _fresh(student, number),
-        objective=lambda: copy.deepcopy(given),
-        device=device,
-    )
-    results = distil(job)
-    best = student_of(job, job.teacher, seed)
-    load_weights(best, Path(out) / "student.safetensors", "student")
-    return Distilled(best.eval(), results, Path(out))
+    with _in_python():
+        splits = from_arrays(
+            train,
+            validation,
+            test,
+            classes=classes,
+            transfer=transfer,
+            validation_fraction=validation_fraction,
+        )
+        recipe = ImageRecipe(
+            name=Path(out).name,
+            data=Data(name="python", validation_fraction=validation_fraction),
+            teacher=TeacherSection(model=type(teacher).__name__, preprocess=preprocess),
+            student=Model(model=type(student).__name__ if isinstance(student, nn.Module) else _name(student)),
+            views=views or Views(),
+            targets=targets or Targets(),
+            train=train_plan or Train(),
+            seeds=seeds,
+            seed=seed,
+        )
+        job = job_from_models(
+            recipe,
+            splits,
+            out=Path(out),
+            teacher=copy.deepcopy(teacher),
+            student=lambda number: _fresh(student, number),
+            objective=lambda: copy.deepcopy(given),
+            device=device,
+        )
+        results = distil(job)
+        best = student_of(job, job.teacher, seed)
+        load_weights(best, Path(out) / "student.safetensors", "student")
+    return Distilled(Student(best, job.task.normalisation).eval(), results, Path(out))
+
+
+@contextmanager
+def _in_python() -> Iterator[None]:
+    """Sentences about a recipe's fields name this function's arguments instead."""
+    try:
+        yield
+    except BadInput as error:
+        sentence = str(error)
+        for field, argument in _ARGUMENTS:
+            sentence = re.sub(field, argument, sentence)
+        raise type(error)(sentence) from error
 
 
 def _fresh(student: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:

@@ -11,11 +11,41 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationError,
     model_validator,
 )
 
+from .errors import BadInput, did_you_mean
 
-class Section(BaseModel):
+
+class _Called(type(BaseModel)):
+    """What a person calls in Python, ``limbeck.Train(epochs=3)``, answers in sentences.
+
+    Only that call: where pydantic makes a section of what a recipe holds, its own error goes to `recipe_problems`.
+    """
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:
+        try:
+            return super().__call__(*args, **fields)
+        except ValidationError as error:
+            told = [_told(cls, dict(problem)) for problem in error.errors(include_url=False)]
+            raise BadInput("\n".join(dict.fromkeys(told))) from None
+
+
+def _told(section: type, problem: dict[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"] if part not in TAGS]
+    where = f"{section.__name__}({'.'.join(place)}=...)" if place else section.__name__
+    if problem["type"] == "extra_forbidden":
+        known = section.model_fields if len(place) == 1 and issubclass(section, BaseModel) else ()
+        return f"{where}: there is no such field.{did_you_mean(place[-1], known) if known else ''}"
+    if problem["type"] == "missing":
+        return f"{where}: it must be given."
+    reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    given = f"{problem['input']!r} was given; it " if not str(problem["msg"]).startswith("Value error") else ""
+    return f"{where}: {given}{reason}."
+
+
+class Section(BaseModel, metaclass=_Called):
     """Strict: unknown fields are refused, and a recipe does not change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)

@@ -326,7 +326,7 @@ def test_a_run_that_needs_features_says_that_the_teacher_is_live(tmp_path, capsy
     )
     assert not (tmp_path / "run" / "stages" / "targets").exists()
     assert not list(tmp_path.rglob("*.arrow"))
-    assert list(result.student.state_dict()) == list(runs.plain(1).state_dict())
+    assert list(result.student.model.state_dict()) == list(runs.plain(1).state_dict())
     assert result.results["export"]["parity"]["passed"] is True
     assert "targets" not in result.results["timings"]
     assert str(objective) == str(given)  # what was given is not built upon

@@ -260,6 +260,23 @@ def check_same_shape(student_logits: Tensor, teacher_logits: Tensor) -> None:
     raise ValueError(text)
 
 
+def check_class_ids(labels: Tensor, classes: int) -> None:
+    """Raises ``ValueError`` naming the first label that is none of ``classes``; not on an accelerator, which is not waited for.
+
+    Positions that are masked are to be silenced before.
+    """
+    if not may_look(labels):
+        return
+    labels = labels.reshape(-1)
+    wrong = (labels != IGNORED) & ((labels < 0) | (labels >= classes))
+    if wrong.any():
+        at = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"the label at position {at} is {int(labels[at])}: class ids of {classes} classes lie in 0 to {classes - 1}, and "
+            f"{IGNORED} is for positions without a label"
+        )
+
+
 def check_temperature(temperature: float) -> None:
     """Raises ``ValueError`` unless T > 0."""
     if not temperature > 0:  # NaN is refused too

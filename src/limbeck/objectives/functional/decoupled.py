@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
+from .common import (
+    at_least_float32,
+    check_class_ids,
+    check_same_shape,
+    check_temperature,
+    log_probabilities,
+    mean_of,
+    weighted_gap,
+)
 
 
 def dkd(
@@ -73,7 +81,7 @@ def dkd_positions(
     check_temperature(temperature)
     _check_weight("alpha", alpha)
     _check_weight("beta", beta)
-    labels, ignored = _without_ignored(_class_ids(labels, student_logits, "dkd"))
+    labels, ignored = _without_ignored(_class_ids(labels, student_logits, "dkd"), student_logits.shape[-1])
     student_odds, student_others, _ = _parted(student_logits, labels, temperature)
     teacher_odds, teacher_others, alone = _parted(teacher_logits.detach(), labels, temperature)
     student_target, teacher_target = _label_or_not(student_odds), _label_or_not(teacher_odds)
@@ -131,7 +139,7 @@ def nkd_positions(
     check_same_shape(student_logits, teacher_logits)
     check_temperature(temperature)
     _check_weight("gamma", gamma)
-    labels, ignored = _without_ignored(_class_ids(labels, student_logits, "nkd"))
+    labels, ignored = _without_ignored(_class_ids(labels, student_logits, "nkd"), student_logits.shape[-1])
     index = labels.unsqueeze(-1)
     target = _cross_entropy(
         log_probabilities(teacher_logits.detach()).gather(-1, index).exp(),
@@ -195,8 +203,9 @@ def _class_ids(labels: Tensor | None, logits: Tensor, name: str) -> Tensor:
     return labels.long()
 
 
-def _without_ignored(labels: Tensor) -> tuple[Tensor, Tensor]:
+def _without_ignored(labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Labels that can be looked up, and which of them were to be ignored."""
+    check_class_ids(labels, classes)
     ignored = labels == IGNORED
     return labels.masked_fill(ignored, 0), ignored
 

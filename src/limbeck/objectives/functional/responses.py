@@ -14,7 +14,15 @@ from torch import Tensor
 from ...interfaces import IGNORED
 from . import common
 from .closed import Found, may_look, seen_finite, with_slope
-from .common import at_least_float32, check_same_shape, counted, log_probabilities, mean_of, unless_all
+from .common import (
+    at_least_float32,
+    check_class_ids,
+    check_same_shape,
+    counted,
+    log_probabilities,
+    mean_of,
+    unless_all,
+)
 from .divergences import closed_kl, forward_kl_positions
 from .softened import both_softened, softened
 
@@ -152,3 +160,4 @@ def _check_labels(logits: Tensor, labels: Tensor) -> None:
             f"labels {tuple(labels.shape)} must be class ids of shape {tuple(logits.shape[:-1])} "
             f"or probabilities of shape {tuple(logits.shape)}"
         )
+    check_class_ids(labels, logits.shape[-1])
