@@ -19,6 +19,7 @@ from limbeck.errors import BadInput
 from .assemble import Part, assemble
 from .examples import Examples, HeldOut, Splits, check_every_class, check_labels
 from .images import allocate
+from .labels import check_unlabelled, names_of, notes_on, numbered
 from .pixels import natural_channels, pixels, upright
 
 Given = tuple[Any, Any] | Dataset
@@ -43,8 +44,9 @@ def from_arrays(
     ``(image, label)``; ``transfer`` is images alone, or the same with labels that are ignored. Images are
     NumPy or torch, (N, H, W), (N, H, W, C) or (N, C, H, W), as integers 0 to 255 or floats in [0, 1]; where
     both layouts would fit, a tensor is taken for (N, C, H, W) and an array for (N, H, W, C). A ``Dataset``
-    gives PIL images, arrays or tensors, without random transforms. Labels are integers from 0. ``classes``
-    are the names of the classes; the data set's own ``classes``, or the numbers, where not given. ``test``
+    gives PIL images, arrays or tensors, without random transforms. Labels are integers, from 0
+    where there are names. ``classes`` are the names of the classes; the data set's own ``classes``, or the numbers in
+    their order, where not given. ``test``
     is read when it is opened.
 
     Raises ``BadInput`` where images are normalised or otherwise not in range, where their number differs from
@@ -61,7 +63,13 @@ def from_arrays(
             "None to have validation carved from train."
         )
     images, labels = _read_split(train, "train")
-    names = _class_names(train, labels, classes)
+    names = _class_names(train, classes)
+    of_numbers = names is None  # they name themselves
+    if names is None:
+        check_unlabelled(labels.tolist(), "train")
+        names = names_of(labels.tolist(), "labels", len(labels))
+        labels = numbered(labels, names, "train")
+    notes = notes_on(names, "train")
     check_labels(labels, names, "train")
     check_every_class(labels, names, "train")
     train_part = Part.of(images, labels)
@@ -69,6 +77,8 @@ def from_arrays(
     def labelled(given: Given, split: str) -> Part:
         images_of, labels_of = _read_split(given, split)
         _check_alike(images_of, images, split)
+        if of_numbers:
+            labels_of = numbered(labels_of, names, split)
         check_labels(labels_of, names, split)
         return Part.of(images_of, labels_of)
 
@@ -91,6 +101,7 @@ def from_arrays(
         transfer_part,
         classes=names,
         fraction=validation_fraction,
+        notes=notes,
     )
 
 
@@ -268,11 +279,10 @@ def _label_of(item: Any, split: str, row: int) -> int:
     return int(label)
 
 
-def _class_names(train: Given, labels: Tensor, classes: Sequence[str] | None) -> tuple[str, ...]:
+def _class_names(train: Given, classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names that the call gives, or the data set; None where there are none but the labels themselves."""
     names = classes if classes is not None else getattr(train, "classes", None)
-    if names is not None:
-        return tuple(str(name) for name in names)
-    return tuple(str(number) for number in range(int(labels.max()) + 1))
+    return None if names is None else tuple(str(name) for name in names)
 
 
 def _count(given: Any) -> int:

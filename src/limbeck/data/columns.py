@@ -1,19 +1,16 @@
-"""Which columns hold the images and the labels, and what the labels say."""
+"""Which columns hold the images and the labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import datasets
-import numpy as np
-import torch
-from torch import Tensor
 
 from limbeck.errors import BadInput, did_you_mean
 
-from .examples import check_labels
-
-_MOST_CLASSES = 1_000_000
+from .delimited import is_unnamed
+from .labels import can_be_label, is_float
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def find_image(features: datasets.Features, image: str | None, field: str = "dat
 def find_columns(features: datasets.Features, image: str | None, label: str | None) -> Columns:
     """The columns of images and labels: those asked for, or those found by type.
 
-    A ``ClassLabel`` column is taken before a column of integers or texts. Raises ``BadInput`` listing the
+    A ``ClassLabel`` column is taken before a column of integers or texts, and that before one of floats. Raises ``BadInput`` listing the
     columns where there is none or more than one.
     """
     image = find_image(features, image)
@@ -54,75 +51,74 @@ def find_columns(features: datasets.Features, image: str | None, label: str | No
         return Columns(image, label)
     found = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if not found:
-        found = [name for name, kind in features.items() if name != image and can_be_label(kind)]
+        found = likely_labels(
+            [name for name, kind in features.items() if name != image and can_be_label(kind)], features
+        )
     if len(found) != 1:
         how_many = "no column holds labels" if not found else f"{', '.join(found)} may all be labels"
         raise BadInput(f"{how_many}: name one with data.label; {listed(features)}.")
     return Columns(image, found[0])
 
 
-def class_names(rows: datasets.Dataset, label: str) -> tuple[str, ...]:
-    """The classes: a ``ClassLabel``'s own names, else those that the training rows hold.
+def likely_labels(names: Sequence[str], features: datasets.Features) -> list[str]:
+    """Those that have a heading and hold no floats; else those that have a heading."""
+    named = [name for name in names if not is_unnamed(name)]
+    return [name for name in named if not is_float(features[name])] or named
 
-    Texts are sorted; integers must run from 0.
+
+def check_columns(
+    rows: datasets.Dataset,
+    inputs: Sequence[str],
+    labels: Sequence[str],
+    train: datasets.Dataset,
+    split: str,
+    *,
+    test: bool,
+    source: str,
+) -> None:
+    """Raises ``BadInput`` where a split lacks a column that train has, holds other things in it, or numbers its classes otherwise.
+
+    ``inputs`` are the columns of images or texts; ``test``: whether the split is to test, else to validate; ``source``
+    is where the data comes from.
     """
-    kind = rows.features[label]
-    if isinstance(kind, datasets.ClassLabel):
-        return tuple(kind.names or ())
-    values = label_values(rows, label, "train")
-    if values.dtype.kind != "i":
-        return tuple(str(value) for value in np.unique(values))
-    largest = int(values.max(initial=-1))
-    if largest >= _MOST_CLASSES:
-        raise BadInput(
-            f"data.label: column '{label}' holds {largest}, which is no class number: labels must run "
-            "from 0, or name another column."
-        )
-    return tuple(str(number) for number in range(largest + 1))
-
-
-def read_labels(rows: datasets.Dataset, label: str, classes: tuple[str, ...], split: str) -> Tensor:
-    """Labels (N,) int64, checked against the classes. Raises ``BadInput`` naming the split and row."""
-    values = label_values(rows, label, split)
-    if values.dtype.kind == "i":
-        labels = torch.from_numpy(values.astype(np.int64))
-        check_labels(labels, classes, split)
-        return labels
-    number = {name: index for index, name in enumerate(classes)}
-    for row, value in enumerate(values):
-        if value not in number:
+    for column in inputs:
+        if column not in rows.features:
             raise BadInput(
-                f"split '{split}', row {row} (counted from 0): class '{value}' is missing from the training split: each "
-                "class needs training examples."
+                f"split '{split}' has no column '{column}' (it has {', '.join(rows.column_names)}): every split needs the "
+                "columns that train has."
             )
-    return torch.tensor([number[value] for value in values], dtype=torch.int64)
+        kinds = [_kind(split_of.features[column]) for split_of in (rows, train)]
+        if kinds[0] != kinds[1]:
+            raise BadInput(
+                f"split '{split}': column '{column}' holds {kinds[0]} where train's holds {kinds[1]}: write both alike."
+            )
+    for column in labels:
+        if column not in rows.features:
+            instead = (
+                "data.test: null has a test split carved from train"
+                if test
+                else "without data.validation a validation split is carved from train"
+            )
+            raise BadInput(
+                f"split '{split}' has no column '{column}' (it has {', '.join(rows.column_names)}), and without labels "
+                f"nothing can be {'tested' if test else 'validated'}: {instead}, and data.transfer: {{name: {source}, "
+                f"split: {split}}} has the student learn from the teacher's answers to it."
+            )
+        names, train_names = (_names(split_of.features[column]) for split_of in (rows, train))
+        if names != train_names:
+            raise BadInput(
+                f"split '{split}' numbers its classes otherwise than the training split (column '{column}'): give all "
+                "splits the same class names in the same order."
+            )
 
 
-def label_values(rows: datasets.Dataset, label: str, split: str) -> np.ndarray:
-    """The column as int64 or as texts."""
-    column = rows.select_columns([label]).with_format("arrow")[:][label]  # pyright: ignore
-    if column.null_count:
-        row = column.is_null().to_pylist().index(True)
-        raise BadInput(
-            f"split '{split}', row {row} (counted from 0): column '{label}' holds no label; every example needs one."
-        )
-    values = column.to_pylist()
-    if is_integer(rows.features[label]):
-        return np.array(values, dtype=np.int64)
-    return np.array([str(value) for value in values], dtype=object)
+def _kind(feature: object) -> str:
+    """A column's type, as far as it matters that it is the same."""
+    return str(getattr(feature, "dtype", type(feature).__name__)).removeprefix("large_")
 
 
-def is_integer(kind: object) -> bool:
-    """Whether a column of that type holds class numbers."""
-    if isinstance(kind, datasets.ClassLabel):
-        return True
-    return isinstance(kind, datasets.Value) and kind.dtype.startswith(("int", "uint"))
-
-
-def can_be_label(kind: object) -> bool:
-    """Whether a column of that type may be one label an example."""
-    texts = ("string", "large_string", "bool")
-    return is_integer(kind) or (isinstance(kind, datasets.Value) and kind.dtype in texts)
+def _names(kind: object) -> list[str] | None:
+    return getattr(getattr(kind, "feature", kind), "names", None)
 
 
 def _can_be_image(kind: object) -> bool:

@@ -127,7 +127,11 @@ def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
 
 
 def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when: str = "") -> None:
-    """Raise ``BadInput`` naming the classes of which ``labels`` (N,) or (N, K) holds no example."""
+    """Raise ``BadInput`` naming the classes of which ``labels`` (N,) or (N, K) holds no example, or where there is one alone."""
+    if labels.ndim == 1 and len(classes) == 1:
+        raise BadInput(
+            f"split '{split}': every example is of class '{classes[0]}': a classifier needs two classes at least."
+        )
     if missing := classes_missing(labels, classes):
         raise BadInput(
             f"split '{split}' has no example of {len(missing)} of {len(classes)} classes ({listed_names(missing)}){when}: "

@@ -8,16 +8,16 @@ import datasets
 import torch
 
 from limbeck import recipe
-from limbeck.errors import BadInput
 
 from .assemble import Part, assemble
 from .choice import DEFAULT_TEST, choose, find_split, unused_validation
-from .columns import Columns, class_names, find_columns, find_image, read_labels
+from .columns import Columns, check_columns, find_columns, find_image
 from .examples import Examples, HeldOut, Splits, check_every_class
 from .group_columns import read_groups, without_group
 from .groups import Groups, taken
 from .ids import content_ids, example_ids
 from .images import Form, Progress, Wanted, decode
+from .labels import class_names, notes_on, read_labels
 from .pixels import BACKGROUNDS, Preparation
 from .reading import notes_of
 from .sources import open_source
@@ -42,8 +42,11 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     classes = class_names(train_rows, columns.label)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
-            _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
-    notes = notes_of(rows)
+            test, source = split is test_rows, data.name
+            check_columns(
+                split, [columns.image], [columns.label], train_rows, name or DEFAULT_TEST, test=test, source=source
+            )
+    notes = [*notes_of(rows), *notes_on(classes, f"column '{columns.label}'")]
     wanted = Wanted(
         size=data.size,
         channels=data.channels,
@@ -98,18 +101,6 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         how=wanted.how,
         side=side,
     )
-
-
-def _check_columns(rows: datasets.Dataset, columns: Columns, train: datasets.Dataset, name: str) -> None:
-    for column in (columns.image, columns.label):
-        if column not in rows.features:
-            raise BadInput(f"split '{name}' has no column '{column}': every split needs the columns that train has.")
-    names, train_names = (getattr(split.features[columns.label], "names", None) for split in (rows, train))
-    if names != train_names:
-        raise BadInput(
-            f"split '{name}' numbers its classes otherwise than the training split "
-            f"(column '{columns.label}'): give all splits the same class names in the same order."
-        )
 
 
 def _held_out(

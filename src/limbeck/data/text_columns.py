@@ -17,8 +17,10 @@ from torch import Tensor
 from limbeck.errors import BadInput, did_you_mean
 from limbeck.text_pairs import Text
 
-from .columns import can_be_label, class_names, is_integer, label_values, listed, read_labels
+from .columns import likely_labels, listed
+from .delimited import is_unnamed
 from .examples import check_labels
+from .labels import can_be_label, class_names, is_integer, names_of, read_labels
 
 _TEXT_NAMES = ("text", "sentence", "content", "review")
 _LABEL_NAMES = ("label", "labels")
@@ -41,9 +43,14 @@ class TextColumns:
         return (self.text,) if isinstance(self.text, str) else self.text
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns that labels are read from."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
+    @property
     def all(self) -> tuple[str, ...]:
         """Every column that is read."""
-        return (*self.texts, self.label) if isinstance(self.label, str) else (*self.texts, *self.label)
+        return (*self.texts, *self.labels)
 
 
 def find_text(
@@ -71,7 +78,7 @@ def find_text(
             raise BadInput(f"{field}: column '{text}' holds no texts; {listed(features)}.")
         return text
     labels = (label,) if isinstance(label, str) else tuple(label or ())
-    found = [name for name, kind in features.items() if _is_text(kind) and name not in labels]
+    found = [name for name, kind in features.items() if _is_text(kind) and name not in labels and not is_unnamed(name)]
     if len(found) > 1:
         found = [name for name in found if name in _TEXT_NAMES] or found
     if len(found) != 1:
@@ -133,7 +140,7 @@ def find_text_columns(
         return TextColumns(column, label)
     others = {name: kind for name, kind in features.items() if name not in texts and _may_label(kind, alone=True)}
     found = [name for name, kind in others.items() if isinstance(_inner(kind) or kind, datasets.ClassLabel)]
-    found = found or [name for name in others if name in _LABEL_NAMES] or list(others)
+    found = found or [name for name in others if name in _LABEL_NAMES] or likely_labels(list(others), features)
     if len(found) != 1:
         how_many = "no column holds labels" if not found else f"{', '.join(found)} may all be labels"
         raise BadInput(f"{how_many}: name one with data.label, or several of 0 and 1 as a list; {listed(features)}.")
@@ -143,27 +150,19 @@ def find_text_columns(
 def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[str, ...]:
     """The classes: the columns' own names where there are several; else a ``ClassLabel``'s, or what train holds, sorted.
 
-    Integers must run from 0. Raises ``BadInput`` for a label that is empty.
+    Raises ``BadInput`` as :func:`limbeck.data.labels.class_names` does.
     """
     if not isinstance(label, str):
         return label
     inner = _inner(rows.features[label])
     if inner is None:
-        classes = class_names(rows, label)
-        if "" in classes and not isinstance(rows.features[label], datasets.ClassLabel):
-            row = label_values(rows, label, "train").tolist().index("")
-            raise BadInput(
-                f"split 'train', row {row} (counted from 0): column '{label}' holds no label; every example needs one."
-            )
-        return classes
+        return class_names(rows, label)
     if isinstance(inner, datasets.ClassLabel):
         return tuple(inner.names or ())
     values = {value for several in _lists(rows, label, "train") for value in several}
     if not values:
         raise BadInput(f"data.label: column '{label}' of split 'train' holds only empty lists: name another column.")
-    if not is_integer(inner):
-        return tuple(sorted(map(str, values)))
-    return tuple(str(number) for number in range(max(values) + 1))
+    return names_of(values, label)
 
 
 def read_text_labels(
@@ -210,16 +209,19 @@ def _read_column(rows: datasets.Dataset, column: str, split: str) -> list[str]:
 def _read_lists(rows: datasets.Dataset, label: str, classes: tuple[str, ...], split: str) -> Tensor:
     lists = _lists(rows, label, split)
     number: dict[object, int] = {name: index for index, name in enumerate(classes)}
-    if is_integer(_inner(rows.features[label])):
+    inner = _inner(rows.features[label])
+    if isinstance(inner, datasets.ClassLabel):
         number = {index: index for index in range(len(classes))}
+    elif is_integer(inner):
+        number = {int(name): index for index, name in enumerate(classes)}
     labels = torch.zeros(len(lists), len(classes))
     for row, several in enumerate(lists):
         for value in several:
             if value not in number:
                 known = (
                     f"labels must lie in 0 to {len(classes) - 1}"
-                    if value is None or isinstance(value, int)
-                    else ("each class needs training examples")
+                    if value is None or isinstance(inner, datasets.ClassLabel)
+                    else "each class needs training examples"
                 )
                 raise BadInput(
                     f"split '{split}', row {row} (counted from 0): class {value!r} is none of the training split's: {known}."

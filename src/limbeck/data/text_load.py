@@ -24,11 +24,13 @@ from limbeck.text_pairs import Encoded, Text, encoded, special_tokens
 
 from .arrange import arrange
 from .choice import DEFAULT_TEST, choose, find_split, unused_validation
+from .columns import check_columns
 from .examples import HeldOut, check_every_class
 from .group_columns import read_groups, without_group
 from .groups import Groups, taken
 from .ids import example_ids, text_ids
 from .images import Progress
+from .labels import check_answers, notes_on, one_each
 from .reading import notes_of
 from .sentences import sentences_of
 from .text_columns import (
@@ -180,17 +182,25 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
     columns = find_text_columns(features, data.text, data.label)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
-            _check_columns(split, columns, train_rows, name or DEFAULT_TEST)
+            test, source = split is test_rows, data.name
+            check_columns(
+                split, columns.texts, columns.labels, train_rows, name or DEFAULT_TEST, test=test, source=source
+            )
     classes = text_classes(train_rows, columns.label)
     pair = columns.text if isinstance(columns.text, tuple) else None
     tokenise = Tokeniser(tokenizer, data.max_length, progress, pairs=pair is not None)
-    notes = notes_of(rows) + _on_columns(train_rows, columns, data, tokenise.vocabulary)
+    labelled_by = f"column '{columns.label}'" if isinstance(columns.label, str) else "data.label"
+    notes = (
+        notes_of(rows) + _on_columns(train_rows, columns, data, tokenise.vocabulary) + notes_on(classes, labelled_by)
+    )
     cut: list[str] = []
 
     def labelled(split: datasets.Dataset, name: str, said: list[str]) -> TextPart:
+        check_answers(split, name)
         labels = read_text_labels(split, columns.label, classes, name)
         if name == data.train:
             check_every_class(labels, classes, name)
+            said += one_each(labels, columns.label)
         texts, kept = _not_empty(read_texts(split, columns.text, name), name, columns.texts, data.on_empty, said)
         of_test = said if split is test_rows else None
         # a side of pairs may group them: those of one premise
@@ -277,22 +287,6 @@ def _on_columns(rows: datasets.Dataset, columns: TextColumns, data: TextData, vo
             f"{'is' if len(others) == 1 else 'are'} not read (data.text: [{others[0]}, {columns.text}] would read pairs)."
         ]
     return []
-
-
-def _check_columns(rows: datasets.Dataset, columns: TextColumns, train: datasets.Dataset, name: str) -> None:
-    for column in columns.all:
-        if column not in rows.features:
-            raise BadInput(f"split '{name}' has no column '{column}': every split needs the columns that train has.")
-        names, train_names = (_names(split.features[column]) for split in (rows, train))
-        if names != train_names:
-            raise BadInput(
-                f"split '{name}' numbers its classes otherwise than the training split (column '{column}'): give all "
-                "splits the same class names in the same order."
-            )
-
-
-def _names(kind: Any) -> list[str] | None:
-    return getattr(getattr(kind, "feature", kind), "names", None)
 
 
 def _not_empty(

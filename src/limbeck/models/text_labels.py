@@ -22,7 +22,8 @@ def map_labels(model_names: Sequence[str], data_names: Sequence[str], *, role: s
     """The model's output for each of the data's classes, found by name: case, spaces, ``_`` and ``-`` do not matter.
 
     ``LABEL_0``, ``LABEL_1`` ... (what a configuration says where nobody named the labels) and bare numbers are no
-    names. Where one side has no names the positions are taken for the same, and ``note`` says so. ``role`` is how
+    names. Where one side has no names, and they are not the other's in another order, the positions are taken for the same, and
+    ``note`` says so. ``role`` is how
     messages speak of the model.
 
     Raises:
@@ -34,16 +35,14 @@ def map_labels(model_names: Sequence[str], data_names: Sequence[str], *, role: s
             f"the {role} knows {len(model_names)} labels and the data has {len(data_names)}; they must be the same "
             f"ones. {both}"
         )
-    if unnamed(model_names) or unnamed(data_names):
-        order = tuple(range(len(data_names)))
-        if list(model_names) == list(data_names):
-            return LabelMap(order, None)
-        which = role if unnamed(model_names) else "data"
-        return LabelMap(order, f"The {which} does not name its labels, so they were matched by position. {both}")
     place = {_folded(name): output for output, name in enumerate(model_names)}
     wanted = [_folded(name) for name in data_names]
     if len(place) == len(model_names) and len(set(wanted)) == len(wanted) and place.keys() == set(wanted):
         return LabelMap(tuple(place[name] for name in wanted), None)
+    if unnamed(model_names) or unnamed(data_names):
+        order = tuple(range(len(data_names)))
+        which = role if unnamed(model_names) else "data"
+        return LabelMap(order, f"The {which} does not name its labels, so they were matched by position. {both}")
     raise BadInput(
         f"the {role}'s labels and the data's cannot be matched by name. {both} Rename the labels in the data, or "
         f"id2label in the {role}'s config.json, where you know which is which."
