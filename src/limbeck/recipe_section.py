@@ -175,6 +175,12 @@ StudentPath = Annotated[
     str, Field(description="Module of the student: ``stages.2`` for what it gives, ``fc:in`` for what it is given.")
 ]
 TeacherPath = Annotated[str, Field(description="Module of the teacher, likewise.")]
+Names = Annotated[
+    Annotated[str, Tag(ONE)] | Annotated[tuple[str, ...], Tag(SEVERAL)],
+    Discriminator(_one_or_several),
+]
+"""A name, or several."""
+
 _Paths = Annotated[str, Tag(ONE)] | Annotated[tuple[str, ...], Field(min_length=1), Tag(SEVERAL)]
 StudentPaths = Annotated[
     _Paths,

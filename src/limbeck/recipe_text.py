@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .recipe import Recipe, Targets, Train
-from .recipe_section import Count, Depth, Layer, NotNegative, Positive, Section, Times, Width
+from .recipe_section import Count, Depth, Layer, Names, NotNegative, Positive, Section, Times, Width
 
 TEXT_STUDENTS = ("shrunk", "fresh", "bag", "conv")
 
@@ -27,7 +27,7 @@ class TextTransfer(Section):
     """The data set's configuration, where it has several."""
     split: str = "train"
     """The split to use; its labels, if any, are ignored."""
-    text: str | tuple[str, ...] | None = None
+    text: Names | None = None
     """Column of the texts, or of pairs the two columns; found by type and name where not given, those of pairs by the
     names that ``data.text`` has."""
     sentences: bool = False
@@ -53,10 +53,10 @@ class TextData(Section):
     """Name of the test split, read once, at the end; where the data has none, it is carved from train likewise."""
     validation_fraction: float = Field(default=0.1, gt=0, lt=0.9)
     """Share of the training examples carved off for validation (and for test, where the data has none)."""
-    text: str | tuple[str, ...] | None = None
+    text: Names | None = None
     """Column of the texts; found by type and name where not given. Two columns, such as ``[premise, hypothesis]``, are read
     as pairs, which the teacher's tokenizer puts together; pairs are always named."""
-    label: str | tuple[str, ...] | None = None
+    label: Names | None = None
     """Column of the labels; a text may have several where it is a column of lists, or where several columns of 0 and 1
     are named. Found by type and name where not given."""
     group: str | None = None

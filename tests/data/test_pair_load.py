@@ -171,6 +171,8 @@ def test_an_empty_side_is_named_or_left_out(tmp_path):
     [
         ({"text": ["premise"]}, r"data\.text: text names one column, or the two different ones of a pair"),
         ({"text": ["a", "b", "c"]}, r"data\.text: text names one column, or the two different ones of a pair"),
+        ({"text": 5}, r"data\.text: 5 was given; it must be text"),
+        ({"label": 5}, r"data\.label: 5 was given; it must be text"),
         ({"text": ["a", "a"]}, r"data\.text: text names one column, or the two different ones of a pair"),
         ({"text": ["a", "b"], "transfer": {"name": "x", "sentences": True}}, r"sentences: data\.text names pairs"),
         ({"text": ["a", "b"], "transfer": {"name": "x", "text": "a"}}, r"transfer\.text: data\.text names pairs, so"),
