@@ -161,7 +161,9 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
             model = one.model.to("cpu").eval()
             facts[role] = {"parameters": parameters(model)}
             if isinstance(model, OnnxModel):
-                if model.batch is None:  # a fixed number of images cannot be set beside one image
+                if (
+                    model.batch is None and None not in model.takes[1:]
+                ):  # one image of a known size can be set beside it
                     paths[role] = model.path
             elif not isinstance(model, Together):
                 name = f"{job.name} {role}"

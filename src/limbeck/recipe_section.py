@@ -59,7 +59,8 @@ Times = Annotated[int, Field(gt=0, le=ORDINARY)]
 """How often something is done: passes over the data, views."""
 Seeds = Annotated[int, Field(gt=0, le=1_000)]
 """How many models are trained alike but for the seed."""
-Side = Annotated[int, Field(gt=0, le=4_096)]
+LARGEST_SIDE = 4_096
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]
 """Of an image, in pixels: as many as ``limbeck.data.pixels.MOST_PIXELS`` allows."""
 Width = Annotated[int, Field(gt=0, le=ORDINARY)]
 """Of a layer, or of what is kept of an answer."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -76,12 +75,7 @@ def predict(model: Path, images: Sequence[Path], top: int = 3) -> list[Predictio
     for start in range(0, len(images), batch):
         some = [Path(image) for image in images[start : start + batch]]
         inputs_BCHW = np.stack([preprocess(read_image(image), metadata) for image in some])
-        logits_BC = np.asarray(session.run(None, {name: inputs_BCHW})[0])
-        if logits_BC.shape != (len(some), len(metadata.classes)):
-            raise ValueError(
-                f"{model} answers with shape {logits_BC.shape}, but its metadata names "
-                f"{len(metadata.classes)} classes: export it again."
-            )
+        logits_BC = _logits(session, {name: inputs_BCHW}, (len(some), len(metadata.classes)), model)
         for image, probabilities_C in zip(some, softmax(logits_BC)):
             best = np.argsort(-probabilities_C, kind="stable")[:top]
             predictions.append(Prediction(image, [(metadata.classes[c], float(probabilities_C[c])) for c in best]))
@@ -108,29 +102,35 @@ def open_model(path: Path) -> onnxruntime.InferenceSession:
 
 def task_of(path: Path) -> str | None:
     """The task that a model's metadata names; None where it names none. Raises as :func:`open_model`."""
-    text = open_model(path).get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    text = _metadata_text(open_model(path), path)
     try:
-        found = json.loads(text)["task"] if text is not None else None
-    except (KeyError, TypeError, ValueError):
+        found = _json(text)["task"] if text is not None else None
+    except (KeyError, ValueError):
         return None
     return found if isinstance(found, str) else None
 
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
-    """What the model says of itself; ``ValueError`` where it says nothing or something that makes no
-    sense."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    """What the model says of itself.
+
+    ``ValueError`` where it says nothing, something that makes no sense, or something that its graph contradicts.
+    """
+    text = _metadata_text(session, path)
     if text is None:
         raise ValueError(
             f"model {path} has no '{METADATA_KEY}' metadata, so its classes and preprocessing are unknown: "
             "use a model that 'limbeck run' wrote."
         )
     try:
-        return _parse_metadata(json.loads(text))
+        metadata = _parse_metadata(_json(text))
     except (KeyError, TypeError, ValueError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"model {path} has '{METADATA_KEY}' metadata that cannot be used ({error}): export it again."
+            f"model {path} has '{METADATA_KEY}' metadata that cannot be used ({why}): export it again."
         ) from error
+    if problem := _graph_problem(session, metadata):
+        raise ValueError(f"model {path} {problem}: export it again.")
+    return metadata
 
 
 def read_image(path: Path) -> Image.Image:
@@ -265,34 +265,129 @@ def _parse_metadata(value: dict[str, Any]) -> Metadata:
     given = value["input"]
     if given["scale"] != "0-1":
         raise ValueError(f"input.scale is {given['scale']!r}, this program knows 0-1")
+    channels = _whole(given, "channels", 3)
     metadata = Metadata(
         name=str(value.get("name", "")),
-        classes=tuple(str(name) for name in value["classes"]),
-        channels=int(given["channels"]),
-        height=int(given["height"]),
-        width=int(given["width"]),
-        mean=tuple(float(x) for x in given["mean"]),
-        std=tuple(float(x) for x in given["std"]),
-        bits=int(given.get("bits", 16)),
-        background=None if given.get("background") is None else int(given["background"]),
+        classes=_classes(value["classes"]),
+        channels=channels,
+        height=_whole(given, "height", MOST_PIXELS),
+        width=_whole(given, "width", MOST_PIXELS),
+        mean=_numbers(given, "mean", channels, -1e6, 1e6),
+        std=_numbers(given, "std", channels, 1e-12, 1e6),
+        bits=_whole(given, "bits", 32) if "bits" in given else 16,
+        background=given.get("background"),
     )
-    if metadata.channels not in (1, 3):
-        raise ValueError(f"input.channels is {metadata.channels}, not 1 or 3")
-    if metadata.height < 1 or metadata.width < 1:
-        raise ValueError("input.height and input.width must be at least 1")
+    if channels == 2:
+        raise ValueError("input.channels is 2, not 1 or 3")
     if metadata.height * metadata.width > MOST_PIXELS:
         raise ValueError(
             f"input.height and input.width are {metadata.height} and {metadata.width}, more than {MOST_PIXELS} pixels"
         )
-    if not 8 <= metadata.bits <= 32:
+    if metadata.bits < 8:
         raise ValueError(f"input.bits is {metadata.bits}, not 8 to 32")
-    if metadata.background is not None and not 0 <= metadata.background <= 255:
-        raise ValueError(f"input.background is {metadata.background}, not 0 to 255")
-    if len(metadata.mean) != metadata.channels or len(metadata.std) != metadata.channels:
-        raise ValueError("input.mean and input.std must have one number a channel")
-    if not all(math.isfinite(x) for x in (*metadata.mean, *metadata.std)) or min(metadata.std) <= 0:
-        raise ValueError("input.mean must be finite and input.std positive")
+    ground = metadata.background
+    if ground is not None and (type(ground) is not int or not 0 <= ground <= 255):
+        raise ValueError(f"input.background is {_brief(ground)}, not 0 to 255")
     return metadata
+
+
+def _graph_problem(session: onnxruntime.InferenceSession, metadata: Metadata) -> str | None:
+    """What the graph takes or answers otherwise than the metadata says."""
+    takes = session.get_inputs()
+    if len(takes) != 1 or takes[0].type != "tensor(float)" or len(takes[0].shape) != 4:
+        what = ", ".join(f"'{one.name}', {one.type} {_dimensions(one.shape)}" for one in takes) or "nothing"
+        return f"takes {what}; one input of images is needed, tensor(float) (batch, channels, height, width)"
+    batch, *sides = takes[0].shape
+    if isinstance(batch, int):
+        return f"takes exactly {batch} image(s) at a time, where any number is needed"
+    said = (metadata.channels, metadata.height, metadata.width)
+    if any(isinstance(side, int) and side != want for side, want in zip(sides, said)):
+        return (
+            f"takes images of {_dimensions(sides)} (channels, height, width), but its metadata speaks of "
+            f"{_dimensions(said)}"
+        )
+    return _answer_problem(session, len(metadata.classes))
+
+
+def _numbers(section: dict[str, Any], name: str, count: int, least: float, most: float) -> tuple[float, ...]:
+    values = section[name]
+    if not isinstance(values, list) or len(values) != count:
+        raise ValueError("input.mean and input.std must have one number a channel")
+    if not all(type(value) in (int, float) and least <= value <= most for value in values):
+        right = "input.mean must be finite and input.std positive" if name == "std" else f"input.{name} must be finite"
+        raise ValueError(f"{right}, from {least:g} to {most:g}")
+    return tuple(float(value) for value in values)
+
+
+def _metadata_text(session: onnxruntime.InferenceSession, path: Path) -> str | None:
+    try:
+        return session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"model {path} has metadata that is not UTF-8 text: export it again.") from error
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    if not isinstance(value, dict) or not isinstance(value.get("input", {}), dict):
+        raise ValueError("it is no section of fields, or its input is none")
+    return value
+
+
+def _classes(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError("classes must be a list of names")
+    return tuple(value)
+
+
+def _whole(section: dict[str, Any], name: str, most: int) -> int:
+    value = section[name]
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"input.{name} is {_brief(value)}; it must be a whole number from 1 to {most}")
+    return value
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _dimensions(shape: Sequence[Any]) -> str:
+    return "(" + ", ".join(str(side) if isinstance(side, int) else "any" for side in shape) + ")"
+
+
+def _answer_problem(session: onnxruntime.InferenceSession, classes: int) -> str | None:
+    """What is wrong with what the graph answers, where its metadata names so many classes."""
+    answer = session.get_outputs()[0]
+    if answer.type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
+        return f"answers with {answer.type}, where logits (batch, classes) are needed"
+    if answer.shape and (
+        len(answer.shape) != 2 or (answer.shape[1] not in (classes, None) and isinstance(answer.shape[1], int))
+    ):
+        return f"answers with shape {_dimensions(answer.shape)}, but its metadata names {classes} classes"
+    return None
+
+
+def _logits(
+    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, int], model: Path
+) -> np.ndarray:
+    """What the model answers, (B, classes). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""
+    try:
+        logits_BC = np.asarray(session.run(None, inputs)[0])
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise ValueError(f"model {model} fails on its input ({_first_line(error)}): export it again.") from error
+    if logits_BC.shape != shape:
+        raise ValueError(
+            f"{model} answers with shape {logits_BC.shape}, but its metadata names {shape[1]} classes: export it again."
+        )
+    if not np.isfinite(logits_BC).all():
+        raise ValueError(
+            f"model {model} answers with values that are no finite numbers (NaN or infinity), so no class can be told: its "
+            "weights are damaged, or its input is beyond its range."
+        )
+    return logits_BC
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,6 +30,7 @@ METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
 PAIRS_VERSION = 2  # of models of pairs
 BATCH = 32
+MOST_TOKENS = 1_000_000
 
 
 Text = str | tuple[str, str]
@@ -72,12 +73,8 @@ def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction
     predictions = []
     for start in range(0, len(texts), BATCH):
         some = list(texts[start : start + BATCH])
-        logits_BC = np.asarray(session.run(None, model_inputs(tokenizer, some, metadata))[0])
-        if logits_BC.shape != (len(some), len(metadata.classes)):
-            raise ValueError(
-                f"{model} answers with shape {logits_BC.shape}, but its metadata names "
-                f"{len(metadata.classes)} classes: export it again."
-            )
+        inputs = model_inputs(tokenizer, some, metadata)
+        logits_BC = _logits(session, inputs, (len(some), len(metadata.classes)), model)
         probabilities_BC = sigmoid(logits_BC) if metadata.multi_label else softmax(logits_BC)
         for text, probabilities_C in zip(some, probabilities_BC):
             best = np.argsort(-probabilities_C, kind="stable")[:top]
@@ -146,19 +143,26 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
-    """What the model says of itself; ``ValueError`` where it says nothing or something that makes no sense."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    """What the model says of itself.
+
+    ``ValueError`` where it says nothing, something that makes no sense, or something that its graph contradicts.
+    """
+    text = _metadata_text(session, path)
     if text is None:
         raise ValueError(
             f"model {path} has no '{METADATA_KEY}' metadata, so its classes are unknown: "
             "use a model that 'limbeck run' wrote."
         )
     try:
-        return _parse_metadata(json.loads(text))
+        metadata = _parse_metadata(_json(text))
     except (KeyError, TypeError, ValueError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"model {path} has '{METADATA_KEY}' metadata that cannot be used ({error}): export it again."
+            f"model {path} has '{METADATA_KEY}' metadata that cannot be used ({why}): export it again."
         ) from error
+    if problem := _graph_problem(session, metadata):
+        raise ValueError(f"model {path} {problem}: export it again.")
+    return metadata
 
 
 def arranged(model: Path, texts: Sequence[str]) -> list[Text]:
@@ -236,22 +240,28 @@ def _parse_metadata(value: dict[str, Any]) -> Metadata:
     if value["task"] != "text-classification":
         raise ValueError(f"task is {value['task']!r}, this program does text-classification")
     given = value["input"]
-    tokenizer = str(given["tokenizer"])
-    if Path(tokenizer).name != tokenizer:
+    tokenizer = given["tokenizer"]
+    if not isinstance(tokenizer, str) or "\0" in tokenizer or Path(tokenizer).name != tokenizer:
         raise ValueError("input.tokenizer must be the name of a file beside the model")
     metadata = Metadata(
         name=str(value.get("name", "")),
-        classes=tuple(str(name) for name in value["classes"]),
-        multi_label=bool(value["multi_label"]),
-        max_length=int(given["max_length"]),
-        vocabulary=int(given["vocabulary"]),
+        classes=_classes(value["classes"]),
+        multi_label=value["multi_label"],
+        max_length=_whole(given, "max_length", MOST_TOKENS),
+        vocabulary=_whole(given, "vocabulary", 2**31 - 1),
         tokenizer=tokenizer,
         pair=_pair(given["pair"]) if version == PAIRS_VERSION else None,
-        segments="token_type_ids" in given.get("names", ()),
+        segments="token_type_ids" in _names(given.get("names", [])),
     )
-    if metadata.max_length < 1:
-        raise ValueError("input.max_length must be at least 1")
+    if type(metadata.multi_label) is not bool:
+        raise ValueError(f"multi_label is {_brief(metadata.multi_label)}, not true or false")
     return metadata
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("input.names must be a list of names")
+    return value
 
 
 def _pair(names: Any) -> tuple[str, str]:
@@ -306,6 +316,92 @@ def _pairs(
 
 def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _graph_problem(session: onnxruntime.InferenceSession, metadata: Metadata) -> str | None:
+    """What the graph takes or answers otherwise than the metadata says."""
+    takes = session.get_inputs()
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if metadata.segments else [])]
+    whole = all(one.type == "tensor(int64)" and len(one.shape) == 2 for one in takes)
+    if not whole or sorted(one.name for one in takes) != sorted(names):
+        what = ", ".join(f"'{one.name}', {one.type} {_dimensions(one.shape)}" for one in takes) or "nothing"
+        return f"takes {what}; {', '.join(names)} are needed, each tensor(int64) (batch, length)"
+    if any(isinstance(side, int) for one in takes for side in one.shape):
+        return (
+            f"takes texts of {_dimensions(takes[0].shape)} (batch, length), where any number and any length are needed"
+        )
+    return _answer_problem(session, len(metadata.classes))
+
+
+def _metadata_text(session: onnxruntime.InferenceSession, path: Path) -> str | None:
+    try:
+        return session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"model {path} has metadata that is not UTF-8 text: export it again.") from error
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    if not isinstance(value, dict) or not isinstance(value.get("input", {}), dict):
+        raise ValueError("it is no section of fields, or its input is none")
+    return value
+
+
+def _classes(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError("classes must be a list of names")
+    return tuple(value)
+
+
+def _whole(section: dict[str, Any], name: str, most: int) -> int:
+    value = section[name]
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"input.{name} is {_brief(value)}; it must be a whole number from 1 to {most}")
+    return value
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _dimensions(shape: Sequence[Any]) -> str:
+    return "(" + ", ".join(str(side) if isinstance(side, int) else "any" for side in shape) + ")"
+
+
+def _answer_problem(session: onnxruntime.InferenceSession, classes: int) -> str | None:
+    """What is wrong with what the graph answers, where its metadata names so many classes."""
+    answer = session.get_outputs()[0]
+    if answer.type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
+        return f"answers with {answer.type}, where logits (batch, classes) are needed"
+    if answer.shape and (
+        len(answer.shape) != 2 or (answer.shape[1] not in (classes, None) and isinstance(answer.shape[1], int))
+    ):
+        return f"answers with shape {_dimensions(answer.shape)}, but its metadata names {classes} classes"
+    return None
+
+
+def _logits(
+    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, int], model: Path
+) -> np.ndarray:
+    """What the model answers, (B, classes). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""
+    try:
+        logits_BC = np.asarray(session.run(None, inputs)[0])
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise ValueError(f"model {model} fails on its input ({_first_line(error)}): export it again.") from error
+    if logits_BC.shape != shape:
+        raise ValueError(
+            f"{model} answers with shape {logits_BC.shape}, but its metadata names {shape[1]} classes: export it again."
+        )
+    if not np.isfinite(logits_BC).all():
+        raise ValueError(
+            f"model {model} answers with values that are no finite numbers (NaN or infinity), so no class can be told: its "
+            "weights are damaged, or its input is beyond its range."
+        )
+    return logits_BC
 
 
 def _first_line(error: BaseException) -> str:

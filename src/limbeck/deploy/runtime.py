@@ -10,6 +10,8 @@ import onnxruntime
 
 from .predict import METADATA_KEY
 
+_PRECISIONS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
 
 def open_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
     """A sequential CPU session whose operators run on ``threads`` threads."""
@@ -24,7 +26,7 @@ def open_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSessio
 def example_inputs(session: onnxruntime.InferenceSession, batch: int, length: int = 32) -> dict[str, np.ndarray]:
     """Inputs by name, as the model's file asks for them.
 
-    Standard normal float32 (batch, channels, height, width) for images; for texts int64 (batch, length): random ids
+    Standard normal numbers (batch, channels, height, width) of the precision it takes for images; for texts int64 (batch, length): random ids
     within the vocabulary that the metadata states, a mask without padding, and one segment.
     """
     random = np.random.default_rng(0)
@@ -37,7 +39,7 @@ def example_inputs(session: onnxruntime.InferenceSession, batch: int, length: in
                 inputs[given.name] = random.integers(0, _vocabulary(session), (batch, length), dtype=np.int64)
         else:
             shape = (batch, *(int(n) for n in given.shape[1:]))
-            inputs[given.name] = random.standard_normal(shape, dtype=np.float32)
+            inputs[given.name] = random.standard_normal(shape, dtype=np.float32).astype(_PRECISIONS[given.type])
     return inputs
 
 
@@ -46,7 +48,7 @@ def _vocabulary(session: onnxruntime.InferenceSession) -> int:
     try:
         content = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         return max(1, int(content["input"]["vocabulary"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return 1
 
 

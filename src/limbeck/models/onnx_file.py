@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
+from ..recipe_problems import shown
+from ..recipe_section import LARGEST_SIDE
 
 # Where a file that Limbeck exported says what it takes (limbeck.deploy.predict, which stands alone, has the same).
 METADATA_KEY = "limbeck"
@@ -67,7 +69,8 @@ class OnnxModel(nn.Module):
         self.takes = tuple(side if isinstance(side, int) else None for side in image.shape)
         self.batch = self.takes[0]  # None: any
         self._log = any(node.op_type == "Softmax" and self._output in node.output for node in proto.graph.node)
-        self.metadata = _metadata(proto)
+        self.metadata = _metadata(proto, self.path)
+        _check_metadata(self.metadata, self.takes, named[0].shape, self.path)
         self.parameter_count = sum(math.prod(one.dims) for one in proto.graph.initializer if _is_real(one))
         self.register_buffer("file_digest", torch.tensor(list(digest), dtype=torch.uint8))
 
@@ -85,7 +88,15 @@ class OnnxModel(nn.Module):
         if self.batch is not None and count < batch:
             images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(batch - count, -1, -1, -1)])
         given = np.ascontiguousarray(images_BCHW.numpy(), dtype=self._dtype)
-        answer = np.asarray(self.session.run([self._output], {self._input: given})[0])
+        try:
+            answer = np.asarray(self.session.run([self._output], {self._input: given})[0])
+        except Exception as error:  # as in _open
+            raise BadInput(f"{self.path} fails on images of {_shape(list(given.shape))}: {_short(error)}") from error
+        if np.isnan(answer).any() or np.isposinf(answer).any():
+            raise BadInput(
+                f"{self.path} answers with values that are no numbers (NaN or infinity): its weights are damaged, or its "
+                "input is beyond its range; see preprocess."
+            )
         return torch.from_numpy(answer.astype(np.float32, copy=False))[: count if self.batch is not None else None]
 
     def check_takes(self, channels: int, size: int) -> None:
@@ -157,16 +168,56 @@ def _beside(proto: onnx.ModelProto) -> set[str]:
     }
 
 
-def _metadata(proto: onnx.ModelProto) -> dict[str, Any]:
+def _metadata(proto: onnx.ModelProto, path: Path) -> dict[str, Any]:
     """What a file that Limbeck exported says of itself; empty for others."""
     for entry in proto.metadata_props:
         if entry.key == METADATA_KEY:
             try:
                 found = json.loads(entry.value)
-            except ValueError:
-                return {}
-            return found if isinstance(found, dict) else {}
+            except (ValueError, RecursionError) as error:
+                why = "it nests too deeply" if isinstance(error, RecursionError) else str(error)
+                raise _unusable(path, why) from None
+            if not isinstance(found, dict):
+                raise _unusable(path, "it is no section of fields")
+            return found
     return {}
+
+
+def _check_metadata(said: dict[str, Any], takes: Sequence[int | None], gives: Sequence[Any], path: Path) -> None:
+    """Raises :class:`BadInput` where what a file says of itself makes no sense, or its graph contradicts it.
+
+    ``takes``: the sides (batch, channels, height, width) of its input, None where any; ``gives``: those of its answer.
+    """
+    task, classes, given = said.get("task", "image-classification"), said.get("classes"), said.get("input")
+    if task != "image-classification":
+        raise _unusable(path, f"its task is {shown(task)}, and it takes images")
+    if classes is not None:
+        if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+            raise _unusable(path, "classes must be a list of names")
+        if len(gives) == 2 and isinstance(gives[1], int) and gives[1] != len(classes):
+            raise _unusable(path, f"it names {len(classes)} classes, and the file answers {gives[1]}")
+    if given is None:
+        return
+    if not isinstance(given, dict):
+        raise _unusable(path, "input is no section of fields")
+    for name, side in zip(("channels", "height", "width"), takes[1:], strict=True):
+        value = given.get(name)
+        if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIDE):
+            raise _unusable(path, f"input.{name} is {shown(value)}, not a whole number from 1 to {LARGEST_SIDE:,}")
+        if None not in (value, side) and value != side:
+            raise _unusable(path, f"input.{name} is {value}, and the file takes {side}")
+    for name, least in (("mean", -1e6), ("std", 1e-12)):
+        values = given.get(name)
+        if values is not None and not (
+            isinstance(values, list)
+            and len(values) == given.get("channels", len(values))
+            and all(type(value) in (int, float) and least <= value <= 1e6 for value in values)
+        ):
+            raise _unusable(path, f"input.{name} must hold a number a channel, from {least:g} to 1e+06")
+
+
+def _unusable(path: Path, why: str) -> BadInput:
+    return BadInput(f"{path} has '{METADATA_KEY}' metadata that cannot be used ({why}): export it again.")
 
 
 def _is_real(tensor: onnx.TensorProto) -> bool:
