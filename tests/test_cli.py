@@ -370,6 +370,7 @@ def printed(results: dict) -> str:
 
 def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("")
+    gain = {"difference": 0.005, "low": 0.001, "high": 0.009, "level": 0.95, "seeds": 3}
     results = {
         "name": "[bold]mine[/]",
         "teacher": model(0.99, 1, 4_000_000, 2.0),
@@ -377,19 +378,42 @@ def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Pat
         "baseline": model(0.97, 3, 40_000, 0.05),
         "smoothed": None,
         "fidelity": {"agreement": {"mean": 0.98, "sd": 0.0, "n": 3}, "kl": {"mean": 0.03, "sd": 0.0, "n": 3}},
-        "comparison": {"baseline": {"accuracy": {"difference": 0.005, "low": 0.001, "high": 0.009}}},
+        "ratios": {"parameters": 100.0, "bytes": 100.0, "latency": 40.0, "accuracy_kept": 0.975 / 0.99},
+        "comparison": {"baseline": {"accuracy": gain}},
         "student_over_teacher_seconds": 0.31,
         "out": str(tmp_path),
     }
     text = printed(results)
     student = next(line for line in text.splitlines() if line.startswith("student (convnet)"))
     assert student.split()[2:5] == ["97.50", "±", "0.10"]
-    assert student.split()[-2:] == ["100×", "40×"]
+    assert student.split()[-7:] == ["10,000", "(1/100)", "40.0", "KB", "0.05", "ms", "40×"]
     assert "[bold]mine[/]" in text  # names from data are text, not markup
-    assert "Against no teacher: +0.50 points of accuracy (95 % interval +0.10 to +0.90): ahead." in text
+    said = " ".join(text.split())
+    assert (
+        "The student has 1/100 of the teacher's parameters, answers 40x faster and keeps 98.5 % of its accuracy" in said
+    )
+    assert (
+        "(95 % intervals over 3 seeds): better by more than the noise in accuracy +0.50 points (+0.10 to +0.90)."
+        in said
+    )
     assert "smoothed labels" not in text
     assert "report.html" in text
     assert "student.onnx" not in text  # it is not there
+
+
+def test_where_one_class_has_most_of_the_split_every_class_is_told_the_rarest_first() -> None:
+    results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}}
+    for role, (rare, common) in {"teacher": (0.8, 1.0), "student": (0.1, 0.99), "baseline": (0.2, 0.98)}.items():
+        results[role] = model(0.9, 1, 1000, 1.0)
+        results[role]["metrics"]["balanced_accuracy"] = {"mean": (rare + common) / 2, "sd": None, "n": 1}
+        results[role]["per_class"] = [
+            {"class": "fine", "accuracy": common, "support": 90},
+            {"class": "[red]broken", "accuracy": rare, "support": 10},
+        ]
+    lines = [line.split() for line in printed(results).splitlines()]
+    assert "balanced" in lines[1]
+    rows = [line for line in lines if line and line[0] in ("fine", "[red]broken")]
+    assert rows == [["[red]broken", "10", "80.0", "10.0", "20.0"], ["fine", "90", "100.0", "99.0", "98.0"]]
 
 
 @pytest.mark.parametrize(

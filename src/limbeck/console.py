@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,10 +125,10 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             else title.rpartition(", ")[2],
             _figure(metrics.get("accuracy"), 100, 2),
             _figure(metrics.get("balanced_accuracy"), 100, 2, spread=wide),
-            _figure(metrics.get("nll"), 1, 4, spread=wide),
-            _figure(metrics.get("ece"), 100, 2, spread=wide),
-            _size(teacher, entry, "parameters", lambda count: f"{count:,}"),
-            _size(teacher, entry, "bytes", bytes_text),
+            _figure(metrics.get("nll"), 1, 4, spread=wide and not balanced),
+            _figure(metrics.get("ece"), 100, 2, spread=wide and not balanced),
+            _parameters(teacher, entry),
+            bytes_text(entry["bytes"]) if entry.get("bytes") is not None else _DASH,
             f"{latency:.3g} ms" if latency is not None else _DASH,
             _times(own, others) if key != "teacher" else "",
         ]
@@ -136,10 +136,8 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
     console.print(table)
     if one_sided(results):
         _print_classes(results, console)
-    console.print(f"\n{quoted(headline(results))}")
-    styles = {"better": "green", "worse": "red", "doubt": "yellow", "level": "default"}
-    for kind, _, text in findings(results):
-        console.print(f"[{styles[kind]}]•[/] {quoted(text)}")
+    if results.get("ratios") and results.get("comparison"):
+        _print_verdict(results, console)
     for line in _verdicts(results):
         console.print(line)
     out = Path(results["out"]) if results.get("out") else None
@@ -153,6 +151,13 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
+
+
+def _print_verdict(results: Mapping[str, Any], console: Console) -> None:
+    styles = {"better": "green", "worse": "red", "doubt": "yellow", "level": "default"}
+    console.print(f"\n{quoted(headline(results))}")
+    for kind, _, text in findings(results):
+        console.print(f"[{styles[kind]}]•[/] {quoted(text)}")
 
 
 def _print_classes(results: Mapping[str, Any], console: Console) -> None:
@@ -251,12 +256,12 @@ def _figure(value: Mapping[str, Any] | None, scale: float, digits: int, spread: 
     return text
 
 
-def _size(teacher: Mapping[str, Any], entry: Mapping[str, Any], field: str, text: Callable[[float], str]) -> str:
-    """`4,122 (1/25)`: the size, and what part it is of the teacher's where it is less than half."""
-    whole, own = teacher.get(field), entry.get(field)
+def _parameters(teacher: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """`4,122 (1/25)`: how many, and what part that is of the teacher's where it is less than half."""
+    whole, own = teacher.get("parameters"), entry.get("parameters")
     if own is None:
         return _DASH
-    return f"{text(own)} (1/{whole / own:.0f})" if whole and own and whole >= 2 * own else text(own)
+    return f"{own:,} (1/{whole / own:.0f})" if whole and own and whole >= 2 * own else f"{own:,}"
 
 
 def _times(whole: float | None, part: float | None) -> str:

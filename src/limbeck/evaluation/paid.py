@@ -68,4 +68,4 @@ def _examples(found: Mapping[str, Any], what: str) -> str:
 
 
 def _count(figure: Mapping[str, Any]) -> str:
-    return f"{figure['mean']:,.0f}" if figure["n"] == 1 else f"{figure['mean']:,.1f}"
+    return f"{figure['mean']:,.1f}".removesuffix(".0")

@@ -219,6 +219,16 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
                 f"{_BALANCED[balanced]} (%): {listed(figures)}.",
             )
         )
+    groups = (results.get("losses") or {}).get("groups")
+    if groups and groups["count"] < (data.get("test") or 0):
+        found.append(
+            Finding(
+                "doubt",
+                "Groups",
+                f"The {data['test']:,} test {what}s are of {groups['count']:,} groups; what is of one group is alike, but is counted as "
+                "independent here: intervals are rather too narrow.",
+            )
+        )
     for split, names in (data.get("lacking") or {}).items():
         some = [quoted(name) for name in names[:5]] + ([f"{len(names) - 5} more classes"] if len(names) > 5 else [])
         unknown = (
