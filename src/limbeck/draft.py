@@ -47,6 +47,8 @@ class Found:
                 f"{self.examples:,} training examples are few: strong views, a transfer set of unlabelled images "
                 "(data.transfer) or a pretrained teacher (timm) make up for some of it; train several seeds."
             )
+        if self.given.get("test", "test") is None:
+            said.append("no test split is named, or it has no labels, so one is carved from train (data.test: null).")
         return [*said, *coarse("examples", self.validation, self.test)]
 
 
@@ -91,11 +93,14 @@ def write(
 
 
 def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
-    """Reads the training split of a data set; `given` are other fields of data. Raises `BadInput` where it cannot be read."""
-    from . import progress
-    from .data.load import load
+    """Reads the training split of a data set; `given` are other fields of data. Raises `BadInput` where it cannot be read.
 
-    given = given or {}
+    A validation split of the data's own is taken, and a test split without labels is not.
+    """
+    from . import progress
+    from .data.load import load, own_fields
+
+    given = {**own_fields(Data(name=name, **(given or {}))), **(given or {})}
     splits = load(Data(name=name, **given), progress.bar)
     _, channels, _, size = splits.train.images.shape
     counts = len(splits.train), len(splits.classes)

@@ -173,9 +173,16 @@ def job_from_models(
             "student": coarse(identity(first, task.probe(None))),
             "objective": repr(objective()),
         },
-        notes=(*splits.notes, *teacher.notes, *modality.notes_on(first, splits)),
+        notes=(*splits.notes, _sizes(splits), *teacher.notes, *modality.notes_on(first, splits)),
         force=force,
     )
+
+
+def _sizes(splits: Any) -> str:
+    """How many examples each split of the run has, as a sentence."""
+    test = "an unknown number" if splits.test.count is None else f"{splits.test.count:,}"
+    transfer = "" if splits.transfer is None else f"; {len(splits.transfer):,} more without labels to learn from"
+    return f"in all: {len(splits.train):,} examples to train on, {len(splits.validation):,} to select on, {test} to test{transfer}."
 
 
 def _with_layers(objective: Callable[[], Objective], student: nn.Module, teacher: nn.Module) -> Objective:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import datasets
 import torch
@@ -10,7 +11,7 @@ import torch
 from limbeck import recipe
 
 from .assemble import Part, assemble
-from .choice import DEFAULT_TEST, choose, find_split, unused_validation
+from .choice import DEFAULT_TEST, choose, find_split, own_validation, resolved, unused_validation
 from .columns import Columns, check_columns, find_columns, find_image
 from .examples import Examples, HeldOut, Splits, check_every_class
 from .group_columns import read_groups, without_group
@@ -101,6 +102,23 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         how=wanted.how,
         side=side,
     )
+
+
+def own_fields(data: recipe.Data) -> dict[str, Any]:
+    """The fields that a recipe for this data needs: ``validation`` where there is such a split, ``test`` None where its has no labels.
+
+    Raises ``BadInput`` as :func:`load` does.
+    """
+    rows = open_source(data.name, data.config)
+    fields: dict[str, Any] = {}
+    if (own := own_validation(rows)) is not None:
+        fields["validation"] = own
+    train, test = resolved(rows, data.train), resolved(rows, DEFAULT_TEST)
+    if train in rows and test in rows:
+        features = without_group(rows[train].features, data.group, data.image, data.label)
+        if find_columns(features, data.image, data.label).label not in rows[test].features:
+            fields["test"] = None
+    return fields
 
 
 def _held_out(
