@@ -18,8 +18,6 @@ from .binary import (
 from .blended import (
     adaptive_kl,
     adaptive_kl_positions,
-    alpha_beta,
-    alpha_beta_positions,
     taid,
     taid_positions,
 )
@@ -71,6 +69,7 @@ from .matching import (
     wttm,
     wttm_positions,
 )
+from .powers import alpha_beta, alpha_beta_positions
 from .responses import cross_entropy, cross_entropy_positions, kd, kd_positions
 from .sequences import (
     ctc_fits,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...interfaces import IGNORED
 from .closed import Found, with_slope
-from .common import at_least_float32, check_same_shape, check_temperature, mean_of, weighted_gap
+from .common import at_least_float32, by_doubles, check_same_shape, check_temperature, mean_of, weighted_gap
 
 
 def binary_kd(
@@ -58,6 +58,9 @@ def _closed_binary_kd(student: Tensor, teacher: Tensor, *, wanted: bool, tempera
     if not wanted:
         return Found(values, None)
     q, p = (torch.sigmoid(at_least_float32(logits) / temperature) for logits in (student, teacher))
+    if by_doubles(student, temperature):
+        q, p = (torch.sigmoid(logits.double() / temperature) for logits in (student, teacher))
+        return Found(values, q.sub_(p).float(), slope_factor=temperature)
     return Found(values, q.sub_(p), slope_factor=temperature)
 
 
@@ -66,6 +69,8 @@ def binary_kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, tempe
     """:func:`binary_kd` at every position: (..., C), (..., C) -> (...)."""
     check_same_shape(student_logits, teacher_logits)
     check_temperature(temperature)
+    if by_doubles(student_logits, temperature):
+        return binary_kd_positions(student_logits.double(), teacher_logits.double(), temperature=temperature).float()
     students, teachers = (
         at_least_float32(logits) / temperature for logits in (student_logits, teacher_logits.detach())
     )

@@ -27,6 +27,10 @@ class Found(NamedTuple):
     value_factor: float = 1.0
     slope_factor: float = 1.0
 
+    def narrowed(self) -> Found:
+        """The same in float32."""
+        return self._replace(values=self.values.float(), slope=None if self.slope is None else self.slope.float())
+
 
 Closed = Callable[..., Found | None]
 """``closed(student_NC, *others, wanted, **settings)``: values and slope, the latter only if ``wanted``. None: there is no

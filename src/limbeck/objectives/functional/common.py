@@ -16,6 +16,8 @@ from .closed import Closed, Found, Values, by_others, closed_form, may_look
 
 # Below so many logits a chunk's overhead shows and its memory does not matter: they are taken in one piece.
 WHOLE = 2**22
+# Up to this temperature T² times float32's rounding is not seen.
+_MILD = 30
 # Elements of a chunk: its temporaries should stay in the processor's cache. A GPU wants more work in a launch.
 CHUNK = {"cpu": 2**18, "cuda": 2**24}
 
@@ -160,7 +162,7 @@ def _part(
     forms: _Forms, counts_N: Tensor | None, student_NC: Tensor, others: Sequence[Tensor], wanted: bool
 ) -> tuple[Tensor, Tensor | None, float]:
     """Total and gradient of some rows, the latter but for a factor."""
-    rows: list[Tensor] = [student_NC.detach(), *others]
+    rows: list[Tensor] = [at_least_float32(student_NC.detach()), *others]
     if counts_N is not None:
         rows = [_silenced_rows(tensor, counts_N) for tensor in rows]
     found = None if forms.closed is None else forms.closed(*rows, wanted=wanted)
@@ -176,7 +178,20 @@ def _part(
         values_N = values_N.masked_fill(~counts_N, 0.0)
         slope_NC = None if slope_NC is None else _silenced_rows(slope_NC, counts_N)
     factor, total = value_factor * forms.share, values_N.sum()
-    return total if factor == 1 else total.mul_(factor), slope_NC, slope_factor * forms.share
+    slope_factor *= forms.share
+    if slope_NC is not None and student_NC.dtype == torch.float16:
+        slope_NC = _fitting(slope_NC, slope_factor)
+    return total if factor == 1 else total.mul_(factor), slope_NC, slope_factor
+
+
+def _fitting(slope_NC: Tensor, factor: float) -> Tensor:
+    """Rows as long as they are, but for those whose slope, times the factor, float16 could not hold: these are shortened.
+
+    Where a slope is as good as infinite (a constant row that is standardised) its direction is all that it says.
+    """
+    most = torch.finfo(torch.float16).max / 16  # a weight, or a sum of terms, comes on top
+    largest_N1 = slope_NC.abs().amax(dim=-1, keepdim=True) * abs(factor)
+    return slope_NC.mul_((most / largest_N1).clamp_(max=1))
 
 
 def rows_of_a_chunk(logits_NC: Tensor) -> int:
@@ -244,6 +259,11 @@ def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """log softmax(logits / T) over the last dimension, at least float32."""
     logits = at_least_float32(logits)
     return (logits if temperature == 1 else logits / temperature).log_softmax(dim=-1)
+
+
+def by_doubles(logits: Tensor, temperature: float) -> bool:
+    """Whether float64 is needed inside: softened so much, all probabilities are alike, and T² magnifies their rounding."""
+    return temperature > _MILD and logits.dtype != torch.float64 and logits.device.type != "mps"
 
 
 def check_same_shape(student_logits: Tensor, teacher_logits: Tensor) -> None:

@@ -62,6 +62,9 @@ def dist(
     for name, weight in (("beta", beta), ("gamma", gamma)):
         if not weight >= 0:  # NaN is refused too
             raise ValueError(f"{name} is a weight and cannot be negative: {weight} was given")
+    if common.by_doubles(student_logits, temperature) and student_logits.dtype != torch.float16:
+        wide, how = (student_logits.double(), teacher_logits.double()), {"temperature": temperature, "beta": beta}
+        return dist(*wide, labels=labels, mask=mask, gamma=gamma, **how).float()
     positions = student_logits.shape[:-1]
     counts = common.counted(student_logits, labels, mask)
     if counts is not None and counts.shape != positions:
@@ -71,6 +74,8 @@ def dist(
     )
     counts_N = None if counts is None else common.unless_all(counts.reshape(-1))
     whole = student_NC.numel() <= common.WHOLE or by_others()
+    if student_NC.dtype == torch.float16 and student_NC.requires_grad and torch.is_grad_enabled() and not by_others():
+        whole = False  # a constant row's slope is too steep for the format, and is shortened there
     return (_dist if whole else _dist_in_chunks)(student_NC, teacher_NC, counts_N, temperature, beta, gamma)
 
 

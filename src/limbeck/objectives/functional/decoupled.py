@@ -16,6 +16,7 @@ from torch import Tensor
 from ...interfaces import IGNORED
 from .common import (
     at_least_float32,
+    by_doubles,
     check_class_ids,
     check_same_shape,
     check_temperature,
@@ -81,6 +82,9 @@ def dkd_positions(
     check_temperature(temperature)
     _check_weight("alpha", alpha)
     _check_weight("beta", beta)
+    if by_doubles(student_logits, temperature):
+        wide, how = (student_logits.double(), teacher_logits.double()), {"alpha": alpha, "beta": beta}
+        return dkd_positions(*wide, labels, temperature=temperature, **how).float()
     labels, ignored = _without_ignored(_class_ids(labels, student_logits, "dkd"), student_logits.shape[-1])
     student_odds, student_others, _ = _parted(student_logits, labels, temperature)
     teacher_odds, teacher_others, alone = _parted(teacher_logits.detach(), labels, temperature)

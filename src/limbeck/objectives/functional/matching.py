@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .closed import Found, seen_finite, with_slope
-from .common import at_least_float32, check_same_shape, check_temperature, mean_of
+from .common import at_least_float32, by_doubles, check_same_shape, check_temperature, mean_of
 from .divergences import closed_forward_kl, closed_kl
 from .responses import kd_positions
 from .softened import softened
@@ -39,8 +39,9 @@ def standardized_kd(
     term: keep some cross-entropy beside it.
 
     Mean and std are over the classes whose logit is not -inf, of teacher and student each; the others stay ruled out. A
-    row that is constant (or has one class) is standardised to 0. The slope there is finite but as steep as 1/1e-7: where
-    a student's head begins at zero, clip the gradient or begin without this term.
+    row that is constant (or has one class) is standardised to 0. The slope there is finite but as steep as 1/1e-7 (for
+    logits in float16 shortened to what the format holds): where a student's head begins at zero, clip the gradient or
+    begin without this term.
 
     Args:
         student_logits: (..., C).
@@ -65,6 +66,9 @@ def _closed_standardized_kd(
 ) -> Found | None:
     check_same_shape(student, teacher)
     check_temperature(temperature)
+    if by_doubles(student, temperature):
+        found = _closed_standardized_kd(student.double(), teacher.double(), wanted=wanted, temperature=temperature)
+        return None if found is None else found.narrowed()
     (student, std), (teacher, _) = _standardized_all(student), _standardized_all(teacher)
     values, slope, *_ = closed_kl(softened(student, temperature), softened(teacher, temperature), wanted=wanted)
     if not seen_finite(values):
@@ -81,6 +85,9 @@ def _closed_standardized_kd(
 def standardized_kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`standardized_kd` at every position: (..., C), (..., C) -> (...)."""
     check_same_shape(student_logits, teacher_logits)
+    if by_doubles(student_logits, temperature):
+        wide = student_logits.double(), teacher_logits.double()
+        return standardized_kd_positions(*wide, temperature=temperature).float()
     return kd_positions(_standardized(student_logits), _standardized(teacher_logits.detach()), temperature=temperature)
 
 

@@ -61,6 +61,8 @@ def kd(
 
 
 def _closed_kd(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: float = 1.0) -> Found:
+    if common.by_doubles(student, temperature):
+        return _closed_kd(student.double(), teacher.double(), wanted=wanted, temperature=temperature).narrowed()
     students, teachers = both_softened(student, teacher, temperature)
     return closed_kl(students, teachers, wanted=wanted, value_factor=temperature**2, slope_factor=temperature)
 
@@ -68,6 +70,8 @@ def _closed_kd(student: Tensor, teacher: Tensor, *, wanted: bool, temperature: f
 @with_slope(_closed_kd)
 def kd_positions(student_logits: Tensor, teacher_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
     """:func:`kd` at every position: (..., C), (..., C) -> (...)."""
+    if common.by_doubles(student_logits, temperature):
+        return kd_positions(student_logits.double(), teacher_logits.double(), temperature=temperature).float()
     return temperature**2 * forward_kl_positions(student_logits, teacher_logits, temperature=temperature)
 
 
