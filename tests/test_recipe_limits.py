@@ -139,7 +139,7 @@ def test_a_file_without_end_and_a_file_that_is_too_large_are_refused(tmp_path: P
         ("seeds=1001", "seeds: 1001 was given; it must be at most 1,000"),
         ("train.epochs=1000001", "train.epochs: 1000001 was given; it must be at most 1,000,000"),
         ("train.learning_rate=1e7", "train.learning_rate: 10000000.0 was given; it must be at most 1,000,000"),
-        ("data.size=8193", "data.size: 8193 was given; it must be at most 8,192"),
+        ("data.size=8193", "data.size: 8193 was given; it must be at most 4,096"),
         ("objective.kd.temperature=1e300", "objective.kd.temperature: 1e+300 was given; it must be at most 1,000,000"),
         ("train.epochs=!!bool x", "'!!bool x' is not a value ('x' is no bool)"),
         ('train.epochs=!!int ""', "('' is no int)"),

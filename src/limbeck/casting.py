@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -10,16 +11,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-import yaml
+from pydantic import ValidationError
 
 from . import progress, recipe_file, stages
-from .errors import BadInput, Interrupted
+from .errors import BadInput, Interrupted, shortened
 from .files import write_text
 from .interfaces import Sampled
 from .job import Job, asked_live, job_from_recipe, use_threads
 from .modalities import modality_of
 from .recipe import Recipe
+from .recipe_codecs import CodecSection
 from .recipe_file import resolved_yaml
+from .recipe_problems import sentences
 from .stages import Busy
 from .targets.cast import extend as extend_store
 from .targets.codecs import Codec, codec_from
@@ -207,9 +210,13 @@ def replay_run(
 
 def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> Store:
     """A store into another codec, which is named with its settings, each ``name=value``."""
-    store = Store.open(path)
+    store, wanted = Store.open(path), _codec(codec, settings)
+    try:
+        wanted.layout(store.classes)
+    except ValueError as error:
+        raise BadInput(f"--codec {codec}: {error}.") from None
     with progress.bar(store.manifest["targets"], "convert") as advance:
-        return convert_store(path, out, _codec(codec, settings), progress=advance)
+        return convert_store(path, out, wanted, progress=advance)
 
 
 def import_file(source: Path, out: Path, recipe: Path | None) -> Store:
@@ -225,12 +232,16 @@ def _codec(name: str, settings: Sequence[str]) -> Codec:
     values = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            equals = ""
         if not equals:
-            raise BadInput(f"--set {setting}: it must look like name=value, such as k=16.")
+            raise BadInput(f"--set {shortened(setting)}: it must look like name=value, such as k=16.")
+        values[key.strip()] = recipe_file.value_of(text, setting)
+    recipe_file.check_plain(values, f"--codec {name}")
+    if name in (CodecSection.model_fields.keys() - {"auto"}):  # with the bounds and the defaults that a recipe has
+        try:
+            section = CodecSection.model_validate_json(json.dumps({name: values}), strict=True)
+        except ValidationError as error:
+            raise recipe_file.refusal("--codec", sentences(error, CodecSection)) from None
+        values = section.chosen.model_dump()
     return codec_from(name, values)
 
 

@@ -166,17 +166,20 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             raise BadInput(
                 f"--set {shortened(override)}: it must look like section.field=value, such as train.epochs=3."
             )
-        try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.MarkedYAMLError as error:
-            raise BadInput(
-                f"--set {shortened(override)}: {shown(text)} is not a value ({error.problem or error.context}); "
-                "put text in quotes."
-            ) from None
-        except (yaml.YAMLError, ValueError, RecursionError):
-            raise BadInput(f"--set {shortened(override)}: {shown(text)} is not a value; put text in quotes.") from None
+        value = value_of(text, override)
         _set(result, parts, value, override)
     return result
+
+
+def value_of(text: str, override: str) -> Any:
+    """The value that ``text``, behind the ``=`` of an override, says as YAML. Raises `BadInput`."""
+    begins = f"--set {shortened(override)}: {shown(text)} is not a value"
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        raise BadInput(f"{begins} ({error.problem or error.context}); put text in quotes.") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise BadInput(f"{begins}; put text in quotes.") from None
 
 
 def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) -> None:
