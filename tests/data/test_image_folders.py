@@ -102,7 +102,7 @@ def test_splits_are_known_by_the_forms_of_their_names_whatever_lies_beside(train
     }
     assert f"train has 11 rows ({train}); validation has 1 row ({validation}); test has 5 rows ({test})." in notes
     assert "labels.csv lies beside folders of images and is not read" in notes
-    assert "Pillow reads no such images: 1 .json, 1 .md." in notes
+    assert "they are no images that Pillow reads: 1 .json, 1 .md." in notes
 
 
 def test_class_folders_beside_a_table_are_classes_whatever_they_are_called(make):
@@ -146,8 +146,8 @@ def test_a_stray_empty_class_is_none_and_said(make):
     make.file("train/labels/000.txt", "0 0.5 0.5 1 1")
     counts, notes = read(make)
     assert counts == {"train": {"cat": 3, "dog": 3}, "test": {"cat": 3, "dog": 3}}
-    assert "hold no images and so are no classes: train/labels." in notes
-    assert "hold no images and so are no classes: test/misc." in notes
+    assert "hold no images and so are no classes: train/labels, test/misc." in notes
+    assert "2 classes, after their folders: cat, dog." in notes
 
 
 def test_a_class_of_pictures_that_are_not_read_is_refused(make):
@@ -177,7 +177,10 @@ def test_what_is_neither_split_nor_class_is_left_out_and_counted(make):
     counts, notes = read(make)
     assert set(counts) == {"train", "test"}
     assert "left out, since they are named after no split: pred (4 images)." in notes
-    assert "left out, since they hold images without a folder for each class: val (7 images)." in notes
+    assert (
+        "left out, since they hold images without a folder for each class (which data.transfer can use): val (7 images)."
+        in notes
+    )
     assert "left out, since they lie outside the splits: 1 image." in notes
 
 
@@ -252,9 +255,11 @@ def test_whatever_pillow_reads_is_read_and_the_rest_is_counted(make):
     make.file("dog/a.xml")
     make.file("dog/b.xml")
     make.file("cat/film.mp4")
+    make.file("cat/IMG_1.HEIC")
     counts, notes = read(make)
+    assert "does not read such pictures (convert them to PNG or JPEG): 1 .heic." in notes
     assert counts == {"train": {"cat": 6, "dog": 6}}
-    assert "left out, since Pillow reads no such images: 2 .xml, 1 .mp4, 1 without an ending." in notes
+    assert "left out, since they are no images that Pillow reads: 2 .xml, 1 .mp4, 1 without an ending." in notes
     assert {".jpg", ".jpe", ".mpo", ".apng", ".psd", ".qoi"} <= readable()
     assert not {".pdf", ".eps", ".mpg", ".h5", ".csv"} & readable()
 

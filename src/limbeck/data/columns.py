@@ -32,7 +32,12 @@ def find_image(features: datasets.Features, image: str | None, field: str = "dat
     found = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
     if len(found) != 1:
         how_many = "no column holds images" if not found else f"{len(found)} columns hold images"
-        raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.")
+        files = any(isinstance(kind, datasets.Value) and "string" in kind.dtype for kind in features.values())
+        hint = "" if found or not files else (
+            " A table that names image files is read together with them where it is called metadata.csv and that column "
+            "file_name."
+        )  # fmt: skip
+        raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.{hint}")
     return found[0]
 
 

@@ -107,18 +107,24 @@ def read_classes(layout: Layout, field: str, tables: frozenset[str]) -> Found:
     names: list[str] | None = None
     rows: dict[str, datasets.Dataset] = {}
     notes: list[str] = []
+    empty: list[Folder] = []
     # The training classes number the others' labels, so that a class they lack keeps its place.
     for split, folder in layout.splits.items():
         if layout.named and not folder.with_images and not folder.images:
             rows[split] = table([], [], names or [])
             continue
         rows[split] = _classes_of(folder, layout, field, names, notes)
+        empty += _without_images(folder, layout, field)
         names = names or rows[split].features["label"].names
         if split == "train" and len(names or ()) == 1:
             raise BadInput(
                 f"{field}: {folder.path} holds one folder of images, '{names[0] if names else ''}', so there is one class: "
                 "there must be at least two, each a folder of its own."
             )
+    if empty:
+        named = listed([_inside(layout, one.path) for one in empty])
+        notes.append(f"left out, since they hold no images and so are no classes: {named}.")
+    notes = [f"{len(names or ())} classes, after their folders: {listed(names or [])}.", *notes]
     return Found(rows, [_origins(layout, rows), *notes, *_left_out(layout, tables)])
 
 
@@ -200,7 +206,6 @@ def _classes_of(
             else f"{folder.path} has no sub-folders"
         )
         raise BadInput(f"{field}: {what}: a folder of images has one sub-folder for each class.")
-    _check_empty(folder, layout, field, notes)
     names = [one.name for one in inner]
     if known is not None and (other := sorted(set(names) - set(known))):
         raise BadInput(
@@ -220,20 +225,16 @@ def _classes_of(
     return table(images, labels, classes)
 
 
-def _check_empty(folder: Folder, layout: Layout, field: str, notes: list[str]) -> None:
-    """Notes folders that hold no images; raises ``BadInput`` where one holds pictures that are not read."""
+def _without_images(folder: Folder, layout: Layout, field: str) -> list[Folder]:
+    """The folders that would be classes and hold no images. Raises ``BadInput`` where they hold pictures not read."""
     empty = [one for one in folder.folders if one not in folder.with_images]
-    if layout.root is folder:
-        empty = [one for one in empty if one not in layout.splits.values()]
     for one in empty:
-        if (ending := one.unreadable_pictures()) is not None:
+        if ending := next(iter(one.unreadable_pictures()), None):
             raise BadInput(
                 f"{field}: {one.path} holds {ending} files, which Pillow does not read: convert them (to PNG or JPEG), or take "
                 "the folder out."
             )
-    if empty:
-        named = listed([_inside(layout, one.path) for one in empty])
-        notes.append(f"left out, since they hold no images and so are no classes: {named}.")
+    return empty
 
 
 def _inside(layout: Layout, path: Path) -> str:
@@ -252,7 +253,7 @@ def _origins(layout: Layout, rows: dict[str, datasets.Dataset]) -> str:
 def _left_out(layout: Layout, tables: frozenset[str]) -> list[str]:
     notes = []
     for direct, why in (
-        (True, "they hold images without a folder for each class"),
+        (True, "they hold images without a folder for each class (which data.transfer can use)"),
         (False, "they are named after no split"),
     ):
         left = [one for one in layout.left if direct == bool(one.images and forms_in(one.name))]

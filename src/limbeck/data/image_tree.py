@@ -91,10 +91,10 @@ class Folder:
         """The folders directly in it that hold images, at whatever depth."""
         return [inner for inner in self.folders if any(folder.images for folder in inner.below())]
 
-    def unreadable_pictures(self) -> str | None:
-        """The ending of a picture in it or below that has to be converted first; None where there is none."""
+    def unreadable_pictures(self) -> Counter[str]:
+        """How many pictures in it and below have to be converted first, by ending."""
         endings = (ending_of(file) for folder in self.below() for file in folder.others)
-        return next((ending for ending in endings if ending in _PICTURES_ELSEWHERE), None)
+        return Counter(ending for ending in endings if ending in _PICTURES_ELSEWHERE)
 
 
 def scan(path: Path, field: str) -> Folder:
@@ -180,8 +180,13 @@ def notes_on_left_out(root: Folder, tables: frozenset[str]) -> list[str]:
             f"{listed(beside)} {are} beside folders of images and {'is' if len(beside) == 1 else 'are'} not read: "
             "each image's label is its folder's name."
         )
+    if pictures := root.unreadable_pictures():
+        endings -= pictures
+        notes.append(
+            f"left out, since Pillow does not read such pictures (convert them to PNG or JPEG): {_counted(pictures)}."
+        )
     if endings:
-        notes.append(f"left out, since Pillow reads no such images: {_counted(endings)}.")
+        notes.append(f"left out, since they are no images that Pillow reads: {_counted(endings)}.")
     if behind:
         notes.append(f"left out, since systems and programs leave such behind: {_counted(behind)}.")
     return notes

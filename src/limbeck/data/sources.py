@@ -110,7 +110,7 @@ def _folder(path: Path, config: str | None, field: str, labelled: bool) -> Rows:
             return read_classes(layout, field, _TABLE_SUFFIXES)
     if tables:
         return read_tables(path, config, tables, field)
-    if (ending := tree.unreadable_pictures()) is not None:
+    if ending := next(iter(tree.unreadable_pictures()), None):
         raise BadInput(
             f"{field}: {path} holds {ending} files, which Pillow does not read: convert them (to PNG or JPEG)."
         )
