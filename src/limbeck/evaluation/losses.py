@@ -1,6 +1,6 @@
 """Who paid: the classes and groups that a student answers worse than another model, and the examples that it lost.
 
-Every class (or group) is tested by itself, paired by test example and seed, two-sided, with :func:`compare.difference_p`;
+Every class (or group) is tested by itself, paired by test example and seed, two-sided, with :func:`limbeck.evaluation.compare.difference_p`;
 the p-values are then corrected for their number by Holm's method, so that at most 5 of 100 such tables name a class that
 neither lost nor gained. A class of few examples is never named: chance alone could have done as much. Shapes: S seeds,
 N test examples, C classes, G groups.

@@ -15,7 +15,8 @@ def paid(section: Mapping[str, Any] | None, what: str) -> list[tuple[bool, str, 
     """(whether something was lost by more than the noise, about what, a sentence) of classes, of groups and of single examples."""
     if not section:
         return []
-    told = [_rows(section["classes"], "class", "classes", f"test {what}s")]
+    seeds = section["examples"]["lost"]["n"]
+    told = [_rows(section["classes"], "class", "classes", f"test {what}s", seeds)]
     groups = section.get("groups")
     if groups:
         if groups["baseline"] is None:
@@ -27,7 +28,7 @@ def paid(section: Mapping[str, Any] | None, what: str) -> list[tuple[bool, str, 
                 )
             )
         else:
-            told.append(_rows(groups, "group", f"groups of {quoted(groups['column'])}", f"test {what}s"))
+            told.append(_rows(groups, "group", f"groups of {quoted(groups['column'])}", f"test {what}s", seeds))
     return [*told, (False, "Examples", _examples(section["examples"], what))]
 
 
@@ -36,7 +37,7 @@ def too_few(examples: int, compared: int) -> bool:
     return compared * 2.0 ** (1 - examples) >= 0.05
 
 
-def _rows(by_other: Mapping[str, Any], key: str, many: str, whats: str) -> tuple[bool, str, str]:
+def _rows(by_other: Mapping[str, Any], key: str, many: str, whats: str, seeds: int) -> tuple[bool, str, str]:
     parts, anything, count = [], False, 0
     for other, whom in _WHOM.items():
         rows = [row for row in by_other[other] if row["examples"]]
@@ -50,6 +51,8 @@ def _rows(by_other: Mapping[str, Any], key: str, many: str, whats: str) -> tuple
     rows = [row for row in by_other["baseline"] if row["examples"]]
     few = sum(too_few(row["examples"], count) for row in rows)
     unknown = f"; {few} of them have too few {whats} to tell" if few else ""
+    if seeds in (2, 3):
+        unknown += f"; with {seeds} seeds only great losses stand out"
     text = f"{many[0].upper()}{many[1:]} that lost more than the noise, corrected for there being {count}: {', '.join(parts)}{unknown}."
     return anything, f"{key.title()}{'es' if key == 'class' else 's'}", text
 
