@@ -16,7 +16,7 @@ from .errors import BadInput, printable
 from .files import write_text
 from .recipe import Data, Model
 
-_WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin")
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
 # Data whose classes a mirror image would change: letters, digits, signs.
 _NO_FLIP = ("digit", "mnist", "svhn", "usps", "letter", "char", "glyph", "sign", "ocr", "gtsrb", "text")
 # Below this what is learnt is mostly chance.
@@ -148,7 +148,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
 
 
 def _teacher(name: str, found: Found) -> list[str]:
-    if name.endswith(_WEIGHTS):
+    if name.partition("#")[0].endswith(_WEIGHTS):  # `file.pt#student` asks for one of several in a file
         return _teacher_of_weights(name, found)
     if name.endswith(".onnx"):
         return _teacher_of_onnx(name, found)
@@ -166,7 +166,7 @@ def _teacher(name: str, found: Found) -> list[str]:
 
 
 def _teacher_of_weights(path: str, found: Found) -> list[str]:
-    from .models.weights import read_state
+    from .models.state_file import read_state
 
     shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
     answers = classes_of(shapes)

@@ -19,7 +19,8 @@ from limbeck.models.asking import untouched
 from limbeck.models.build import build, check_fits
 from limbeck.models.convnet import ConvNet
 from limbeck.models.identity import digest, identity, probe, probe_images, same_probe
-from limbeck.models.weights import load_weights, read_state, save_weights
+from limbeck.models.state_file import read_state
+from limbeck.models.weights import load_weights, save_weights
 from limbeck.recipe import Model
 
 DIGITS = SimpleNamespace(classes=10, channels=1, size=8)

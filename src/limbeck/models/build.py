@@ -14,19 +14,29 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput, did_you_mean, shortened
-from ..recipe import Model
+from ..recipe import Model, TeacherSection
 from . import convnet, resnet, wide_resnet
 from .asking import ask
 from .seeding import seeded
 from .weights import load_weights
 
 
-def build(section: Model, *, classes: int, channels: int, size: int, trust_code: bool, seed: int) -> nn.Module:
+def build(
+    section: Model,
+    *,
+    classes: int,
+    channels: int,
+    size: int,
+    trust_code: bool,
+    seed: int,
+    notes: list[str] | None = None,
+) -> nn.Module:
     """The model that a recipe's section names, from images (B, channels, size, size) to logits (B, classes).
 
     Initialised from ``seed`` alone, then given the section's weights, if any; torch's random state stays as
     it was. A ``module:callable`` is called with the section's knobs, and with ``classes``, ``channels`` and
-    ``size`` (also ``num_classes``, ``in_channels``, ``in_chans``) where it has parameters of those names.
+    ``size`` (also ``num_classes``, ``in_channels``, ``in_chans``) where it has parameters of those names. ``notes`` gains
+    what had to be taken for granted of its weights, in sentences.
 
     Raises:
         BadInput: the name or a knob is unknown, a knob is out of range, code is not trusted or does not give
@@ -40,7 +50,9 @@ def build(section: Model, *, classes: int, channels: int, size: int, trust_code:
         else:
             model = _ours(section, classes=classes, channels=channels, size=size)
     if section.weights is not None:
-        load_weights(model, section.weights, section.model)
+        said = load_weights(model, section.weights, section.model)
+        if notes is not None:
+            notes += said
     return model
 
 
@@ -127,11 +139,25 @@ def _from_timm(section: Model, *, classes: int, channels: int) -> nn.Module:
         hint = f" Did you mean 'timm/{near[0]}'?" if near else " timm.list_models() lists them."
         raise BadInput(f"model: timm has no model '{name}'.{hint}")
     pretrained = knobs.pop("pretrained", False)
+    if pretrained and isinstance(section, TeacherSection) and section.train is None and section.weights is None:
+        _refuse_fresh_head(section.model, knobs, timm.get_pretrained_cfg(name), classes)
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=classes, in_chans=channels, **knobs)
     except Exception as error:  # timm hands knobs to constructors of every kind, and may reach for the network
         tried = f" with {section.knobs}" if section.knobs else ""
         raise BadInput(f"model: timm could not make {name}{tried}: {_short(error)}") from error
+
+
+def _refuse_fresh_head(model: str, knobs: dict[str, Any], published: Any, classes: int) -> None:
+    """Raises :class:`BadInput` where timm would put a last layer that nobody trained in the place of the published one."""
+    overlay = knobs.get("pretrained_cfg_overlay")
+    known = overlay.get("num_classes") if isinstance(overlay, dict) else None
+    known = known if known is not None else getattr(published, "num_classes", None)
+    if known is not None and known != classes:
+        raise BadInput(
+            f"teacher: the published weights of {model} know {known} classes and the data has {classes}, so its last layer "
+            "would be a random one and its answers would mean nothing: give teacher.train, or data of those classes."
+        )
 
 
 def _from_code(section: Model, trust_code: bool, *, classes: int, channels: int, size: int) -> nn.Module:

@@ -1,73 +1,81 @@
-"""Reading and writing weights. Nothing that comes from outside is unpickled into objects."""
+"""Weights into a model, and out of it."""
 
 from __future__ import annotations
 
-import pickle
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
 from ..files import atomic_path
-
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and by torch.compile
-_CONVERT = (
-    "In the environment where it was made, write the plain weights instead: "
-    "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')."
-)
+from .state_file import listed, read_sets, several, without_wrapping
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a ``.safetensors`` file, or in a plain state dict (``.pt``, ``.pth``, ``.th``, ``.bin``).
+@dataclass(frozen=True)
+class _Fit:
+    """A set of weights, or what stands behind a prefix in one, held against what a model wants."""
 
-    A state dict inside ``{"state_dict": ...}`` or ``{"model": ...}`` is found, and a ``module.`` before every
-    name is taken off.
+    name: str  # of the set in the file, prefix included
+    state: dict[str, Tensor]
+    missing: list[str]
+    unexpected: list[str]
+    reshaped: list[str]
+    beside: list[str]  # what stands before other prefixes in the same set
 
-    Raises:
-        BadInput: the file is missing, damaged, of another kind, or holds objects other than tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a file of weights" if path.is_dir() else "does not exist"
-        raise BadInput(f"weights: {path} {what}.")
-    try:
-        if path.suffix == ".safetensors":
-            return _without_prefix(_read_safetensors(path))
-        if path.suffix in (".pt", ".pth", ".th", ".bin"):
-            return _without_prefix(_unwrapped(_read_pickle(path), path))
-    except OSError as error:
-        raise BadInput(f"weights: {path} cannot be read ({error.strerror or error}).") from error
-    raise BadInput(f"weights: {path} is neither .safetensors nor .pt, .pth, .th or .bin.")
+    @property
+    def fits(self) -> bool:
+        return not (self.missing or self.unexpected or self.reshaped)
+
+    @property
+    def problems(self) -> int:
+        return len(self.missing) + len(self.unexpected) + len(self.reshaped)
 
 
-def load_weights(model: nn.Module, path: str | Path, name: str) -> None:
+def load_weights(model: nn.Module, path: str | Path, name: str) -> list[str]:
     """Puts the weights in the file at ``path`` into ``model``; every name and shape must agree.
 
-    ``name`` (``teacher``, ``student``) is how messages speak of the model.
+    ``path`` may say which of several sets of weights is meant (:mod:`limbeck.models.state_file`). Otherwise it is the only
+    one that fits. A last layer of one output, where the model has two, becomes (0, z) of its logit z. ``name``
+    (``teacher``, ``student``) is how messages speak of the model. Returns what had to be taken for granted, in sentences.
 
     Raises:
-        BadInput: the file cannot be read, or does not fit; the model is then as it was.
+        BadInput: the file cannot be read, or nothing in it fits, or more than one set does; the model is then as it was.
     """
-    state = read_state(path)
-    wanted = tensors_of(model)
-    # Weights from before PyTorch 0.4.1 have no count of the batches; nothing computed here depends on it.
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in wanted]
-    reshaped = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
-    if missing or unexpected or reshaped:
-        raise BadInput(
-            f"{name}: the weights in {path} do not fit the model: "
-            f"{_misfit(missing, unexpected, reshaped, state, wanted)}."
+    wanted, sets = tensors_of(model), read_sets(path)
+    plain = without_wrapping(wanted)
+    tried = [fit for place, state in sets.items() for fit in _fits(place, state, plain)]
+    fitting = _distinct([fit for fit in tried if fit.fits])
+    if len(fitting) > 1:
+        raise BadInput(f"{name}: {several(path, [fit.name for fit in fitting])}")
+    best = fitting[0] if fitting else min(tried, key=lambda fit: fit.problems)
+    notes = []
+    if not best.fits:
+        best = _of_two_outputs(best, plain)
+        if not best.fits:
+            inside = f" (in '{best.name}')" if best.name else ""
+            others = [one for one in sets if one and one != best.name]
+            raise BadInput(
+                f"{name}: the weights in {path}{inside} do not fit the model: {_misfit(best, plain)}."
+                + (f" The file also holds {listed(others)}." if others else "")
+            )
+        notes.append(
+            f"{path} is of a model with one output, and {name} has two: that output is taken for the logit of the second "
+            "class against the first."
         )
-    counts = {key: wanted[key] for key in wanted if key not in state}
-    model.load_state_dict({**state, **counts})
+    beside = list(dict.fromkeys([*(one for one in sets if one and best.name and one not in best.name), *best.beside]))
+    if best.name and beside:
+        notes.append(
+            f"{name}: of the weights in {path}, those in '{best.name}' are used; it also holds {listed(beside)}."
+        )
+    counts = {key: plain[key] for key in plain if key not in best.state}
+    taken = {**best.state, **counts}
+    model.load_state_dict({key: taken[own] for key, own in zip(wanted, plain, strict=True)})
+    return notes
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
@@ -97,84 +105,78 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            aliases = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise BadInput(
-            f"weights: {path} is not a whole safetensors file ({_short(error)}); copy or download it again."
-        ) from error
-    shared = {name: state[kept] for name, kept in aliases.items() if name not in state and kept in state}
-    return {**state, **shared}
+def _fits(place: str, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[_Fit]:
+    """A set as it is, and whatever in it stands behind a prefix where the first of the wanted names does."""
+    # Weights from before PyTorch 0.4.1 have no count of the batches; nothing computed here depends on it.
+    needed = [key for key in wanted if not key.endswith("num_batches_tracked")]
+    ending = f".{needed[0]}" if needed else ""
+    prefixes = [key[: len(key) - len(ending) + 1] for key in state if ending and key.endswith(ending)]
+    for prefix in ["", *prefixes]:
+        inside = {key[len(prefix) :]: tensor for key, tensor in state.items() if key.startswith(prefix)}
+        yield _Fit(
+            ".".join(part for part in (place, prefix.rstrip(".")) if part),
+            inside,
+            [key for key in needed if key not in inside],
+            [key for key in inside if key not in wanted],
+            [key for key in wanted if key in inside and inside[key].shape != wanted[key].shape],
+            list(dict.fromkeys(key.partition(".")[0] for key in state if not key.startswith(prefix))),
+        )
 
 
-def _read_pickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        holds = f"holds a Python object ({named[1]})" if named else "is not a file of plain weights, or is damaged"
-        raise BadInput(f"weights: {path} {holds} and was not loaded, since that could run code. {_CONVERT}") from error
-    except Exception as error:  # a damaged archive fails anywhere within the reader
-        raise BadInput(f"weights: {path} is not a whole PyTorch file ({_short(error)}). {_CONVERT}") from error
+def _distinct(fits: list[_Fit]) -> list[_Fit]:
+    """Without such as hold the very same values as one before."""
+    kept: list[_Fit] = []
+    for fit in fits:
+        if not any(all(torch.equal(fit.state[key], one.state[key]) for key in fit.state) for one in kept):
+            kept.append(fit)
+    return kept
 
 
-def _unwrapped(value: Any, path: Path) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(value, Mapping) and isinstance(value.get(wrapper), Mapping):
-            value = value[wrapper]
-    if not isinstance(value, Mapping) or not value:
-        raise BadInput(f"weights: {path} holds a {type(value).__name__} and not a state dict. {_CONVERT}")
-    for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise BadInput(
-                f"weights: {path} is not a plain state dict: '{name}' is a {type(tensor).__name__}. {_CONVERT}"
-            )
-    return dict(value)
+def _of_two_outputs(fit: _Fit, wanted: Mapping[str, Tensor]) -> _Fit:
+    """The fit with a last layer of one output made one of two, where nothing else differs."""
+    if fit.missing or fit.unexpected or _outputs(fit, wanted) != (1, 2):
+        return fit
+    grown = {key: torch.cat([torch.zeros_like(fit.state[key]), fit.state[key]]) for key in fit.reshaped}
+    return replace(fit, state={**fit.state, **grown}, reshaped=[])
 
 
-def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
-
-
-def _misfit(
-    missing: list[str],
-    unexpected: list[str],
-    reshaped: list[str],
-    state: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
-) -> str:
-    """What does not fit, in words: the first names of each kind."""
-    parts = []
+def _outputs(fit: _Fit, wanted: Mapping[str, Tensor]) -> tuple[int, int] | None:
+    """How many outputs the file's last layer has, and how many the model's, where their shapes differ in nothing else."""
+    state, reshaped = fit.state, fit.reshaped
+    of_layer = {key.rpartition(".")[0] for key in reshaped}
     heads = {(len(state[key]), len(wanted[key])) for key in reshaped if state[key].dim() and wanted[key].dim()}
     same_inside = all(state[key].shape[1:] == wanted[key].shape[1:] for key in reshaped)
-    last = {key.rpartition(".")[0] for key in reshaped} == {list(wanted)[-1].rpartition(".")[0]}
-    if len(heads) == 1 and same_inside and last and not missing and not unexpected:
-        (theirs, ours), key = heads.pop(), reshaped[0]
-        return f"it answers {theirs} classes where {ours} are wanted ('{key}')"
-    if reshaped:
-        key = reshaped[0]
+    matrix = any(state[key].dim() > 1 for key in reshaped)
+    return heads.pop() if len(of_layer) == len(heads) == 1 and same_inside and matrix else None
+
+
+def _misfit(fit: _Fit, wanted: Mapping[str, Tensor]) -> str:
+    """What does not fit, in words: channels and classes as such, and the first names of each other kind."""
+    parts, state = [], fit.state
+    first = next((key for key in wanted if wanted[key].dim() == 4), "")
+    channels = first in fit.reshaped and state[first].dim() == 4
+    if (
+        channels
+        and state[first].shape[:1] + state[first].shape[2:] == wanted[first].shape[:1] + wanted[first].shape[2:]
+    ):
+        theirs, ours = state[first].shape[1], wanted[first].shape[1]
+        mend = f": set data.channels: {theirs}" if theirs in (1, 3) else ""
+        parts.append(f"it was made for {theirs} channel{'s' * (theirs != 1)}, the images have {ours}{mend} ('{first}')")
+        fit = replace(fit, reshaped=[key for key in fit.reshaped if key != first])
+    if (outputs := _outputs(fit, wanted)) is not None and not fit.missing:
+        parts.append(f"it answers {outputs[0]} classes where {outputs[1]} are wanted ('{fit.reshaped[0]}')")
+    elif fit.reshaped:
+        key = fit.reshaped[0]
         parts.append(
             f"'{key}' is {tuple(state[key].shape)} in the file and {tuple(wanted[key].shape)} in the model"
-            + _more(reshaped)
+            + _more(fit.reshaped)
         )
-    if missing:
-        parts.append(f"the file lacks '{missing[0]}'{_more(missing)}")
-    if unexpected:
-        parts.append(f"the model has no '{unexpected[0]}'{_more(unexpected)}")
+    if fit.missing:
+        parts.append(f"the file lacks '{fit.missing[0]}'{_more(fit.missing)}")
+    if fit.unexpected:
+        parts.append(f"the model has no '{fit.unexpected[0]}'{_more(fit.unexpected)}")
     return "; ".join(parts)
 
 
 def _more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
