@@ -25,7 +25,7 @@ STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "
 TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
     "smoothed", "fidelity", "fidelity_baseline", "comparison", "losses", "ratios", "export", "targets", "timings",
-    "student_over_teacher_seconds", "fingerprints", "recipe", "environment", "test_reads",
+    "student_over_teacher_seconds", "learnt_from_teacher", "fingerprints", "recipe", "environment", "test_reads",
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from .files import atomic_path, sha256_file, write_json
 from .job import Job, coarse, deployed_with
 from .modalities import Deploying
 from .models.onnx_file import OnnxModel
-from .pass_cost import fingerprint_of, targets_section
+from .pass_cost import fingerprint_of, learnt_from, targets_section
 from .report.evidence import Evidence
 from .report.page import write_report
 from .stages import Stage, publish, stage
@@ -309,6 +309,7 @@ def _results(
         },
         targets=targets,
         groups=Groups.of(str(recipe.data.group), examples.groups),
+        learnt_from_teacher=learnt_from(job, store, teacher.identity),
         timings=timings,
         fingerprints=fingerprints,
         recipe=recipe.model_dump(mode="json"),

@@ -277,7 +277,8 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
     several = (results.get("data") or {}).get("multi_label", False)
     alike = "tells the same labels as the teacher" if several else "names the teacher's class"
     agreement = _figure(fidelity.get("agreement"), 100, 2)
-    if agreement != _DASH:
+    learnt = results.get("learnt_from_teacher", True)
+    if agreement != _DASH and learnt:
         lines.append(
             f"The student {alike} on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
             f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
@@ -292,5 +293,6 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
         lines.append(f"The teacher was not asked: the student learnt from {quoted(targets['store'])}.")
     share = results.get("student_over_teacher_seconds")
     if share is not None:
-        lines.append(f"Training the student took {share:.2f} of the teacher's time, the teacher's pass counted in.")
+        counted = ", the teacher's pass counted in" if targets.get("seconds") is not None else ""
+        lines.append(f"Training the student took {share:.2f} of the teacher's time{counted}.")
     return lines

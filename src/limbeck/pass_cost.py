@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .job import Job
+from .models.identity import Identity, same_probe
 from .stages import Stage
 from .targets.manifest import contents
 from .targets.store import Store
@@ -39,6 +40,14 @@ def targets_section(job: Job, store: Store | None, students: int) -> dict[str, A
         "students": students,
         "seconds_per_student": seconds / students if seconds is not None and students else None,
     }
+
+
+def learnt_from(job: Job, store: Store | None, teacher: Identity) -> bool:
+    """Whether the students learnt from this teacher: not where nobody was asked, or a store of another's answers was given."""
+    if not job.asks_teacher or store is None or job.recipe.targets.store is None:
+        return job.asks_teacher
+    said = store.manifest["teacher"]
+    return said["weights"] == teacher["weights"] and same_probe(said["probe"], teacher["probe"])
 
 
 def fingerprint_of(job: Job, store: Store) -> str:

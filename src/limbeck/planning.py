@@ -34,7 +34,6 @@ from .teachers import Member
 from .teaching import (
     about_targets,
     about_teacher,
-    given_store,
     targets_stage,
     teacher_stages,
     the_targets,
@@ -114,7 +113,7 @@ def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
     """What is to be done for the soft targets; ``teacher`` where it is there already."""
     wanted, count = job.recipe.targets, len(job.task.pool)
     if wanted.store is not None:
-        return PlannedStage("targets", "finished", f"{given_store(job).views} views of {count} examples, as given")
+        return PlannedStage("targets", "finished", about_targets(job))
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
     size = wanted.views * count * bytes_per_target(job.codecs.codecs[-1], len(job.splits.classes))
     seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)

@@ -172,7 +172,11 @@ def _how_made(results: Mapping[str, Any]) -> str:
     plan = recipe.get("train") or {}
     teachers = [one["model"] for one in results["teacher"].get("members") or ()] or [results["teacher"]["model"]]
     asked = "asked at every step of training"
-    if targets is not None:
+    if targets is not None and targets.get("source") == "given":
+        asked = "not asked: the student learnt from soft targets that were given" + (
+            "" if results.get("learnt_from_teacher", True) else ", which nothing says are this teacher's"
+        )
+    elif targets is not None:
         asked = f"asked once; its answers were kept (codec {_text(targets.get('codec'))})"
     transfer = data.get("transfer") or 0
     source = (recipe.get("data") or {}).get("transfer") or {}

@@ -227,12 +227,15 @@ def assemble(
     members: Sequence[ModelEvidence] = (),
     targets: Mapping[str, Any] | None = None,
     groups: losses.Groups | None = None,
+    learnt_from_teacher: bool = True,
     created: str | None = None,
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
     ``data`` holds ``classes`` (names in label order) among its fields. ``targets`` says what was stored of the teacher's
-    answers, how it was asked and what that cost, None where it was asked live. ``groups`` says to which group each test example belongs, None where nothing does. ``timings`` gives each stage
+    answers, how it was asked and what that cost, None where it was asked live; ``learnt_from_teacher`` whether the student
+    learnt from this teacher at all, without which no share of its accuracy or time says anything. ``groups`` says to which
+    group each test example belongs, None where nothing does. ``timings`` gives each stage
     ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each. Raises ``ValueError`` where models were not tested on
     the same labels.
     """
@@ -272,11 +275,15 @@ def assemble(
             "fidelity_baseline": fidelity_section(baseline.runs, answers),
             "comparison": {"smoothed": None} | comparisons,
             "losses": losses_section(student.runs, baseline.runs, teacher.runs[0], data["classes"], groups),
-            "ratios": ratios(sections["teacher"], sections["student"]),
+            "ratios": ratios(sections["teacher"], sections["student"])
+            | ({} if learnt_from_teacher else {"accuracy_kept": None}),
             "export": export,
             "targets": targets,
+            "learnt_from_teacher": learnt_from_teacher,
             "timings": timings,
-            "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings),
+            "student_over_teacher_seconds": _student_over_teacher_seconds(student, teacher, timings)
+            if learnt_from_teacher
+            else None,
             "fingerprints": fingerprints,
             "recipe": recipe,
             "environment": environment(),

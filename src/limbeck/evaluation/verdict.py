@@ -40,6 +40,11 @@ def verdict(results: Mapping[str, Any]) -> str:
 def headline(results: Mapping[str, Any]) -> str:
     """What the student costs and keeps, beside its teacher."""
     traits = _traits(results["ratios"])
+    if not results.get("learnt_from_teacher", True):
+        given = "It learnt from soft targets that were given, which nothing says are the teacher's"
+        learnt = given if results.get("targets") else "It learnt nothing from the teacher"
+        figures = _percent(results["student"]["metrics"]["accuracy"])
+        return f"The student {listed([*traits, f'has an accuracy of {figures} %'])}. {learnt}."
     if (share := _no_better(results)) is not None:
         start = f"The student {listed(traits)}. " if traits else ""
         teacher = _percent(results["teacher"]["metrics"]["accuracy"])

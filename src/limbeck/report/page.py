@@ -87,6 +87,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "export_path": dig(results, "export", "path"),
         "timings": _timings(results),
         "targets": dig(results, "targets"),
+        "learnt_from_teacher": dig(results, "learnt_from_teacher") is not False,
         "student_over_teacher": figure(dig(results, "student_over_teacher_seconds")),
         "recipe": _yaml(dig(results, "recipe")),
         "records": [
