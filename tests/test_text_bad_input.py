@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import text_runs
 from limbeck.modalities import text as modality
 from limbeck.models.text_folder import save_folder
-from limbeck.teaching import doubt, the_teacher
+from limbeck.teaching import doubts, the_teacher
 from text_runs import CLASSES, job, limbeck, recipe
 from tiny import snapshot
 from tiny_text import tiny_classifier, tiny_tokenizer
@@ -169,13 +169,15 @@ def test_a_teacher_that_is_always_wrong_is_doubted_and_one_that_is_always_right_
     here = text_runs.write(tmp_path / "here", several=several)
     one = job(here, here / "run")
     teacher = the_teacher(one)
-    assert doubt(one, teacher) is None
+    assert doubts(one, teacher) == []
     with torch.no_grad():
         teacher.model.classifier.weight.neg_()
         teacher.model.classifier.bias.neg_()
-    said = doubt(one, teacher)
-    assert said is not None
-    assert "no better on validation than always naming the commonest answer (0.0 % vs" in said
+    said = doubts(one, teacher)
+    assert "no better on validation than always naming the commonest answer (0.0 % vs" in said[0]
+    # of two classes that stand the wrong way round, both are named
+    assert len(said) == (1 if several else 2)
+    assert several or ("'bad' as '<script>good'" in said[1] and "'<script>good' as 'bad'" in said[1])
 
 
 def test_a_head_is_trained_where_there_is_none(here: Path) -> None:

@@ -33,6 +33,7 @@ from .targets.store import Store
 from .targets.where import is_store
 from .teaching import (
     asker,
+    beware,
     manner_for,
     manner_in,
     mixes,
@@ -69,7 +70,9 @@ def cast_recipe(
         _make_teacher(job)
         with _shared(out):
             write_text(out / "recipe.yaml", resolved_yaml(recipe))
-            store = the_targets(job, the_teacher(job))
+            teacher = the_teacher(job)
+            beware(job, teacher)
+            store = the_targets(job, teacher)
     except KeyboardInterrupt:
         raise Interrupted("stopped; run the same command to go on from there.") from None
     assert store is not None

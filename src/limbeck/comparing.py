@@ -40,7 +40,7 @@ from .report.tables import csv_text, latex_text
 from .stages import Stage, publish, stage
 from .targets.store import Store
 from .teachers import Teachers
-from .teaching import given_store, the_targets, the_teacher
+from .teaching import beware, given_store, the_targets, the_teacher
 from .trained import Trained, begun
 from .training.history import kept
 
@@ -190,6 +190,8 @@ def compare(
         write_text(out / "compare.yaml", resolved(comparison, "compare.recipe.yaml"))
         try:
             teacher = the_teacher(bench.job)
+            for job in [job for row in comparison.rows if (job := bench.job_of(row.recipe)).asks_teacher][:1]:
+                beware(job, teacher)
             for row in comparison.rows:
                 the_targets(bench.job_of(row.recipe), teacher)
             in_trials = _grouped(train, [tried(row) for row in comparison.rows], teacher)

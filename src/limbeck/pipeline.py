@@ -25,7 +25,7 @@ from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import about_targets, about_teacher, doubt, given_store, the_targets, the_teacher, why_live
+from .teaching import about_targets, about_teacher, beware, given_store, the_targets, the_teacher, why_live
 from .trained import Trained
 
 STAGES = ("teacher", "targets", *ARMS, *CONCLUSION)
@@ -90,8 +90,7 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
         try:
             steps.next(f"teacher: {about_teacher(job)}")
             teacher = the_teacher(job)
-            if (beware := doubt(job, teacher)) is not None:
-                progress.note(beware)
+            job = dataclasses.replace(job, notes=(*job.notes, *beware(job, teacher)))
             if stored:
                 steps.next(f"soft targets: {about_targets(job)}")
             store = the_targets(job, teacher)

@@ -13,7 +13,21 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from .recipe_codecs import Codec
 from .recipe_objectives import KD, CrossEntropy, Objective
-from .recipe_section import ENSEMBLE, MODEL, ONNX, Count, NotNegative, Number, Positive, Section, Seeds, Side, Times
+from .recipe_section import (
+    ENSEMBLE,
+    MODEL,
+    ONNX,
+    Count,
+    Deviations,
+    Means,
+    NotNegative,
+    Number,
+    Positive,
+    Section,
+    Seeds,
+    Side,
+    Times,
+)
 
 LONGEST_NAME = 200  # file systems allow 255 bytes
 
@@ -189,9 +203,9 @@ class Train(Section):
 class Preprocess(Section):
     """What a teacher from elsewhere wants done to its input."""
 
-    mean: tuple[Number, ...] | None = None
+    mean: Means | None = None
     """Mean of each channel on a 0-1 scale, subtracted."""
-    std: tuple[Positive, ...] | None = None
+    std: Deviations | None = None
     """Standard deviation of each channel on a 0-1 scale, divided by."""
     size: Side | None = None
     """Side in pixels the image is scaled to."""

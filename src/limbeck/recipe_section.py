@@ -76,6 +76,21 @@ Number = Annotated[float, Field(ge=-ORDINARY, le=ORDINARY)]
 """A number of ordinary size."""
 
 
+def _on_unit_scale(values: tuple[float, ...]) -> tuple[float, ...]:
+    if max(values, default=0.0) <= 1:
+        return values
+    divided = ", ".join(f"{value / 255:.4g}" for value in values)
+    raise ValueError(
+        f"{max(values):g} was given, and images are on a scale of 0 to 1: divide by 255 what is for 0 to 255 ([{divided}])"
+    )
+
+
+Means = Annotated[tuple[Number, ...], AfterValidator(_on_unit_scale)]
+"""Of each channel; one above 1 was taken from images on a scale of 0 to 255."""
+Deviations = Annotated[tuple[Positive, ...], AfterValidator(_on_unit_scale)]
+"""Of each channel, likewise."""
+
+
 class Way(Section):
     """From one value to another."""
 

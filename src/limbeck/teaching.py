@@ -14,12 +14,15 @@ import torch
 from . import progress
 from .earlier_targets import donor_of, start_from
 from .errors import BadInput
+from .evaluation.doubts import at_chance, commonest_share, confused, right_of, taken_for
 from .files import fingerprint, write_json
+from .interfaces import DenseLogits
 from .job import Job, asked_live, coarse, supervised
 from .models.identity import identity
 from .models.onnx_file import OnnxModel
-from .recipe import OnnxTeacher, Recipe
+from .recipe import ImageRecipe, OnnxTeacher, Recipe
 from .stages import Stage, stage
+from .targets.answers import distribution, gathered
 from .targets.asking import ERROR_SAMPLE, Ask
 from .targets.cast import cast
 from .targets.check import lacks_a_file
@@ -39,9 +42,8 @@ from .training.history import kept
 # Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
 TARGETS_VERSION = 3
 
-DOUBTED = (
-    512  # validation examples that a teacher which came ready-made is measured on, before anything is learnt from it
-)
+# Examples that a teacher which came ready-made is measured on, before anything is learnt from it.
+DOUBTED = 512
 
 
 def the_teacher(job: Job) -> Trained:
@@ -57,29 +59,71 @@ def the_teacher(job: Job) -> Trained:
     return Trained(job.teacher, job.recipe.seed, seconds, named_by, known, [], "ensemble", tuple(asked))
 
 
-def doubt(job: Job, teacher: Trained) -> str | None:
-    """A sentence where the teacher is no better on validation than always naming the commonest answer; else None.
+def beware(job: Job, teacher: Trained) -> tuple[str, ...]:
+    """Says what is wrong with whom the students are to learn from, before anything is learnt; the sentences."""
+    if not job.asks_teacher:
+        return ()
+    given = job.recipe.targets.store is not None
+    said = doubts_of_given(job, given_store(job)) if given else doubts(job, teacher)
+    said = [f"Beware: {one}" for one in said]
+    for one in said:
+        progress.note(one)
+    return tuple(said)
 
-    A teacher that was trained here was measured then; any other is asked about a part of the validation split.
+
+def doubts(job: Job, teacher: Trained) -> list[str]:
+    """What is wrong with a teacher by what it says of the validation split, in sentences; empty where nothing is.
+
+    One that was trained here was measured then; any other is asked about a part of the split, and its accuracy is said.
     """
     validation, plans = job.splits.validation, [one.section.train for one in job.teachers]
     if teacher.history and plans[0] is not None:
-        accuracy = kept(teacher.history, plans[0])["validation_accuracy"]
-    else:
-        validation = validation.take(validation.ids.argsort()[:DOUBTED])
-        device = job.accelerator.device
-        logits_NC = job.task.logits(teacher.model.to(device), validation.to(device), as_teacher=True)
-        labels = validation.labels.cpu()
-        right_N = (logits_NC > 0).eq(labels > 0).all(1) if labels.ndim == 2 else logits_NC.argmax(1) == labels
-        accuracy = right_N.double().mean().item()
-    _, counts = validation.labels.cpu().unique(dim=0, return_counts=True)
-    share = counts.max().item() / len(validation)
-    if accuracy > share:
-        return None
+        right = kept(teacher.history, plans[0])["validation_accuracy"]
+        share = commonest_share(validation.labels.cpu())
+        if not at_chance(right, share, len(validation)):
+            return []
+        return [f"{_chance(right, share, 'validation')}: train it longer, or look whether its labels are the data's."]
+    validation = validation.take(validation.ids.argsort()[:DOUBTED])
+    device = job.accelerator.device
+    logits_NC = job.task.logits(teacher.model.to(device), validation.to(device), as_teacher=True)
+    labels = validation.labels.cpu()
+    right = right_of(logits_NC, labels).double().mean().item()
+    progress.note(f"The teacher is right on {100 * right:.1f} % of {len(labels)} validation examples.")
+    first = "Look first whether its labels are the data's, and stand in their order."
+    if isinstance(job.recipe, ImageRecipe):
+        first = (
+            "Look first at teacher.preprocess (mean and std on a scale of 0 to 1, and size), then whether its classes stand in "
+            "the order of the data's."
+        )
+    return _misgivings(job, logits_NC, labels, "validation", first)
+
+
+def doubts_of_given(job: Job, store: Store) -> list[str]:
+    """What is wrong with soft targets that were given, by the labels of some training examples; as :func:`doubts`."""
+    train = job.splits.train.take(job.splits.train.ids.argsort()[:DOUBTED])
+    labels, answer = train.labels.cpu(), gathered(store, train.ids.cpu(), 0)
+    if labels.ndim == 1:
+        logits_NC = distribution(answer, store.classes)[:, :-1].log().cpu()
+    elif isinstance(answer, DenseLogits):
+        logits_NC = answer.logits.float().cpu()
+    else:  # of several labels, other kinds of answer keep only a part
+        return []
+    first = "Look first whether these soft targets are of the data's classes, in their order."
+    return [f"targets.store: {one}" for one in _misgivings(job, logits_NC, labels, "training examples", first)]
+
+
+def _misgivings(job: Job, logits_NC: torch.Tensor, labels: torch.Tensor, asked: str, first: str) -> list[str]:
+    """Sentences on answers that cannot be those of a teacher of the data's classes."""
+    right, share = right_of(logits_NC, labels).double().mean().item(), commonest_share(labels)
+    said = [f"{_chance(right, share, asked)}. {first}"] if at_chance(right, share, len(labels)) else []
+    mixed = confused(taken_for(logits_NC, labels), job.splits.classes) if labels.ndim == 1 else None
+    return said + ([] if mixed is None else [mixed])
+
+
+def _chance(right: float, share: float, asked: str) -> str:
     return (
-        f"the teacher is no better on validation than always naming the commonest answer ({100 * accuracy:.1f} % vs "
-        f"{100 * share:.1f}), so what students learn from it means little: train it longer, or look whether its labels are "
-        "the data's."
+        f"the teacher is no better on {asked} than always naming the commonest answer ({100 * right:.1f} % vs "
+        f"{100 * share:.1f}), so what students learn from it means little"
     )
 
 
@@ -246,7 +290,10 @@ def about_teacher(job: Job) -> str:
 
 
 def about_targets(job: Job) -> str:
-    """What is asked of the teacher, in words."""
+    """What is asked of the teacher, or was given in its place, in words."""
+    if job.recipe.targets.store is not None:
+        views = given_store(job).views
+        return f"{views} view{'s' * (views != 1)} of {len(job.task.pool):,} examples, as given"
     return f"{job.recipe.targets.views} views of {len(job.task.pool):,} examples"
 
 

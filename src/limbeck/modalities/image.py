@@ -23,7 +23,7 @@ from ..models.build import build, check_fits
 from ..recipe import ImageRecipe
 from ..stages import publish as copy_to
 from ..tasks.image import ImageClassification, Normalisation
-from ..teachers import Teachers, build_teachers
+from ..teachers import Teachers, build_teachers, check_answers
 from . import Deployed, Deploying
 
 WHAT = "image"
@@ -50,14 +50,17 @@ def student_of(
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed."""
     channels, size = _shape(splits)
-    shape = {"classes": len(splits.classes), "channels": channels, "size": size}
-    return lambda seed: build(recipe.student, **shape, trust_code=trust_code, seed=seed)
+    classes = len(splits.classes)
+    return lambda seed: build(
+        recipe.student, classes=classes, channels=channels, size=size, trust_code=trust_code, seed=seed
+    )
 
 
 def check(model: nn.Module, splits: Splits, name: str) -> None:
     """Raises :class:`BadInput` where a model does not fit the images."""
     channels, size = _shape(splits)
     check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
+    check_answers(model, splits, None, name)
 
 
 def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> ImageClassification:

@@ -35,6 +35,7 @@ from ..evaluation.fidelity import fidelity
 from ..files import atomic_folder
 from ..models.asking import ask
 from ..models.identity import probe_texts
+from ..models.outputs import refuse_probabilities
 from ..models.text_folder import load_classifier, load_tokenizer, longest_input, save_folder
 from ..models.text_segments import segments_read
 from ..models.text_students import text_student
@@ -42,7 +43,7 @@ from ..models.text_vocabulary import FromTeacherIds, count_tokens, inner, smalle
 from ..recipe_text import TextRecipe
 from ..stages import publish as copy_to
 from ..tasks.text import PROBE_LENGTH, TextClassification
-from ..teachers import Member, Teachers
+from ..teachers import ASKED, Member, Teachers
 from ..text_pairs import SEGMENTS, Text, encoded
 from . import Deployed, Deploying
 
@@ -75,11 +76,21 @@ def teachers_of(recipe: TextRecipe, splits: TextSplits, *, trust_code: bool) -> 
         raise BadInput(
             f"data.max_length: {recipe.data.max_length} tokens, and {section.model} takes {loaded.max_length} at most."
         )
+    doubtful = _check_answers(loaded.model, splits, ready=loaded.ready and section.train is None)
     member = Member(section, recipe.seed, loaded.model, None)
     notes = loaded.notes
     if splits.pair is not None and splits.vocabulary.separator is not None and not _segments(loaded.model, splits):
         notes += ("The teacher reads no segment ids: it tells the sides of a pair by the token between them.",)
-    return Teachers(loaded.model, None, (member,), notes)
+    return Teachers(loaded.model, None, (member,), (*notes, *([doubtful] if doubtful else [])))
+
+
+def _check_answers(teacher: nn.Module, splits: TextSplits, *, ready: bool) -> str | None:
+    """A sentence where a teacher's answers to some texts are in doubt. Raises :class:`BadInput` for probabilities."""
+    answers = []
+    for of in (splits.validation, splits.train):
+        tokens_BL, there_BL = of.padded(of.ids.argsort()[: ASKED // 2], splits.vocabulary.pad)
+        answers.append(ask(teacher, {"input_ids": tokens_BL, "attention_mask": there_BL.long()}).float().cpu())
+    return refuse_probabilities(torch.cat(answers), "teacher", several=splits.multi_label, ready=ready)
 
 
 def student_of(

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from ..errors import BadInput
 from ..recipe_problems import shown
 from ..recipe_section import LARGEST_SIDE
+from .outputs import of_two_classes
 
 # Where a file that Limbeck exported says what it takes (limbeck.deploy.predict, which stands alone, has the same).
 METADATA_KEY = "limbeck"
 
+_PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
@@ -33,8 +35,10 @@ class OnnxModel(nn.Module):
 
     Images may be on any device, where the answer is too. A file made for a fixed number of images is asked about so
     many at a time, the last of them repeated to fill up. Where the file's last step is a softmax, the answer is the
-    logarithm of what it gives. The state holds the digest of the file, so that its bytes are part of what identifies
-    the module; it has no parameters, and inner modules neither.
+    logarithm of what it gives; where it is a sigmoid, the logit of that. The state holds the digest of the file, so that
+    its bytes are part of what identifies the module; it has no parameters, and inner modules neither.
+
+    With ``two_classes`` set, the file's one output is the logit z of (0, z).
 
     Args:
         path: the file; weights that it keeps in other files must lie beside it.
@@ -68,20 +72,30 @@ class OnnxModel(nn.Module):
         self._input, self._dtype, self._output = image.name, _NUMBERS[image.type], named[0].name
         self.takes = tuple(side if isinstance(side, int) else None for side in image.shape)
         self.batch = self.takes[0]  # None: any
-        self._log = any(node.op_type == "Softmax" and self._output in node.output for node in proto.graph.node)
+        self._last = _last_step(proto.graph, self._output)
+        self.two_classes = False
         self.metadata = _metadata(proto, self.path)
         _check_metadata(self.metadata, self.takes, named[0].shape, self.path)
         self.parameter_count = sum(math.prod(one.dims) for one in proto.graph.initializer if _is_real(one))
         self.register_buffer("file_digest", torch.tensor(list(digest), dtype=torch.uint8))
 
+    @property
+    def ends_in_sigmoid(self) -> bool:
+        """Whether the file gives a probability for each class by itself."""
+        return self._last == "Sigmoid"
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _again, (str(self.path), self.threads)
+        return _again, (str(self.path), self.threads, self.two_classes)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         batch = self.batch or max(1, len(images_BCHW))
         parts = [self._run(part, batch) for part in images_BCHW.detach().cpu().split(batch)]
         logits_BC = torch.cat(parts).to(images_BCHW.device, torch.float32)
-        return logits_BC.clamp(min=torch.finfo(torch.float32).tiny).log() if self._log else logits_BC
+        if self._last == "Softmax":
+            logits_BC = logits_BC.clamp(min=torch.finfo(torch.float32).tiny).log()
+        elif self._last == "Sigmoid":
+            logits_BC = logits_BC.clamp(torch.finfo(torch.float32).tiny, 1 - torch.finfo(torch.float32).eps / 2).logit()
+        return of_two_classes(logits_BC) if self.two_classes else logits_BC
 
     def _run(self, images_BCHW: Tensor, batch: int) -> Tensor:
         count = len(images_BCHW)
@@ -114,8 +128,19 @@ class OnnxModel(nn.Module):
         )
 
 
-def _again(path: str, threads: int | None) -> OnnxModel:
-    return OnnxModel(path, threads=threads)
+def _again(path: str, threads: int | None, two_classes: bool) -> OnnxModel:
+    model = OnnxModel(path, threads=threads)
+    model.two_classes = two_classes
+    return model
+
+
+def _last_step(graph: onnx.GraphProto, output: str) -> str:
+    """The kind of the node that gives an output, but for such as only pass its values on."""
+    by_output = {name: node for node in graph.node for name in node.output}
+    node = by_output.get(output)
+    while node is not None and node.op_type in _PASSING and node.input:
+        node = by_output.get(node.input[0])
+    return "" if node is None else node.op_type
 
 
 def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:

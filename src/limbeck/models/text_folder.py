@@ -25,6 +25,7 @@ from ..files import atomic_folder, near
 from . import text_small, text_vocabulary  # noqa: F401 (text_small tells transformers of its families)
 from .seeding import seeded
 from .text_extra import transformers
+from .text_head import of_two_outputs, reorder
 from .text_labels import LabelMap, map_labels
 
 # Families that keep the first positions for padding: their table is longer than their longest input.
@@ -56,7 +57,8 @@ def load_classifier(
 
     ``name`` is a local folder, ``package:some_package/sub/folder`` (a folder inside an installed package, which is
     not imported), or a name on the Hugging Face hub. A head for the task is one whose weights are in the file: its
-    outputs are put into the order of ``classes``, matched by name. A model without one gets a fresh head, initialised
+    outputs are put into the order of ``classes``, matched by name; where it has one output for two classes, that is made
+    two. A model without one gets a fresh head, initialised
     from ``seed`` alone, and comes with ``ready=False``.
 
     Raises:
@@ -74,11 +76,13 @@ def load_classifier(
             config.num_labels = len(classes)
             config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
             model, _ = _load(place, config, seed)
+        elif config.num_labels == 1 and len(classes) == 2 and not multi_label:
+            notes.append(of_two_outputs(model, classes, role))
         else:
             _check_kind(config, multi_label, role)
             names = [str(config.id2label[output]) for output in range(config.num_labels)]
             order, note = _mapped(names, classes, role)
-            _reorder(model, order, role)
+            reorder(model, order, role)
             notes += [note] if note else []
     model.config.id2label = dict(enumerate(classes))
     model.config.label2id = {name: index for index, name in enumerate(classes)}
@@ -244,33 +248,6 @@ def _mapped(names: Sequence[str], classes: Sequence[str], role: str) -> LabelMap
             ".save_pretrained(new_folder), with the tokenizer's files beside it; then name that folder and give "
             f"{role}.train."
         ) from None
-
-
-def _reorder(model: Any, order: tuple[int, ...], role: str) -> None:
-    """Puts the outputs of the last layer into ``order``."""
-    if order == tuple(range(len(order))):
-        return
-    body = f"{model.base_model_prefix}."
-    last = [
-        module
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module.out_features == len(order) and not path.startswith(body)
-    ]
-    ids_1L = torch.tensor([[model.config.pad_token_id or 0, 1, 2]])
-    mask_1L = torch.ones_like(ids_1L)
-    model.eval()
-    with torch.no_grad():
-        before_1C = model(input_ids=ids_1L, attention_mask=mask_1L).logits
-        if last:
-            last[-1].weight.copy_(last[-1].weight[list(order)].clone())
-            if last[-1].bias is not None:
-                last[-1].bias.copy_(last[-1].bias[list(order)].clone())
-        after_1C = model(input_ids=ids_1L, attention_mask=mask_1L).logits
-    if not torch.allclose(after_1C, before_1C[:, list(order)], atol=1e-5):
-        raise BadInput(
-            f"the {role}'s labels stand in another order than the data's, and a {type(model).__name__}'s outputs "
-            "cannot be put into order here: sort the data's labels as the model has them."
-        )
 
 
 def _inside_package(name: str, role: str) -> Path:

@@ -29,7 +29,7 @@ def map_labels(model_names: Sequence[str], data_names: Sequence[str], *, role: s
     Raises:
         BadInput: the numbers of classes differ, or the names do not match one to one.
     """
-    both = f"The {role}'s labels: {_listed(model_names)}. The data's: {_listed(data_names)}."
+    both = f"The {role}'s labels: {listed(model_names)}. The data's: {listed(data_names)}."
     if len(model_names) != len(data_names):
         raise BadInput(
             f"the {role} knows {len(model_names)} labels and the data has {len(data_names)}; they must be the same "
@@ -54,10 +54,16 @@ def unnamed(names: Sequence[str]) -> bool:
     return all(_UNNAMED.fullmatch(name.strip()) for name in names)
 
 
+def same_name(name: str, other: str) -> bool:
+    """Whether two names are the same but for case, spaces, ``_`` and ``-``."""
+    return _folded(name) == _folded(other)
+
+
 def _folded(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """The names in quotes, the first ``most`` of them."""
     said = ", ".join(repr(name) for name in names[:most])
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
