@@ -7,11 +7,12 @@ from pathlib import Path, PurePath
 import datasets
 import pytest
 
-from limbeck.data.choice import choose
+from limbeck.data.choice import choose, unused
 from limbeck.data.reading import Found
 from limbeck.data.sources import open_source
 from limbeck.data.split_names import nearly
 from limbeck.data.tables import split_files
+from limbeck.data.text_columns import find_text
 from limbeck.data.text_sources import open_texts
 from limbeck.errors import BadInput
 from limbeck.recipe_text import TextData
@@ -183,6 +184,24 @@ def test_forms_of_a_split_s_name_meet_one_another(tmp_path, asked):
         choose(rows, TextData(name="x", validation="Testing"))
     with pytest.raises(BadInput, match="'Training' is the training split"):
         choose(rows, TextData(name="x", validation="Training"))
+
+
+def test_splits_that_play_no_part_are_named(tmp_path):
+    rows = found(folder(tmp_path, **{"train.csv": lines(4), "val.csv": lines(2), "test.csv": lines(1)}))
+    assert unused(rows, TextData(name="x", validation="dev")) == []
+    assert unused(rows, TextData(name="x", test=None)) == [
+        "the data's own split 'validation' is not used: data.validation: validation would.",
+        "of the data's own splits these are not used: 'test' (1 row).",
+    ]
+
+
+def test_records_within_records_are_no_table(tmp_path):
+    export = [{"id": 1, "annotations": [{"value": {"choices": ["pos"]}}], "data": {"text": "good"}}]
+    rows = found(file(tmp_path, json.dumps(export), "some.json"))
+    with pytest.raises(
+        BadInput, match=r"no column holds texts of their own, only records within records \(export them flat"
+    ):
+        find_text(rows["train"].features, None, None)
 
 
 # What pandas would shift, cut off or guess

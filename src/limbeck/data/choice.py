@@ -8,7 +8,7 @@ import datasets
 
 from limbeck.errors import BadInput, did_you_mean
 
-from .reading import Rows
+from .reading import Rows, rows_text
 from .split_names import canonical
 
 DEFAULT_TEST = "test"
@@ -83,10 +83,16 @@ def own_validation(rows: Rows) -> str | None:
     return found if found in rows else None
 
 
-def unused_validation(rows: Rows) -> list[str]:
-    """A note where the data has a validation split that nobody asked for."""
-    own = own_validation(rows)
-    return [f"the data's own split '{own}' is not used: data.validation: {own} would."] if own else []
+def unused(rows: Rows, data: Named) -> list[str]:
+    """A note for each split of the data that plays no part in a run, though there it is."""
+    asked = [name for name in (data.train, data.validation, data.test) if name is not None]
+    left = [name for name in rows if name not in {resolved(rows, one) for one in asked}]
+    own, notes = own_validation(rows), []
+    if own in left and data.validation is None:
+        notes.append(f"the data's own split '{own}' is not used: data.validation: {own} would.")
+        left.remove(own)
+    said = ", ".join(f"'{name}' ({rows_text(len(rows[name]))})" for name in left)
+    return [*notes, f"of the data's own splits these are not used: {said}."] if left else notes
 
 
 def _near(name: str, rows: Rows) -> str:

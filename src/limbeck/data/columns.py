@@ -134,7 +134,10 @@ def _can_be_image(kind: object) -> bool:
 
 def listed(features: datasets.Features) -> str:
     """The columns and their types, in words."""
-    names = [f"{name} ({getattr(kind, 'dtype', None) or 'struct'})" for name, kind in features.items()]
+    names = [
+        f"{name} ({str(getattr(kind, 'dtype', None) or 'struct').removeprefix('large_')})"
+        for name, kind in features.items()
+    ]
     for at, kind in enumerate(features.values()):
         if isinstance(kind, (datasets.Image, datasets.ClassLabel)):
             names[at] = f"{list(features)[at]} ({type(kind).__name__})"

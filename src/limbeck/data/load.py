@@ -11,7 +11,7 @@ import torch
 from limbeck import recipe
 
 from .assemble import Part, assemble
-from .choice import DEFAULT_TEST, choose, find_split, own_validation, resolved, unused_validation
+from .choice import DEFAULT_TEST, choose, find_split, own_validation, resolved, unused
 from .columns import Columns, check_columns, find_columns, find_image
 from .examples import Examples, HeldOut, Splits, check_every_class
 from .group_columns import read_groups, without_group
@@ -77,8 +77,7 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
         decoded = decode(validation_rows, columns.image, name, wanted, progress)
         validation = Part.of(decoded.images, labels[decoded.rows], taken(groups, decoded.rows))
         notes += decoded.notes
-    else:
-        notes += unused_validation(rows)
+    notes += unused(rows, data)
 
     test = None
     if test_rows is not None:

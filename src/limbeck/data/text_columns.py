@@ -83,6 +83,8 @@ def find_text(
         found = [name for name in found if name in _TEXT_NAMES] or found
     if len(found) != 1:
         how_many = "no column holds texts" if not found else f"{', '.join(found)} may all be the texts"
+        if not found and any(isinstance(kind, dict) for kind in features.values()):
+            how_many += " of their own, only records within records (export them flat: CSV, or JSON with one level)"
         pairs = f" Two that belong together are read as pairs: {field}: [FIRST, SECOND]." if found else ""
         raise BadInput(f"{how_many}: name one with {field}; {listed(features)}.{pairs}")
     return found[0]

@@ -23,7 +23,7 @@ from limbeck.recipe_text import TextData, TextTransfer
 from limbeck.text_pairs import Encoded, Text, encoded, special_tokens
 
 from .arrange import arrange
-from .choice import DEFAULT_TEST, choose, find_split, unused_validation
+from .choice import DEFAULT_TEST, choose, find_split, unused
 from .columns import check_columns
 from .examples import HeldOut, check_every_class
 from .group_columns import read_groups, without_group
@@ -213,8 +213,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
     validation = None
     if validation_rows is not None:
         validation = labelled(validation_rows, data.validation or "validation", notes)
-    else:
-        notes += unused_validation(rows)
+    notes += unused(rows, data)
 
     test = None
     if test_rows is not None:
