@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from . import __version__, cli_targets
-from .cli_common import Device, command, say
+from .cli_common import Device, Group, command, say
 from .errors import BadInput, printable
 
 app = typer.Typer(
     name="limbeck",
+    cls=Group,
     help="Distil a large classifier of images or texts into a small one: teacher, soft targets, student, evidence.",
     epilog="Start with: [bold]limbeck run recipes/digits.yaml[/], or for your own data "
     "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/], or with texts "
@@ -28,7 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-recipe_app = typer.Typer(no_args_is_help=True, help="Check a recipe, or print the schema that editors complete from.")
+recipe_app = typer.Typer(
+    cls=Group, no_args_is_help=True, help="Check a recipe, or print the schema that editors complete from."
+)
 app.add_typer(recipe_app, name="recipe", epilog="Example: [bold]limbeck recipe check recipes/digits.yaml[/]")
 app.add_typer(cli_targets.app, name="targets", epilog="Example: [bold]limbeck targets inspect runs/digits[/]")
 

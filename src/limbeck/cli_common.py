@@ -9,9 +9,11 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import typer
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
 
 from .errors import BadInput, LimbeckError, printable, shortened
 
@@ -25,6 +27,26 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class _Literal:
+    """Help is text: `[...]` in it is printed, not taken for rich's markup, under which it would vanish."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        parameters: list[Any] = getattr(self, "params", [])
+        for one in (self, *parameters):
+            for part in ("help", "short_help"):
+                if text := getattr(one, part, None):
+                    setattr(one, part, escape(text))
+
+
+class Command(_Literal, TyperCommand):
+    """A sub-command whose help is printed as it is written; its epilog alone is markup."""
+
+
+class Group(_Literal, TyperGroup):
+    """A command of several sub-commands, likewise."""
 
 
 def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -53,7 +75,7 @@ def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, N
         # Lines are broken for the source; the terminal has its own width.
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        return to.command(name, help=text, epilog=f"Example: [bold]{example}[/]")(wrapped)
+        return to.command(name, cls=Command, help=text, epilog=f"Example: [bold]{escape(example)}[/]")(wrapped)
 
     return decorate
 

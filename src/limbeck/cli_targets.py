@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from .cli_common import Device, command, say
+from .cli_common import Device, Group, command, say
 from .errors import BadInput, LimbeckError
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     help="Ask the teacher once and keep what it said: cast, look into, verify, extend, merge, convert, exchange.",
 )
