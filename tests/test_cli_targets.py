@@ -7,22 +7,25 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from limbeck import casting, recipe_file, stages
 from limbeck.cli import app
+from limbeck.data.load import load
 from limbeck.errors import BadInput, LimbeckError
-from limbeck.job import Job
+from limbeck.job import Job, job_from_recipe
 from limbeck.stages import Stage
 from limbeck.targets.asking import Ask
 from limbeck.targets.cast import cast
 from limbeck.targets.convert import identity_of
 from limbeck.targets.store import Store
-from limbeck.teaching import asker, manner_for, the_targets, the_teacher
+from limbeck.teaching import asker, given_store, manner_for, the_targets, the_teacher
 from tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
 
 
@@ -302,3 +305,76 @@ def test_a_cast_waits_for_one_that_has_the_folder_for_itself_for_a_moment(tmp_pa
         assert not entered.wait(1.2)
     assert entered.wait(10)
     thread.join()
+
+
+def test_answers_made_elsewhere_find_their_examples_by_the_listed_ids(tmp_path: Path, capsys) -> None:
+    """Ids are listed, another program answers by file, and the run learns from what it said."""
+    pictures = tmp_path / "pictures"
+    random = np.random.default_rng(0)
+    for name in ("dark", "light"):
+        (pictures / name).mkdir(parents=True)
+        for k in range(20):
+            pixels = random.integers(0, 100, (8, 8), np.uint8) + (100 if name == "light" else 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(pictures / name / f"{k:02}.png")
+    recipe = {
+        "data": {"name": str(pictures), "validation_fraction": 0.3},
+        "views": {"shift": 0.1},
+        "teacher": {"model": "convnet", "width": 1, "train": {"epochs": 1}},
+        "targets": {"views": 2, "store": str(tmp_path / "store")},
+        "student": {"model": "convnet", "width": 1},
+        "objective": {"kd": {}},
+        "train": {"epochs": 1, "batch_size": 8},
+    }
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    code, out, err = limbeck(capsys, "targets", "ids", tmp_path / "r.yaml")
+    assert code == 0, err
+    assert out.splitlines()[0] == '"id","split","label","row","path"'
+    assert limbeck(capsys, "targets", "ids", tmp_path / "r.yaml", "--out", tmp_path / "ids.parquet")[0] == 0
+    listed = pq.read_table(tmp_path / "ids.parquet").to_pylist()
+    assert {row["split"] for row in listed} == {"train", "validation"}
+    assert len({row["path"] for row in listed}) == len(listed)
+    for row in listed:
+        assert Path(row["path"]).parent.name == row["label"]
+    code, _, err = limbeck(capsys, "targets", "ids", tmp_path / "r.yaml", "--out", tmp_path / "ids.parquet")
+    assert (code, "exists already" in err) == (2, True)
+
+    # the other program looks at nothing but the files
+    light = [float(np.asarray(Image.open(row["path"])).mean() / 255) for row in listed]
+    answers = {"id": [row["id"] for row in listed], "probabilities": [[1 - share, share] for share in light]}
+    pq.write_table(pa.table(answers), tmp_path / "answers.parquet")
+    arguments = (
+        "targets",
+        "import",
+        tmp_path / "answers.parquet",
+        "--out",
+        tmp_path / "store",
+        "--recipe",
+        tmp_path / "r.yaml",
+    )
+    assert limbeck(capsys, *arguments, "--all-views")[0] == 0
+    read = recipe_file.read(tmp_path / "r.yaml")
+    splits = load(read.data)
+    mean_N = splits.train.images.double().mean((1, 2, 3)) / 255
+    for view in (0, 1):
+        stored_NC = Store.open(tmp_path / "store").gather(splits.train.ids, torch.full((len(mean_N),), view)).logits
+        torch.testing.assert_close(stored_NC.double().softmax(1)[:, 1], mean_N, atol=1e-3, rtol=0)
+    one = job_from_recipe(read, splits, out=tmp_path / "run", trust_code=False, device="cpu", force=())
+    assert given_store(one).views == 2
+    # an objective that cannot learn from certainty is refused before anything is trained
+    answers["probabilities"][0] = [1.0, 0.0]
+    pq.write_table(pa.table(answers), tmp_path / "certain.parquet")
+    arguments = (
+        "targets",
+        "import",
+        tmp_path / "certain.parquet",
+        "--out",
+        tmp_path / "certain",
+        "--recipe",
+        tmp_path / "r.yaml",
+    )
+    assert limbeck(capsys, *arguments, "--all-views")[0] == 0
+    settings = (f"targets.store={tmp_path / 'certain'}", "objective={reverse_kl: {}}")
+    wanted = recipe_file.read(tmp_path / "r.yaml", settings)
+    one = job_from_recipe(wanted, splits, out=tmp_path / "run", trust_code=False, device="cpu", force=())
+    with pytest.raises(BadInput, match=r"has -inf for class 1 .* and reverse_kl cannot learn from that"):
+        given_store(one)

@@ -11,11 +11,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from . import progress, recipe_file, stages
-from .errors import BadInput, Interrupted, shortened
-from .files import write_text
+from .errors import BadInput, Interrupted, printable, shortened
+from .files import atomic_path, write_text
 from .interfaces import Sampled
 from .job import Job, asked_live, job_from_recipe, use_threads
 from .modalities import modality_of
@@ -211,6 +214,51 @@ def replay_run(
     ]
 
 
+def example_ids(recipe: Recipe) -> pa.Table:
+    """The examples that a teacher is asked about or that choose a student: ``id``, ``split``, and where each stands.
+
+    ``label`` is the class's name, null in a transfer set. The rest is the modality's: an image's ``row`` and ``path``, a
+    text itself. The test split stays shut.
+    """
+    modality = modality_of(recipe)
+    splits = modality.load(recipe, progress.bar)
+    for note in splits.notes:
+        progress.note(note)
+    parts = []
+    for name, where in modality.origins(recipe, splits).items():
+        examples = getattr(splits, name)
+        columns = {"id": examples.ids.tolist(), "split": [name] * len(examples)}
+        if examples.labels is None:
+            columns["label"] = pa.nulls(len(examples), pa.string())
+        elif examples.labels.ndim == 1:
+            columns["label"] = [splits.classes[label] for label in examples.labels.tolist()]
+        else:  # several a text, as the names in one field
+            rows = examples.labels.tolist()
+            columns["label"] = [" ".join(c for c, is_so in zip(splits.classes, row) if is_so) for row in rows]
+        parts.append(pa.table({**columns, **where}))
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def first_rows(table: pa.Table, count: int = 10) -> list[str]:
+    """Lines of CSV, and how many there are besides."""
+    written = pa.BufferOutputStream()
+    csv.write_csv(table.slice(0, count), written)
+    lines = [printable(line) for line in written.getvalue().to_pybytes().decode().split("\n") if line]
+    left = table.num_rows - count
+    return [*lines, f"and {left:,} more: --out FILE writes all of them."] if left > 0 else lines
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """As Parquet where the name ends so, as CSV otherwise. Raises :class:`BadInput` where there is a file already."""
+    if out.exists():
+        raise BadInput(f"{out} exists already: name another file.")
+    with atomic_path(out) as temporary:
+        if out.suffix == ".parquet":
+            pq.write_table(table, temporary)
+        else:
+            csv.write_csv(table, temporary)
+
+
 def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> Store:
     """A store into another codec, which is named with its settings, each ``name=value``."""
     store, wanted = Store.open(path), _codec(codec, settings)
@@ -222,13 +270,16 @@ def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> 
         return convert_store(path, out, wanted, progress=advance)
 
 
-def import_file(source: Path, out: Path, recipe: Path | None) -> Store:
-    """A store from Parquet; ``recipe`` says how the views were made."""
-    views, seed = None, 0
+def import_file(source: Path, out: Path, recipe: Path | None, *, all_views: bool = False) -> Store:
+    """A store from Parquet; ``recipe`` says how the views were made, and how many they are where one answer is for all."""
+    views, seed, alike = None, 0, None
     if recipe is not None:
         read = recipe_file.read(recipe)
         views, seed = read.views.model_dump(mode="json"), read.seed
-    return import_parquet(source, out, views=views, view_seed=seed)
+        alike = read.targets.views if all_views else None
+    elif all_views:
+        raise BadInput("--all-views: name the recipe whose views they are with --recipe.")
+    return import_parquet(source, out, views=views, view_seed=seed, alike=alike)
 
 
 def _codec(name: str, settings: Sequence[str]) -> Codec:

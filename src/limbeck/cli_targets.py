@@ -56,6 +56,33 @@ def cast(
     _print_store(store.path)
 
 
+@command(app, "ids", example="limbeck targets ids recipes/digits.yaml --out ids.csv")
+def ids(
+    recipe: Recipe,
+    set_: Set = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write: Parquet where it ends in .parquet, CSV otherwise."),
+    ] = None,
+) -> None:
+    """List the examples by id, so that they can be answered elsewhere: id, split, label, and the row and file, or the text.
+
+    Whoever answers writes Parquet with the columns id and logits, or probabilities, one number a class in the order that is
+    said; `limbeck targets import` makes a store of it. Answers are needed for train and transfer. The test split stays
+    shut. Without --out, the first rows are shown.
+    """
+    from . import casting, recipe_file
+
+    if out is not None and out.exists():
+        raise BadInput(f"{out} exists already: name another file.")
+    table = casting.example_ids(recipe_file.read(recipe, set_ or ()))
+    if out is None:
+        print("\n".join(casting.first_rows(table)))
+        return
+    casting.write_table(table, out)
+    print(f"{out} written: {table.num_rows:,} examples.")
+
+
 @command(app, "extend", example="limbeck targets extend runs/digits --views 16")
 def extend(
     folder: Folder,
@@ -215,16 +242,19 @@ def import_(
     recipe: Annotated[
         Path | None, typer.Option(metavar="RECIPE", help="The recipe whose views and seed the answers were made with.")
     ] = None,
+    all_views: Annotated[
+        bool, typer.Option("--all-views", help="Take the one answer of each example for all views of the recipe.")
+    ] = False,
 ) -> None:
     """Make a store of Parquet: of what `limbeck targets export` wrote, or of soft targets that were made elsewhere.
 
-    From elsewhere there must be the columns id (the example's id, a whole number) and logits (a list of numbers, one a
-    class), and view (from 0) where there are several; then name the recipe that says how the views are made. A recipe
-    learns from the store with `targets: {store: DIR}`.
+    From elsewhere there must be the columns id (the example's id, a whole number; `limbeck targets ids` lists them) and
+    logits or probabilities (a list of numbers, one a class), and view (from 0) where there are several; then name the
+    recipe that says how the views are made. A recipe learns from the store with `targets: {store: DIR}`.
     """
     from . import casting
 
-    _print_store(casting.import_file(source, out, recipe).path)
+    _print_store(casting.import_file(source, out, recipe, all_views=all_views).path)
 
 
 def _print_store(path: Path) -> None:

@@ -29,6 +29,7 @@ from .targets.check import lacks_a_file
 from .targets.codecs import Codec, Rows, codec_from
 from .targets.codecs.auto import choose
 from .targets.codecs.fit import misfit
+from .targets.impossible import cannot_learn_from_minus_infinity, first_impossible
 from .targets.live import LiveTeacher
 from .targets.lock import alone
 from .targets.manifest import PLAN, SEAL, StoreIdentity, read_json
@@ -311,6 +312,12 @@ def given_store(job: Job) -> Store:
     store = Store.open(path, expect=expect)
     if why := misfit(store.codec, job.objective(), average=recipe.targets.average):
         raise BadInput(f"targets.store: {path}: {why}")
+    unable = cannot_learn_from_minus_infinity(job.objective())
+    if unable is not None and (found := first_impossible(store)) is not None:
+        raise BadInput(
+            f"targets.store: {path}: example id {found[0]} has -inf for class {found[1]} (a class that cannot be), and {unable} "
+            "cannot learn from that: take an objective on probabilities such as kd, or give large negative numbers instead."
+        )
     store.require(pool.ids)
     if mixes(recipe) and len(store) != len(pool):
         raise BadInput(

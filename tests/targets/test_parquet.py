@@ -11,10 +11,14 @@ import torch
 from answers_of_digits import CLASSES, VIEWS, Digits, N, contents
 
 from limbeck.errors import BadInput
+from limbeck.objectives.modules import KD, ReverseKL
 from limbeck.recipe import Views
 from limbeck.targets import parquet_read
 from limbeck.targets.answers import gathered
 from limbeck.targets.codecs import Dense, Int8, SampleCodec, TopKCodec
+from limbeck.targets.convert import convert
+from limbeck.targets.impossible import cannot_learn_from_minus_infinity, first_impossible
+from limbeck.targets.merge import merge
 from limbeck.targets.parquet import export
 from limbeck.targets.parquet_import import import_parquet
 from limbeck.targets.store import Store, verify
@@ -254,3 +258,70 @@ def test_what_is_no_parquet_or_there_already_is_refused(whole, tmp_path):
     with pytest.raises(BadInput, match="exists already and is not this store"):
         import_parquet(tmp_path / "c.parquet", tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["letter.txt"]
+
+
+# ------------------------------------------------------------------------- what others make of the ids
+
+
+def softmax64(logits_NC):
+    shifted = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def test_probabilities_are_as_good_as_logits(tmp_path):
+    shares_NC = softmax64(DIGITS.ask(torch.arange(N), 0).double().numpy())
+    shares_NC[0] = np.eye(CLASSES)[3]  # certain: the others are classes that cannot be
+    elsewhere(tmp_path / "p.parquet", logits=None, probabilities=pa.array(list(shares_NC)))
+    store = import_parquet(tmp_path / "p.parquet", tmp_path / "store")
+    found_NC = logits_in(store).double().softmax(1)
+    torch.testing.assert_close(found_NC, torch.from_numpy(shares_NC), atol=2e-3, rtol=0)  # float16
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ([0.5, 0.6, *[0.0] * (CLASSES - 2)], "row 2, column 'probabilities': they sum to 1.1"),
+        ([-0.5, 1.5, *[0.0] * (CLASSES - 2)], "row 2, column 'probabilities' holds -0.5 at place 0: .* logits"),
+        ([np.nan, 1.0, *[0.0] * (CLASSES - 2)], "row 2, column 'probabilities' holds nan at place 0"),
+    ],
+)
+def test_what_are_no_probabilities_is_refused(tmp_path, row, sentence):
+    shares_NC = softmax64(DIGITS.ask(torch.arange(N), 0).double().numpy())
+    shares_NC[2] = row
+    elsewhere(tmp_path / "p.parquet", logits=None, probabilities=pa.array(list(shares_NC)))
+    with pytest.raises(BadInput, match=sentence):
+        import_parquet(tmp_path / "p.parquet", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_one_answer_may_stand_for_all_views(tmp_path):
+    elsewhere(tmp_path / "one.parquet")
+    views = Views(shift=0.1).model_dump(mode="json")
+    store = import_parquet(tmp_path / "one.parquet", tmp_path / "store", views=views, alike=3)
+    assert store.views == 3
+    for view in (1, 2):
+        assert torch.equal(logits_in(store, view), logits_in(store, 0))
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(whole, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("mine")
+    elsewhere(tmp_path / "one.parquet")
+    for make in (
+        lambda out: import_parquet(tmp_path / "one.parquet", out),
+        lambda out: convert(whole, out, Int8()),
+        lambda out: merge([whole], out),
+    ):
+        with pytest.raises(BadInput, match=r"no store of soft targets \('thesis.txt'\)"):
+            make(tmp_path / "taken")
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(("objective", "able"), [(KD(temperature=2), True), (0.5 * ReverseKL() + KD(), False)])
+def test_minus_infinity_is_told_of_objectives_that_cannot_take_it(tmp_path, objective, able):
+    logits_NC = DIGITS.ask(torch.arange(N), 0).double().numpy()
+    logits_NC[5, 7] = -np.inf
+    elsewhere(tmp_path / "one.parquet", logits=pa.array(list(logits_NC)))
+    store = import_parquet(tmp_path / "one.parquet", tmp_path / "store")
+    assert cannot_learn_from_minus_infinity(objective) == (None if able else "reverse_kl")
+    assert first_impossible(store) == (int(DIGITS.ids[5]), 7)

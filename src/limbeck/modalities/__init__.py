@@ -63,6 +63,10 @@ class Modality(Protocol):
         """The splits that the recipe names; the test split stays shut."""
         ...
 
+    def origins(self, recipe: Any, splits: Any) -> dict[str, dict[str, list[Any]]]:
+        """Of train, validation and transfer: where each example stands in the data, as columns of equal length."""
+        ...
+
     def teachers_of(self, recipe: Any, splits: Any, *, trust_code: bool) -> Teachers:
         """The teachers, their starting weights loaded."""
         ...

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..data.examples import Examples, Splits
 from ..data.images import Progress
 from ..data.load import load as load_images
+from ..data.origins import origins_of_images
 from ..deploy.export import export_onnx, image_metadata
 from ..deploy.measure import macs
 from ..deploy.parity import check_parity, require
@@ -36,6 +37,11 @@ PARITY_IMAGES = 5000
 def load(recipe: ImageRecipe, progress: Progress | None = None) -> Splits:
     """The splits of the recipe's data."""
     return load_images(recipe.data, progress)
+
+
+def origins(recipe: ImageRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
+    """The row of each image in its split as it is stored, counted from 0, and its file where it has one."""
+    return origins_of_images(recipe.data, splits)
 
 
 def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:

@@ -63,6 +63,18 @@ def load(recipe: TextRecipe, progress: Progress | None = None) -> TextSplits:
     return load_texts(recipe.data, load_tokenizer(recipe.teacher.model), progress)
 
 
+def origins(recipe: TextRecipe, splits: TextSplits) -> dict[str, dict[str, list[Any]]]:
+    """The texts themselves; of pairs, both sides."""
+    sides = splits.pair or ("text",)
+    found: dict[str, dict[str, list[Any]]] = {}
+    for name in ("train", "validation", "transfer"):
+        examples = getattr(splits, name)
+        if examples is not None:
+            rows = [text if isinstance(text, tuple) else (text,) for text in examples.texts]
+            found[name] = {side: [row[k] for row in rows] for k, side in enumerate(sides)}
+    return found
+
+
 def teachers_of(recipe: TextRecipe, splits: TextSplits, *, trust_code: bool) -> Teachers:
     """The recipe's teacher; code is never run, trusted or not."""
     section = recipe.teacher

@@ -34,7 +34,8 @@ from .segment import Segment, totals
 from .store import Store
 from .writing import begin, fill, finish, manifest_of
 
-LOGITS = "logits"
+LOGITS, PROBABILITIES = "logits", "probabilities"
+OFF_BY = 1e-3  # how far a row of probabilities may be from 1 in all
 
 Progress = Callable[[int], object]
 
@@ -45,14 +46,16 @@ def import_parquet(
     *,
     views: Mapping[str, Any] | None = None,
     view_seed: int = 0,
+    alike: int | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Makes the store ``out`` of a Parquet file, or of a folder of them, and opens it.
 
     What was exported from a store becomes the same store again, to the byte, sequences included. Otherwise the columns are ``id`` (whole
     numbers: ids of examples), ``view`` (from 0; left out: all 0) and ``logits`` (lists of equal length, one number a
-    class, each row up to a constant); -inf is a class that cannot be. ``views`` (a recipe's section) and ``view_seed`` say
-    how the views were made; left out, there may be view 0 alone, which is then the example as it is.
+    class, each row up to a constant; -inf is a class that cannot be), or ``probabilities`` in their place. ``views`` (a recipe's section) and ``view_seed`` say
+    how the views were made; left out, there may be view 0 alone, which is then the example as it is. ``alike``: the one answer of each example is that of so
+    many views.
 
     The same call finishes an import that was cut short. Raises :class:`BadInput` for what cannot be used, naming file, row
     and column.
@@ -63,14 +66,24 @@ def import_parquet(
     if any(one != about[0] for one in about):
         raise BadInput(f"the files in {source} come from different stores: import them one store at a time.")
     if about[0]:
+        if alike is not None:
+            raise BadInput(
+                f"{files[0]} was exported from a store, whose views are as they are: import it without --all-views."
+            )
         return _the_same_again(files, out, about[0], progress)
-    return _from_elsewhere(files, out, views, view_seed, progress)
+    return _from_elsewhere(files, out, views, view_seed, alike, progress)
 
 
 def _from_elsewhere(
-    files: Sequence[Path], out: Path, views: Mapping[str, Any] | None, view_seed: int, progress: Progress | None
+    files: Sequence[Path],
+    out: Path,
+    views: Mapping[str, Any] | None,
+    view_seed: int,
+    alike: int | None,
+    progress: Progress | None,
 ) -> Store:
-    read.require_columns(files, ("id", LOGITS))
+    name = _answers_in(files)
+    read.require_columns(files, ("id", name))
     for file in files:
         if "position" in read.opened(file).schema_arrow.names:
             raise BadInput(
@@ -84,10 +97,14 @@ def _from_elsewhere(
             f"{files[0]} holds {found.views} views and does not say how they were made: name the recipe whose views they "
             "are with --recipe."
         )
-    column = Column(LOGITS, np.dtype(np.float32), read.width_of(files, LOGITS))
+    if alike is not None and found.views > 1:
+        raise BadInput(
+            f"{files[0]} holds {found.views} views, so --all-views, which is for one answer an example, is not for it."
+        )
+    column = Column(name, np.dtype(np.float32), read.width_of(files, name))
     if column.width == 1:
         raise BadInput(
-            f"{files[0]}, column '{LOGITS}' holds one value a row: one for each of at least two classes is needed."
+            f"{files[0]}, column '{name}' holds one value a row: one for each of at least two classes is needed."
         )
     digest = read.digest(files)
     identity: StoreIdentity = {
@@ -100,12 +117,24 @@ def _from_elsewhere(
         "view_seed": view_seed,
         "made_from": {"kind": "parquet", "sha256": digest},
     }
-    with _placed(files, found, [column], out) as (logits_RC,):
+    with _placed(files, found, [column], out) as (answers_RC,):
 
         def ask(index_B: Tensor, view: int) -> Tensor:
-            return torch.from_numpy(np.array(logits_RC[view * len(ids) + index_B.numpy()]))
+            first = 0 if alike is not None else view * len(ids)
+            answers_BC = torch.from_numpy(np.array(answers_RC[first + index_B.numpy()]))
+            return answers_BC.log() if name == PROBABILITIES else answers_BC
 
-        return cast(out, identity, torch.from_numpy(ids), found.views, ask, progress=progress)
+        return cast(out, identity, torch.from_numpy(ids), alike or found.views, ask, progress=progress)
+
+
+def _answers_in(files: Sequence[Path]) -> str:
+    """The column of the answers. Raises :class:`BadInput` where there are two."""
+    there = read.opened(files[0]).schema_arrow.names
+    if LOGITS in there and PROBABILITIES in there:
+        raise BadInput(
+            f"{files[0]} has the columns '{LOGITS}' and '{PROBABILITIES}', which say the same: leave one of them out."
+        )
+    return PROBABILITIES if PROBABILITIES in there else LOGITS
 
 
 def _the_same_again(files: Sequence[Path], out: Path, about: dict[bytes, bytes], progress: Progress | None) -> Store:
@@ -252,7 +281,7 @@ def _place(
     placed = np.memmap(file, column.dtype, "r+", shape=shape)
     for first, path, within, values in read.rows(files, column):
         if classes is None:
-            _check(path, within, values)
+            (_check_probabilities if column.name == PROBABILITIES else _check)(path, within, values)
         elif column.name == IDS and ((values < 0) | (values >= classes)).any():
             raise BadInput(f"{path}: {_CHANGED}")  # others could have the same bits
         placed[found.rank[first : first + len(values)]] = values
@@ -270,3 +299,21 @@ def _check(file: Path, first: int, logits_RC: np.ndarray) -> None:
     empty_R = ~np.isfinite(logits_RC).any(axis=1)
     if empty_R.any():
         raise BadInput(f"{file}, row {first + int(empty_R.argmax())}, column '{LOGITS}' holds no finite number.")
+
+
+def _check_probabilities(file: Path, first: int, shares_RC: np.ndarray) -> None:
+    bad_RC = ~((shares_RC >= 0) & (shares_RC <= 1 + OFF_BY))  # NaN is refused too
+    if bad_RC.any():
+        row, place = np.argwhere(bad_RC)[0].tolist()
+        raise BadInput(
+            f"{file}, row {first + row}, column '{PROBABILITIES}' holds {shares_RC[row, place]:g} at place {place}: probabilities "
+            f"lie in 0 to 1. Numbers of any size are logits: call the column '{LOGITS}'."
+        )
+    sum_R = shares_RC.sum(axis=1, dtype=np.float64)
+    off_R = np.abs(sum_R - 1) > OFF_BY
+    if off_R.any():
+        row = int(off_R.argmax())
+        raise BadInput(
+            f"{file}, row {first + row}, column '{PROBABILITIES}': they sum to {sum_R[row]:g}, and those of one example must sum "
+            "to 1."
+        )

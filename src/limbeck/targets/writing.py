@@ -64,6 +64,12 @@ def begin(path: Path, plan: Mapping[str, Any], holding: Mapping[str, Any]) -> di
     taken = sorted(name for name in names if name in (MANIFEST, SEAL) or name.startswith("ids-"))
     if taken and PLAN not in names:
         raise BadInput(f"{path} holds '{taken[0]}' but no {PLAN}, so nothing says whose it is: name a new folder.")
+    # what begins with a point is a lock, or was left by a writer that died
+    others = sorted(name for name in names if not name.startswith("."))
+    if others and PLAN not in names:
+        raise BadInput(
+            f"{path} holds something that is no store of soft targets ('{others[0]}'): name a new folder, or empty this one."
+        )
     with alone(path) as held:
         if held:
             _sweep(path)
