@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from .data.examples import Splits
+from .data.pixels import LARGEST_SIZE
 from .errors import BadInput
 from .models.asking import ask
 from .models.build import build, check_fits
@@ -209,6 +210,11 @@ def _said(found: object, channels: int) -> Preprocess | None:
     """The preprocessing that a file of ours names. Raises :class:`BadInput` where it is for other images."""
     if not isinstance(found, dict):
         return None
+    if isinstance(height := found.get("height"), int) and height > LARGEST_SIZE:
+        raise BadInput(
+            f"teacher: the ONNX file's metadata claim images of {height} pixels a side, and {LARGEST_SIZE} is the most: "
+            "export it again."
+        )
     try:
         said = Preprocess.model_validate(
             {"mean": tuple(found["mean"]), "std": tuple(found["std"]), "size": found["height"]}

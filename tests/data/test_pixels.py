@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from limbeck.data import pixels as training
+from limbeck.data.arrays import from_arrays
 from limbeck.data.load import load
 from limbeck.data.pixels import Preparation, bits_in_use, upright
 from limbeck.deploy import predict as predicting
@@ -317,3 +318,33 @@ def test_what_a_teacher_loses_to_data_size_is_said(files, size, sees, said, tmp_
         assert f"data.size: {size} takes detail from files of up to {files} pixels a side" in notes[0]
         assert f"Either set {said}" in notes[0]
         assert f"trained on images of {size}x{size}" in notes[0]
+
+
+class Pictures(torch.utils.data.Dataset):
+    """What torchvision's folders give: PIL images with labels."""
+
+    def __init__(self, make, count: int) -> None:
+        self.items = [
+            (Image.fromarray(made) if isinstance(made := make(0, seed), np.ndarray) else made, seed % 2)
+            for seed in range(count)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, row: int):
+        return self.items[row]
+
+
+def test_pictures_from_python_are_prepared_and_said_likewise():
+    splits = from_arrays(Pictures(grey(12), 30), Pictures(grey(12), 8), Pictures(grey(12), 8))
+    assert splits.how == Preparation(bits=12)
+    images = {image.numpy().tobytes() for image in splits.train.images}
+    assert images == {(grey(12)(0, seed) // 16).astype(np.uint8).tobytes() for seed in range(30)}
+    assert any("30 of 30 images are grey of more than 8 bits and use 12 bits" in note for note in splits.notes)
+    clear = from_arrays(Pictures(shape_in_alpha(0), 30), Pictures(shape_in_alpha(0), 8), Pictures(shape_in_alpha(0), 8))
+    assert any(
+        "'validation': 8 of 8 images are transparent in places and are laid on white" in note for note in clear.notes
+    )
+    with pytest.raises(BadInput, match="row 0: the image cannot be used: floating-point"):
+        from_arrays(Pictures(lambda number, seed: np.ones((4, 4), np.float32), 4))

@@ -18,9 +18,9 @@ from limbeck.errors import BadInput
 
 from .assemble import Part, assemble
 from .examples import Examples, HeldOut, Splits, check_every_class, check_labels
-from .images import allocate
+from .images import Form, Seen, allocate, notes_on_reading
 from .labels import check_unlabelled, names_of, notes_on, numbered
-from .pixels import natural_channels, pixels, upright
+from .pixels import AS_USUAL, DEEP_BITS, Preparation, bits_in_use, looked_at, natural_channels, pixels
 
 Given = tuple[Any, Any] | Dataset
 """``(images, labels)`` or a map-style data set of ``(image, label)``."""
@@ -62,20 +62,23 @@ def from_arrays(
             "validation is the test data itself, which cannot be used for selection: give other examples, or "
             "None to have validation carved from train."
         )
-    images, labels = _read_split(train, "train")
+    seen = Seen()
+    images, labels = _read_split(train, "train", how := _how_of(train, "train"), seen)
     names = _class_names(train, classes)
     of_numbers = names is None  # they name themselves
     if names is None:
         check_unlabelled(labels.tolist(), "train")
         names = names_of(labels.tolist(), "labels", len(labels))
         labels = numbered(labels, names, "train")
-    notes = notes_on(names, "train")
+    notes = notes_on(names, "train") + _notes(seen, "train", images, how, trains=True)
     check_labels(labels, names, "train")
     check_every_class(labels, names, "train")
     train_part = Part.of(images, labels)
 
-    def labelled(given: Given, split: str) -> Part:
-        images_of, labels_of = _read_split(given, split)
+    def labelled(given: Given, split: str, notes: list[str]) -> Part:
+        seen = Seen()
+        images_of, labels_of = _read_split(given, split, how, seen)
+        notes += _notes(seen, split, images_of, how)
         _check_alike(images_of, images, split)
         if of_numbers:
             labels_of = numbered(labels_of, names, split)
@@ -84,31 +87,55 @@ def from_arrays(
 
     def read_test(notes: list[str]) -> Examples:
         assert test is not None
-        part = labelled(test, "test")
+        part = labelled(test, "test", notes)
         if shared := int(torch.isin(part.content, train_part.content).sum()):
             notes.append(f"{shared} of {len(part)} test images stand in the training data too.")
         return part.examples()
 
     transfer_part = None
     if transfer is not None:
-        transfer_images = _read_images(transfer)
+        seen = Seen()
+        transfer_images = _read_images(transfer, how, seen)
+        notes += _notes(seen, "transfer", transfer_images, how)
         _check_alike(transfer_images, images, "transfer")
         transfer_part = Part.of(transfer_images, None)
     return assemble(
         train_part,
-        None if validation is None else labelled(validation, "validation"),
+        None if validation is None else labelled(validation, "validation", notes),
         None if test is None else HeldOut(read_test, count=_count(test)),
         transfer_part,
         classes=names,
         fraction=validation_fraction,
         notes=notes,
+        how=how,
     )
 
 
-def _read_split(given: Given, split: str) -> tuple[Tensor, Tensor]:
+def _how_of(train: Any, split: str) -> Preparation:
+    """How the images of a data set are prepared: where the first is grey of more than 8 bits, by the bits that all use."""
+    if not _is_dataset(train, split) or not len(train):
+        return AS_USUAL
+    peaks = (_peak(train[row]) for row in range(len(train)))
+    if (first := next(peaks)) is None:
+        return AS_USUAL
+    bits = bits_in_use(max([first, *(peak for peak in peaks if peak is not None)]))
+    return AS_USUAL if bits == DEEP_BITS else Preparation(bits=bits)
+
+
+def _peak(item: Any) -> int | None:
+    image = _first_of(item)
+    deep = isinstance(image, Image.Image) and (image.mode == "I" or image.mode.startswith("I;16"))
+    return int(np.asarray(image).max()) if deep else None
+
+
+def _notes(seen: Seen, split: str, images: Tensor, how: Preparation, trains: bool = False) -> list[str]:
+    return notes_on_reading(seen, split, len(images), Form.of(images), how, trains=trains, guessed=False)
+
+
+def _read_split(given: Given, split: str, how: Preparation, seen: Seen) -> tuple[Tensor, Tensor]:
     """Images (N, C, H, W) uint8 or float32, and labels (N,) int64."""
     if _is_dataset(given, split):
-        images, labels = _read_dataset(given, split, with_labels=True)
+        images, labels = _read_dataset(given, split, how, seen, with_labels=True)
         assert labels is not None
         return images, labels
     if not isinstance(given, (tuple, list)) or len(given) != 2:
@@ -123,10 +150,10 @@ def _read_split(given: Given, split: str) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
-def _read_images(given: Any) -> Tensor:
+def _read_images(given: Any, how: Preparation, seen: Seen) -> Tensor:
     """The images of a transfer set, whatever labels stand beside them."""
     if _is_dataset(given, "transfer"):
-        return _read_dataset(given, "transfer", with_labels=False)[0]
+        return _read_dataset(given, "transfer", how, seen, with_labels=False)[0]
     if isinstance(given, (tuple, list)) and len(given) == 2:
         given = given[0]
     return images_of(given, "transfer")
@@ -206,24 +233,26 @@ def _is_dataset(given: Any, split: str) -> bool:
     return not isinstance(given, arrays) and hasattr(given, "__getitem__") and hasattr(given, "__len__")
 
 
-def _read_dataset(given: Any, split: str, *, with_labels: bool) -> tuple[Tensor, Tensor | None]:
+def _read_dataset(
+    given: Any, split: str, how: Preparation, seen: Seen, *, with_labels: bool
+) -> tuple[Tensor, Tensor | None]:
     count = len(given)
     if not count:
         raise BadInput(f"split '{split}' is empty: it needs at least one example.")
     # Several rows, since a coin toss (a flip) comes out the same way twice half of the time.
     for row in sorted({int(at) for at in np.linspace(0, count - 1, _REREAD)}):
-        once, again = (_image_of(given[row], split, row) for _ in range(2))
+        once, again = (_image_of(given[row], split, row, how) for _ in range(2))
         if once.shape != again.shape or not torch.equal(once, again):
             raise BadInput(
                 f"{split} gives another image each time row {row} is read: turn its random transforms off, "
                 "and ask for variation with views instead."
             )
-    first = _image_of(given[0], split, 0)
+    first = _image_of(given[0], split, 0, how)
     images = allocate((count, *first.shape), first.dtype)
     labels = torch.empty(count, dtype=torch.int64)
     for row in range(count):
         item = given[row]
-        image = _image_of(item, split, row)
+        image = _image_of(item, split, row, how, seen)
         if image.shape != first.shape or image.dtype != first.dtype:
             raise BadInput(
                 f"images differ: split '{split}', row {row} is {_described(image)}, while row 0 is "
@@ -235,15 +264,25 @@ def _read_dataset(given: Any, split: str, *, with_labels: bool) -> tuple[Tensor,
     return images, labels if with_labels else None
 
 
-def _image_of(item: Any, split: str, row: int) -> Tensor:
-    """The image of a data set's item as (C, H, W)."""
+def _first_of(item: Any) -> Any:
+    """The image among what a data set gives for a row."""
     if isinstance(item, Mapping):
-        item = item.get("image")
-    elif isinstance(item, (tuple, list)) and item:
-        item = item[0]
+        return item.get("image")
+    return item[0] if isinstance(item, (tuple, list)) and item else item
+
+
+def _image_of(item: Any, split: str, row: int, how: Preparation, seen: Seen | None = None) -> Tensor:
+    """The image of a data set's item as (C, H, W); ``seen`` takes in what it was."""
+    item = _first_of(item)
     if isinstance(item, Image.Image):
-        image = upright(item)
-        return torch.from_numpy(pixels(image, natural_channels(image), None).copy())
+        try:
+            image, look = looked_at(item, how)
+        except ValueError as error:
+            raise BadInput(f"split '{split}', row {row}: the image cannot be used: {error}.") from error
+        array = pixels(image, natural_channels(image), None)
+        if seen is not None:
+            seen.take(row, look, array, converted=False)
+        return torch.from_numpy(array.copy())
     if not isinstance(item, (np.ndarray, Tensor)):
         raise BadInput(
             f"split '{split}', row {row}: the image is of type {type(item).__name__}: each item must be "

@@ -76,8 +76,8 @@ class Decoded:
 
 
 @dataclass
-class _Seen:
-    """What was seen of some rows of a split."""
+class Seen:
+    """What was seen of some rows of a split, one after another."""
 
     bad: dict[int, str] = field(default_factory=dict)
     converted: int = 0  # to the other number of channels
@@ -99,7 +99,7 @@ class _Seen:
             self.brightest = max(self.brightest, int(array.max()))
         self.side = max(self.side, look.side)
 
-    def add(self, other: _Seen) -> None:
+    def add(self, other: Seen) -> None:
         self.bad |= other.bad
         self.converted += other.converted
         self.transparent += other.transparent
@@ -158,8 +158,8 @@ def decode(
     images = allocate((len(rows), form.channels, form.height, form.width))
     into = images.numpy()
 
-    def read(cells: list[dict[str, Any]], at: Sequence[int], how: Preparation) -> tuple[int, _Seen]:
-        seen = _Seen()
+    def read(cells: list[dict[str, Any]], at: Sequence[int], how: Preparation) -> tuple[int, Seen]:
+        seen = Seen()
         for row, cell in zip(at, cells):
             try:
                 image, look = _open(cell, how)
@@ -177,8 +177,8 @@ def decode(
                 seen.bad[row] = _where(row, cell)
         return len(cells), seen
 
-    def read_all(encoded: datasets.Dataset, at: Sequence[int], how: Preparation, advance: Callable[..., None]) -> _Seen:
-        seen = _Seen()
+    def read_all(encoded: datasets.Dataset, at: Sequence[int], how: Preparation, advance: Callable[..., None]) -> Seen:
+        seen = Seen()
         parts = ((cells, at[start : start + len(cells)], how) for start, cells in _chunks(encoded, column))
         with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
             for done, some in _in_order(pool, read, parts):
@@ -199,12 +199,12 @@ def decode(
         readable[list(seen.bad)] = False
         kept = kept[readable]
         images = gather(images, kept)
-    notes = _notes(seen, split, len(rows), form, how, trains=wanted.form is None, guessed=channels is None)
+    notes = notes_on_reading(seen, split, len(rows), form, how, trains=wanted.form is None, guessed=channels is None)
     return Decoded(images, kept, how, seen.side, notes)
 
 
-def _notes(
-    seen: _Seen, split: str, count: int, form: Form, how: Preparation, *, trains: bool, guessed: bool
+def notes_on_reading(
+    seen: Seen, split: str, count: int, form: Form, how: Preparation, *, trains: bool, guessed: bool
 ) -> list[str]:
     """What a person should know of how a split was read; ``guessed``: nobody asked for these channels."""
     notes, of = [], f"of {count} images"
