@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[1]
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate", "export", "report")
 TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
-    "smoothed", "fidelity", "fidelity_baseline", "comparison", "losses", "ratios", "export", "targets", "timings",
-    "student_over_teacher_seconds", "learnt_from_teacher", "fingerprints", "recipe", "environment", "test_reads",
+    "smoothed", "fidelity", "fidelity_baseline", "comparison", "losses", "ratios", "speed", "export", "targets",
+    "timings", "student_over_teacher_seconds", "learnt_from_teacher", "fingerprints", "recipe", "environment", "test_reads",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_results_hold_every_documented_field(finished: Finished) -> None:
         section = results[role]
         assert {"mean", "sd", "n"} == set(section["metrics"]["accuracy"])
         assert {"accuracy", "top5", "nll", "ece", "brier"} <= set(section["metrics"])
-        assert min(section["parameters"], section["macs"], section["bytes"], section["latency_ms"]["p50"]) > 0
+        assert min(section["parameters"], section["macs"], section["bytes"], section["latency_ms"]["cpu_p50"]) > 0
         assert 0 <= section["metrics"]["accuracy"]["mean"] <= 1
     assert {"agreement", "kl"} <= set(results["fidelity"])
     assert results["export"]["path"] == "student.onnx"

@@ -63,7 +63,7 @@ def test_a_run_trains_measures_and_exports_the_whole_of_it(tmp_path: Path, capsy
     student, baseline = (results[role] for role in ("student", "baseline"))
     assert student["parameters"] == sum(value.numel() for value in result.student.parameters())
     assert baseline["parameters"] == sum(value.numel() for value in ConvNet(10, 1, 8, width=4).parameters())
-    assert student["latency_ms"]["p50"] > 0
+    assert student["latency_ms"]["cpu_p50"] > 0
     assert baseline["latency_ms"] is None  # it was not exported, and is another model
     assert "teacher's classifier" in results["data"]["notes"][-1]
     history = json.loads((folder_of(tmp_path / "run", "student") / "history.json").read_text())

@@ -14,8 +14,8 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from . import progress, stages
-from .deploy.energy import energy_per_inference
-from .deploy.measure import compare_latency, measure_onnx, parameters
+from .deploy.costs import latencies, lengths_up_to, running_cost
+from .deploy.measure import parameters
 from .evaluation import test_reads as record
 from .evaluation.losses import Groups
 from .evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
@@ -33,7 +33,7 @@ from .teachers import Together
 from .trained import Trained, begun
 
 EVALUATION_VERSION = 2
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 REPORT_VERSION = 2
 
 CONCLUSION = ("evaluate", "export", "report")
@@ -174,40 +174,17 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 made += deployed.files
                 facts[role] |= deployed.facts
             advance()
-        # in turns, so that whatever else the machine does hits all alike
         lengths = lengths_up_to(longest, job.modality.LENGTHS)
-        by_length = {
-            str(length): compare_latency({**paths, **variants}, length=length)["latency_ms"] for length in lengths
-        }
-        usual = lengths[0] if lengths else 1  # images have no length
-        side_by_side = by_length[str(usual)] if lengths else compare_latency({**paths, **variants})["latency_ms"]
+        found = latencies({**paths, **variants}, lengths, again="--force export")
+        facts["speed"] = found.speed
         advance()
         for role, path in paths.items():
-            cost, latency = measure_onnx(path, length=usual), side_by_side[role]
-            energy = energy_per_inference(path, latency_ms=latency["p50"])
-            facts[role] |= {
-                "bytes": cost["bytes"],
-                "latency_ms": latency,
-                "throughput_per_s": cost["throughput_per_s"],
-                "peak_memory_mb": cost["peak_memory_mb"],
-                "energy_mj": {"value": energy["value_mj"], "kind": energy["kind"], "how": energy["how"]},
-                "runtime": cost["runtime"],
-                "threads": cost["threads"],
-                **({"latency_by_length": {n: found[role] for n, found in by_length.items()}} if by_length else {}),
-            }
+            facts[role] |= running_cost(path, found.of[role]["latency_ms"], lengths) | found.of[role]
         for name in variants:
-            facts["student"][name] |= {
-                "latency_ms": side_by_side[name],
-                "latency_by_length": {n: found[name] for n, found in by_length.items()},
-            }
+            facts["student"][name] |= found.of[name]
         advance()
     here.finish(facts | {"test_reads": test_reads(job.out)}, made)
     return here
-
-
-def lengths_up_to(longest: int, usual: Sequence[int]) -> list[int]:
-    """The usual lengths that models with inputs of at most ``longest`` tokens take, or that longest one where none is."""
-    return [length for length in usual if length <= longest] or [longest][: len(usual)]
 
 
 def report(
@@ -307,6 +284,7 @@ def _results(
             "parity": facts["student"]["parity"],
             **({"int8": facts["student"]["int8"]} if "int8" in facts["student"] else {}),
         },
+        speed=facts["speed"],
         targets=targets,
         groups=Groups.of(str(recipe.data.group), examples.groups),
         learnt_from_teacher=learnt_from(job, store, teacher.identity),

@@ -95,7 +95,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
     """The results of a run (as in results.json): one row a model, the comparison, where things lie."""
     console = console or Console(width=None if sys.stdout.isatty() else WIDE)
     wide = console.width >= WIDE
-    teacher = results["teacher"]
+    teacher, faster = results["teacher"], (results.get("ratios") or {}).get("latency")
     table = Table(
         box=None,
         header_style="bold",
@@ -115,7 +115,6 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         if entry is None:
             continue
         latency = _latency(entry)
-        own, others = (_latency(teacher), latency)
         metrics = entry["metrics"]
         cells = [
             f"{title} [dim]({quoted(str(entry['model']))})[/]"
@@ -130,7 +129,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             _parameters(teacher, entry),
             bytes_text(entry["bytes"]) if entry.get("bytes") is not None else _DASH,
             f"{latency:.3g} ms" if latency is not None else _DASH,
-            _times(own, others) if key != "teacher" else "",
+            "" if key == "teacher" else _ratio(faster if entry.get("latency_ms") else None),
         ]
         table.add_row(cells[0], *(cell for cell, told in zip(cells[1:], shown, strict=True) if told))
     console.print(table)
@@ -264,10 +263,9 @@ def _parameters(teacher: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     return f"{own:,} (1/{whole / own:.0f})" if whole and own and whole >= 2 * own else f"{own:,}"
 
 
-def _times(whole: float | None, part: float | None) -> str:
-    if not whole or not part:
+def _ratio(ratio: float | None) -> str:
+    if ratio is None:
         return _DASH
-    ratio = whole / part
     return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
 
 
@@ -283,6 +281,8 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
             f"The student {alike} on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
             f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
         )
+    if note := (results.get("speed") or {}).get("note"):
+        lines.append(quoted(note))
     targets = results.get("targets") or {}
     if targets.get("seconds") is not None:
         count = targets["students"]

@@ -20,12 +20,14 @@ from torch import nn
 
 from limbeck.data import pixels as training_images
 from limbeck.deploy import predict as predicting
-from limbeck.deploy.energy import energy_per_inference
+from limbeck.deploy.energy import by_counters, energy_per_inference
 from limbeck.deploy.export import export_onnx, image_metadata
-from limbeck.deploy.measure import compare_latency, macs, measure_onnx, parameters
-from limbeck.deploy.memory import peak_memory_mb
+from limbeck.deploy.latency import compare_latency
+from limbeck.deploy.measure import macs, measure_onnx, parameters
+from limbeck.deploy.memory import memory_mb
 from limbeck.deploy.parity import check_parity, require
 from limbeck.deploy.standalone import write_standalone
+from limbeck.deploy.timing import Burst, Timing
 from limbeck.errors import BadInput, LimbeckError
 
 HOSTILE = ("<script>alert(1)</script>", "a\x1b[31mred\nline", 'quo"te\\', "Übergröße 👟 \u202e")
@@ -381,10 +383,7 @@ def test_measures_are_sane(colour):
     _, path = colour
     cost = measure_onnx(path, seconds=0.05)
     assert cost["bytes"] == path.stat().st_size
-    assert 0 < cost["latency_ms"]["p50"] <= cost["latency_ms"]["p95"]
-    assert cost["latency_ms"]["n"] >= 5
     assert cost["throughput_per_s"] > 0
-    assert 0 < cost["peak_memory_mb"] < 200
     assert cost["threads"] == 1
 
 
@@ -394,19 +393,32 @@ def large(tmp_path_factory) -> tuple[nn.Module, Path]:
     return model, export(model, tmp_path_factory.mktemp("large"), COLOUR)
 
 
-def test_memory_grows_with_the_weights_and_not_with_this_process(colour, large):
+def test_memory_is_the_models_own_and_neither_the_runtimes_nor_this_process(colour, large):
     weights_mb = parameters(large[0]) * 4 / 1e6
-    difference = peak_memory_mb(large[1]) - peak_memory_mb(colour[1])
-    assert 0.8 * weights_mb < difference < 6 * weights_mb + 30
+    small, big = memory_mb(colour[1]), memory_mb(large[1])
+    # 3,000 parameters: the pages of the runtime's own code that a first session touches would be 9 MB
+    assert 0 < small["peak_memory_mb"] < 4
+    if small["anonymous_memory_mb"] is not None:  # Linux tells
+        assert 0 < small["anonymous_memory_mb"] <= small["peak_memory_mb"]
+    assert 0.8 * weights_mb < big["peak_memory_mb"] - small["peak_memory_mb"] < 6 * weights_mb + 30
+
+
+def test_memory_of_what_is_no_model_is_told_as_a_failure(tmp_path):
+    (tmp_path / "no.onnx").write_bytes(b"no model")
+    with pytest.raises(RuntimeError, match=r"measuring the memory of .*no\.onnx failed: .*"):
+        memory_mb(tmp_path / "no.onnx")
 
 
 def test_the_larger_model_is_the_slower_one(colour, large):
     compared = compare_latency({"teacher": large[1], "student": colour[1]}, seconds=0.4)
     assert compared["reference"] == "teacher"
-    assert compared["speedup"]["teacher"] == 1
-    assert compared["speedup"]["student"] > 1.5
-    p50 = {name: latency["p50"] for name, latency in compared["latency_ms"].items()}
-    assert compared["speedup"]["student"] == pytest.approx(p50["teacher"] / p50["student"])
+    assert list(compared["speedup"]) == ["student"]
+    found = compared["speedup"]["student"]
+    assert 1.5 < found["low"] <= found["ratio"] <= found["high"]
+    for latency in compared["latency_ms"].values():
+        assert latency["cpu_p50"] > 0
+        assert latency["n"] + latency["disturbed"] >= 6 * 5
+        assert latency["p50"] is None or 0 < latency["p50"] <= latency["p95"]
 
 
 def counter(folder: Path, start: int, name: str = "package-0") -> Path:
@@ -422,9 +434,9 @@ def test_energy_is_an_estimate_that_says_so_where_no_counter_moves(colour, tmp_p
     _, path = colour
     counter(tmp_path / "still", 5)
     for folder in (tmp_path / "none", tmp_path / "still"):
-        energy = energy_per_inference(path, latency_ms=0.2, seconds=0.02, threads=2, counters=folder)
+        energy = energy_per_inference(path, cpu_ms=0.2, seconds=0.02, counters=folder)
         assert energy["kind"] == "estimate"
-        assert energy["value_mj"] == pytest.approx(0.2 * 10 * 2)
+        assert energy["value_mj"] == pytest.approx(0.2 * 10)
         assert "10 W" in energy["how"]
 
 
@@ -440,8 +452,19 @@ def test_energy_is_measured_where_a_counter_moves_and_wraps(colour, tmp_path):
 
     ticking = threading.Thread(target=tick)
     ticking.start()
-    energy = energy_per_inference(path, latency_ms=1.0, seconds=0.8, counters=tmp_path)
+    energy = energy_per_inference(path, cpu_ms=1.0, seconds=0.8, counters=tmp_path)
     ticking.join()
-    assert energy["kind"] == "measured"
-    runs = int(re.search(r"(\d+) runs", energy["how"])[1])
-    assert energy["value_mj"] == pytest.approx(500 / runs)
+    if energy["kind"] == "measured":
+        runs = int(re.search(r"(\d+) runs", energy["how"])[1])
+        assert energy["value_mj"] == pytest.approx(500 / runs)
+    else:  # the machine that tests run on may be busy
+        assert energy["value_mj"] == pytest.approx(1.0 * 10)
+        assert "the machine was busy" in energy["how"]
+
+
+def test_counters_are_believed_only_while_nothing_else_is_at_work():
+    quiet, busy = (Burst((Timing(clock_ms, 2.0),) * 5) for clock_ms in (2.1, 2.3))
+    found = by_counters(0.5, quiet)
+    assert found["value_mj"] == pytest.approx(100)
+    assert found["kind"] == "measured"
+    assert by_counters(0.5, busy) is None

@@ -21,6 +21,9 @@ CLASSES = ["cat", "dog", "<b>", "owl", "eel", "yak", "emu"]
 LABELS = {"test": torch.arange(70) % 7, "validation": torch.arange(49) % 7}
 
 
+SPEED = {"reference": "teacher", "disturbed": False, "speedup": {"student": {"ratio": 23.5}}}
+
+
 def predictions(split: str, skill: float, seed: int) -> Predictions:
     labels_N = LABELS[split]
     noise_NC = torch.randn(len(labels_N), 7, generator=torch.Generator().manual_seed(seed))
@@ -45,6 +48,7 @@ def parts(seeds: int = 3, **changes) -> dict:
         "student": evidence("convnet", 2.5, range(seeds), 40.0, 100),
         "baseline": evidence("convnet", 2.0, range(seeds), 30.0, 100),
         "smoothed": evidence("convnet", 2.0, range(seeds), 30.0, 100),
+        "speed": SPEED,
         "export": {"path": Path("student.onnx"), "parity": {"max_abs_difference": np.float32(1e-6)}},
         "timings": {"targets": {"seconds": 10.0, "runs": 1}},
         "fingerprints": {},
@@ -107,13 +111,24 @@ def test_results_are_json_without_nan_and_the_schema_page_names_every_field(resu
 
 def test_ratios_and_seconds_are_of_the_teacher_to_one_student(results):
     assert results["ratios"]["parameters"] == 25
-    assert results["ratios"]["latency"] == 25
+    assert results["ratios"]["latency"] == 23.5  # as measured in turns, and not one median over the other
     assert results["ratios"]["bytes"] is None
     kept = results["student"]["metrics"]["accuracy"]["mean"] / results["teacher"]["metrics"]["accuracy"]["mean"]
     assert results["ratios"]["accuracy_kept"] == kept
     assert results["student_over_teacher_seconds"] == pytest.approx((40 + 10) / 200)
     ready_made = assemble(**parts(teacher=evidence("timm/x", 4.0, range(1), 0.0, 2500)))
     assert ready_made["student_over_teacher_seconds"] is None
+
+
+def test_what_was_measured_on_a_busy_machine_is_no_ratio_and_no_part_of_the_verdict():
+    busy = assemble(**parts(speed=SPEED | {"disturbed": True}))
+    assert busy["ratios"]["latency"] is None
+    assert busy["speed"]["speedup"] == SPEED["speedup"]  # told, but not put forward
+    assert "1/25 of the teacher's parameters" in verdict(busy)
+    assert "faster" not in verdict(busy)
+    alone = assemble(**parts(speed=SPEED | {"reference": "student", "speedup": {}}))  # a teacher that is not exported
+    assert alone["ratios"]["latency"] is None
+    assert assemble(**parts(speed=None))["ratios"]["latency"] is None
 
 
 def test_without_the_smoothed_control_its_places_hold_none():
@@ -257,7 +272,7 @@ def test_nothing_is_kept_of_a_teacher_that_is_no_better_than_the_commonest_class
 
 
 def test_the_verdict_reads_assembled_results(results):
-    assert verdict(results).startswith("The student has 1/25 of the teacher's parameters, answers 25x faster")
+    assert verdict(results).startswith("The student has 1/25 of the teacher's parameters, answers 24x faster")
     assert "one seed" in verdict(assemble(**parts(seeds=1)))
     assert verdict(results) == verdict(json.loads(json.dumps(results)))
     about = [one.about for one in findings(results)]

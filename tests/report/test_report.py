@@ -91,7 +91,13 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
             "parameters": size,
             "macs": size * 310,
             "bytes": size * 4 + 9000,
-            "latency_ms": {"p50": latency, "p95": latency * 1.2},
+            "latency_ms": {
+                "p50": latency,
+                "p95": latency * 1.2,
+                "n": 500,
+                "disturbed": 3,
+                "cpu_p50": latency * 0.99,
+            },
             "throughput_per_s": 1000 / latency,
             "peak_memory_mb": 41.0 + size / 1e5,
             "energy_mj": {"value": latency * 12, "kind": "estimate", "how": "15 W times the latency"},
@@ -126,7 +132,8 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
                 "nll": {"difference": -0.051, "low": -0.058, "high": -0.043},
             },
         },
-        "ratios": {"parameters": 101.4, "latency": 35.5},
+        "ratios": {"parameters": 101.4, "bytes": 93.5, "latency": 35.4},
+        "speed": {"disturbed": False, "note": None},
         "export": {
             "path": "student.onnx",
             "parity": {"max_abs_difference": 3.3e-6, "agreement": 1.0, "n": 1000, "passed": True},
@@ -283,6 +290,26 @@ def test_every_optional_can_be_missing(evidence: Evidence, tmp_path: Path) -> No
         # The record of recipe and environment is shown as it is, nulls and all.
         shown = page.text[: page.text.index("What it cost")]
         assert not re.search(r"None|\bnan\b|Undefined", shown)
+
+
+def test_of_a_busy_machine_there_is_a_note_and_no_headline(evidence: Evidence, tmp_path: Path) -> None:
+    calm = written(evidence, tmp_path)
+    assert "35×" in calm
+    assert "runs undisturbed" not in calm  # 3 of 503 were: that is every machine
+    latency = {"p50": None, "p95": None, "n": 0, "disturbed": 70, "cpu_p50": 4.4}
+    results = evidence.results | {
+        "ratios": evidence.results["ratios"] | {"latency": None},
+        "speed": {"disturbed": True, "note": "Latency was measured on a <busy> machine."},
+        "teacher": evidence.results["teacher"] | {"latency_ms": latency},
+    }
+    page = Page(written(replace(evidence, results=results), tmp_path))
+    assert "Latency was measured on a <busy> machine." in page.text
+    assert "0 of 70 runs undisturbed" in page.text
+    assert "faster, one image at a time" in Page(calm).text
+    assert "faster, one image at a time" not in page.text
+    labels = [attributes.get("aria-label") or "" for _, attributes in page.elements]
+    assert not any("latency p50" in label for label in labels)  # the chart is of processor time, and says so
+    assert any("processor time" in label for label in labels)
 
 
 def test_one_epoch_one_image_one_class_right(evidence: Evidence, tmp_path: Path) -> None:

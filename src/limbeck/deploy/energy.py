@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-from .runtime import example_inputs, open_session
+from .latency import burst
+from .runtime import THREADS, example_inputs, open_session
+from .timing import APART, Burst, clock_over_cpu
 
 COUNTERS = Path("/sys/class/powercap")
 ASSUMED_WATTS_PER_CORE = 10.0
 
 
 def energy_per_inference(
-    path: Path, *, latency_ms: float, seconds: float = 1.0, threads: int = 1, counters: Path = COUNTERS
+    path: Path, *, cpu_ms: float, seconds: float = 1.0, counters: Path = COUNTERS
 ) -> dict[str, Any]:
-    """Millijoules of one image's pass in ONNX Runtime: ``value_mj``, ``kind`` and ``how``.
+    """Millijoules of one example's pass in ONNX Runtime: ``value_mj``, ``kind`` and ``how``.
 
-    ``kind`` is ``measured`` where the RAPL counters under ``counters`` can be read and move: the whole
-    package's energy over a loop of ``seconds``, idle power and other processes included, divided by its
-    runs. Otherwise it is ``estimate``: ``latency_ms`` (the median at batch 1 on ``threads`` threads) times
-    an assumed 10 W for each core.
+    ``kind`` is ``measured`` where the RAPL counters under ``counters`` can be read and move, and nothing interrupts: the
+    whole package's energy over a loop of ``seconds``, idle power and other processes included, divided by its runs.
+    Otherwise it is ``estimate``: ``cpu_ms`` (the median processor time at batch 1) times an assumed 10 W for each core.
     """
+    why = "no energy counter could be read"
     before = _read(counters)
     if before:
-        session = open_session(path, threads=threads)
+        session = open_session(path)
         inputs = example_inputs(session, 1)
         session.run(None, inputs)
-        before, runs, end = _read(counters), 0, time.perf_counter() + seconds
-        while runs == 0 or time.perf_counter() < end:
-            session.run(None, inputs)
-            runs += 1
+        before = _read(counters)
+        timed = burst(session, inputs, seconds, least=1)
         joules = _spent_joules(before, _read(counters), counters)
         if joules > 0:
-            how = f"RAPL package counters over {runs} runs, idle power and other processes included"
-            return {"value_mj": joules / runs * 1e3, "kind": "measured", "how": how}
+            if (found := by_counters(joules, timed)) is not None:
+                return found
+            why = "the machine was busy with other things, and the energy counters tell of those too"
     return {
-        "value_mj": latency_ms * ASSUMED_WATTS_PER_CORE * threads,
+        "value_mj": cpu_ms * ASSUMED_WATTS_PER_CORE * THREADS,
         "kind": "estimate",
-        "how": f"median latency x {ASSUMED_WATTS_PER_CORE:g} W assumed for each of {threads} busy core(s); "
-        "no energy counter could be read",
+        "how": f"median processor time x {ASSUMED_WATTS_PER_CORE:g} W assumed for each of {THREADS} busy core(s); {why}",
     }
+
+
+def by_counters(joules: float, timed: Burst) -> dict[str, Any] | None:
+    """What the counters say of runs in whose time so much was spent; None where others had the processor meanwhile."""
+    if clock_over_cpu([timed]) > APART:
+        return None
+    how = f"RAPL package counters over {len(timed.runs)} runs, idle power and other processes included"
+    return {"value_mj": joules / len(timed.runs) * 1e3, "kind": "measured", "how": how}
 
 
 def _read(counters: Path) -> dict[str, int]:

@@ -25,7 +25,7 @@ from ..files import write_text
 from ..models.asking import device_of
 from ..text_pairs import SEGMENTS
 from .export import evaluating, silence, translate, written
-from .measure import compare_latency
+from .latency import compare_latency
 from .parity import compared
 from .predict import METADATA_KEY, SCHEMA_VERSION
 from .predict_text import PAIRS_VERSION
@@ -173,13 +173,13 @@ def onnx_logits(path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:
 
 
 def text_latency(
-    paths: Mapping[str, Path], lengths: Sequence[int] = (32, 128), *, seconds: float = 2.0, threads: int = 1
+    paths: Mapping[str, Path], lengths: Sequence[int] = (32, 128), *, seconds: float = 6.0
 ) -> dict[int, dict[str, Any]]:
-    """For each length in tokens, what :func:`.measure.compare_latency` says of the models at batch 1.
+    """For each length in tokens, what :func:`.latency.compare_latency` says of the models at batch 1.
 
-    ``seconds`` is for each length.
+    ``seconds`` is the most that each length takes.
     """
-    return {length: compare_latency(paths, seconds=seconds, threads=threads, length=length) for length in lengths}
+    return {length: compare_latency(paths, seconds=seconds, length=length) for length in lengths}
 
 
 def inputs_of(path: Path) -> tuple[str, ...]:

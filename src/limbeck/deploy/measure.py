@@ -1,13 +1,11 @@
-"""What a model costs: parameters and multiplications; and, once exported, time, memory and bytes."""
+"""What a model costs: parameters and multiplications; and, once exported, throughput, memory and bytes."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..models.asking import device_of
 from ..models.onnx_file import OnnxModel
 from .export import evaluating
-from .memory import peak_memory_mb
-from .runtime import example_inputs, open_session, runtime_name
+from .latency import RUNS_IN_A_TURN, burst
+from .memory import memory_mb
+from .runtime import THREADS, example_inputs, open_session, runtime_name
+from .scheduling import long_turns
 
 THROUGHPUT_BATCH = 64
-LEAST_RUNS = 5
-ROUNDS = 10
 
 
 def parameters(model: nn.Module) -> int:
@@ -52,79 +50,24 @@ def macs(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> int:
     return counter.get_total_flops() // 2
 
 
-def measure_onnx(path: Path, *, seconds: float = 0.5, threads: int = 1, length: int = 32) -> dict[str, Any]:
-    """An exported model's cost in ONNX Runtime on ``threads`` threads.
+def measure_onnx(path: Path, *, seconds: float = 0.5, length: int = 32) -> dict[str, Any]:
+    """What an exported model costs in ONNX Runtime beside its latency (:func:`.latency.compare_latency`).
 
     ``length`` is the number of tokens, for models of texts.
-    Returns ``latency_ms`` (``p50``, ``p95``, ``n`` at batch 1), ``throughput_per_s`` (examples a second at
-    ``throughput_batch``), ``peak_memory_mb`` (above the bare runtime, at batch 1), ``bytes`` (the file),
-    ``threads`` and ``runtime``. ``seconds`` is spent on latency and on throughput each; loading and memory
-    come on top.
+    Returns ``throughput_per_s`` (examples a second at ``throughput_batch``, by the processor time of one thread),
+    ``peak_memory_mb`` and ``anonymous_memory_mb`` (:func:`.memory.memory_mb`, at batch 1), ``bytes`` (the file),
+    ``threads`` and ``runtime``. ``seconds`` is spent on throughput; loading and memory come on top.
     """
     path = Path(path)
-    session = open_session(path, threads=threads)
-    one = example_inputs(session, 1, length)
-    _burst(session, one, seconds / 10)
-    latency_ms = summarise(_burst(session, one, seconds))
+    session = open_session(path)
     many = example_inputs(session, THROUGHPUT_BATCH, length)
-    session.run(None, many)
-    batch_ms = summarise(_burst(session, many, seconds, least=2))["p50"]
+    with long_turns(RUNS_IN_A_TURN * burst(session, many, 0, least=1).typical_ms):
+        batches = burst(session, many, seconds, least=2)
     return {
-        "latency_ms": latency_ms,
-        "throughput_per_s": THROUGHPUT_BATCH / batch_ms * 1e3,
+        "throughput_per_s": THROUGHPUT_BATCH / batches.typical_ms * 1e3,
         "throughput_batch": THROUGHPUT_BATCH,
-        "peak_memory_mb": peak_memory_mb(path, length=length, threads=threads),
+        **memory_mb(path, length=length),
         "bytes": path.stat().st_size,
-        "threads": threads,
+        "threads": THREADS,
         "runtime": runtime_name(),
     }
-
-
-def compare_latency(
-    paths: Mapping[str, Path], *, seconds: float = 2.0, threads: int = 1, length: int = 32
-) -> dict[str, Any]:
-    """Latency at batch 1 of several exported models, taken in turns, so that noise hits them alike.
-
-    ``seconds`` is for all of them together; ``length`` is the number of tokens, for models of texts. Returns ``latency_ms`` (by name: ``p50``, ``p95``, ``n``),
-    ``reference`` (the first name) and ``speedup`` (by name: the reference's p50 over the model's).
-    """
-    if not paths:
-        raise ValueError("compare_latency needs at least one model")
-    sessions = {name: open_session(path, threads=threads) for name, path in paths.items()}
-    inputs = {name: example_inputs(session, 1, length) for name, session in sessions.items()}
-    timings: dict[str, list[float]] = {name: [] for name in paths}
-    turn = seconds / ROUNDS / len(paths)
-    for round_number in range(ROUNDS):
-        names = list(paths) if round_number % 2 == 0 else list(paths)[::-1]
-        for name in names:
-            sessions[name].run(None, inputs[name])  # not timed: the caches are full of the other model's weights
-            timings[name] += _burst(sessions[name], inputs[name], turn, least=1)
-    latency_ms = {name: summarise(timed) for name, timed in timings.items()}
-    reference = next(iter(paths))
-    return {
-        "latency_ms": latency_ms,
-        "reference": reference,
-        "speedup": {name: latency_ms[reference]["p50"] / latency_ms[name]["p50"] for name in paths},
-        "threads": threads,
-        "runtime": runtime_name(),
-    }
-
-
-def summarise(timings_ms: list[float]) -> dict[str, Any]:
-    """Median, 95th percentile and number of timings in milliseconds."""
-    return {
-        "p50": float(np.percentile(timings_ms, 50)),
-        "p95": float(np.percentile(timings_ms, 95)),
-        "n": len(timings_ms),
-    }
-
-
-def _burst(session: Any, inputs: dict[str, np.ndarray], seconds: float, *, least: int = LEAST_RUNS) -> list[float]:
-    """Milliseconds of each run, for so many seconds and at least so many runs."""
-    timings: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(timings) < least or time.perf_counter() < end:
-        start = time.perf_counter_ns()
-        session.run(None, inputs)
-        timings.append((time.perf_counter_ns() - start) / 1e6)
-    return timings

@@ -1,10 +1,11 @@
-"""Peak memory of an exported model, measured in a fresh process that holds ONNX Runtime and NumPy alone.
+"""Memory of an exported model, measured in a fresh process that holds ONNX Runtime and NumPy alone.
 
-The file is both the question (:func:`peak_memory_mb`) and, run as a script, the process that answers it.
+The file is both the question (:func:`memory_mb`) and, run as a script, the process that answers it.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,56 +13,87 @@ from pathlib import Path
 RUNS = 3
 
 
-def peak_memory_mb(path: Path, *, batch: int = 1, length: int = 32, threads: int = 1) -> float:
-    """How far loading and running the model raises the process's peak resident memory, in MB (10^6 bytes).
+def memory_mb(path: Path, *, batch: int = 1, length: int = 32) -> dict[str, float | None]:
+    """What loading and running a model adds to the memory of a process that ran another model before, in MB (10^6 bytes).
 
-    ``length`` is the number of tokens, for models of texts. What Python, NumPy and ONNX Runtime take by themselves is not counted. Raises ``RuntimeError`` where the
-    fresh process fails.
+    ``peak_memory_mb`` is how far the highest resident memory rises, ``anonymous_memory_mb`` how much of it is the process's
+    own and no page of a file (None where the system does not tell: it is Linux that does). ``length`` is the number of
+    tokens, for models of texts.
+
+    The other model does nothing, in one node. Without it, the figure for a small network would be some 9 MB whatever its
+    size: pages of the runtime's own code that its first session touches.
+
+    Raises ``RuntimeError`` where the fresh process fails.
     """
-    command = [sys.executable, "-I", __file__, str(Path(path).resolve()), str(batch), str(length), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", __file__, str(Path(path).resolve()), str(batch), str(length)]
+    done = subprocess.run(command, input=_identity(), capture_output=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"measuring the memory of {path} failed: {done.stderr.strip()}")
-    return float(done.stdout)
+        raise RuntimeError(f"measuring the memory of {path} failed: {done.stderr.decode(errors='replace').strip()}")
+    return json.loads(done.stdout)
+
+
+def _identity() -> bytes:
+    """A model that gives back its input, as a file's content."""
+    from onnx import TensorProto, helper
+
+    given, answer = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("given", "answer"))
+    graph = helper.make_graph([helper.make_node("Identity", ["given"], ["answer"])], "identity", [given], [answer])
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )  # any runtime takes these
+    return model.SerializeToString()
+
+
+def _of_this_process(field: str) -> int | None:
+    """Bytes that Linux states of this process."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:")), None)
 
 
 def _peak_bytes() -> int:
     """The highest resident memory of this program so far."""
     # getrusage would do, but on Linux its figure survives exec: it would start at the size of the process
     # that started this one.
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        status = ""
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+    if (peak := _of_this_process("VmHWM")) is not None:
+        return peak
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _answer(path: str, batch: int, length: int, threads: int) -> None:
+def _answer(path: str, batch: int, length: int) -> None:
     import numpy as np
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    before = _peak_bytes()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def opened(model: str | bytes) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    first = opened(sys.stdin.buffer.read())
+    first.run(None, {"given": np.zeros(1, dtype=np.float32)})
+    peak, anonymous = _peak_bytes(), _of_this_process("RssAnon")
+    session = opened(path)
     inputs = {}
     for given in session.get_inputs():
         if given.type == "tensor(int64)":  # ids of tokens, or a mask without padding
             inputs[given.name] = np.full((batch, length), given.name == "attention_mask", dtype=np.int64)
         else:
-            inputs[given.name] = np.zeros((batch, *given.shape[1:]), dtype=np.float32)
+            precision = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(given.type, np.float32)
+            inputs[given.name] = np.zeros((batch, *given.shape[1:]), dtype=precision)
     for _ in range(RUNS):
         session.run(None, inputs)
-    print((_peak_bytes() - before) / 1e6)
+    after = _of_this_process("RssAnon")
+    rise = None if anonymous is None or after is None else (after - anonymous) / 1e6
+    print(json.dumps({"peak_memory_mb": (_peak_bytes() - peak) / 1e6, "anonymous_memory_mb": rise}))
 
 
 if __name__ == "__main__":
-    _answer(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    _answer(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

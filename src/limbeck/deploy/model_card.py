@@ -266,7 +266,9 @@ def _cost(results: Mapping[str, Any]) -> str:
     rows = [[name, *(say(results[role]) for role in ("student", "teacher"))] for name, say in fields.items()]
     known = [row for row in rows if set(row[1:]) != {MISSING}]
     where = results["environment"].get("cpu")
-    return _table(["", "student", "teacher"], known) + (f"\n\nMeasured on: {_text(where)}." if where else "")
+    note = (results.get("speed") or {}).get("note")
+    notes = [f"Measured on: {_text(where)}." if where else "", _text(note) if note else ""]
+    return "\n\n".join([_table(["", "student", "teacher"], known), *(note for note in notes if note)])
 
 
 def _limits(results: Mapping[str, Any]) -> str:

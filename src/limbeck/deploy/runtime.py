@@ -1,4 +1,4 @@
-"""ONNX Runtime as every measurement uses it: on the CPU, in order, on a stated number of threads."""
+"""ONNX Runtime as every measurement uses it: on the CPU, in order, on one thread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import onnxruntime
 
 from .predict import METADATA_KEY
 
+THREADS = 1
+"""On how many threads everything is measured: one, which is that of the caller, so that its processor time can be taken."""
+
 _PRECISIONS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
-def open_session(path: Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A sequential CPU session whose operators run on ``threads`` threads."""
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A sequential CPU session whose operators run on the thread that calls."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3

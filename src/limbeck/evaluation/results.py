@@ -25,7 +25,7 @@ from . import fidelity as one_label_fidelity
 from . import losses, metrics, multilabel
 from .compare import calibration_bootstrap, mean_sd, paired_bootstraps
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COST_FIELDS = (
     "parameters",
     "macs",
@@ -33,6 +33,7 @@ COST_FIELDS = (
     "latency_ms",
     "throughput_per_s",
     "peak_memory_mb",
+    "anonymous_memory_mb",
     "energy_mj",
     "latency_by_length",
 )
@@ -225,6 +226,7 @@ def assemble(
     recipe: Mapping[str, Any],
     test_reads: Sequence[Any],
     members: Sequence[ModelEvidence] = (),
+    speed: Mapping[str, Any] | None = None,
     targets: Mapping[str, Any] | None = None,
     groups: losses.Groups | None = None,
     learnt_from_teacher: bool = True,
@@ -236,8 +238,10 @@ def assemble(
     answers, how it was asked and what that cost, None where it was asked live; ``learnt_from_teacher`` whether the student
     learnt from this teacher at all, without which no share of its accuracy or time says anything. ``groups`` says to which
     group each test example belongs, None where nothing does. ``timings`` gives each stage
-    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each. Raises ``ValueError`` where models were not tested on
-    the same labels.
+    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each. ``speed`` is how
+    latencies compare (:class:`limbeck.deploy.costs.Latencies`), None where nothing was exported.
+
+    Raises ``ValueError`` where models were not tested on the same labels.
     """
     controls = {"baseline": baseline} | ({"smoothed": smoothed} if smoothed else {})
     _check_same_test([teacher, student, *controls.values(), *members])
@@ -275,8 +279,9 @@ def assemble(
             "fidelity_baseline": fidelity_section(baseline.runs, answers),
             "comparison": {"smoothed": None} | comparisons,
             "losses": losses_section(student.runs, baseline.runs, teacher.runs[0], data["classes"], groups),
-            "ratios": ratios(sections["teacher"], sections["student"])
+            "ratios": ratios(sections["teacher"], sections["student"], speed)
             | ({} if learnt_from_teacher else {"accuracy_kept": None}),
+            "speed": speed,
             "export": export,
             "targets": targets,
             "learnt_from_teacher": learnt_from_teacher,
@@ -292,14 +297,18 @@ def assemble(
     )
 
 
-def ratios(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> dict[str, float | None]:
-    """Teacher over student for ``parameters``, ``macs``, ``bytes`` and ``latency`` (p50); None: not measured.
+def ratios(
+    teacher: Mapping[str, Any], student: Mapping[str, Any], speed: Mapping[str, Any] | None
+) -> dict[str, float | None]:
+    """Teacher over student for ``parameters``, ``macs``, ``bytes`` and ``latency``; None: not measured.
 
+    ``latency`` is None as well where the measurement was disturbed: what is shown at first sight is never of that.
     ``accuracy_kept`` is the student's mean accuracy over the teacher's.
     """
     cost = {field: _ratio(teacher[field], student[field]) for field in ("parameters", "macs", "bytes")}
+    told = speed if speed and speed["reference"] == "teacher" and not speed["disturbed"] else None
     return cost | {
-        "latency": _ratio((teacher["latency_ms"] or {}).get("p50"), (student["latency_ms"] or {}).get("p50")),
+        "latency": told["speedup"]["student"]["ratio"] if told else None,
         "accuracy_kept": _ratio(student["metrics"]["accuracy"]["mean"], teacher["metrics"]["accuracy"]["mean"]),
     }
 

@@ -102,3 +102,11 @@ def spread(value: Any, scale: float = 1.0, digits: int | None = None) -> str:
     if deviation is None:
         return ""
     return f"± {scale * deviation:.{digits}f}" if digits is not None else f"± {number(deviation, 2)}"
+
+
+def undisturbed(latency: Any) -> str:
+    """Of how many runs the latency tells, where more than one in ten was disturbed; nothing otherwise."""
+    told, disturbed = figure(dig(latency, "n")), figure(dig(latency, "disturbed"))
+    if told is None or disturbed is None or disturbed <= 0.1 * (told + disturbed):
+        return ""
+    return f"{told:.0f} of {told + disturbed:.0f} runs undisturbed"

@@ -31,6 +31,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "count", "percent", "duration", "times", "signed", "spread", "kilobytes"):
+    for name in ("number", "count", "percent", "duration", "times", "signed", "spread", "kilobytes", "with_unit"):
         environment.filters[name] = getattr(formats, name)
     return environment

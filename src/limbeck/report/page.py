@@ -6,6 +6,7 @@ the template, by ``svg.tag`` in the charts. The page's policy forbids scripts an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "models": {key: dig(results, key, "model") for key in keys},
         "quality": _quality(results, keys),
         "cost": _cost(results, keys, evidence.what),
+        "speed_note": dig(results, "speed", "note"),
         "seeds": _seeds(results),
         "differences": [
             picture
@@ -161,14 +163,20 @@ def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
         if teacher is not None:
             compared = f"teacher {formats.percent(teacher)}: {formats.signed(student - teacher, 2, 100)} points"
         tiles.append(Tile(formats.percent(student), "test accuracy", compared))
-    for label, keys, show in (
-        ("fewer parameters", ("parameters",), formats.count),
-        (f"faster, one {what} at a time", ("latency_ms", "p50"), lambda value: formats.with_unit(value, "ms")),
-        ("smaller file", ("bytes",), formats.kilobytes),
+    for label, ratio, keys, show in (
+        ("fewer parameters", "parameters", ("parameters",), formats.count),
+        (
+            f"faster, one {what} at a time",
+            "latency",
+            ("latency_ms", "p50"),
+            lambda value: formats.with_unit(value, "ms"),
+        ),
+        ("smaller file", "bytes", ("bytes",), formats.kilobytes),
     ):
-        large, small = figure(dig(results, "teacher", *keys)), figure(dig(results, "student", *keys))
-        if large and small and large > 0 and small > 0:
-            tiles.append(Tile(formats.times(large / small), label, f"{show(large)} → {show(small)}"))
+        times = figure(dig(results, "ratios", ratio))  # of latency missing as well where the machine was busy
+        large, small = (show(dig(results, key, *keys)) for key in ("teacher", "student"))
+        if times is not None and times > 0:
+            tiles.append(Tile(formats.times(times), label, f"{large} → {small}"))
     gain = dig(results, "comparison", "baseline", "accuracy")
     if figure(dig(gain, "difference")) is not None:
         low, high = (formats.signed(dig(gain, end), 2, 100) for end in ("low", "high"))
@@ -207,6 +215,14 @@ def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
     def row(label: str, hint: str, path: tuple[str, ...], show: Any) -> Row:
         return Row(label, hint, tuple((show(dig(results, key, *path)), "") for key in keys))
 
+    def ms(*path: str) -> Iterator[tuple[str, str]]:
+        return ((formats.with_unit(dig(results, key, *path), "ms"), "") for key in keys)
+
+    def latency(hint: str, *path: str) -> Row:
+        found = [dig(results, key, *path) or {} for key in keys]
+        shown = [formats.with_unit(one.get("p50"), "ms") for one in found]
+        return Row("Latency p50", hint, tuple(zip(shown, map(formats.undisturbed, found), strict=True)))
+
     a_what = f"{'an' if what == 'image' else 'a'} {what}"
     lengths = list(dig(results, "student", "latency_by_length") or {})
     energy = Row(
@@ -224,29 +240,11 @@ def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
             row("Parameters", "", ("parameters",), formats.count),
             row("MACs", f"multiply-adds {a_what}", ("macs",), formats.count),
             row("File", "ONNX", ("bytes",), formats.kilobytes),
-            row(
-                "Latency p50",
-                f"one {what}, one thread",
-                ("latency_ms", "p50"),
-                lambda v: formats.with_unit(v, "ms"),
-            ),
-            row(
-                "Latency p95",
-                f"one {what}, one thread",
-                ("latency_ms", "p95"),
-                lambda v: formats.with_unit(v, "ms"),
-            ),
-            *(
-                row(
-                    f"Latency p50 at {length} tokens",
-                    f"one {what}, one thread",
-                    ("latency_by_length", length, "p50"),
-                    lambda v: formats.with_unit(v, "ms"),
-                )
-                for length in lengths
-            ),
-            row("Throughput", f"{what}s a second", ("throughput_per_s",), formats.number),
-            row("Peak memory", "", ("peak_memory_mb",), lambda v: formats.with_unit(v, "MB")),
+            latency(f"one {what}, one thread", "latency_ms"),
+            Row("Latency p95", f"one {what}, one thread", tuple(ms("latency_ms", "p95"))),
+            *(latency(f"one {what}, one thread, {n} tokens", "latency_by_length", n) for n in lengths),
+            row("Throughput", f"{what}s a second, in batches, one thread", ("throughput_per_s",), formats.number),
+            row("Peak memory", "beside the runtime's own", ("peak_memory_mb",), lambda v: formats.with_unit(v, "MB")),
             energy,
         ]
     )
@@ -273,10 +271,10 @@ def _seeds(results: dict[str, Any]) -> list[tuple[str, Any, Any, Any, Any]]:
 
 def _trade_offs(results: dict[str, Any], keys: list[str]) -> list[Markup]:
     drawn = []
-    for title, path, unit in (
-        ("parameters", ("parameters",), " parameters"),
-        ("latency p50, ms", ("latency_ms", "p50"), " ms"),
-    ):
+    latency = ("latency p50, ms", ("latency_ms", "p50"), " ms")
+    if dig(results, "speed", "disturbed"):
+        latency = ("processor time of one run, ms (the machine was busy)", ("latency_ms", "cpu_p50"), " ms")
+    for title, path, unit in (("parameters", ("parameters",), " parameters"), latency):
         points = []
         for key in keys:
             cost, metric = figure(dig(results, key, *path)), dig(results, key, "metrics", "accuracy")

@@ -1,0 +1,107 @@
+"""How long exported models take, measured in turns, and whether the machine let them (:mod:`.timing` has the statistics)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import timing
+from .runtime import THREADS, example_inputs, open_session, runtime_name
+from .scheduling import long_turns
+from .timing import Burst, Timing
+
+BURST_SECONDS = 0.008
+USUAL_ROUNDS = 50
+LEAST_RUNS = 5  # of a burst; a run is undisturbed only where the one before it was
+RUNS_IN_A_TURN = 3
+
+
+def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: int = 32) -> dict[str, Any]:
+    """Latency at batch 1 of several exported models, in turns of some milliseconds, so that what changes hits them alike.
+
+    Measures until the interval of every ratio to the first model is narrow (:data:`.timing.HALF_WIDTH`), and for ``seconds``
+    at most, all models together, or six rounds where those take longer. ``length`` is the number of tokens, for models of
+    texts. Returns
+
+    * ``latency_ms``: by name, as :func:`.timing.latency` has it;
+    * ``reference``, the first name, and ``speedup``: by every other name, the reference's time over the model's, as
+      :func:`.timing.ratio` has it;
+    * ``disturbed``: whether the machine was ``busy`` (``clock_over_cpu``, the worst of the models', is above
+      :data:`.timing.APART`), or an interval stayed wide (``narrow`` is false);
+    * ``threads`` and ``runtime``.
+    """
+    if not paths:
+        raise ValueError("compare_latency needs at least one model")
+    sessions = {name: open_session(path) for name, path in paths.items()}
+    inputs = {name: example_inputs(session, 1, length) for name, session in sessions.items()}
+    bursts: dict[str, list[Burst]] = {name: [] for name in paths}
+    first = {name: burst(session, inputs[name], 0) for name, session in sessions.items()}  # lays out memory
+    end = time.perf_counter() + seconds
+    with long_turns(RUNS_IN_A_TURN * max(one.typical_ms for one in first.values())):
+        while not _enough(bursts, late=time.perf_counter() >= end):
+            names = list(paths) if len(bursts[next(iter(paths))]) % 2 == 0 else list(paths)[::-1]
+            for name in names:
+                bursts[name].append(burst(sessions[name], inputs[name], BURST_SECONDS))
+    return summarised(bursts) | {"threads": THREADS, "runtime": runtime_name()}
+
+
+def summarised(bursts: Mapping[str, list[Burst]]) -> dict[str, Any]:
+    """What :func:`compare_latency` says of the bursts of each model; the first is the reference."""
+    reference = next(iter(bursts))
+    speedup = {name: timing.ratio(bursts[reference], of) for name, of in bursts.items() if name != reference}
+    apart = max(timing.clock_over_cpu(of) for of in bursts.values())
+    settled = all(timing.narrow(found) for found in speedup.values())
+    return {
+        "latency_ms": {name: timing.latency(of) for name, of in bursts.items()},
+        "reference": reference,
+        "speedup": speedup,
+        "clock_over_cpu": apart,
+        "busy": apart > timing.APART,
+        "narrow": settled,
+        "disturbed": apart > timing.APART or not settled,
+    }
+
+
+def burst(session: Any, inputs: dict[str, np.ndarray], seconds: float, *, least: int = LEAST_RUNS) -> Burst:
+    """Runs one after the other, for so many seconds and at least so many, after one that fills the caches.
+
+    The clocks are read once between two runs, so that no interruption falls between two timings unseen. What the reading
+    takes is taken off.
+    """
+    end = time.perf_counter_ns() + int(seconds * 1e9)
+    readings = [(time.perf_counter_ns(), time.thread_time_ns())]  # one thread at work is the one that calls
+    while len(readings) <= least + 1 or readings[-1][0] < end:
+        session.run(None, inputs)
+        readings.append((time.perf_counter_ns(), time.thread_time_ns()))
+    cost_ns = _reading_ns()
+    return Burst(
+        tuple(
+            Timing(max(after[0] - before[0] - cost_ns, 1) / 1e6, max(after[1] - before[1] - cost_ns, 1) / 1e6)
+            for before, after in pairwise(readings)
+        )
+    )
+
+
+def _reading_ns() -> int:
+    """What one reading of both clocks takes at least."""
+    readings = []
+    for _ in range(5):
+        time.thread_time_ns()
+        readings.append(time.perf_counter_ns())
+    return min(after - before for before, after in pairwise(readings))
+
+
+def _enough(bursts: Mapping[str, list[Burst]], *, late: bool) -> bool:
+    """Whether no more rounds are needed; looked at after every round."""
+    reference, *others = bursts.values()
+    if late:
+        return len(reference) >= timing.LEAST_ROUNDS
+    # few rounds can be narrow by luck, and looking after every one would take longer than the round did
+    if len(reference) < USUAL_ROUNDS or len(reference) % 10:
+        return False
+    return all(timing.narrow(timing.ratio(reference, other)) for other in others)
