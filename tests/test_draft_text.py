@@ -12,13 +12,14 @@ pytest.importorskip("transformers")
 
 from limbeck import draft, draft_text, recipe_file
 from limbeck.cli import app
+from limbeck.draft_common import Size
 from limbeck.draft_text import FoundTeacher, FoundTexts
 from limbeck.errors import BadInput
 from limbeck.models.text_folder import save_folder
 from tiny_text import CLASSES, tiny_classifier, tiny_tokenizer
 
 FOUND = FoundTexts("reviews.csv", 20_000, ("bad", "good"), False, median=20, most=41, validation=900, test=900)
-TEACHER = FoundTeacher("owner/model", ready=False, parameters=1000, longest=512, notes=())
+TEACHER = FoundTeacher("owner/model", ready=False, size=Size(1000, 10), longest=512, notes=())
 STUDENT = {"model": "shrunk", "layers": 2, "hidden": 12}
 
 
@@ -65,7 +66,8 @@ def rows(count: int, classes: list[str] | list[int] = CLASSES) -> list[dict[str,
 
 
 def drafted(out: Path, teacher: str, data: str, **asked: Any) -> tuple[dict, list[str]]:
-    warnings = draft.write(teacher=teacher, data=data, student=asked.pop("student", None), out=out, **asked)
+    written = draft.write(teacher=teacher, data=data, student=asked.pop("student", None), out=out, **asked)
+    warnings = list(written.warnings)
     text = out.read_text(encoding="utf-8")
     assert [line.removeprefix("# Beware: ") for line in text.splitlines() if "Beware" in line] == warnings
     return yaml.safe_load(text), warnings
@@ -113,9 +115,39 @@ def test_the_sizes_said_of_a_student_are_those_of_the_student_that_a_run_makes(t
         recipe: Any = recipe_file.read(out)
         splits = text.load(recipe)
         made = text.student_of(recipe, splits, text.teachers_of(recipe, splits, trust_code=False), trust_code=False)(0)
-        said = next(line for line in out.read_text().splitlines() if line.startswith("student:")).rpartition("# ")[2]
-        assert said == f"{sum(parameter.numel() for parameter in made.parameters()):,} parameters"
+        lines = out.read_text().splitlines()
+        said = next(line for line in lines if line.startswith(f"# student {kind}: "))
+        count = sum(parameter.numel() for parameter in made.parameters())
+        assert said.startswith(f"# student {kind}: {count:,} parameters, ")
+        assert said.endswith(" MACs a text of 32 tokens.")
+        shown = {
+            line[1:].split(":")[0].strip()
+            for line in lines[lines.index(next(x for x in lines if "Its knobs" in x)) :]
+            if line.startswith("#   ")
+        }
+        assert shown >= values["student"].keys() - {"model"}
+        assert ("heads" in shown) == (kind in ("shrunk", "fresh"))
         assert values["student"]["model"] == kind
+
+
+def test_what_is_said_of_a_range_is_where_it_ends(teacher: str, tmp_path: Path) -> None:
+    from limbeck.modalities import text
+
+    out = tmp_path / "recipe.yaml"
+    drafted(out, teacher, table(tmp_path / "reviews.csv", rows(60)))
+    shown = dict(line[4:].split(": ", 1) for line in out.read_text().splitlines() if line.startswith("#   "))
+    for knob in ("layers", "hidden", "feed_forward"):
+        most = int(shown[knob].split(";")[0].split(".")[0].removeprefix("1 to "))
+        for value, fits in ((most, True), (most + 1, False)):
+            recipe: Any = recipe_file.read(out, [f"student={{model: shrunk, {knob}: {value}}}"])
+            splits = text.load(recipe)
+            teachers = text.teachers_of(recipe, splits, trust_code=False)
+            try:
+                text.student_of(recipe, splits, teachers, trust_code=False)(0)
+            except BadInput:
+                assert not fits, knob
+            else:
+                assert fits, knob
 
 
 def test_a_teacher_of_other_labels_is_refused_and_nothing_written(teacher: str, tmp_path: Path) -> None:
@@ -148,7 +180,7 @@ def test_empty_texts_are_left_out_by_the_recipe_that_is_written(teacher: str, tm
 
 def test_a_draft_for_several_labels_has_their_objectives_and_trains_a_teacher_without_a_head() -> None:
     several = dataclasses.replace(FOUND, classes=("a", "b", "c"), multi_label=True)
-    values = yaml.safe_load(draft_text.recipe(several, TEACHER, STUDENT, 10, None))
+    values = yaml.safe_load(draft_text.recipe(several, TEACHER, STUDENT, Size(10, 1), None))
     assert values["objective"].keys() == {"binary_kd", "binary_cross_entropy"}
     assert values["teacher"]["train"]["epochs"] == 2
     recipe_file.from_dict(values)

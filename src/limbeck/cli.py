@@ -235,9 +235,8 @@ def init(
     from . import draft
 
     named = None if task is None else task.value
-    warnings = draft.write(teacher=teacher, data=data, student=student, out=out, task=named, overrides=set_ or ())
-    for warning in warnings:
-        say(f"Beware: {warning}")
+    drafted = draft.write(teacher=teacher, data=data, student=student, out=out, task=named, overrides=set_ or ())
+    say(*drafted.said, *(f"Beware: {warning}" for warning in drafted.warnings))
     say(f"{out} written. Look it over, then:", "", f"  limbeck run {out} --plan", f"  limbeck run {out}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from . import draft_text, recipe_file
-from .draft_common import coarse, data_fields, flow
+from .draft_common import Drafted, Size, coarse, data_fields, flow, knob_lines, size_of, size_sentences
 from .errors import BadInput, printable
 from .files import write_text
 from .recipe import Data, Model
@@ -37,6 +38,7 @@ class Found:
     validation: int | None = None  # examples; None: not known
     test: int | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
+    names: Sequence[str] = ()  # of the classes
 
     @property
     def warnings(self) -> list[str]:
@@ -60,8 +62,8 @@ def write(
     out: Path,
     task: str | None = None,
     overrides: Sequence[str] = (),
-) -> list[str]:
-    """Writes a commented recipe for `teacher` and `data` to `out`; returns what to beware of, in sentences.
+) -> Drafted:
+    """Writes a commented recipe for `teacher` and `data` to `out`; returns it, with what to say of it.
 
     Where no `task` is given, it is text classification if teacher or data plainly are of texts, and images otherwise.
     `overrides` are fields of data, such as `data.text=review`.
@@ -75,21 +77,21 @@ def write(
     given = data_fields(overrides, TEXT if of_texts else "image-classification", data)
     try:
         if of_texts:
-            text, warnings = draft_text.draft(teacher, data, student, given)
+            drafted = draft_text.draft(teacher, data, student, given)
         else:
             try:
                 found = look_at_data(data, given)
             except BadInput as error:
                 hint = "" if task else " (Where these are texts, say --task text-classification.)"
                 raise BadInput(f"{error}{hint}") from None
-            text, warnings = draft(teacher, found, student or "convnet"), found.warnings
+            drafted = draft(teacher, found, student or "convnet")
     except BadInput as error:
         if named := re.search(r"name one with (data\.\w+)", str(error)):
             raise BadInput(f"{error} Here: --set {named[1]}=COLUMN.") from None
         raise
-    recipe_file.from_dict(yaml.safe_load(text), "the draft")
-    write_text(out, text)
-    return warnings
+    recipe_file.from_dict(yaml.safe_load(drafted.text), "the draft")
+    write_text(out, drafted.text)
+    return drafted
 
 
 def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
@@ -104,16 +106,16 @@ def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
     splits = load(Data(name=name, **given), progress.bar)
     _, channels, _, size = splits.train.images.shape
     counts = len(splits.train), len(splits.classes)
-    return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given)
+    return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, splits.classes)
 
 
-def draft(teacher: str, found: Found, student: str = "convnet") -> str:
-    """The text of the recipe. Raises `BadInput` where a model is unknown or does not fit the data."""
-    lines_teacher = _teacher(teacher, found)
+def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
+    """The recipe. Raises `BadInput` where a model is unknown or does not fit the data."""
+    lines_teacher, of_teacher = _teacher(teacher, found)
     knobs = {"width": _width(found)} if student == "convnet" else {}
-    small = _count(Model.model_validate({"model": student, **knobs}), found, "student")
-    described = "" if small is None else f"  # {small:,} parameters"
-    student_text = flow({"model": student, **knobs})
+    small = _size(Model.model_validate({"model": student, **knobs}), found, "student")
+    sizes = size_sentences(teacher, of_teacher, student, small)
+    flips, why = _flip(found)
     examples = f"{found.examples:,} training examples, {found.classes} classes, "
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
@@ -124,14 +126,18 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
         f"data: {flow({'name': found.name, **found.given})}",
         "",
         "# How examples are varied, for the soft targets and for the student alike.",
-        f"views: {flow(_views(found))}",
+        f"# {printable(why)}",
+        f"views: {flow(_views(found, flips))}",
         "",
         *lines_teacher,
         "",
         "# The teacher answers so many views of each example, once; then students learn from what it said.",
         "targets: {views: 8}",
         "",
-        f"student: {student_text}{described}",
+        *(f"# {printable(line)}" for line in sizes),
+        "# (MACs: multiply-accumulates of one pass. An exported file holds the parameters and some more.)",
+        f"student: {flow({'model': student, **knobs})}",
+        *_knobs(student, knobs, found),
         "",
         "# Softened answers of the teacher, and a little of the labels. Try temperatures from 1 to 8;",
         "# `limbeck objectives` lists what else there is to match.",
@@ -144,28 +150,55 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> str:
         "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
         "seeds: 1",
     ]
-    return "\n".join(lines) + "\n"
+    return Drafted("\n".join(lines) + "\n", (*sizes, why), found.warnings)
 
 
-def _teacher(name: str, found: Found) -> list[str]:
+def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
+    """Comments that say what of the student can be changed, and what that makes of its size."""
+    from .models import convnet, resnet
+
+    if ":" in student:
+        return ["# Whatever keyword arguments the callable has are its knobs: they stand beside its name."]
+    if student.startswith("timm/"):
+        return ["# Keyword arguments of timm's model are its knobs (drop_rate: 0.1): they stand beside its name."]
+    if student != "convnet":
+        others = ", ".join(resnet.NAMES) if student.startswith("resnet") else "wrn_DEPTH_WIDTH, with a depth of 6n + 4"
+        return [
+            f"# It has no knobs; its family comes in sizes: {others}.",
+            "# convnet has knobs, and is made for small devices.",
+        ]
+    usual = inspect.signature(convnet.ConvNet).parameters
+    known = {}
+    for name, allowed in convnet.KNOBS.items():
+        spelled = ", ".join(map(str, allowed)) if isinstance(allowed, tuple) else f"{allowed[0]} to {allowed[-1]}"
+        default = "" if name in there else f" ({usual[name].default} where not given)"
+        known[name] = (f"{spelled}{default}", convnet.MEANINGS[name])
+    widths = (there["width"] // 2, there["width"] * 2)
+    sizes = {
+        width: _size(Model.model_validate({"model": student, "width": width}), found, "student") for width in widths
+    }
+    return [*knob_lines(known, there), *(f"#   With width: {width}, {size}." for width, size in sizes.items())]
+
+
+def _teacher(name: str, found: Found) -> tuple[list[str], Size | None]:
+    """The lines of the section, and the model's size; None where it is not known yet."""
     if name.partition("#")[0].endswith(_WEIGHTS):  # `file.pt#student` asks for one of several in a file
         return _teacher_of_weights(name, found)
     if name.endswith(".onnx"):
         return _teacher_of_onnx(name, found)
     if name.startswith("timm/"):
         return _teacher_of_timm(name, found)
-    count = _count(Model(model=name), found, "teacher")
-    described = "" if count is None else f"  # {count:,} parameters"
     comment = "# It runs code that the recipe names: limbeck run --trust-code." if ":" in name else None
-    return [
+    lines = [
         *([comment] if comment else []),
         "teacher:",
-        f"  model: {flow(name)}{described}",
+        f"  model: {flow(name)}",
         f"  train: {flow(_train(found, 2_000_000, most=40))}",
     ]
+    return lines, _size(Model(model=name), found, "teacher")
 
 
-def _teacher_of_weights(path: str, found: Found) -> list[str]:
+def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None]:
     from .models.state_file import read_state
 
     shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
@@ -177,19 +210,21 @@ def _teacher_of_weights(path: str, found: Found) -> list[str]:
         )
     model = _recognised(shapes, found)
     if model is None:
-        return [
+        lines = [
             "# The file does not name the model it belongs to: put it here, for instance timm/NAME,",
             "# or module:callable together with limbeck run --trust-code.",
             "teacher:",
             "  model: module:callable",
             f"  weights: {flow(path)}",
         ]
-    return [
+        return lines, None
+    lines = [
         "teacher:",
         f"  model: {model}  # the names and shapes in the file are this model's",
         f"  weights: {flow(path)}",
         "  # preprocess: {mean: [...], std: [...]}  # where it was trained on other than the data's own",
     ]
+    return lines, _size(Model(model=model), found, "teacher")
 
 
 def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
@@ -198,7 +233,7 @@ def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
     return heads[0] if len(heads) == 1 else None
 
 
-def _teacher_of_onnx(path: str, found: Found) -> list[str]:
+def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size]:
     from .models.build import check_fits
     from .models.onnx_file import OnnxModel
 
@@ -207,13 +242,10 @@ def _teacher_of_onnx(path: str, found: Found) -> list[str]:
     size = height if height is not None and height == width else found.size
     model.check_takes(found.channels, size)
     check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
-    if "input" in model.metadata or size == found.size:
-        return ["teacher:", f"  onnx: {flow(path)}"]
-    return [
-        "teacher:",
-        f"  onnx: {flow(path)}",
-        f"  preprocess: {{size: {size}}}  # mean and std too, where it has its own",
-    ]
+    lines = ["teacher:", f"  onnx: {flow(path)}"]
+    if "input" not in model.metadata and size != found.size:
+        lines.append(f"  preprocess: {{size: {size}}}  # mean and std too, where it has its own")
+    return lines, Size(model.parameter_count, None, file_bytes=Path(path).stat().st_size)
 
 
 def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
@@ -229,13 +261,16 @@ def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
     return None
 
 
-def _teacher_of_timm(name: str, found: Found) -> list[str]:
-    _count(Model(model=name), found, "teacher")
+def _teacher_of_timm(name: str, found: Found) -> tuple[list[str], Size | None]:
+    _build(Model(model=name), found, "teacher")  # says what is wrong with a name, or that timm is not there
     import timm
 
     config = timm.get_pretrained_cfg(name.removeprefix("timm/"), allow_unregistered=False)
     if config is None or not config.has_weights:
-        return ["teacher:", f"  model: {name}", f"  train: {flow(_train(found, 2_000_000, most=40))}"]
+        size = _size(Model(model=name), found, "teacher")
+        lines = ["teacher:", f"  model: {name}", f"  train: {flow(_train(found, 2_000_000, most=40))}"]
+        return lines, size
+    size = _size(Model(model=name), found, "teacher", config.input_size[-1])
     preprocess = {"size": config.input_size[-1]}
     if len(config.mean) == found.channels:
         preprocess |= {"mean": list(config.mean), "std": list(config.std)}
@@ -247,7 +282,7 @@ def _teacher_of_timm(name: str, found: Found) -> list[str]:
         "it is trained on from them."
     )
     gentle = {"epochs": 10, "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.0003}
-    return [
+    lines = [
         comment,
         "teacher:",
         f"  model: {name}",
@@ -255,19 +290,25 @@ def _teacher_of_timm(name: str, found: Found) -> list[str]:
         f"  preprocess: {flow(preprocess)}",
         *([] if fits else [f"  train: {flow(gentle)}"]),
     ]
+    return lines, size
 
 
-def _count(section: Model, found: Found, role: str) -> int | None:
-    """Parameters of the model, built and tried on the data's shape; None for code not trusted yet."""
+def _size(section: Model, found: Found, role: str, side: int | None = None) -> Size | None:
+    """What the model costs, built and tried on the data's shape (or images of `side`); None for code not trusted yet."""
     if ":" in section.model:
         return None
+    import torch
+
     from .models.build import check_fits
 
-    model = _build(section, found, role)
-    if not section.model.startswith("timm/"):  # which may want another size, given by preprocess
-        shape: dict[str, Any] = {"classes": found.classes, "channels": found.channels, "size": found.size}
-        check_fits(model, name=role, **shape)
-    return sum(parameter.numel() for parameter in model.parameters())
+    model, size = _build(section, found, role), side or found.size
+    if not section.model.startswith("timm/"):
+        check_fits(model, classes=found.classes, channels=found.channels, size=size, name=role)
+        return size_of(model, torch.zeros(1, found.channels, size, size))
+    try:
+        return size_of(model, torch.zeros(1, found.channels, size, size))
+    except Exception:  # some of timm's want another size, which preprocess gives them
+        return Size(sum(parameter.numel() for parameter in model.parameters()), None)
 
 
 def _build(section: Model, found: Found, role: str) -> Any:
@@ -286,22 +327,40 @@ def _build(section: Model, found: Found, role: str) -> Any:
         raise BadInput(f"--{role} {section.model}: {error}") from None
 
 
-def _views(found: Found) -> dict[str, Any]:
-    """Crops by the image's size; flips unless a mirror image would be another class."""
+def _views(found: Found, flips: bool) -> dict[str, Any]:
+    """Crops by the image's size; and whether images are mirrored."""
     if found.size < 16:
         views: dict[str, Any] = {"shift": 0.1}
     elif found.size <= 64:
         views = {"pad_crop": max(2, found.size // 8)}
     else:
         views = {"resized_crop": {"scale": [0.35, 1.0]}}
-    return views | ({"flip": True} if _may_flip(found.name) else {})
+    return {**views, "flip": flips}
 
 
-def _may_flip(name: str) -> bool:
-    last = Path(name).name.lower()
-    if re.search(r"fashion", last):
-        return True
-    return not any(part in last for part in _NO_FLIP)
+def _flip(found: Found) -> tuple[bool, str]:
+    """Whether images are mirrored, and a sentence that says why, and how to change it.
+
+    Names are all there is to go by, so whoever knows the images decides.
+    """
+    last = Path(found.name).name
+    sided = next((name for name in found.names if re.search(r"(?<![a-z])(left|right)(?![a-z])", name.lower())), None)
+    sign = next((part for part in _NO_FLIP if part in last.lower()), None)
+    if sided is not None:
+        off = f"a class is called '{sided}'"
+    elif len(found.names) > 1 and all(len(name) == 1 for name in found.names):
+        off = f"the classes' names are single characters, '{found.names[0]}' and so on"
+    elif sign is not None and "fashion" not in last.lower():
+        off = f"the data's name, '{last}', has '{sign}' in it"
+    else:
+        return True, (
+            f"views.flip is on: neither the data's name, '{last}', nor those of its classes speak of letters, signs or sides. Where a "
+            "mirror image would be of another class, say flip: false (or limbeck run RECIPE --set views.flip=false)."
+        )
+    return False, (
+        f"views.flip is off: {off}, and a mirror image may be of another class. Where it would not be, say flip: true (or "
+        "limbeck run RECIPE --set views.flip=true)."
+    )
 
 
 def _width(found: Found) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .draft_common import coarse, flow
+from .draft_common import Drafted, Size, coarse, flow, knob_lines, size_of, size_sentences
 from .errors import BadInput, printable
-from .recipe_text import TEXT_STUDENTS, TextData
+from .recipe_text import TEXT_STUDENTS, TextData, TextStudent
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of images may be one
@@ -58,7 +58,7 @@ class FoundTeacher:
 
     name: str
     ready: bool  # it has a head for these labels
-    parameters: int
+    size: Size
     longest: int  # tokens of an input
     notes: tuple[str, ...]
 
@@ -97,8 +97,8 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
         notes=(*proposed, *splits.notes),
         given=given,
     )
-    count = sum(parameter.numel() for parameter in loaded.model.parameters())
-    return found, FoundTeacher(teacher, loaded.ready, count, loaded.max_length, loaded.notes), splits, loaded
+    size = _size(loaded.model, loaded.tokenizer)
+    return found, FoundTeacher(teacher, loaded.ready, size, loaded.max_length, loaded.notes), splits, loaded
 
 
 def _with_pair(data: TextData, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
@@ -138,25 +138,26 @@ def _splits(data: TextData) -> tuple[str | None, bool]:
     return own, False
 
 
-def draft(
-    teacher: str, data: str, student: str | None, given: Mapping[str, Any] | None = None
-) -> tuple[str, list[str]]:
-    """The text of the recipe, and what to beware of. Raises `BadInput` as :func:`look`, and for an unknown student."""
+def draft(teacher: str, data: str, student: str | None, given: Mapping[str, Any] | None = None) -> Drafted:
+    """The recipe, and what to say of it. Raises `BadInput` as :func:`look`, and for an unknown student."""
     if student is not None and student not in TEXT_STUDENTS:
         raise BadInput(f"--student {student}: a student of texts is one of {', '.join(TEXT_STUDENTS)}.")
     found, about, splits, loaded = look(teacher, data, given or {})
-    section, count, remark = _student(student, splits, loaded)
-    return recipe(found, about, section, count, remark), found.warnings
+    section, size, remark = _student(student, splits, loaded)
+    text = recipe(found, about, section, size, remark, _knobs(section, loaded))
+    noted = (f"Noted: {' '.join(note.split())}" for note in (*found.notes, *about.notes))
+    return Drafted(text, (*_sizes(about, section, size), *noted), found.warnings)
 
 
 def recipe(
     found: FoundTexts,
     teacher: FoundTeacher,
     student: dict[str, Any],
-    student_parameters: int,
+    student_size: Size,
     remark: str | None,
+    knobs: Sequence[str] = (),
 ) -> str:
-    """The text of the recipe. ``remark``: why the student is of another kind than usual."""
+    """The text of the recipe. ``remark``: why the student is of another kind than usual; ``knobs``: comments."""
     length = max_length(found.most, teacher.longest)
     data: dict[str, Any] = {"name": found.name}
     if found.validation_split is not None:
@@ -189,7 +190,10 @@ def recipe(
         "targets: {precision: auto}",
         "",
         *([f"# {remark}"] if remark else []),
-        f"student: {flow(student)}  # {student_parameters:,} parameters",
+        *(f"# {printable(line)}" for line in _sizes(teacher, student, student_size)),
+        "# (MACs: multiply-accumulates of one pass. An exported file holds the parameters and some more.)",
+        f"student: {flow(student)}",
+        *knobs,
         "",
         "# Softened answers of the teacher, and a little of the labels; `limbeck objectives` lists what else there is.",
         "objective:",
@@ -216,23 +220,65 @@ def _epochs(found: FoundTexts) -> int:
 
 
 def _teacher(found: FoundTexts, teacher: FoundTeacher) -> list[str]:
-    size = f"  # {teacher.parameters:,} parameters"
     if teacher.ready:
         return [
             "# It has a head for these labels, so it is used as it is.",
-            f"teacher: {flow({'model': teacher.name})}{size}",
+            f"teacher: {flow({'model': teacher.name})}",
         ]
     epochs = 2 if found.examples >= 5000 else 4
     return [
         "# It has no head for these labels, so it is fine-tuned here.",
         "teacher:",
-        f"  model: {flow(teacher.name)}{size}",
+        f"  model: {flow(teacher.name)}",
         f"  train: {flow({'epochs': epochs, 'batch_size': 32, 'learning_rate': 5.0e-5})}",
     ]
 
 
-def _student(kind: str | None, splits: Any, loaded: Any) -> tuple[dict[str, Any], int, str | None]:
-    """The section, its parameters, and why it is of another kind than usual.
+def _sizes(teacher: FoundTeacher, student: dict[str, Any], size: Size) -> tuple[str, ...]:
+    return size_sentences(teacher.name, teacher.size, student["model"], size)
+
+
+def _size(model: Any, tokenizer: Any) -> Size:
+    """Of a text as long as that by which a run's report counts."""
+    import torch
+
+    from .modalities.text import LENGTHS
+    from .models.text_folder import longest_input
+
+    length = min(LENGTHS[0], longest_input(model, tokenizer))
+    ids_BL = torch.zeros(1, length, dtype=torch.int64)
+    inputs = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
+    return size_of(model, inputs, f"a text of {length} tokens")
+
+
+def _knobs(student: dict[str, Any], loaded: Any) -> list[str]:
+    """Comments that say what of the student can be changed, and within what."""
+    from .models import text_anatomy
+
+    kind = student["model"]
+    lacking = {
+        "shrunk": (),
+        "fresh": ("layer_choice",),
+        "bag": ("layers", "layer_choice", "heads"),
+        "conv": ("layer_choice", "heads"),
+    }[kind]
+    most = text_anatomy.sizes(loaded.model.config)._asdict() if kind == "shrunk" else {}
+    known = {}
+    schema = TextStudent.model_json_schema()["properties"]
+    for name, told in TextStudent.model_fields.items():
+        if name in ("model", *lacking):
+            continue
+        forms = [schema[name], *schema[name].get("anyOf", ())]
+        words = next((form["enum"] for form in forms if "enum" in form), None)
+        limit = most.get(name) or next((form["maximum"] for form in forms if "maximum" in form), None)
+        allowed = " or ".join(words) if words else f"1 to {limit:,}" if limit else "from 1"
+        meaning = " ".join((told.description or "").replace("``", "").split())
+        known[name] = (allowed, meaning)
+    return knob_lines(known, student)
+
+
+def _student(kind: str | None, splits: Any, loaded: Any) -> tuple[dict[str, Any], Size, str | None]:
+    """The section, its size, and why it is of another kind than usual.
 
     Half of the teacher's layers, half as wide, with the tokens that the texts use, where its architecture allows that.
     """
@@ -254,23 +300,23 @@ def _student(kind: str | None, splits: Any, loaded: Any) -> tuple[dict[str, Any]
     return (*_counted(kind, {}, splits, loaded), remark)
 
 
-def _counted(kind: str, knobs: dict[str, Any], splits: Any, loaded: Any) -> tuple[dict[str, Any], int]:
-    """The section with ``vocabulary: used`` where the tokenizer allows it, and how many parameters that makes."""
+def _counted(kind: str, knobs: dict[str, Any], splits: Any, loaded: Any) -> tuple[dict[str, Any], Size]:
+    """The section with ``vocabulary: used`` where the tokenizer allows it, and the size that this makes."""
     from .models.text_students import text_student
 
-    def parameters(more: dict[str, Any]) -> int:
+    def size(more: dict[str, Any]) -> Size:
         # a fresh one of the same sizes has as many as a shrunk one, and asks the teacher nothing
         built: Any = "fresh" if kind == "shrunk" else kind
         texts = splits.train.texts
         made = text_student(built, loaded.model, loaded.tokenizer, texts=texts, classes=splits.classes, **knobs, **more)
-        return sum(parameter.numel() for parameter in made.model.parameters())
+        return _size(made.model, made.tokenizer)
 
     used = {"vocabulary": "used"}
     try:
-        count = parameters(used)
+        reached = size(used)
     except BadInput:  # its tokenizer is of a kind from which nothing can be taken
-        used, count = {}, parameters({})
-    return {"model": kind, **knobs, **used}, count
+        used, reached = {}, size({})
+    return {"model": kind, **knobs, **used}, reached
 
 
 def is_text(teacher: str, data: str) -> bool:

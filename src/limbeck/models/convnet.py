@@ -19,6 +19,12 @@ KNOBS: dict[str, range | tuple[int, ...]] = {
 }
 """The knobs and what they may be."""
 
+MEANINGS = {
+    "width": "Channels of the stem, doubled by each stage.",
+    "depth": "Blocks in the last stage.",
+    "kernel": "Side of the depthwise convolutions.",
+}
+
 
 class ConvNet(nn.Module):
     """Images (B, channels, size, size) to logits (B, classes).

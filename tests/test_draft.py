@@ -1,0 +1,101 @@
+"""What `limbeck init` says of the images' recipe that it writes: sizes, knobs, and why images are mirrored or not."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from limbeck import draft
+from limbeck.cli import app
+from limbeck.errors import BadInput
+from limbeck.models.build import build
+from limbeck.recipe import Model
+
+DIGITS = draft.Found("digits", examples=1461, classes=10, channels=1, size=8)
+PHOTOS = draft.Found("./my photos", examples=3000, classes=3, channels=3, size=224, names=("cat", "dog", "hare"))
+
+# convnet of width 8 for 10 classes of grey 8x8 images, kernels of 3x3: stem, three blocks of 8-16-32-32-32, fc
+WEIGHTS = [9 * 8, 9 * 8 + 8 * 16, 9 * 16 + 16 * 32, *[9 * 32 + 32 * 32] * 2, 32 * 10]
+PLACES = [64, 64, 16, 16, 16, 1]
+PARAMETERS = sum(WEIGHTS) + 2 * (8 + 16 + 32 * 3) + 10  # normalisation and biases
+MACS = sum(weights * places for weights, places in zip(WEIGHTS, PLACES, strict=True))
+
+
+def test_sizes_are_those_worked_out_by_hand_and_said_in_recipe_and_console(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "recipe.yaml"
+    with pytest.raises(SystemExit) as end:
+        app(["init", "--teacher", "resnet8", "--data", "digits", "--out", str(out)])
+    assert end.value.code == 0
+    printed, text = capsys.readouterr().out.splitlines(), out.read_text()
+    said = (
+        f"student convnet: {PARAMETERS:,} parameters, {4 * PARAMETERS / 1000:.1f} KB as float32, "
+        f"{MACS / 1000:.1f} thousand MACs an image."
+    )
+    assert said in printed
+    teacher = build(Model(model="resnet8"), classes=10, channels=1, size=8, trust_code=False, seed=0)
+    many = sum(parameter.numel() for parameter in teacher.parameters())
+    assert f"The student has 1/{many / PARAMETERS:.3g} of the teacher's parameters." in printed
+    assert next(line for line in printed if line.startswith("teacher")).startswith(f"teacher resnet8: {many:,} param")
+    flip = next(line for line in printed if line.startswith("views.flip is off: "))
+    assert "single characters, '0' and so on" in flip  # what the classes are called, not the folder
+    for line in (said, flip):
+        assert f"# {line}" in text.splitlines()
+
+
+def test_what_cannot_be_measured_yet_is_said_to_be_so(tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"features.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(10, 4)}, path)
+    for teacher in (str(path), "my.nets:large"):
+        first, second, *_ = draft.draft(teacher, DIGITS).said
+        assert first == f"teacher {teacher}: its size is not known before the model can be built."
+        assert second.startswith(f"student convnet: {PARAMETERS:,} parameters")
+    warned = draft.draft("convnet", DIGITS, "resnet8").said
+    assert "The student has no fewer parameters than the teacher." in warned
+
+
+def test_every_knob_is_shown_with_where_its_range_ends() -> None:
+    lines = [line[4:] for line in draft.draft("resnet8", DIGITS).text.splitlines() if line.startswith("#   ")]
+    ends = {"width": ("1 to 512; 8 here", 0, 513), "depth": ("1 to 12 (3 where", 0, 13), "kernel": ("3, 5, 7 (3", 1, 9)}
+    assert [line.split(":")[0] for line in lines[:3]] == list(ends)
+    for line, (knob, (shown, below, above)) in zip(lines, ends.items(), strict=False):
+        assert line.startswith(f"{knob}: {shown}")
+        for value in (below, above):
+            section = Model.model_validate({"model": "convnet", knob: value})
+            with pytest.raises(BadInput, match=f"convnet's {knob} is {value}"):
+                build(section, classes=10, channels=1, size=8, trust_code=False, seed=0)
+    assert lines[4].startswith("With width: 16, 13,610 parameters")
+    others = {
+        "resnet8": "sizes: resnet8, resnet14",
+        "wrn_10_1": "wrn_DEPTH_WIDTH",
+        "my.nets:small": "keyword arguments",
+    }
+    for student, words in others.items():
+        assert words in draft.draft("wrn_16_2", DIGITS, student).text
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "flips", "why"),
+    [
+        ("./my photos", ("cat", "dog"), True, "'my photos'"),
+        ("./my photos", ("hand-left", "hand-right"), False, "a class is called 'hand-left'"),
+        ("./my photos", ("leftover", "bright"), True, "neither"),
+        ("./scans", ("A", "B"), False, "'A' and so on"),
+        ("road_signs", ("stop", "yield"), False, "'road_signs', has 'sign' in it"),
+        ("zalando-datasets/fashion_mnist", ("coat", "bag"), True, "'fashion_mnist'"),
+    ],
+)
+def test_why_images_are_mirrored_is_said_with_how_to_change_it(
+    name: str, names: tuple[str, ...], flips: bool, why: str
+) -> None:
+    found = dataclasses.replace(PHOTOS, name=name, names=names, classes=len(names), size=32)
+    drafted = draft.draft("resnet8", found)
+    assert yaml.safe_load(drafted.text)["views"]["flip"] is flips
+    said = next(line for line in drafted.said if line.startswith(f"views.flip is {'on' if flips else 'off'}: "))
+    assert why in said
+    assert f"--set views.flip={'false' if flips else 'true'}" in said
+    assert f"# {said}" in drafted.text.splitlines()
