@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from .composition import class_weights_of
 from .job import Job, coarse, supervised, two_examples
 from .objectives.modules import Objective
 from .recipe import Train
@@ -68,16 +69,22 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
                 taught |= {"views_stored": store.views, "teacher": {"store": contents(store.path)}}
     control: dict[str, Any] = {}
-    plain = supervised(job.splits).name
+    plain = str(supervised(job.splits).name)
+    # a student whose labels are weighted by class is set beside controls whose labels are too
+    weights = class_weights_of(job.objective())
+    if weights is not None:
+        plain += f", class weights {weights}"
     if job.modality.starts_from_teacher(job.recipe):
         taught["start"] = control["start"] = coarse(teacher.identity)
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
-        "baseline": Arm("baseline", {"objective": plain, **control}, partial(supervised, job.splits), job.student),
+        "baseline": Arm(
+            "baseline", {"objective": plain, **control}, partial(supervised, job.splits, 0.0, weights), job.student
+        ),
         "smoothed": Arm(
             "smoothed",
             {"objective": f"{plain}, label smoothing {smoothing}", **control},
-            partial(supervised, job.splits, smoothing),
+            partial(supervised, job.splits, smoothing, weights),
             job.student,
         ),
     }

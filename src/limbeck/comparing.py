@@ -113,7 +113,7 @@ class Bench:
         return self._jobs[key]
 
     def _job_of(self, recipe: Recipe) -> Job:
-        objective = objective_of(recipe.objective)
+        objective = objective_of(recipe.objective, self.job.splits)
         if objective.needs.teacher_features or objective.finds_layers:  # only logits are stored
             live = recipe.targets.model_copy(update={"live": True, "average": False, "store": None})
             recipe = recipe.model_copy(update={"targets": live})
@@ -125,7 +125,7 @@ class Bench:
             out=base.out,
             teacher=teachers,
             student=base.modality.student_of(recipe, base.splits, teachers, trust_code=self.trust_code),
-            objective=lambda: objective_of(recipe.objective),
+            objective=lambda: objective_of(recipe.objective, base.splits),
             device=self.device,
             force=base.force,
         )

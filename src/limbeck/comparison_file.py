@@ -185,7 +185,9 @@ def _row(file: ComparisonFile, base: Recipe, student: str, name: str) -> Row:
     """A row with its trials. Raises `BadInput` in the words of a recipe, headed by where it stands in the file."""
     control = name in CONTROLS
     where = "baseline" if control else f"objectives.{name}"
-    recipe = _changed(base, where, objective={"cross_entropy": {}} if control else file.objectives[name])
+    weighted = base.objective.cross_entropy and base.objective.cross_entropy.class_weights
+    labels = {"class_weights": weighted} if weighted else {}  # a control's labels weigh what the base recipe's do
+    recipe = _changed(base, where, objective={"cross_entropy": labels} if control else file.objectives[name])
     row = Row(student, name, name if control else "student", recipe)
     sweep = file.sweep
     if sweep is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
-from .errors import BadInput
+from .errors import BadInput, did_you_mean
 from .interfaces import DenseLogits
 from .models.text_anatomy import inside
 from .objectives import modules, schedules
@@ -16,12 +17,22 @@ from .recipe import Objective as ObjectiveSection
 from .recipe_section import Schedule
 
 
-def objective_of(section: ObjectiveSection) -> Objective:
+def objective_of(section: ObjectiveSection, splits: Any = None) -> Objective:
     """The objective a recipe's section describes: its terms in the order of the fields.
 
+    ``splits`` are those of the run, which class weights need: they go by the classes' names, and by how many training
+    examples each has.
     Raises :class:`limbeck.errors.BadInput` for settings that an objective refuses.
     """
-    return Sum([_weighted(name, term) for name, term in section.terms.items()])
+    return Sum([_weighted(name, term, splits) for name, term in section.terms.items()])
+
+
+def class_weights_of(objective: Objective) -> tuple[float, ...] | None:
+    """What each class weighs in the objective's part on labels; None where all weigh alike."""
+    for _, part in objective.weighted:
+        if (weights_C := getattr(part, "class_weights_C", None)) is not None:
+            return tuple(_digits(weight) for weight in weights_C.tolist())
+    return None
 
 
 def temperature_of(objective: Objective) -> float | None:
@@ -68,9 +79,11 @@ def misfit_with_labels(objective: Objective, multi_label: bool) -> str | None:
     )
 
 
-def _weighted(name: str, term: Any) -> tuple[float, Objective]:
+def _weighted(name: str, term: Any, splits: Any) -> tuple[float, Objective]:
     """A term with its weight: beside the module where it is a number, inside it where it changes over the run."""
     settings = {field: _value(getattr(term, field)) for field in type(term).model_fields}
+    if settings.get("class_weights") is not None:
+        settings["class_weights"] = _class_weights(name, settings["class_weights"], splits)
     factor = 1.0
     if isinstance(settings["weight"], float):
         factor, settings["weight"] = settings["weight"], factor
@@ -78,6 +91,32 @@ def _weighted(name: str, term: Any) -> tuple[float, Objective]:
         return factor, getattr(modules, str(CATALOGUE[name].module))(**settings)
     except ValueError as error:
         raise BadInput(f"objective.{name}: {error}.") from None
+
+
+def _class_weights(name: str, given: Any, splits: Any) -> tuple[float, ...]:
+    """A number for each class. ``balanced`` goes by the labels of the training split, as it was carved and limited."""
+    field, classes = f"objective.{name}.class_weights", splits.classes
+    if isinstance(given, dict):
+        if unknown := [label for label in given if label not in classes]:
+            raise BadInput(f"{field}: '{unknown[0]}' is no class.{did_you_mean(unknown[0], classes)}")
+        return tuple(given.get(label, 1.0) for label in classes)
+    if given == "balanced":
+        labels = splits.train.labels
+        if labels.ndim == 2:
+            return tuple(
+                _digits((len(labels) - yes) / yes if yes < len(labels) else 1.0) for yes in labels.sum(0).tolist()
+            )
+        counts = torch.bincount(labels, minlength=len(classes)).tolist()
+        return tuple(_digits(len(labels) / (len(classes) * count)) for count in counts)
+    if len(given) != len(classes):
+        raise BadInput(
+            f"{field}: {len(given)} values were given for {len(classes)} classes ({', '.join(classes[:5])})."
+        )
+    return tuple(given)
+
+
+def _digits(weight: float) -> float:
+    return float(f"{weight:.6g}")
 
 
 def _value(given: Any) -> Any:

@@ -104,7 +104,7 @@ def job_from_recipe(
         out=out,
         teacher=teachers,
         student=modality.student_of(recipe, splits, teachers, trust_code=trust_code),
-        objective=lambda: objective_of(recipe.objective),
+        objective=lambda: objective_of(recipe.objective, splits),
         device=device,
         force=force,
     )
@@ -194,10 +194,10 @@ def has_label_sets(splits: Any) -> bool:
     return splits.train.labels is not None and splits.train.labels.ndim == 2
 
 
-def supervised(splits: Any, label_smoothing: float = 0.0) -> Objective:
+def supervised(splits: Any, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None) -> Objective:
     """What is learnt from labels alone."""
     kind = BinaryCrossEntropy if has_label_sets(splits) else CrossEntropy
-    return kind(label_smoothing=label_smoothing)
+    return kind(label_smoothing=label_smoothing, class_weights=class_weights)
 
 
 def wants_features(objective: Objective) -> str:

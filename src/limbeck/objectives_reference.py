@@ -136,7 +136,8 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def recipe_of(entry: Entry) -> dict[str, dict[str, Any]]:
     """What a recipe's objective section would hold: the objective, and what its text advises beside it."""
-    own = dict.fromkeys(entry.required, "...") | dict(entry.defaults) | dict(entry.beside.get(entry.name, {}))
+    defaults = {name: value for name, value in entry.defaults.items() if name != "class_weights"}  # none is the rule
+    own = dict.fromkeys(entry.required, "...") | defaults | dict(entry.beside.get(entry.name, {}))
     own = {name: value for name, value in own.items() if value is not None}  # as where it is left out
     return {entry.name: own, **{name: dict(terms) for name, terms in entry.beside.items() if name != entry.name}}
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from .recipe_section import (
+    ClassWeights,
     Count,
     Depth,
     NotNegative,
@@ -40,6 +41,9 @@ class CrossEntropy(Section):
     weight: Weight = 1.0
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the label's mass spread evenly over all classes."""
+    class_weights: ClassWeights = None
+    """What an example of each class weighs in the mean: ``balanced`` (the rarer in train, the more: N / (C N_c)), a number
+    for each class in their order, or numbers by name, where those not named weigh 1. The baselines take them too."""
 
 
 class BinaryKD(Section):
@@ -55,6 +59,9 @@ class BinaryCrossEntropy(Section):
     weight: Weight = 1.0
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of a label's mass spread evenly over yes and no."""
+    class_weights: ClassWeights = None
+    """What the yes of each class weighs where its no weighs 1: ``balanced`` (no's for each yes in train), a number for each
+    class in their order, or numbers by name, where those not named weigh 1. The baselines take them too."""
 
 
 class DKD(Section):

@@ -189,6 +189,8 @@ def _annotation(annotation: Any) -> str:
         if arguments[-1] is Ellipsis:
             return f"list of {_annotation(arguments[0])}"
         return f"list of {len(arguments)} numbers"
+    if origin is dict:
+        return f"{_annotation(arguments[1])} by name"
     if annotation is Schedule:
         return "[schedule](#schedule)"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

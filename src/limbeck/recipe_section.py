@@ -148,7 +148,8 @@ def most(value: float | Schedule) -> float:
 NUMBER, SCHEDULE, ONE, SEVERAL = ("<number>", "<schedule>", "<one>", "<several>")
 MODEL, ONNX, ENSEMBLE = ("<model>", "<onnx>", "<ensemble>")
 WORD, SECTION = ("<word>", "<section>")
-TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE, WORD, SECTION)
+BY_NAME = "<by name>"
+TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE, WORD, SECTION, BY_NAME)
 
 
 def _number_or_schedule(value: Any) -> str:
@@ -157,6 +158,10 @@ def _number_or_schedule(value: Any) -> str:
 
 def _one_or_several(value: Any) -> str:
     return SEVERAL if isinstance(value, list | tuple) else ONE
+
+
+def _word_or_numbers(value: Any) -> str:
+    return BY_NAME if isinstance(value, dict) else SEVERAL if isinstance(value, list | tuple) else WORD
 
 
 def _not_negative(schedule: Schedule) -> Schedule:
@@ -186,6 +191,18 @@ Temperature = Annotated[
     Field(description="T, which divides both models' logits."),
 ]
 """A number above 0, or a schedule of them."""
+
+_ClassWeight = Annotated[float, Field(gt=0, le=ORDINARY)]
+ClassWeights = (
+    Annotated[
+        Annotated[Literal["balanced"], Tag(WORD)]
+        | Annotated[tuple[_ClassWeight, ...], Field(min_length=1), Tag(SEVERAL)]
+        | Annotated[dict[str, _ClassWeight], Field(min_length=1), Tag(BY_NAME)],
+        Discriminator(_word_or_numbers),
+    ]
+    | None
+)
+"""What each class weighs in a cross-entropy."""
 
 StudentPath = Annotated[
     str, Field(description="Module of the student: ``stages.2`` for what it gives, ``fc:in`` for what it is given.")

@@ -87,7 +87,7 @@ class DistillationTrainer(transformers.Trainer):
                 counts[name] = counts[name] + count if name in counts else count
         if self.accelerator.num_processes > 1:
             counts = {name: self.accelerator.reduce(count.float(), "sum") for name, count in counts.items()}  # type: ignore[misc]
-        self._counts = {name: count.clamp(min=1) for name, count in counts.items()}
+        self._counts = {name: count.where(count > 0, 1) for name, count in counts.items()}
         self.objective.at(Progress(self.state.global_step, self._steps_per_epoch(), self.state.max_steps))
         return samples, items
 

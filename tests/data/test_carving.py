@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.data.carving import BEYOND_CHANCE, carving_of, units_of
@@ -31,6 +31,7 @@ def test_draws_alone_decide_where_they_represent_every_class():
         assert carving.left_out == carving.misjudged == ()
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_within_classes_each_gives_its_share_smallest_draws_first(data):
     counts = data.draw(st.lists(st.integers(1, 40), min_size=2, max_size=5))
@@ -71,6 +72,7 @@ def test_within_classes_each_gives_its_share_smallest_draws_first(data):
     assert all((~carving.chosen[labels == label]).any() for label in range(len(counts)))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_units_stay_whole_and_the_order_of_rows_changes_nothing(data):
     count = data.draw(st.integers(2, 60))

@@ -21,7 +21,7 @@ MODULES = {entry.name: entry for entry in CATALOGUE.values() if entry.module is 
 REQUIRED = {"student": "stages.1", "teacher": "stages.2", "heads": 2}
 CHANGED = {
     "layer_map": "last", "match": "cosine", "embeddings": ("a", "b"), "layers": (2, 4), "parts": "qkv",
-    "teacher_parts": "qkv", "relations": ("vv",), "heads": 4,
+    "teacher_parts": "qkv", "relations": ("vv",), "heads": 4, "class_weights": (1.0, 2.0),
 }  # fmt: skip
 # Where there are no templates, depths and maps of layers say nothing.
 TEMPLATED = {"hidden_states": "layer.{}", "attention_maps": "layer.{}", "value_relations": "layer.{}"}

@@ -108,7 +108,7 @@ def verdict(rows: Sequence[dict[str, Any]]) -> str:
 def brief(settings: dict[str, Any]) -> str:
     """An objective on one line: ``kd(temperature 4, weight 0.9) + cross_entropy(weight 0.1)``."""
     return " + ".join(
-        f"{name}({', '.join(f'{field} {_value(value)}' for field, value in term.items())})"
+        f"{name}({', '.join(f'{field} {_value(value)}' for field, value in term.items() if value is not None)})"
         for name, term in settings.items()
     )
 

@@ -273,7 +273,7 @@ def _reseed(device: torch.device, seed: int) -> None:
 
 
 def _global_counts(objective: Objective, batches: list[Batch], accelerator: Accelerator) -> dict[str, Tensor]:
-    """How many positions stand behind each term over all micro-batches and processes; at least 1."""
+    """How many positions stand behind each term over all micro-batches and processes; 1 where none does."""
     counts: dict[str, Tensor] = {}
     for batch in batches:
         for name, count in objective.counts(batch).items():
@@ -283,7 +283,7 @@ def _global_counts(objective: Objective, batches: list[Batch], accelerator: Acce
             name: accelerator.reduce(count.float(), reduction="sum")  # type: ignore[misc]
             for name, count in counts.items()
         }
-    return {name: count.clamp(min=1) for name, count in counts.items()}
+    return {name: count.where(count > 0, 1) for name, count in counts.items()}
 
 
 def _end_of_epoch(run: Training, model: nn.Module, step: int, per_epoch: int, train_loss: float) -> dict[str, float]:

@@ -70,7 +70,7 @@ from .matching import (
     wttm_positions,
 )
 from .powers import alpha_beta, alpha_beta_positions
-from .responses import cross_entropy, cross_entropy_positions, kd, kd_positions
+from .responses import cross_entropy, cross_entropy_positions, kd, kd_positions, weighted_labels
 from .sequences import (
     ctc_fits,
     ctc_frame_kd,
@@ -198,6 +198,7 @@ __all__ = [
     "ttm_positions",
     "uld",
     "uld_positions",
+    "weighted_labels",
     "word_kd",
     "wttm",
     "wttm_positions",

@@ -87,6 +87,7 @@ def binary_cross_entropy(
     labels: Tensor,
     mask: Tensor | None = None,
     label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """``-Σ_c (y_c log sigmoid(s_c) + (1 - y_c) log sigmoid(-s_c))``: the labels' negative log-likelihood, over classes.
 
@@ -99,6 +100,7 @@ def binary_cross_entropy(
             is not known, which adds nothing. A position of -100 in all classes does not count.
         mask: (...) bool; true where a position counts.
         label_smoothing: share of a label's mass spread evenly over yes and no, in [0, 1).
+        class_weights: (C,) positive numbers: what a class's yes weighs where its no weighs 1 (torch's ``pos_weight``).
 
     Returns:
         Scalar, at least float32: the mean over the positions that count.
@@ -107,29 +109,45 @@ def binary_cross_entropy(
         ValueError: labels are no floats of the logits' shape.
     """
     mask = labelled_positions(labels, student_logits, mask)
-    values_of = partial(binary_cross_entropy_positions, label_smoothing=label_smoothing)
+    how = {"label_smoothing": label_smoothing, "class_weights": class_weights}
+    values_of = partial(binary_cross_entropy_positions, **how)
     return mean_of(values_of, student_logits, labels, mask=mask)
 
 
 def _closed_binary_cross_entropy(
-    student: Tensor, labels: Tensor, *, wanted: bool, label_smoothing: float = 0.0
+    student: Tensor,
+    labels: Tensor,
+    *,
+    wanted: bool,
+    label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
 ) -> Found:
-    values = binary_cross_entropy_positions(student, labels, label_smoothing=label_smoothing)
+    how = {"label_smoothing": label_smoothing, "class_weights": class_weights}
+    values = binary_cross_entropy_positions(student, labels, **how)
     if not wanted:
         return Found(values, None)
     q = torch.sigmoid(at_least_float32(student))
-    slope = q.sub_(_smoothed(labels.to(q.dtype), label_smoothing))
+    there = _smoothed(labels.to(q.dtype), label_smoothing)
+    if class_weights is None:
+        slope = q.sub_(there)
+    else:
+        yes = there * _yes_weights(class_weights, student)
+        slope = q.mul_(yes + 1 - there).sub_(yes)
     return Found(values, slope.masked_fill_(labels == IGNORED, 0.0))
 
 
 @with_slope(_closed_binary_cross_entropy)
-def binary_cross_entropy_positions(student_logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def binary_cross_entropy_positions(
+    student_logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+) -> Tensor:
     """:func:`binary_cross_entropy` at every position: (..., C), (..., C) -> (...); -100 adds nothing."""
     check_labels(labels, student_logits)
     logits = at_least_float32(student_logits)
     there = _smoothed(labels.to(logits.dtype), label_smoothing)
     unknown = labels == IGNORED
     yes, no = (weight.masked_fill(unknown, 0.0) for weight in (there, 1 - there))
+    if class_weights is not None:
+        yes = yes * _yes_weights(class_weights, logits)
     zero = torch.zeros((), dtype=logits.dtype, device=logits.device)
     return weighted_gap(yes, zero, F.logsigmoid(logits)) + weighted_gap(no, zero, F.logsigmoid(-logits))
 
@@ -153,6 +171,12 @@ def check_labels(labels: Tensor, logits: Tensor) -> None:
             f"labels {tuple(labels.shape)} of {labels.dtype} must be floats of shape {tuple(logits.shape)}, a 0 or 1 for "
             "each class; where an example has one class, use cross_entropy"
         )
+
+
+def _yes_weights(class_weights: Tensor, logits: Tensor) -> Tensor:
+    if class_weights.shape != logits.shape[-1:]:
+        raise ValueError(f"class_weights has {class_weights.numel()} value(s) for {logits.shape[-1]} classes")
+    return class_weights.to(logits.device, at_least_float32(logits[:0]).dtype)
 
 
 def _smoothed(labels: Tensor, label_smoothing: float) -> Tensor:

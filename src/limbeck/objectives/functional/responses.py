@@ -21,6 +21,7 @@ from .common import (
     counted,
     log_probabilities,
     mean_of,
+    total_of,
     unless_all,
 )
 from .divergences import closed_kl, forward_kl_positions
@@ -82,8 +83,12 @@ def cross_entropy(
     labels: Tensor,
     mask: Tensor | None = None,
     label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy with the labels, optionally smoothed (Szegedy et al. 2016, section 7).
+    """Cross-entropy with the labels, optionally smoothed (Szegedy et al. 2016, section 7) and weighted by class.
+
+    With class weights w it is ``Σ_n Σ_c w_c s_nc (-log q_nc) / Σ_n w_y(n)``, s the smoothed label: the weighted mean, as
+    torch's ``CrossEntropyLoss(weight=w)`` has it. Of labels that are probabilities t, ``w_y`` is ``Σ_c w_c t_c``.
 
     Args:
         student_logits: (..., C).
@@ -91,10 +96,16 @@ def cross_entropy(
         labels: (...) class ids, -100 ignored; or (..., C) probabilities (mixes), an all-zero row ignored.
         mask: (...) bool; true where a position counts.
         label_smoothing: share of the mass spread evenly over the C classes, in [0, 1).
+        class_weights: (C,) positive numbers; their common scale does not matter.
 
     Returns:
         Scalar, at least float32.
     """
+    if class_weights is not None:
+        shares, weights = weighted_labels(student_logits, labels, class_weights, label_smoothing)
+        counts = weights != 0 if mask is None else (weights != 0) & mask
+        whole = weights.masked_fill(~counts, 0.0).sum()
+        return total_of(cross_entropy_positions, student_logits, shares, counts=counts) / whole.where(whole > 0, 1.0)
     few = 0 < student_logits.numel() <= common.WHOLE
     if few and labels.dim() < student_logits.dim() and unless_all(counted(student_logits, labels, mask)) is None:
         return _torchs_cross_entropy(student_logits, labels, label_smoothing, "mean")
@@ -138,6 +149,28 @@ def cross_entropy_positions(student_logits: Tensor, labels: Tensor, *, label_smo
         # 0 times -inf is NaN, in the value and in the gradient alike
         return -(shares * log_probs.masked_fill(shares == 0, 0.0)).sum(dim=-1)
     return _torchs_cross_entropy(student_logits, labels, label_smoothing, "none")
+
+
+def weighted_labels(
+    student_logits: Tensor, labels: Tensor, class_weights: Tensor, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """What :func:`cross_entropy_positions` takes for labels that are weighted by class, and what each position weighs.
+
+    Smoothed shares times the classes' weights (..., C), and ``w_y`` (...), which divides their sum: 0 where a label is to be
+    ignored. Args as in :func:`cross_entropy`. Raises ``ValueError`` where there is not one weight for each class.
+    """
+    classes, dtype = student_logits.shape[-1], at_least_float32(student_logits[:0]).dtype
+    if class_weights.shape != (classes,):
+        raise ValueError(f"class_weights has {class_weights.numel()} value(s) for {classes} classes")
+    weights_C = class_weights.to(student_logits.device, dtype)
+    if labels.shape == student_logits.shape:
+        shares = labels.to(dtype)
+    else:
+        _check_labels(student_logits, labels)
+        ignored = labels == IGNORED
+        shares = F.one_hot(labels.long().masked_fill(ignored, 0), classes).to(dtype)
+        shares = shares.masked_fill(ignored.unsqueeze(-1), 0.0)
+    return _smoothed(shares, label_smoothing) * weights_C, (shares * weights_C).sum(dim=-1)
 
 
 def _torchs_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float, reduction: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from ...interfaces import IGNORED, Batch, Needs, Output, Target, Term
 from .. import functional
 from ..schedules import Scheduled
 from .base import Objective, labels_of, logits_of
-from .logits import OnLogits, number
+from .logits import OnLogits, number, told_weights, weights_of
 
 
 class BinaryKD(OnLogits):
@@ -28,16 +29,22 @@ class BinaryKD(OnLogits):
 class BinaryCrossEntropy(Objective):
     """Cross-entropy with a 0 or 1 for each class; see :func:`limbeck.objectives.functional.binary_cross_entropy`."""
 
+    class_weights_C: Tensor | None
+
     needs = Needs(labels=True)
     several_labels = True
 
-    def __init__(self, weight: Scheduled = 1.0, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight: Scheduled = 1.0, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
+    ) -> None:
         super().__init__(number(weight))
         self.name, self.label_smoothing = "binary_cross_entropy", float(label_smoothing)
+        self.register_buffer("class_weights_C", weights_of(class_weights), persistent=False)
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         labels, logits = labels_of(batch, self.name), logits_of(student)
-        values_of = partial(functional.binary_cross_entropy_positions, label_smoothing=self.label_smoothing)
+        how = {"label_smoothing": self.label_smoothing, "class_weights": self.class_weights_C}
+        values_of = partial(functional.binary_cross_entropy_positions, **how)
         functional.check_labels(labels, logits)
         counts = _counted(batch, labels)
         total = functional.total_of(values_of, logits, labels, counts=counts, share=self.scheduled(self.weight))
@@ -47,7 +54,7 @@ class BinaryCrossEntropy(Objective):
         return {self.name: _counted(batch, labels_of(batch, self.name)).sum()}
 
     def extra_repr(self) -> str:
-        return f"weight={self.weight}, label_smoothing={self.label_smoothing}"
+        return f"weight={self.weight}, label_smoothing={self.label_smoothing}{told_weights(self.class_weights_C)}"
 
 
 def _counted(batch: Batch, labels: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -211,18 +211,33 @@ class DIST(Objective):
 
 
 class CrossEntropy(Objective):
-    """Cross-entropy with the labels; see :func:`limbeck.objectives.functional.cross_entropy`."""
+    """Cross-entropy with the labels; see :func:`limbeck.objectives.functional.cross_entropy`.
+
+    With ``class_weights``, one positive number for each class, its count is the sum of the weights behind it, so that the
+    loop's quotient is the weighted mean.
+    """
+
+    class_weights_C: Tensor | None
 
     needs = Needs(labels=True)
     several_labels = False
 
-    def __init__(self, weight: Scheduled = 1.0, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight: Scheduled = 1.0, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
+    ) -> None:
         super().__init__(number(weight))
         self.name = "cross_entropy"
         self.label_smoothing = float(label_smoothing)
+        self.register_buffer("class_weights_C", weights_of(class_weights), persistent=False)
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         labels = labels_of(batch, "cross_entropy")
+        if self.class_weights_C is not None:
+            logits = logits_of(student)
+            shares, _ = functional.weighted_labels(logits, labels, self.class_weights_C, self.label_smoothing)
+            how = {"counts": _counted(batch, labels), "share": self.scheduled(self.weight)}
+            total = functional.total_of(functional.cross_entropy_positions, logits, shares, **how)
+            return {"cross_entropy": Term(total, self.counts(batch)["cross_entropy"])}
         values_of = partial(functional.cross_entropy_positions, label_smoothing=self.label_smoothing)
         counts, weight = _counted(batch, labels), self.scheduled(self.weight)
         total = functional.total_of(values_of, logits_of(student), labels, counts=counts, share=weight)
@@ -230,7 +245,7 @@ class CrossEntropy(Objective):
 
     def reading(self, student: Output, target: Target, batch: Batch) -> functional.Reading | None:
         labels = labels_of(batch, "cross_entropy")
-        if self.label_smoothing or labels.is_floating_point():
+        if self.label_smoothing or labels.is_floating_point() or self.class_weights_C is not None:
             return None
         return functional.label_reading(labels, counts=_counted(batch, labels))
 
@@ -238,10 +253,38 @@ class CrossEntropy(Objective):
         return {"cross_entropy": Term(self.scheduled(self.weight) * total, self.counts(batch)["cross_entropy"])}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        return {"cross_entropy": _counted(batch, labels_of(batch, "cross_entropy")).sum()}
+        labels = labels_of(batch, "cross_entropy")
+        there = _counted(batch, labels)
+        if (weights_C := self.class_weights_C) is None:
+            return {"cross_entropy": there.sum()}
+        weights_C = weights_C.to(labels.device)
+        if labels.is_floating_point():
+            weights = (labels * weights_C).sum(dim=-1)
+        else:
+            weights = weights_C[labels.masked_fill(~there, 0)]
+        return {"cross_entropy": weights.masked_fill(~there, 0.0).sum()}
 
     def extra_repr(self) -> str:
-        return f"weight={self.weight}, label_smoothing={self.label_smoothing}"
+        return f"weight={self.weight}, label_smoothing={self.label_smoothing}{told_weights(self.class_weights_C)}"
+
+
+def weights_of(class_weights: Sequence[float] | None) -> Tensor | None:
+    """(C,) float32. Raises ``ValueError`` unless they are positive numbers."""
+    if class_weights is None:
+        return None
+    if isinstance(class_weights, str) or not len(class_weights):
+        raise ValueError("class_weights must be one positive number for each class, in their order")
+    weights_C = torch.as_tensor(class_weights, dtype=torch.float32).flatten()
+    if not bool(((weights_C > 0) & weights_C.isfinite()).all()):
+        raise ValueError(f"class_weights must be positive numbers, not {weights_C.tolist()}")
+    return weights_C
+
+
+def told_weights(class_weights_C: Tensor | None) -> str:
+    """For ``extra_repr``, which names stages: nothing where there are none."""
+    if class_weights_C is None:
+        return ""
+    return f", class_weights=({', '.join(f'{weight:.6g}' for weight in class_weights_C.tolist())})"
 
 
 def number(value: Scheduled) -> Scheduled:
