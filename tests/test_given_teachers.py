@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import limbeck
 import text_runs
-from limbeck import casting, pipeline
+from limbeck import casting, draft, pipeline
 from limbeck.data.arrays import from_arrays
 from limbeck.errors import BadInput
 from limbeck.evaluation.doubts import at_chance, confused, taken_for
@@ -215,6 +215,8 @@ def test_an_onnx_file_with_one_output_answers_two_classes(tmp_path: Path, steps:
         assert torch.equal(logits_B2.argmax(1), labels_B)
         torch.testing.assert_close(logits_B2[:, 0], torch.zeros(20))
     assert any("the logit of 'bee' against 'ant'" in one for one in found.notes)
+    data = draft.Found("photos", examples=100, classes=2, channels=1, size=3)
+    assert str(tmp_path / "file.onnx") in draft.draft(str(tmp_path / "file.onnx"), data)
 
 
 @pytest.mark.parametrize("named", ["good", "Bad", "LABEL_0"])

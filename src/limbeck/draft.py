@@ -203,7 +203,8 @@ def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None
 
     shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
     answers = classes_of(shapes)
-    if answers is not None and answers != found.classes:
+    one_logit = answers == 1 and found.classes == 2  # of the second class against the first
+    if answers is not None and answers != found.classes and not one_logit:
         raise BadInput(
             f"the teacher in {path} answers {answers} classes, and {found.name} has {found.classes}; "
             "give a teacher and data of the same classes."
@@ -241,6 +242,7 @@ def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size]:
     height, width = model.takes[2:]
     size = height if height is not None and height == width else found.size
     model.check_takes(found.channels, size)
+    model.two_classes = found.classes == 2 and model.answers == 1
     check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
     lines = ["teacher:", f"  onnx: {flow(path)}"]
     if "input" not in model.metadata and size != found.size:

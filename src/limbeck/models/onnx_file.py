@@ -72,6 +72,10 @@ class OnnxModel(nn.Module):
         self._input, self._dtype, self._output = image.name, _NUMBERS[image.type], named[0].name
         self.takes = tuple(side if isinstance(side, int) else None for side in image.shape)
         self.batch = self.takes[0]  # None: any
+        sides = named[0].shape
+        self.answers = (
+            sides[1] if len(sides) == 2 and isinstance(sides[1], int) else None
+        )  # None: the file does not say
         self._last = _last_step(proto.graph, self._output)
         self.two_classes = False
         self.metadata = _metadata(proto, self.path)
