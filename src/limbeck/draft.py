@@ -135,7 +135,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
         "targets: {views: 8}",
         "",
         *(f"# {printable(line)}" for line in sizes),
-        "# (MACs: multiply-accumulates of one pass. An exported file holds the parameters and some more.)",
+        "# (MACs: multiply-accumulates of one pass. A run measures the exported file.)",
         f"student: {flow({'model': student, **knobs})}",
         *_knobs(student, knobs, found),
         "",

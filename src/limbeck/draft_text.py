@@ -191,7 +191,7 @@ def recipe(
         "",
         *([f"# {remark}"] if remark else []),
         *(f"# {printable(line)}" for line in _sizes(teacher, student, student_size)),
-        "# (MACs: multiply-accumulates of one pass. An exported file holds the parameters and some more.)",
+        "# (MACs: multiply-accumulates of one pass. A run measures the exported file.)",
         f"student: {flow(student)}",
         *knobs,
         "",
