@@ -19,7 +19,7 @@ from scipy import stats
 from limbeck import randomness
 from limbeck.data.draws import Draws, symmetric_beta
 from limbeck.data.views import Rendered, render
-from limbeck.recipe import Affine, ColorJitter, ResizedCrop, Views
+from limbeck.recipe_views import Affine, ColorJitter, ResizedCrop, Views
 
 LEAST_P = 1e-4
 CLASSES = 5

@@ -11,7 +11,7 @@ from torch import Tensor
 from limbeck import randomness
 from limbeck.data import draws as tables
 from limbeck.data.draws import Draws
-from limbeck.recipe import ColorJitter
+from limbeck.recipe_views import ColorJitter
 
 _ERASED_AREA = (0.02, 0.33)
 _ERASED_RATIO = (0.3, 1 / 0.3)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from limbeck.data import draws as tables
 from limbeck.data.draws import Draws
-from limbeck.recipe import Affine, ResizedCrop, Views
+from limbeck.recipe_views import Affine, ResizedCrop, Views
 
 # x' = a x + b y + c, y' = d x + e y + f: from a rendered pixel to its source, in pixels from the centre.
 Number = Tensor | float  # (B,), or the same for all
