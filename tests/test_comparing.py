@@ -1,6 +1,7 @@
 """A comparison from end to end: killed and resumed, its figures worked out again, its tables safe whatever rows are called."""
 
 import csv
+import io
 import json
 import math
 import re
@@ -16,12 +17,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from rich.console import Console
 from safetensors.numpy import load_file
+from torch import nn
 
 from limbeck import comparing, comparison_file
+from limbeck.comparison_cost import architecture
 from limbeck.comparison_plan import plan
+from limbeck.console import print_comparison
 from limbeck.errors import BadInput
 from limbeck.evaluation.compare import paired_bootstrap, paired_bootstraps
+from limbeck.evaluation.front import front
+from limbeck.report.comparison import write_page
 from limbeck.report.tables import CSV_COLUMNS, escape
 from tiny import RECIPE, digest, environment, folder_of, job, snapshot, train
 
@@ -172,6 +180,41 @@ def test_json_and_latex_hold_the_means_of_the_lines(finished: Finished) -> None:
     assert best["level_with_best"]["accuracy"]
 
 
+def test_the_front_by_hand() -> None:
+    points = [(1.0, 0.80), (2.0, 0.90), (2.0, 0.85), (3.0, 0.90), (4.0, 0.95), (1.0, 0.80), (9.0, 0.10)]
+    assert front(points) == [True, True, False, False, True, True, False]  # equals do not beat one another
+    assert front(points, better=-1) == [True, False, False, False, False, True, True]
+
+
+def test_an_architecture_is_all_but_the_values() -> None:
+    def net(width: int, act: type[nn.Module], seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(3, width), act(), nn.Linear(width, 2))
+
+    base = architecture(net(4, nn.ReLU, 0))
+    assert architecture(net(4, nn.ReLU, 1)) == base
+    assert architecture(net(5, nn.ReLU, 0)) != base
+    assert architecture(net(4, nn.GELU, 0)) != base  # which has no weights and takes its time
+
+
+def test_what_costs_alike_has_no_front_and_what_is_not_exported_is_said(finished: Finished, tmp_path: Path) -> None:
+    page = (finished.out / "compare.html").read_text(encoding="utf-8")
+    assert "Quality against size and speed" not in page  # one architecture: only its height would differ
+    cost = {row["bytes"] for row in finished.results["rows"]}
+    assert len(cost) == 1
+    assert f"{min(cost) / 1000:.1f} KB" in page
+    results = finished.results | {"rows": [dict(row) for row in finished.results["rows"]]}
+    for row in results["rows"]:
+        row |= {"cost": {"bytes": None, "ms": None}, "bytes": None, "latency_ms": None, "speedup": None}
+    results["rows"][0]["problem"] = "it cannot be exported <b>"
+    write_page(results | {"speed": {"disturbed": True, "note": "A busy <i>machine."}}, tmp_path / "page.html")
+    texts = "".join(Page((tmp_path / "page.html").read_text(encoding="utf-8")).texts)
+    assert "no teacher is not measured: it cannot be exported <b>" in texts
+    assert "A busy <i>machine." in texts
+    shown = texts[: texts.index("How it was made")]
+    assert shown.count("None") == shown.count("None is corrected")
+
+
 def test_many_intervals_at_once_are_those_one_by_one() -> None:
     rng = np.random.default_rng(0)
     scores_KSN = rng.normal(size=(4, 3, 40))
@@ -249,6 +292,7 @@ def test_a_hostile_name_is_text_and_nothing_else(finished: Finished) -> None:
 
 def test_a_sweep_takes_what_validation_likes_best(finished: Finished, tmp_path: Path) -> None:
     out = Path(shutil.copytree(finished.out, tmp_path / "run"))
+    before = {path.parent for path in (out / "stages" / "measure").glob("*/done.json")}
     students = "students: {convnet: {model: convnet, width: 4}, '<b>': {model: convnet, width: 5}}\n"
     objectives = "objectives: {kd: {kd: {}, cross_entropy: {}}, hot: {kd: {temperature: 9}}}\n"
     sweep = "sweep: {weight_scale: [1, 0.1], epochs: 1, settings: {hot: [[], [kd.temperature=1, kd.weight=3]]}}\n"
@@ -279,7 +323,37 @@ def test_a_sweep_takes_what_validation_likes_best(finished: Finished, tmp_path: 
     histories = {history[-1]["validation_nll"] for history in tried if len(history) == 1}
     in_trials = {trial["nll"] for row in results["rows"] if row["name"] != "baseline" for trial in row["trials"]}
     assert in_trials == histories
-    assert r"\multicolumn{7}{l}{\textless{}b\textgreater{} (convnet)}" in (out / "compare.tex").read_text()
+    heading = r"\multicolumn{7}{l}{\textless{}b\textgreater{} (convnet, "
+    assert heading in (out / "compare.tex").read_text()
+
+    (measured,) = [
+        path.parent for path in (out / "stages" / "measure").glob("*/done.json") if path.parent not in before
+    ]
+    assert len(json.loads((measured / "done.json").read_text())["facts"]["students"]) == 2  # of six rows
+    by_student = {student: [r for r in results["rows"] if r["student"] == student] for student in ("convnet", "<b>")}
+    small, large = ({r["bytes"] for r in rows} for rows in by_student.values())
+    assert len(small) == len(large) == 1  # rows of one architecture share what was measured
+    assert min(small) < min(large)
+    for row in results["rows"]:
+        assert row["parameters"] == results["students"][row["student"]]["parameters"]
+        assert row["latency_ms"]["cpu_p50"] > 0
+        assert row["speedup"]["low"] <= row["speedup"]["ratio"] <= row["speedup"]["high"]
+        for measure, better in (("accuracy", 1), ("nll", -1)):
+            for cost in ("bytes", "ms"):
+                ours = row["cost"][cost], better * row["metrics"][measure]["mean"]
+                beaten = [
+                    other["cost"][cost] <= ours[0] and better * other["metrics"][measure]["mean"] >= ours[1]
+                    for other in results["rows"]
+                    if (other["cost"][cost], better * other["metrics"][measure]["mean"]) != ours
+                ]
+                assert row["front"][measure][cost] is not any(beaten)
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    assert "Quality against size and speed" in page
+    assert page.count('class="line front"') == 4
+    told = io.StringIO()
+    print_comparison(results, Console(file=told, width=160))
+    assert f"{min(large) / 1000:.1f} KB" in told.getvalue()
+    assert {line["bytes"] for line in lines(out)} == {str(size) for size in small | large}
 
 
 # --- what is wrong is said

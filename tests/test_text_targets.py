@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import text_runs
-from limbeck.comparing import Asked, members_of
+from limbeck.comparing import Asked
 from limbeck.comparing import _share_of_members as share_of_members
+from limbeck.comparison_bench import members_of
 from limbeck.comparison_file import read
 from text_runs import COUNTS, limbeck
 from tiny import digest, folder_of, snapshot

@@ -56,7 +56,9 @@ class Stage(StrEnum):
     report = "report"
 
 
-CompareStage = StrEnum("CompareStage", ["teacher", "targets", "student", "baseline", "smoothed", "evaluate", "compare"])
+CompareStage = StrEnum(
+    "CompareStage", ["teacher", "targets", "student", "baseline", "smoothed", "evaluate", "measure", "compare"]
+)
 
 
 def _show_version(wanted: bool) -> None:

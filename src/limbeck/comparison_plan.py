@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .comparing import Bench, Member, choose, members_of, open_bench, tried
+from .comparison_bench import Bench, Member, choose, members_of, open_bench, tried
 from .comparison_file import Comparison, Row
 from .job import use_threads
 from .planning import PlannedStage, planned_targets, planned_teacher, student_seconds, weights_bytes

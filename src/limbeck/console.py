@@ -196,19 +196,23 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         title_justify="left",
     )
     table.add_column("", overflow="fold")
-    headings = ["accuracy %", "over no teacher", "NLL", "ECE %", "agreement %", "seconds", "teacher"]
-    shown = headings if wide else [*headings[:3], headings[5]]
+    ms = "ms" if results["ms"] == "p50" else "CPU ms"
+    headings = ["accuracy %", "over no teacher", "NLL", "ECE %", "agreement %", "size", ms, "seconds", "teacher"]
+    shown = headings if wide else [*headings[:3], *(headings[5:7] if several else headings[7:8])]
     for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
     teacher = results["teacher"]
     for row in (None, *results["rows"]):
-        metrics = teacher["metrics"] if row is None else row["metrics"]
+        of = teacher if row is None else row
+        metrics, cost = of["metrics"], of["cost"]
         cells = {
             "accuracy %": _spread(metrics["accuracy"], 100, 2, wide),
             "over no teacher": "" if row is None else _gain(row),
-            "NLL": _spread(metrics["nll"], 1, 4, wide),
+            "NLL": _spread(metrics["nll"], 1, 4, False),
             "ECE %": _spread(metrics["ece"], 100, 2, False),
             "agreement %": "" if row is None else _spread(metrics["agreement"], 100, 2, False),
+            "size": _DASH if cost["bytes"] is None else bytes_text(cost["bytes"]),
+            ms: _DASH if cost["ms"] is None else f"{cost['ms']:.3g}",
             "seconds": f"{teacher['seconds']:.0f}" if row is None else f"{row['seconds']['mean']:.0f}",
             "teacher": "" if row is None else row["teacher"],
         }
@@ -223,6 +227,8 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         "In brackets: 95 % intervals, paired by seed and test example; none is corrected for there being many.",
         soft_wrap=True,
     )
+    if note := (results["speed"] or {}).get("note"):
+        console.print(quoted(note), soft_wrap=True)
     console.print()
     for label, name in (("page", "compare.html"), ("table", "compare.csv"), ("LaTeX", "compare.tex")):
         console.print(f"{label:<8} {quoted(str(Path(results['out']) / name))}", soft_wrap=True)

@@ -31,6 +31,7 @@ class Deploying:
         examples: test examples to hold the exported model to.
         folder: where to write.
         limits: what it must prove.
+        int8: whether a student's file in 8 bits is wanted as well, where the modality has such.
     """
 
     role: str
@@ -40,6 +41,7 @@ class Deploying:
     examples: Any
     folder: Path
     limits: Export
+    int8: bool = True
 
 
 @dataclass(frozen=True)

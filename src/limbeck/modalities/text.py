@@ -224,7 +224,7 @@ def deploy(wanted: Deploying) -> Deployed:
     one["attention_mask"] += 1
     facts = {"path": str(path.relative_to(wanted.folder)), "parity": parity, "macs": macs(model, one)}
     variants: dict[str, Path] = {}
-    if is_student:
+    if is_student and wanted.int8:
         int8 = folder / INT8
         quantize_text_onnx(path, int8)
         variants["int8"] = int8

@@ -59,7 +59,7 @@ def trade_off(points: Sequence[Point], x_title: str, unit: str) -> Markup:
     middle = (x.start + x.stop) / 2
     for side in (True, False):
         here = sorted((p for p in points if (x(p.cost) > middle) == side), key=lambda p: -p.accuracy)
-        heights = _apart([y(p.accuracy) for p in here], 16.0, y.stop + 4, y.start - 6)
+        heights = apart([y(p.accuracy) for p in here], 16.0, y.stop + 4, y.start - 6)
         for point, label_y in zip(here, heights):
             at_x, at_y = x(point.cost), y(point.accuracy)
             if point.deviation:
@@ -240,7 +240,7 @@ def _share_range(values: Sequence[float]) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-def _apart(wanted: list[float], gap: float, top: float, bottom: float) -> list[float]:
+def apart(wanted: list[float], gap: float, top: float, bottom: float) -> list[float]:
     """Heights near the wanted ones (ascending) that keep ``gap`` apart and lie between top and bottom."""
     placed: list[float] = []
     for value in wanted:

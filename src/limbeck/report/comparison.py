@@ -5,6 +5,7 @@ Names of rows and students are a person's own text; they are escaped as all else
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,14 @@ def _content(results: dict[str, Any]) -> dict[str, Any]:
         "data": results["data"],
         "students": students,
         "several": len(students) > 1,
+        "fronts": _fronts(results),
+        "clock": results["ms"] == "p50",
+        "speed_note": dig(results, "speed", "note"),
+        "unmeasured": [
+            (row["title"], row["problem"])
+            for row in (results["teacher"] | {"title": "Teacher"}, *results["rows"])
+            if row.get("problem")
+        ],
         "seeds": results["rows"][0]["metrics"]["accuracy"]["n"],
         "legend": [
             (svg.drawing(14, 14, "", svg.mark(key, 7, 7, 4.2), class_="key"), key, label)
@@ -143,6 +152,79 @@ def _intervals(
         difference, low, high = (scale * gain[end] for end in ("difference", "low", "high"))
         found.append(charts.Interval(svg.clip(row["title"], LABEL), difference, low, high, _key(row)))
     return charts.intervals(found, title, digits) if found else None
+
+
+class Placed(NamedTuple):
+    """A row in a plane of cost and quality."""
+
+    key: str
+    label: str
+    cost: float
+    value: float
+    on_front: bool
+
+
+def _fronts(results: dict[str, Any]) -> list[Markup]:
+    """Quality against size and time of all rows together; none where all cost the same."""
+    rows, teacher = results["rows"], results["teacher"]
+    drawn = []
+    clock = "latency p50" if results["ms"] == "p50" else "processor time (the machine was busy)"
+    less = "test NLL, nats (less is better)"
+    for cost, x_title, scale in (("bytes", "size of the ONNX file, KB", 1e-3), ("ms", f"{clock}, ms", 1.0)):
+        for measure, y_title, factor, better in (("accuracy", "test accuracy, %", 100.0, 1), ("nll", less, 1.0, -1)):
+            points = []
+            for row in rows:
+                x = row["cost"][cost]
+                if x is not None:
+                    label = f"{row['student']}, {row['title']}" if len(results["students"]) > 1 else row["title"]
+                    y = factor * row["metrics"][measure]["mean"]
+                    points.append(Placed(_key(row), label, scale * x, y, bool(row["front"][measure][cost])))
+            if len({point.cost for point in points}) > 1:
+                taught, x = teacher["metrics"][measure], teacher["cost"][cost]
+                beside = None if x is None else Placed("teacher", "teacher", scale * x, factor * taught, False)
+                drawn.append(front(points, beside, x_title, y_title, better))
+    return drawn
+
+
+def front(points: Sequence[Placed], teacher: Placed | None, x_title: str, y_title: str, better: int) -> Markup:
+    """Quality against cost (logarithmic); a line through the rows on the front, which are named.
+
+    ``better`` is 1 where more of the quality is better, -1 where less is.
+    """
+    width, height = 420.0, 320.0
+    everything = [*points, *([teacher] if teacher else [])]
+    low, high = svg.padded_log([point.cost for point in everything])
+    low /= (high / low) ** 0.2  # room for the name of the cheapest
+    x = Scale(low, high, 58, width - 14, math.log10)
+    y = Scale(*svg.padded([point.value for point in everything], 0.15, least=0.01), height - 48, 30)
+    parts = [
+        svg.axes(
+            x,
+            y,
+            [(value, formats.short(value)) for value in svg.log_ticks(x.low, x.high, 5)],
+            [(value, f"{value:g}") for value in svg.linear_ticks(y.low, y.high)],
+            x_title,
+            y_title,
+        )
+    ]
+    best = sorted({(point.cost, point.value) for point in points if point.on_front})
+    line = " ".join(f"{x(cost):.1f},{y(value):.1f}" for cost, value in best)
+    parts.append(tag("polyline", class_="line front", points=line))
+    for point in everything:
+        said = f"{point.label}: {formats.number(point.value, 4)} at {formats.number(point.cost)}"
+        parts.append(svg.mark(point.key, x(point.cost), y(point.value), label=said))
+    # nothing is both cheaper and better than a row on the front, so there is room for its name on that side
+    up = -1 if better > 0 else 1
+    named = {(point.cost, point.value): point for point in everything if point.on_front or point is teacher}
+    here = sorted(named.values(), key=lambda p: up * y(p.value))
+    reach = sorted((up * (y.stop + 2), up * (y.start - 6)))
+    heights = charts.apart([up * y(p.value) + (12 if up > 0 else 7) for p in here], 13.0, *reach)
+    for point, at_y in zip(here, heights, strict=True):
+        label = svg.clip(point.label, 26)
+        fits = x(point.cost) - 6.2 * len(label) > x.start
+        place = (x(point.cost) - 5, "end") if fits else (max(x(point.cost) - 5, x.start), "start")
+        parts.append(text(place[0], up * at_y + (4 if up > 0 else 0), label, place[1], class_="label"))
+    return svg.drawing(width, height, f"{y_title} against {x_title}", *parts)
 
 
 def dots(lines: Sequence[Dots], x_title: str, digits: int) -> Markup:

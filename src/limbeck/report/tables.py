@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any
 
-from .formats import dig, figure
+from .formats import dig, figure, kilobytes, with_unit
 
 _RUN_METRICS = (
     "accuracy", "top5", "nll", "ece", "brier", "temperature", "nll_scaled", "ece_scaled",
@@ -15,6 +15,7 @@ _RUN_METRICS = (
 )  # fmt: skip
 CSV_COLUMNS: tuple[str, ...] = (
     "student", "row", "seed", *_RUN_METRICS, "seconds", "validation_accuracy", "validation_nll",
+    "parameters", "bytes", "latency_ms", "cpu_ms",
     "teacher", "chosen", "settings", "fingerprint",
 )  # fmt: skip
 
@@ -49,6 +50,10 @@ def csv_text(results: dict[str, Any]) -> str:
                     "seconds": run["seconds"],
                     "validation_accuracy": run["validation"]["accuracy"],
                     "validation_nll": run["validation"]["nll"],
+                    "parameters": row["parameters"],
+                    "bytes": row["bytes"],
+                    "latency_ms": dig(row, "latency_ms", "p50"),
+                    "cpu_ms": dig(row, "latency_ms", "cpu_p50"),
                     "teacher": row["teacher"],
                     "chosen": row["chosen"],
                     "settings": json.dumps(row["settings"], ensure_ascii=False),
@@ -85,10 +90,18 @@ def latex_text(results: dict[str, Any]) -> str:
     for student in students:
         lines.append("\\midrule")
         if len(students) > 1:
-            title = f"{escape(student)} ({escape(results['students'][student]['model'])})"
+            of = results["students"][student]
+            title = f"{escape(student)} ({escape(', '.join([of['model'], *_costs(of, results)]))})"
             lines += [rf"\multicolumn{{{len(_COLUMNS) + 3}}}{{l}}{{{title}}} \\", "\\midrule"]
         lines += [_line(_cells(row)) for row in rows if row["student"] == student]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+def _costs(of: dict[str, Any], results: dict[str, Any]) -> list[str]:
+    """Size of the file and time of one example, where they were measured."""
+    size, ms = of["cost"]["bytes"], of["cost"]["ms"]
+    unit = "ms" if results["ms"] == "p50" else "ms of processor time"
+    return [*([kilobytes(size)] if size else []), *([with_unit(ms, unit)] if ms else [])]
 
 
 def escape(text: str) -> str:
