@@ -403,6 +403,16 @@ def test_memory_is_the_models_own_and_neither_the_runtimes_nor_this_process(colo
     assert 0.8 * weights_mb < big["peak_memory_mb"] - small["peak_memory_mb"] < 6 * weights_mb + 30
 
 
+@pytest.mark.parametrize("precision", [onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE])
+def test_memory_of_a_model_that_takes_other_numbers(precision, tmp_path):
+    sides = ["batch", 3, 64, 64]
+    given, answer = (onnx.helper.make_tensor_value_info(name, precision, sides) for name in ("image", "logits"))
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["image"], ["logits"])], "g", [given], [answer])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "other.onnx")
+    assert memory_mb(tmp_path / "other.onnx")["peak_memory_mb"] < 4
+
+
 def test_memory_of_what_is_no_model_is_told_as_a_failure(tmp_path):
     (tmp_path / "no.onnx").write_bytes(b"no model")
     with pytest.raises(RuntimeError, match=r"measuring the memory of .*no\.onnx failed: .*"):
