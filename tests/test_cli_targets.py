@@ -351,6 +351,9 @@ def test_answers_made_elsewhere_find_their_examples_by_the_listed_ids(tmp_path: 
         "--recipe",
         tmp_path / "r.yaml",
     )
+    code, _, err = limbeck(capsys, *arguments)  # answers to the pictures as they are, and the recipe moves them
+    assert (code, "no column 'view'" in err, "--all-views" in err) == (2, True, True)
+    assert not (tmp_path / "store").exists()
     assert limbeck(capsys, *arguments, "--all-views")[0] == 0
     read = recipe_file.read(tmp_path / "r.yaml")
     splits = load(read.data)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import limbeck
+from limbeck.data.arrays import from_arrays
 from limbeck.models.convnet import ConvNet
 
 LOGITS = torch.zeros(2, 3, 4)
@@ -71,3 +72,17 @@ def test_advice_names_what_distill_takes(tmp_path) -> None:
     assert "data." not in str(refused.value)
     assert "validation_fraction" in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_objective_is_made_before_it_is_given(tmp_path) -> None:
+    given = {"teacher": ConvNet(2, 1, 8, width=2), "student": ConvNet(2, 1, 8, width=1), "train": [], "out": tmp_path}
+    with pytest.raises(limbeck.BadInput, match=r"objective is the class KD: give an objective such as limbeck\.KD\("):
+        limbeck.distill(**given, objective=limbeck.KD)
+
+
+def test_a_list_of_images_with_labels_is_a_data_set() -> None:
+    random = np.random.default_rng(0)
+    pairs = [(random.integers(0, 255, (8, 8), np.uint8), k % 2) for k in range(60)]
+    images, labels = np.stack([image for image, _ in pairs]), np.array([label for _, label in pairs])
+    listed, stacked = from_arrays(pairs), from_arrays((images, labels))
+    assert listed.fingerprint == stacked.fingerprint

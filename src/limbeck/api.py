@@ -134,6 +134,11 @@ def distill(
     """
     objective = objective if objective is not None else 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
     given = objective
+    if not isinstance(given, Objective):
+        what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
+        raise BadInput(
+            f"objective is {what}: give an objective such as limbeck.KD(temperature=4), or a weighted sum of some."
+        )
     with _in_python():
         splits = from_arrays(
             train,

@@ -31,6 +31,7 @@ from .targets.cast import extend as extend_store
 from .targets.codecs import Codec, codec_from
 from .targets.convert import convert as convert_store
 from .targets.parquet_import import import_parquet
+from .targets.parquet_read import opened, parquet_files
 from .targets.replay import replay
 from .targets.store import Store
 from .targets.where import is_store
@@ -277,9 +278,20 @@ def import_file(source: Path, out: Path, recipe: Path | None, *, all_views: bool
         read = recipe_file.read(recipe)
         views, seed = read.views.model_dump(mode="json"), read.seed
         alike = read.targets.views if all_views else None
+        if not all_views and read.views != type(read.views)():
+            _require_views(parquet_files(source))
     elif all_views:
         raise BadInput("--all-views: name the recipe whose views they are with --recipe.")
     return import_parquet(source, out, views=views, view_seed=seed, alike=alike)
+
+
+def _require_views(files: Sequence[Path]) -> None:
+    for file in files:
+        if "view" not in opened(file).schema_arrow.names:
+            raise BadInput(
+                f"{file} has no column 'view', so its answers are to the examples as they are, and the recipe varies them (views): "
+                "say with --all-views that each answer is for all views, or give a column view with an answer to each."
+            )
 
 
 def _codec(name: str, settings: Sequence[str]) -> Codec:

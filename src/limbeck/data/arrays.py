@@ -229,6 +229,8 @@ def _labels_of(given: Any, split: str) -> Tensor:
 def _is_dataset(given: Any, split: str) -> bool:
     if isinstance(given, IterableDataset):
         raise BadInput(f"{split} is an IterableDataset: a map-style Dataset is needed.")
+    if isinstance(given, list) and given and all(isinstance(one, tuple) and len(one) == 2 for one in given):
+        return True  # a list of (image, label)
     arrays = (np.ndarray, Tensor, tuple, list, Mapping, str)
     return not isinstance(given, arrays) and hasattr(given, "__getitem__") and hasattr(given, "__len__")
 
