@@ -32,7 +32,6 @@ PAIRS_VERSION = 2  # of models of pairs
 BATCH = 32
 MOST_TOKENS = 1_000_000
 
-
 Text = str | tuple[str, str]
 
 
@@ -210,12 +209,8 @@ def printable(text: str) -> str:
     A name that comes from a file can then neither steer the terminal nor pass for a line of its own. The two joiners stay,
     which scripts and emoji need.
     """
-    return "".join(c if _is_seen(c) else c.encode("unicode_escape").decode() for c in text)
-
-
-def _is_seen(character: str) -> bool:
-    unseen = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return unicodedata.category(character) not in unseen or character in "\u200c\u200d"
+    unseen = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - {"\u200c", "\u200d"}
+    return "".join(c.encode("unicode_escape").decode() if c in unseen else c for c in text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,23 +240,23 @@ def _parse_metadata(value: dict[str, Any]) -> Metadata:
         raise ValueError("input.tokenizer must be the name of a file beside the model")
     metadata = Metadata(
         name=str(value.get("name", "")),
-        classes=_classes(value["classes"]),
+        classes=_names(value["classes"], "classes", 1),
         multi_label=value["multi_label"],
         max_length=_whole(given, "max_length", MOST_TOKENS),
         vocabulary=_whole(given, "vocabulary", 2**31 - 1),
         tokenizer=tokenizer,
         pair=_pair(given["pair"]) if version == PAIRS_VERSION else None,
-        segments="token_type_ids" in _names(given.get("names", [])),
+        segments="token_type_ids" in _names(given.get("names", []), "input.names"),
     )
     if type(metadata.multi_label) is not bool:
         raise ValueError(f"multi_label is {_brief(metadata.multi_label)}, not true or false")
     return metadata
 
 
-def _names(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError("input.names must be a list of names")
-    return value
+def _names(value: Any, what: str, least: int = 0) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) < least or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"{what} must be a list of names")
+    return tuple(value)
 
 
 def _pair(names: Any) -> tuple[str, str]:
@@ -327,9 +322,7 @@ def _graph_problem(session: onnxruntime.InferenceSession, metadata: Metadata) ->
         what = ", ".join(f"'{one.name}', {one.type} {_dimensions(one.shape)}" for one in takes) or "nothing"
         return f"takes {what}; {', '.join(names)} are needed, each tensor(int64) (batch, length)"
     if any(isinstance(side, int) for one in takes for side in one.shape):
-        return (
-            f"takes texts of {_dimensions(takes[0].shape)} (batch, length), where any number and any length are needed"
-        )
+        return f"takes texts of {_dimensions(takes[0].shape)}, where any number and any length are needed"
     return _answer_problem(session, len(metadata.classes))
 
 
@@ -348,12 +341,6 @@ def _json(text: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("input", {}), dict):
         raise ValueError("it is no section of fields, or its input is none")
     return value
-
-
-def _classes(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise ValueError("classes must be a list of names")
-    return tuple(value)
 
 
 def _whole(section: dict[str, Any], name: str, most: int) -> int:
