@@ -3,13 +3,17 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import save_file
 
-from limbeck import draft
+from limbeck import draft, recipe_file
 from limbeck.cli import app
+from limbeck.deploy.export import export_onnx, image_metadata
 from limbeck.errors import BadInput
 from limbeck.models.build import build
 from limbeck.recipe import Model
@@ -99,3 +103,69 @@ def test_why_images_are_mirrored_is_said_with_how_to_change_it(
     assert why in said
     assert f"--set views.flip={'false' if flips else 'true'}" in said
     assert f"# {said}" in drafted.text.splitlines()
+
+
+def test_a_teacher_from_a_file_is_said_to_be_asked_with_which_mean_and_deviation(tmp_path: Path) -> None:
+    found = dataclasses.replace(DIGITS, mean=(0.305,), std=(0.376,))
+    model = build(Model(model="resnet8"), classes=10, channels=1, size=8, trust_code=False, seed=0).eval()
+    state, dumb, told = (tmp_path / name for name in ("t.safetensors", "dumb.onnx", "told.onnx"))
+    save_file(model.state_dict(), state)
+    says = image_metadata(
+        name="t", classes=[str(k) for k in range(10)], channels=1, height=8, width=8, mean=(0.5,), std=(0.25,)
+    )
+    export_onnx(model, torch.zeros(1, 1, 8, 8), told, says)
+    proto = onnx.load(told)
+    del proto.metadata_props[:]
+    onnx.save(proto, dumb)
+    for path in (state, dumb):
+        drafted = draft.draft(str(path), found)
+        noted = next(line for line in drafted.said if "deviation" in line)
+        assert noted.startswith(f"Noted: {path} does not say")
+        assert "(mean [0.305], std [0.376])" in noted
+        assert "preprocess" not in yaml.safe_load(drafted.text)["teacher"]
+        line = next(line for line in drafted.text.splitlines() if line.startswith("  # preprocess: "))
+        uncommented = yaml.safe_load(drafted.text.replace(line, line.replace("# ", "")))
+        section = recipe_file.from_dict(uncommented, "x").teacher
+        assert section.preprocess.model_dump() == {"mean": (0.5,), "std": (0.25,), "size": 8}
+    drafted = draft.draft(str(told), found)
+    assert (
+        f"Noted: {told} says in its metadata how its images are prepared, and they are: mean [0.5], std [0.25] and size 8."
+        in drafted.said
+    )
+    assert "mean [0.5], std [0.25] and size 8; preprocess would say otherwise" in drafted.text
+
+
+def test_a_table_of_paths_is_refused_for_a_teacher_of_images_with_what_would_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shapes"
+    folder.mkdir()
+    draw, rows = np.random.default_rng(0), ["file_name,label"]
+    for number in range(80):
+        Image.fromarray(draw.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{('round', 'square')[number % 2]}")
+    (tmp_path / "shapes.csv").write_text("\n".join(rows))
+    for task in ([], ["--task", "image-classification"]):
+        with pytest.raises(SystemExit) as end:
+            app(
+                [
+                    "init",
+                    "--teacher",
+                    "wrn_10_1",
+                    *task,
+                    "--data",
+                    str(tmp_path / "shapes.csv"),
+                    "--out",
+                    str(tmp_path / "r.yaml"),
+                ]
+            )
+        assert end.value.code == 2
+        assert "metadata.csv" in (said := capsys.readouterr().err)
+        assert "file_name" in said
+        assert not (tmp_path / "r.yaml").exists()
+    (folder / "metadata.csv").write_text("\n".join(rows))
+    drafted = draft.write(teacher="wrn_10_1", data=str(folder), student=None, out=tmp_path / "r.yaml")
+    noted = [line for line in drafted.said if line.startswith("Noted: ")]
+    assert any("the validation split is carved from train" in line for line in noted)
+    for line in noted:
+        assert f"# {line}" in drafted.text.splitlines()

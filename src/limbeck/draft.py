@@ -13,13 +13,12 @@ import yaml
 
 from . import draft_text, recipe_file
 from .draft_common import Drafted, Size, coarse, data_fields, flow, knob_lines, size_of, size_sentences
+from .draft_views import flip_for, views_for
 from .errors import BadInput, printable
 from .files import write_text
 from .recipe import Data, Model
 
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
-# Data whose classes a mirror image would change: letters, digits, signs.
-_NO_FLIP = ("digit", "mnist", "svhn", "usps", "letter", "char", "glyph", "sign", "ocr", "gtsrb", "text")
 # Below this what is learnt is mostly chance.
 FEW_TO_TRAIN = 1000
 TEXT = "text-classification"
@@ -39,6 +38,9 @@ class Found:
     test: int | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
     names: Sequence[str] = ()  # of the classes
+    notes: Sequence[str] = ()  # what was read, in sentences
+    mean: Sequence[float] = ()  # of each channel, on a scale of 0 to 1; empty: not known
+    std: Sequence[float] = ()
 
     @property
     def warnings(self) -> list[str]:
@@ -73,6 +75,7 @@ def write(
     """
     if out.exists():
         raise BadInput(f"{out} exists and is not overwritten; choose another file with --out.")
+    draft_text.refuse_image_model_with_table(teacher, data)
     of_texts = task == TEXT or (task is None and draft_text.is_text(teacher, data))
     given = data_fields(overrides, TEXT if of_texts else "image-classification", data)
     try:
@@ -106,28 +109,31 @@ def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
     splits = load(Data(name=name, **given), progress.bar)
     _, channels, _, size = splits.train.images.shape
     counts = len(splits.train), len(splits.classes)
-    return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, splits.classes)
+    about = {"names": splits.classes, "notes": splits.notes, "mean": splits.mean, "std": splits.std}
+    return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, **about)
 
 
 def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
     """The recipe. Raises `BadInput` where a model is unknown or does not fit the data."""
-    lines_teacher, of_teacher = _teacher(teacher, found)
+    lines_teacher, of_teacher, *remarks = _teacher(teacher, found)
+    noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
     knobs = {"width": _width(found)} if student == "convnet" else {}
     small = _size(Model.model_validate({"model": student, **knobs}), found, "student")
     sizes = size_sentences(teacher, of_teacher, student, small)
-    flips, why = _flip(found)
+    flips, why = flip_for(found.name, found.names)
     examples = f"{found.examples:,} training examples, {found.classes} classes, "
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
         f"# A recipe to start from: {examples}{kind} images of {found.size}x{found.size} pixels.",
         *(f"# Beware: {printable(warning)}" for warning in found.warnings),
+        *(f"# {printable(note)}" for note in noted),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: image-classification",
         f"data: {flow({'name': found.name, **found.given})}",
         "",
         "# How examples are varied, for the soft targets and for the student alike.",
         f"# {printable(why)}",
-        f"views: {flow(_views(found, flips))}",
+        f"views: {flow(views_for(found.size, flips))}",
         "",
         *lines_teacher,
         "",
@@ -150,7 +156,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
         "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
         "seeds: 1",
     ]
-    return Drafted("\n".join(lines) + "\n", (*sizes, why), found.warnings)
+    return Drafted("\n".join(lines) + "\n", (*sizes, why, *noted), found.warnings)
 
 
 def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
@@ -180,8 +186,8 @@ def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
     return [*knob_lines(known, there), *(f"#   With width: {width}, {size}." for width, size in sizes.items())]
 
 
-def _teacher(name: str, found: Found) -> tuple[list[str], Size | None]:
-    """The lines of the section, and the model's size; None where it is not known yet."""
+def _teacher(name: str, found: Found) -> tuple[list[str], Size | None, *tuple[str, ...]]:
+    """The lines of the section, the model's size (None where it is not known yet), and what to note of it."""
     if name.partition("#")[0].endswith(_WEIGHTS):  # `file.pt#student` asks for one of several in a file
         return _teacher_of_weights(name, found)
     if name.endswith(".onnx"):
@@ -198,7 +204,7 @@ def _teacher(name: str, found: Found) -> tuple[list[str], Size | None]:
     return lines, _size(Model(model=name), found, "teacher")
 
 
-def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None]:
+def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None, str]:
     from .models.state_file import read_state
 
     shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
@@ -217,15 +223,41 @@ def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None
             "teacher:",
             "  model: module:callable",
             f"  weights: {flow(path)}",
+            *_preprocess_lines(found),
         ]
-        return lines, None
+        return lines, None, _own_statistics(path, found)
     lines = [
         "teacher:",
         f"  model: {model}  # the names and shapes in the file are this model's",
         f"  weights: {flow(path)}",
-        "  # preprocess: {mean: [...], std: [...]}  # where it was trained on other than the data's own",
+        *_preprocess_lines(found),
     ]
-    return lines, _size(Model(model=model), found, "teacher")
+    return lines, _size(Model(model=model), found, "teacher"), _own_statistics(path, found)
+
+
+def _preprocess_lines(found: Found, size: int | None = None) -> list[str]:
+    """The field that says how a network from a file wants its images: a comment, but for a ``size`` that it must have."""
+    values = ", ".join(["0.5"] * found.channels), ", ".join(["0.25"] * found.channels)
+    said = f"mean: [{values[0]}], std: [{values[1]}], size: {size or found.size}"
+    return [
+        "  # Images are given to it less a mean and divided by a deviation, one for each channel on a scale of 0 to 1, and",
+        "  # in the size of the data. Without mean and std these are the data's own, so say those that it was trained with:",
+        f"  # preprocess: {{{said}}}",
+        *([] if size is None else [f"  preprocess: {{size: {size}}}"]),
+    ]
+
+
+def _own_statistics(path: str, found: Found) -> str:
+    """What a network from a file that says nothing of it is given."""
+    own = f" (mean {_rounded(found.mean)}, std {_rounded(found.std)})" if found.mean else ""
+    return (
+        f"{path} does not say which mean and deviation its images had in training, so it is asked with the data's own"
+        f"{own}; where it was trained with others, say so in teacher.preprocess."
+    )
+
+
+def _rounded(values: Sequence[float]) -> str:
+    return flow([round(value, 4) for value in values])
 
 
 def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
@@ -234,9 +266,10 @@ def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
     return heads[0] if len(heads) == 1 else None
 
 
-def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size]:
+def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
     from .models.build import check_fits
     from .models.onnx_file import OnnxModel
+    from .teachers import preprocess_said
 
     model = OnnxModel(path)
     height, width = model.takes[2:]
@@ -244,10 +277,14 @@ def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size]:
     model.check_takes(found.channels, size)
     model.two_classes = found.classes == 2 and model.answers == 1
     check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
-    lines = ["teacher:", f"  onnx: {flow(path)}"]
-    if "input" not in model.metadata and size != found.size:
-        lines.append(f"  preprocess: {{size: {size}}}  # mean and std too, where it has its own")
-    return lines, Size(model.parameter_count, None, file_bytes=Path(path).stat().st_size)
+    costs = Size(model.parameter_count, None, file_bytes=Path(path).stat().st_size)
+    lines, says = ["teacher:", f"  onnx: {flow(path)}"], preprocess_said(model.metadata.get("input"), found.channels)
+    if says is None:
+        lines += _preprocess_lines(found, size if size != found.size else None)
+        return lines, costs, _own_statistics(path, found)
+    told = f"mean {_rounded(says.mean or ())}, std {_rounded(says.std or ())} and size {says.size}"
+    lines.append(f"  # The file's metadata say how its images are prepared: {told}; preprocess would say otherwise.")
+    return lines, costs, f"{path} says in its metadata how its images are prepared, and they are: {told}."
 
 
 def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
@@ -327,42 +364,6 @@ def _build(section: Model, found: Found, role: str) -> Any:
         )
     except BadInput as error:
         raise BadInput(f"--{role} {section.model}: {error}") from None
-
-
-def _views(found: Found, flips: bool) -> dict[str, Any]:
-    """Crops by the image's size; and whether images are mirrored."""
-    if found.size < 16:
-        views: dict[str, Any] = {"shift": 0.1}
-    elif found.size <= 64:
-        views = {"pad_crop": max(2, found.size // 8)}
-    else:
-        views = {"resized_crop": {"scale": [0.35, 1.0]}}
-    return {**views, "flip": flips}
-
-
-def _flip(found: Found) -> tuple[bool, str]:
-    """Whether images are mirrored, and a sentence that says why, and how to change it.
-
-    Names are all there is to go by, so whoever knows the images decides.
-    """
-    last = Path(found.name).name
-    sided = next((name for name in found.names if re.search(r"(?<![a-z])(left|right)(?![a-z])", name.lower())), None)
-    sign = next((part for part in _NO_FLIP if part in last.lower()), None)
-    if sided is not None:
-        off = f"a class is called '{sided}'"
-    elif len(found.names) > 1 and all(len(name) == 1 for name in found.names):
-        off = f"the classes' names are single characters, '{found.names[0]}' and so on"
-    elif sign is not None and "fashion" not in last.lower():
-        off = f"the data's name, '{last}', has '{sign}' in it"
-    else:
-        return True, (
-            f"views.flip is on: neither the data's name, '{last}', nor those of its classes speak of letters, signs or sides. Where a "
-            "mirror image would be of another class, say flip: false (or limbeck run RECIPE --set views.flip=false)."
-        )
-    return False, (
-        f"views.flip is off: {off}, and a mirror image may be of another class. Where it would not be, say flip: true (or "
-        "limbeck run RECIPE --set views.flip=true)."
-    )
 
 
 def _width(found: Found) -> int:

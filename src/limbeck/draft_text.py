@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -328,3 +329,20 @@ def is_text(teacher: str, data: str) -> bool:
         return (folder / "config.json").is_file()
     # a name on the hub: no teacher of images is called owner/model, but timm's, code and files of weights
     return "/" in teacher and not teacher.startswith("timm/") and ":" not in teacher and folder.suffix not in _FILES
+
+
+def refuse_image_model_with_table(teacher: str, data: str) -> None:
+    """Raises `BadInput` where a teacher plainly is of images and the data a table, whose paths no program would follow."""
+    of_images = (
+        teacher == "convnet"
+        or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", teacher) is not None
+        or teacher.startswith("timm/")
+        or Path(teacher.partition("#")[0]).suffix in _FILES
+    )
+    if not of_images or Path(data).suffix.lower() not in SUFFIXES or Path(data).is_dir():
+        return
+    raise BadInput(
+        f"--data {data}: {teacher} is a model of images, and a table by itself is read as texts: paths in it are not followed. Name the "
+        "folder of the images, with one sub-folder for each class, or with a table metadata.csv in it, whose column file_name "
+        "holds each image's path inside that folder and whose column label holds its class. (For texts, name a teacher of texts.)"
+    )

@@ -191,7 +191,7 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
             f"'{named[first]}', the data's is '{splits.classes[first]}'. Name the data that it was made for."
         )
     try:
-        sees = _normalisation(_said(said.get("input"), len(splits.mean)), splits, section.preprocess)
+        sees = _normalisation(preprocess_said(said.get("input"), len(splits.mean)), splits, section.preprocess)
         _, channels, size, _ = splits.train.images.shape
         model.check_takes(channels, sees.size if sees and sees.size else size)
     except BadInput as error:
@@ -206,7 +206,7 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
     return _fitting(Member(section, seed, model, sees, notes), splits, name)
 
 
-def _said(found: object, channels: int) -> Preprocess | None:
+def preprocess_said(found: object, channels: int) -> Preprocess | None:
     """The preprocessing that a file of ours names. Raises :class:`BadInput` where it is for other images."""
     if not isinstance(found, dict):
         return None
