@@ -110,7 +110,7 @@ def test_the_test_split_is_read_once_and_only_when_the_students_are_done(finishe
         [one.splits.test.open(purpose) for purpose in ("a look", "another")]
 
 
-def test_a_second_run_does_nothing_again(finished: Finished) -> None:
+def test_a_second_run_does_nothing_again(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
     before = snapshot(finished.out / "stages")
     began = time.monotonic()
     results = pipeline.run(recipe(), out=finished.out, threads=1)
@@ -118,6 +118,8 @@ def test_a_second_run_does_nothing_again(finished: Finished) -> None:
     assert snapshot(finished.out / "stages") == before
     assert reads(finished.out) == ["evaluation"]
     assert results == finished.results
+    steps = [line for line in capsys.readouterr().err.splitlines() if " of 8, " in line]
+    assert [line.endswith(", finished before") for line in steps] == [True] * len(STAGES)
 
 
 def test_another_student_leaves_teacher_and_targets_alone(finished: Finished, tmp_path: Path) -> None:

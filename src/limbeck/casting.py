@@ -271,15 +271,22 @@ def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> 
         return convert_store(path, out, wanted, progress=advance)
 
 
-def import_file(source: Path, out: Path, recipe: Path | None, *, all_views: bool = False) -> Store:
-    """A store from Parquet; ``recipe`` says how the views were made, and how many they are where one answer is for all."""
+def import_file(
+    source: Path, out: Path, recipe: Path | None, overrides: Sequence[str] = (), *, all_views: bool = False
+) -> Store:
+    """A store from Parquet; ``recipe`` says how the views were made, and how many they are where one answer is for all.
+
+    Raises :class:`limbeck.errors.BadInput` where ``overrides`` change fields of no recipe.
+    """
     views, seed, alike = None, 0, None
     if recipe is not None:
-        read = recipe_file.read(recipe)
+        read = recipe_file.read(recipe, overrides)
         views, seed = read.views.model_dump(mode="json"), read.seed
         alike = read.targets.views if all_views else None
         if not all_views and read.views != type(read.views)():
             _require_views(parquet_files(source))
+    elif overrides:
+        raise BadInput(f"--set {shortened(overrides[0])}: name the recipe whose field that is with --recipe.")
     elif all_views:
         raise BadInput("--all-views: name the recipe whose views they are with --recipe.")
     return import_parquet(source, out, views=views, view_seed=seed, alike=alike)

@@ -273,7 +273,12 @@ def predict(
                 print(f"{name} is a file; its name was classified, since this model takes texts.", file=sys.stderr)
         else:
             if lost := next((one for one in examples if not _is_file(one)), None):
-                raise BadInput(f"{of_images.printable(lost)}: there is no such file; this is a model of images.")
+                shown = of_images.printable(lost)
+                if os.path.isdir(lost):
+                    raise BadInput(
+                        f"{shown} is a folder: give the image files themselves, such as {shown.rstrip('/')}/*.png."
+                    )
+                raise BadInput(f"{shown}: there is no such file; this is a model of images.")
             answers = of_images.predict(file, [Path(one) for one in examples], top=top)
             said, key = of_images.table(answers), "image"
     except ValueError as error:  # the modules stand alone, so they know no errors of ours

@@ -242,6 +242,7 @@ def import_(
     recipe: Annotated[
         Path | None, typer.Option(metavar="RECIPE", help="The recipe whose views and seed the answers were made with.")
     ] = None,
+    set_: Set = None,
     all_views: Annotated[
         bool, typer.Option("--all-views", help="Take the one answer of each example for all views of the recipe.")
     ] = False,
@@ -254,7 +255,7 @@ def import_(
     """
     from . import casting
 
-    _print_store(casting.import_file(source, out, recipe, all_views=all_views).path)
+    _print_store(casting.import_file(source, out, recipe, tuple(set_ or ()), all_views=all_views).path)
 
 
 def _print_store(path: Path) -> None:

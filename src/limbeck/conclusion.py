@@ -30,7 +30,7 @@ from .report.page import write_report
 from .stages import Stage, publish, stage
 from .targets.store import Store
 from .teachers import Together
-from .trained import Trained, begun
+from .trained import Trained, begun, taken_over
 
 EVALUATION_VERSION = 2
 EXPORT_VERSION = 2
@@ -89,11 +89,13 @@ def conclude(
     test = TestSplit(job)
     test_reads(job.out)  # a record that was lost or damaged is noticed, whether or not it grows
     chosen = best_on_validation(arms["student"])
-    steps.next(f"evaluate: {len(_models(teacher, arms))} models on validation and test")
+    finished = taken_over(job, evaluate_stage(job, teacher, arms))
+    steps.next(f"evaluate: {len(_models(teacher, arms))} models on validation and test{finished}")
     evaluation, answers = evaluate(job, test, teacher, arms)
-    steps.next("export: student and teacher, parity and speed")
-    export = export_and_measure(job, test, export_stage(job, teacher, arms), teacher, arms["student"][chosen])
-    steps.next("report")
+    wanted = export_stage(job, teacher, arms)
+    steps.next(f"export: student and teacher, parity and speed{taken_over(job, wanted)}")
+    export = export_and_measure(job, test, wanted, teacher, arms["student"][chosen])
+    steps.next(f"report{taken_over(job, report_stage(job, evaluation, export))}")
     return report(job, test, teacher, arms, chosen, store, evaluation, answers, export)
 
 

@@ -183,7 +183,7 @@ def recipe(
         "data:",
         *(f"  {name}: {flow(value)}" for name, value in data.items()),
         "  # Texts without labels, which the teacher answers and the student learns from besides:",
-        "  # transfer: {name: more_texts.csv}",
+        f"  # transfer: {_transfer(found.given)}",
         "",
         *_teacher(found, teacher),
         "",
@@ -208,6 +208,13 @@ def recipe(
         "seeds: 1",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _transfer(given: Mapping[str, Any]) -> str:
+    """An example of a transfer set: its texts, or pairs, in columns that are called as the data's own."""
+    text = given.get("text")
+    name = "more_texts.csv" if text is None or isinstance(text, str) else "more_pairs.csv"
+    return flow({"name": name, **({} if text is None else {"text": text})})
 
 
 def max_length(most: int, longest: int) -> int:

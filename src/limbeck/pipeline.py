@@ -25,8 +25,18 @@ from .parallel import Asked, side_by_side
 from .recipe import Recipe
 from .recipe_file import resolved_yaml
 from .targets.store import Store
-from .teaching import about_targets, about_teacher, beware, given_store, the_targets, the_teacher, why_live
-from .trained import Trained
+from .teaching import (
+    about_targets,
+    about_teacher,
+    beware,
+    given_store,
+    targets_stage,
+    teacher_stages,
+    the_targets,
+    the_teacher,
+    why_live,
+)
+from .trained import Trained, taken_over
 
 STAGES = ("teacher", "targets", *ARMS, *CONCLUSION)
 
@@ -88,11 +98,13 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:
-            steps.next(f"teacher: {about_teacher(job)}")
+            steps.next(f"teacher: {about_teacher(job)}{taken_over(job, *teacher_stages(job))}")
             teacher = the_teacher(job)
             job = dataclasses.replace(job, notes=(*job.notes, *beware(job, teacher)))
             if stored:
-                steps.next(f"soft targets: {about_targets(job)}")
+                given = job.recipe.targets.store is not None
+                finished = "" if given else taken_over(job, targets_stage(job, teacher))
+                steps.next(f"soft targets: {about_targets(job)}{finished}")
             store = the_targets(job, teacher)
             if ahead is not None:
                 ahead()
@@ -109,8 +121,7 @@ def the_students(job: Job, teacher: Trained, store: Store | None, steps: progres
     arms = the_arms(job, teacher, store)
     trained: dict[str, list[Trained]] = {}
     for name, seed in members(job):
-        here = member_stage(job, arms[name], seed)
-        finished = ", finished before" if here.finished and name not in job.force else ""
+        finished = taken_over(job, member_stage(job, arms[name], seed))
         steps.next(f"{titled(job, arms[name], seed)}: {about_student(job, name)}{finished}")
         trained.setdefault(name, []).append(train_member(job, arms[name], seed))
     return trained

@@ -94,5 +94,11 @@ def begun(job: Job, here: Stage) -> Stage:
     return here
 
 
+def taken_over(job: Job, *here: Stage) -> str:
+    """What a step's line ends with where its stages are finished and not to be done anew; empty otherwise."""
+    finished = bool(here) and all(one.finished and one.name not in job.force for one in here)
+    return ", finished before" if finished else ""
+
+
 def named(model: str, knobs: dict[str, Any]) -> dict[str, Any]:
     return {"name": model, "knobs": knobs}

@@ -222,6 +222,11 @@ def _said_of_test(test: HeldOut[E], train: Groups | None, classes: tuple[str, ..
 
 def _grouped(groups: Groups, what: str) -> str:
     largest = max(groups.present.items(), key=lambda held: (held[1], held[0]))
+    if largest[1] == 1:
+        return (
+            f"data.group: each of the {len(groups)} training {what}s is in a group of its own ({largest[0]!r}, say), so nothing "
+            "is kept together: name what several of them share, or leave data.group out."
+        )
     return (
         f"data.group: {len(groups)} training {what}s in {len(groups.present)} groups, of which none is split; the largest, "
         f"{largest[0]!r}, holds {largest[1]}."

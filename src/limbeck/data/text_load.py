@@ -346,10 +346,10 @@ def _transfer(
     once = part.where(first)
     of_what = "sentences" if transfer.sentences else "pairs" if pair else "texts"
     fewer = f"with fewer than {fewest} word{'s' if fewest > 1 else ''}{' on a side' if pair else ''}"
-    notes.append(
-        f"the transfer set holds {len(once)} {of_what} of {whole} {'pairs' if pair else 'texts'}; left out are "
-        f"{found - len(part)} {fewer} and {len(part) - len(once)} that are there already."
-    )
+    gone = ((found - len(part), fewer), (len(part) - len(once), "that are there already"))
+    left_out = " and ".join(f"{count} {why}" for count, why in gone if count)
+    said = f"the transfer set holds {len(once)} {of_what} of {whole} {'pairs' if pair else 'texts'}"
+    notes.append(f"{said}; left out are {left_out}." if left_out else f"{said}.")
     return once
 
 
