@@ -186,9 +186,18 @@ def test_a_draft_for_several_labels_has_their_objectives_and_trains_a_teacher_wi
     recipe_file.from_dict(values)
 
 
-@pytest.mark.parametrize(("most", "longest", "right"), [(41, 512, 48), (48, 512, 48), (5, 512, 16), (700, 512, 512)])
-def test_a_length_keeps_most_texts_whole_and_suits_the_teacher(most: int, longest: int, right: int) -> None:
-    assert draft_text.max_length(most, longest) == right
+@pytest.mark.parametrize(
+    ("most", "longest", "takes", "right"),
+    [
+        (41, None, 512, 48), (48, 900, 512, 48), (5, 9, 512, 16), (700, 900, 512, 512),
+        (41, 64, 512, 64), (41, 72, 512, 72), (41, 73, 512, 48), (5, 60, 512, 64), (200, 300, 512, 200), (200, 297, 256, 200),
+        (200, 290, 512, 296), (5, 60, 32, 32),
+    ],
+)  # fmt: skip
+def test_a_length_keeps_most_texts_whole_all_where_that_costs_little_and_suits_the_teacher(
+    most: int, longest: int | None, takes: int, right: int
+) -> None:
+    assert draft_text.max_length(most, longest, takes) == right
 
 
 def test_enough_texts_are_not_warned_of() -> None:
@@ -227,6 +236,11 @@ def test_columns_of_a_pair_are_proposed_by_plain_names_and_asked_for_otherwise(t
         in (tmp_path / "recipe.yaml").read_text()
     )
     recipe_file.read(tmp_path / "recipe.yaml")
+    text = (tmp_path / "recipe.yaml").read_text()
+    example = next(line for line in text.splitlines() if line.startswith("  # transfer: "))
+    (tmp_path / "more.yaml").write_text(text.replace(example, example.replace("# ", "")))
+    transfer = recipe_file.read(tmp_path / "more.yaml").data.transfer
+    assert (transfer.name, transfer.text) == ("more_pairs.csv", ("premise", "hypothesis"))
     one, _ = drafted(tmp_path / "one.yaml", teacher, str(tmp_path / "nli.csv"), overrides=["data.text=hypothesis"])
     assert one["data"]["text"] == "hypothesis"
     odd = table(

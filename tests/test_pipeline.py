@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from limbeck import pipeline, recipe_file
 from limbeck.arms import members
+from limbeck.cli import app
 from limbeck.parallel import Asked, side_by_side
 from tiny import digest, folder_of, job, recipe, snapshot, train
 
@@ -76,6 +77,16 @@ def test_a_run_leaves_its_products(finished: Finished) -> None:
     assert np.asarray(logits).shape == (3, 10)
     assert not list(finished.out.rglob("*.part"))
     assert not list(finished.out.rglob("checkpoint.pt"))
+
+
+def test_a_folder_in_the_place_of_an_image_is_said_to_be_one(
+    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lost, said in ((tmp_path, f"{tmp_path} is a folder: give the image files"), (tmp_path / "x", "no such file")):
+        with pytest.raises(SystemExit) as end:
+            app(["predict", str(finished.out), str(lost)])
+        assert end.value.code == 2
+        assert said in capsys.readouterr().err
 
 
 def test_results_hold_every_documented_field(finished: Finished) -> None:

@@ -18,11 +18,13 @@ _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of
 FEW_TEXTS = 10_000
 # Texts are looked at up to this length, where the teacher takes longer ones.
 _LONGEST = 2048
+# Tokens that cost little, whatever the length of most texts.
+_SHORT = 64
 
 
 @dataclass(frozen=True)
 class FoundTexts:
-    """What was seen of the data. Lengths are in the teacher's tokens, special ones included, of training texts."""
+    """What was seen of the data. Lengths are in the teacher's tokens, special ones included, of texts in train."""
 
     name: str
     examples: int  # in train, after validation is carved off
@@ -37,6 +39,7 @@ class FoundTexts:
     empty: bool = False  # some texts are
     notes: tuple[str, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
+    longest: int | None = None  # tokens of the longest text, validation looked at too; None: not known
 
     @property
     def warnings(self) -> list[str]:
@@ -97,6 +100,7 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
         empty=any("are empty and left out" in note for note in splits.notes),
         notes=(*proposed, *splits.notes),
         given=given,
+        longest=int(max(lengths[-1], splits.validation.lengths.max())),
     )
     size = _size(loaded.model, loaded.tokenizer)
     return found, FoundTeacher(teacher, loaded.ready, size, loaded.max_length, loaded.notes), splits, loaded
@@ -159,7 +163,7 @@ def recipe(
     knobs: Sequence[str] = (),
 ) -> str:
     """The text of the recipe. ``remark``: why the student is of another kind than usual; ``knobs``: comments."""
-    length = max_length(found.most, teacher.longest)
+    length = max_length(found.most, found.longest, teacher.longest)
     data: dict[str, Any] = {"name": found.name}
     if found.validation_split is not None:
         data["validation"] = found.validation_split
@@ -168,6 +172,7 @@ def recipe(
     if found.empty:
         data["on_empty"] = "skip"
     data = {**data, "max_length": length, **found.given}
+    longest = "" if found.longest is None else f", the longest {found.longest}"
     labels = "classes, several a text" if found.multi_label else "classes"
     kd, labelled = ("binary_kd", "binary_cross_entropy") if found.multi_label else ("kd", "cross_entropy")
     # the smaller the share of the teacher that a student starts with, the more there is to learn
@@ -179,7 +184,7 @@ def recipe(
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
         "task: text-classification",
         "",
-        f"# Half of the texts have at most {found.median} tokens, 95 % at most {found.most}; longer than max_length is cut off.",
+        f"# Half of the texts have at most {found.median} tokens, 95 % at most {found.most}{longest}; longer than max_length is cut off.",
         "data:",
         *(f"  {name}: {flow(value)}" for name, value in data.items()),
         "  # Texts without labels, which the teacher answers and the student learns from besides:",
@@ -217,9 +222,20 @@ def _transfer(given: Mapping[str, Any]) -> str:
     return flow({"name": name, **({} if text is None else {"text": text})})
 
 
-def max_length(most: int, longest: int) -> int:
-    """A length that leaves 95 % of the texts whole: the next multiple of 8, at least 16, within what the teacher takes."""
-    return min(longest, max(16, -(-most // 8) * 8))
+def max_length(most: int, longest: int | None, takes: int) -> int:
+    """A length that leaves 95 % of the texts whole (``most``): the next multiple of 8, at least 16, within what the teacher takes.
+
+    It leaves all of them whole where the ``longest`` is short or not half as long again: a batch is as long as its own longest
+    text, so that a few longer ones cost little.
+    """
+    length = _next_multiple(most)
+    if longest is not None and _next_multiple(longest) <= max(_SHORT, 1.5 * length):
+        length = _next_multiple(longest)
+    return min(takes, length)
+
+
+def _next_multiple(length: int) -> int:
+    return max(16, -(-length // 8) * 8)
 
 
 def _epochs(found: FoundTexts) -> int:

@@ -118,6 +118,13 @@ def test_a_pattern_finds_the_group_in_a_files_path(tmp_path):
     assert sorted(joined.train.groups.names) == [f"{track:05d}" for track in range(12)]
 
 
+def test_a_pattern_that_takes_every_file_by_itself_is_said_to_group_nothing(tmp_path):
+    name = folder_of_tracks(tmp_path / "signs")
+    alone, tracks = (load(Data(name=name, group=one)).notes for one in (r"(\w+/\d+_\d+)", r"(\w+/\d+)_"))
+    said = "is in a group of its own"
+    assert (sum(said in note for note in alone), sum(said in note for note in tracks)) == (1, 0)
+
+
 def test_a_folder_below_a_class_is_a_group_in_given_splits_too(tmp_path):
     for part, people in (("train", range(8)), ("test", range(6, 10))):
         for sign in ("a", "b"):
