@@ -123,8 +123,53 @@ def test_metadata_is_read_as_the_datasets_library_reads_it(make):
         f"{folder}/{index:03d}.png,{'left' if index else 'right'}" for folder in ("one", "two") for index in range(3)
     ]
     make.file("metadata.csv", "\n".join(["file_name,side", *lines]))
-    rows = open_source(str(make.root), None)["train"]
+    refused(make, r"the classes could be the folders \(one, two\) or a column of the metadata \(side\)")
+    rows = open_source(str(make.root), None, label="side")["train"]
     assert sorted(rows["side"]) == ["left"] * 4 + ["right"] * 2
+
+
+def metadata(make: Maker, where: str, files: dict[str, str]) -> None:
+    lines = [f"{file},{label}" for file, label in files.items()]
+    make.file(f"{where}/metadata.csv", "\n".join(["file_name,label", *lines]) + "\n")
+
+
+@pytest.mark.parametrize(("train", "test"), [("Training", "Testing"), ("Train_set", "Test_set")])
+def test_metadata_in_folders_of_splits_are_of_these_splits(train, test, make):
+    for split, count in ((train, 3), (test, 2)):
+        make(f"{split}/a", count)
+        make(f"{split}/b", count)
+        files = {f"{folder}/{index:03d}.png": folder for folder in "ab" for index in range(count)}
+        metadata(make, split, files)
+    rows = open_source(str(make.root), None)
+    assert {split: sorted(those["label"]) for split, those in rows.items()} == {
+        "train": ["a"] * 3 + ["b"] * 3,
+        "test": ["a"] * 2 + ["b"] * 2,
+    }
+    make("tset", 2)
+    metadata(make, "tset", {"000.png": "a", "001.png": "b"})
+    refused(make, "'tset' is nearly 'test'")
+
+
+def test_metadata_above_folders_of_splits_are_parted_by_where_the_images_lie(make):
+    make("train", 4)
+    make("test", 2)
+    names = {
+        f"{split}/{index:03d}.png": "ab"[index % 2] for split, n in (("train", 4), ("test", 2)) for index in range(n)
+    }
+    metadata(make, ".", names)
+    rows = open_source(str(make.root), None)
+    assert {split: those["label"][:] for split, those in rows.items()} == {"train": ["a", "b"] * 2, "test": ["a", "b"]}
+
+
+def test_images_that_metadata_lack_or_list_twice_are_said(make):
+    make("", 5)
+    lines = ["000.png,a", "001.png,b", "002.png,a", "000.png,a"]
+    make.file("metadata.csv", "\n".join(["file_name,label", *lines]) + "\n")
+    notes = " ".join(open_source(str(make.root), None).notes)
+    assert "2 of 5 images are left out, since the metadata do not list them: 003.png, 004.png." in notes
+    assert "1 of 4 rows list an image that stands in another row" in notes
+    make.file("metadata.csv", "\n".join(["file_name,label", *lines, "001.png,a"]) + "\n")
+    refused(make, r"001\.png twice, as 'b' and as 'a' \(column 'label'\)")
 
 
 def test_tables_with_images_inside_and_class_folders_are_not_chosen_between(make):

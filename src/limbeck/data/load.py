@@ -35,7 +35,7 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
     splits or columns, with images that are corrupt or of several sizes, with labels out of range, with a
     class missing from train.
     """
-    rows = open_source(data.name, data.config)
+    rows = open_source(data.name, data.config, label=data.label)
     train_rows, validation_rows, test_rows = choose(rows, data)
     columns = find_columns(
         without_group(train_rows.features, data.group, data.image, data.label), data.image, data.label
@@ -108,7 +108,7 @@ def own_fields(data: recipe.Data) -> dict[str, Any]:
 
     Raises ``BadInput`` as :func:`load` does.
     """
-    rows = open_source(data.name, data.config)
+    rows = open_source(data.name, data.config, label=data.label)
     fields: dict[str, Any] = {}
     if (own := own_validation(rows)) is not None:
         fields["validation"] = own

@@ -34,7 +34,7 @@ def origins_of_images(data: recipe.Data, splits: Splits) -> Origins:
     The data is read once more, and an example is found by what it is: its pixels and its label. Of several that are the
     same in both, each is given a row of its own.
     """
-    rows = open_source(data.name, data.config)
+    rows = open_source(data.name, data.config, label=data.label)
     train, validation, _ = choose(rows, data)
     columns = find_columns(without_group(train.features, data.group, data.image, data.label), data.image, data.label)
     classes = class_names(train, columns.label)

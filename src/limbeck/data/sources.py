@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -22,6 +23,7 @@ from limbeck.errors import BadInput
 from limbeck.files import near
 
 from .image_folder import Layout, is_of_classes, layout_of, read_classes, read_unlabelled, table
+from .image_metadata import read_beside_images
 from .image_tree import Folder, listed, scan
 from .reading import Rows, own_splits, read
 from .tables import BESIDE_IMAGES, read_tables, says_itself, tables_below
@@ -37,16 +39,18 @@ def open_source(
     field: str = "data.name",
     *,
     labelled: bool = True,
+    label: str | None = None,
     read_folder: Callable[[Path, str | None, str, bool], Rows] | None = None,
 ) -> Rows:
     """The splits of the data set called ``name``: ``digits``, a folder, a mirror, or a name on the hub.
 
     ``LIMBECK_DATA`` names a folder of mirrors, where the last part of ``name`` is looked for before the hub.
-    Where labels are not needed (``labelled`` is false), a folder may hold images directly. ``read_folder`` gets folder,
+    Where labels are not needed (``labelled`` is false), a folder may hold images directly; ``label`` is the column of them
+    that a recipe names. ``read_folder`` gets folder,
     configuration, ``field`` and ``labelled``; None: it looks for images and tables.
     Raises ``BadInput``, naming ``field``, where there is no such data set or it cannot be read.
     """
-    read_folder = read_folder or _folder
+    read_folder = read_folder or partial(_folder, label=label)
     if name == "digits":
         return _digits()
     if not name.strip():
@@ -86,13 +90,16 @@ def _digits() -> Rows:
     return {"train": table(cells, bunch.target.tolist(), names)}  # pyright: ignore
 
 
-def _folder(path: Path, config: str | None, field: str, labelled: bool) -> Rows:
+def _folder(path: Path, config: str | None, field: str, labelled: bool, label: str | None = None) -> Rows:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
         return own_splits(saved if isinstance(saved, Mapping) else {"train": saved})
     tables = tables_below(path, _TABLE_SUFFIXES)
     if any(file.name.lower() in BESIDE_IMAGES for file in tables):
-        return read_tables(path, config, tables, field)
+        # An archive's images, and splits that a description tells of, are the library's to find.
+        if config is not None or says_itself(path) or any(file.suffix.lower() == ".zip" for file in tables):
+            return read_tables(path, config, tables, field)
+        return read_beside_images(path, tables, field, label, labelled)
     tree = scan(path, field)
     if tree.image_count():
         layout = (
