@@ -74,6 +74,53 @@ def test_grey_is_scaled_by_the_bits_that_training_images_use(bits, tmp_path):
     assert any(f"what is above {2**bits - 1} is cut" in note for note in splits.test.notes) == (bits < 16)
 
 
+@pytest.mark.parametrize("kind", ["gif", "tiff"])
+def test_of_several_frames_the_first_is_read_and_that_is_said(kind, tmp_path):
+    random = np.random.default_rng(0)
+    first = []
+    for label in range(2):
+        (tmp_path / str(label)).mkdir()
+        for index in range(20):
+            frames = [Image.fromarray(random.integers(0, 256, (6, 6), dtype=np.uint8)) for _ in range(3)]
+            more = {"save_all": True, "append_images": frames[1:]} if index < 4 else {}
+            frames[0].save(tmp_path / str(label) / f"{index:02d}.{kind}", **more)
+            first.append(np.asarray(frames[0]).tobytes())
+    splits = load(Data(name=str(tmp_path), test=None, channels=1))
+    assert "split 'train': 8 of 40 images have several frames or pages, of which the first is read." in splits.notes
+    read = [splits.train.images, splits.validation.images]
+    assert {one.numpy().tobytes() for images in read for one in images} <= set(first)
+
+
+def test_grey_that_loses_nearly_all_its_levels_is_said(tmp_path):
+    levels = np.arange(30000, 30256, dtype=np.uint16).reshape(16, 16)
+    random = np.random.default_rng(0)
+    for label in range(2):
+        (tmp_path / str(label)).mkdir()
+        for index in range(20):
+            pixels = random.permuted(levels.ravel()).reshape(16, 16)
+            Image.fromarray(pixels).save(tmp_path / str(label) / f"{index:02d}.png")
+    # Of 15 bits in use, rounded up to 16, the high byte stays: 117 = 30000 // 256, and 118 = 30255 // 256.
+    notes = " ".join(load(Data(name=str(tmp_path))).notes)
+    assert (
+        "40 of 40 images keep fewer than 16 levels of grey though their files hold more (one keeps 2 of 256)" in notes
+    )
+
+
+def test_a_test_split_made_grey_is_said_when_it_is_read(tmp_path):
+    random = np.random.default_rng(0)
+    for split, shape in (("train", (6, 6)), ("test", (6, 6, 3))):
+        for label in range(2):
+            (tmp_path / split / str(label)).mkdir(parents=True)
+            for index in range(20):
+                pixels = random.integers(0, 256, shape, dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / str(label) / f"{index:02d}.png")
+    said = "split 'test': 40 of 40 images are colour and were made grey like the training images"
+    for channels, noted in ((None, True), (1, False)):
+        splits = load(Data(name=str(tmp_path), channels=channels))
+        splits.test.open("figures")
+        assert (said in " ".join(splits.test.notes)) == noted
+
+
 def test_bits_in_use():
     peaks = (0, 255, 256, 1023, 1024, 4095, 4096, 16383, 16384, 65535, 65536)
     assert [bits_in_use(peak) for peak in peaks] == [8, 8, 10, 10, 12, 12, 14, 14, 16, 16, 18]

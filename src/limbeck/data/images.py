@@ -24,7 +24,7 @@ from torch import Tensor
 
 from limbeck.errors import BadInput
 
-from .pixels import AS_USUAL, DEEP_BITS, Look, Preparation, bits_in_use, looked_at, natural_channels, pixels
+from .pixels import AS_USUAL, DEEP_BITS, FEW_LEVELS, Look, Preparation, bits_in_use, looked_at, natural_channels, pixels
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
 """``limbeck.progress.bar`` or its like."""
@@ -86,6 +86,9 @@ class Seen:
     peak: int = 0  # their largest value
     deep_colour: int = 0
     brightest: int = 0  # of those, as Pillow gives them
+    frames: int = 0  # rows of more than one
+    poor: int = 0  # rows of deep grey that keep few of its levels
+    poorest: tuple[int, int] = (256, 0)  # levels kept, and of how many
     side: int = 0  # the largest
 
     def take(self, row: int, look: Look, array: np.ndarray, converted: bool) -> None:
@@ -97,6 +100,11 @@ class Seen:
         if look.deep_colour:
             self.deep_colour += 1
             self.brightest = max(self.brightest, int(array.max()))
+        self.frames += look.frames > 1
+        kept, held = look.levels
+        if kept < FEW_LEVELS and held >= 2 * kept:
+            self.poor += 1
+            self.poorest = min(self.poorest, look.levels)
         self.side = max(self.side, look.side)
 
     def add(self, other: Seen) -> None:
@@ -107,6 +115,9 @@ class Seen:
         self.peak = max(self.peak, other.peak)
         self.deep_colour += other.deep_colour
         self.brightest = max(self.brightest, other.brightest)
+        self.frames += other.frames
+        self.poor += other.poor
+        self.poorest = min(self.poorest, other.poorest)
         self.side = max(self.side, other.side)
 
 
@@ -154,7 +165,7 @@ def decode(
     where sizes differ and none is asked for, and where no image is left.
     """
     encoded = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
-    form, first, channels = _find_form(encoded, column, split, wanted)
+    form, first = _find_form(encoded, column, split, wanted)
     images = allocate((len(rows), form.channels, form.height, form.width))
     into = images.numpy()
 
@@ -192,14 +203,17 @@ def decode(
     # The training images settle how many bits are in use, which is known once all are read.
     if wanted.form is None and seen.deep and (bits := bits_in_use(seen.peak)) != DEEP_BITS:
         how = replace(how, bits=bits)
-        read_all(encoded.select(seen.deep), seen.deep, how, lambda n=1: None)
+        again = read_all(encoded.select(seen.deep), seen.deep, how, lambda n=1: None)
+        seen.poor, seen.poorest = again.poor, again.poorest
     kept = torch.arange(len(rows))
     if seen.bad:
         readable = torch.ones(len(rows), dtype=torch.bool)
         readable[list(seen.bad)] = False
         kept = kept[readable]
         images = gather(images, kept)
-    notes = notes_on_reading(seen, split, len(rows), form, how, trains=wanted.form is None, guessed=channels is None)
+    notes = notes_on_reading(
+        seen, split, len(rows), form, how, trains=wanted.form is None, guessed=wanted.channels is None
+    )
     return Decoded(images, kept, how, seen.side, notes)
 
 
@@ -215,7 +229,7 @@ def notes_on_reading(
         kind, other = ("grey", "colour") if form.channels == 1 else ("colour", "grey")
         notes.append(
             f"split '{split}': {seen.converted} {of} are {other} and were made {kind} like "
-            "the first; data.channels settles which is wanted."
+            f"the {'first' if trains else 'training images'}; data.channels settles which is wanted."
         )
     if seen.transparent:
         notes.append(
@@ -237,6 +251,15 @@ def notes_on_reading(
             notes.append(
                 f"split '{split}': its largest grey value is {seen.peak}; what is above {(1 << bits) - 1} is cut."
             )
+    if seen.poor:
+        kept, held = seen.poorest
+        notes.append(
+            f"split '{split}': {seen.poor} {of} keep fewer than {FEW_LEVELS} levels of grey though their files hold more (one "
+            f"keeps {kept} of {held}): where that matters, bring their values to 0 to 255 yourself, such as by subtracting the "
+            "least."
+        )
+    if seen.frames:
+        notes.append(f"split '{split}': {seen.frames} {of} have several frames or pages, of which the first is read.")
     if seen.deep_colour:
         dark = "" if seen.brightest > 127 else (
             f"; the largest is {seen.brightest} of 255, so fewer than 16 bits are in use and most of them are lost: "
@@ -248,10 +271,10 @@ def notes_on_reading(
     return notes
 
 
-def _find_form(encoded: datasets.Dataset, column: str, split: str, wanted: Wanted) -> tuple[Form, str, int | None]:
-    """The form of the split's images, where it comes from in words, and the channels if anybody asked."""
+def _find_form(encoded: datasets.Dataset, column: str, split: str, wanted: Wanted) -> tuple[Form, str]:
+    """The form of the split's images, and where it comes from in words."""
     if wanted.form is not None:
-        return wanted.form, f"the training images are {wanted.form}", wanted.form.channels
+        return wanted.form, f"the training images are {wanted.form}"
     for start, cells in _chunks(encoded, column):
         for row, cell in enumerate(cells, start):
             try:
@@ -264,7 +287,7 @@ def _find_form(encoded: datasets.Dataset, column: str, split: str, wanted: Wante
                     raise _corrupt(split, row, cell, error) from error
                 continue
             form = Form(*array.shape)
-            return form, f"row {row} is {form}", wanted.channels
+            return form, f"row {row} is {form}"
     raise BadInput(f"split '{split}' holds no image that can be read: name another data set or column (data.image).")
 
 

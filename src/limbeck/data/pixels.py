@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 
 BACKGROUNDS = {"white": 255, "grey": 128, "black": 0}
 DEEP_BITS = 16
+FEW_LEVELS = 16
+"""Of a picture with fewer levels of grey little is to be seen."""
 MOST_PIXELS = 1 << 24
 """An image scaled whole has at most so many; one of very unequal sides would have more, and is cropped first."""
 LARGEST_SIZE = 4096
@@ -48,13 +50,16 @@ class Look:
     """What was seen of an encoded image.
 
     ``peak`` is the largest value of one with more than 8 bits of grey. ``deep_colour``: it has 16 bits a channel, of
-    which Pillow gives the high byte. ``side`` is the shorter one, in pixels.
+    which Pillow gives the high byte. ``side`` is the shorter one, in pixels. ``frames``: of an animation, or pages.
+    ``levels``: of more than 8 bits of grey, how many different values are kept, and how many the file holds.
     """
 
     side: int
     peak: int | None = None
     transparent: bool = False
     deep_colour: bool = False
+    frames: int = 1
+    levels: tuple[int, int] = (256, 256)
 
 
 def upright(image: Image.Image, how: Preparation = AS_USUAL) -> Image.Image:
@@ -68,6 +73,7 @@ def looked_at(image: Image.Image, how: Preparation) -> tuple[Image.Image, Look]:
     Raises ``ValueError`` for floating-point and for negative pixels, and whatever Pillow raises for a broken file.
     """
     deep_colour = image.mode not in ("I", "F") and not image.mode.startswith("I;16") and _has_16_bits(image)
+    frames = _frames(image)
     image.load()
     if image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
@@ -76,12 +82,16 @@ def looked_at(image: Image.Image, how: Preparation) -> tuple[Image.Image, Look]:
         values_HW = np.asarray(image)
         if values_HW.min() < 0:
             raise ValueError(f"its pixels go down to {values_HW.min()}: grey values start from 0")
-        shifted_HW = values_HW >> ((how.bits or DEEP_BITS) - 8)
-        return Image.fromarray(shifted_HW.clip(0, 255).astype(np.uint8)), Look(side, peak=int(values_HW.max()))
+        grey_HW = (values_HW >> ((how.bits or DEEP_BITS) - 8)).clip(0, 255).astype(np.uint8)
+        kept = int(np.count_nonzero(np.bincount(grey_HW.ravel())))
+        # Sorting all values is slow, and only pictures with few levels left are asked.
+        held = len(np.unique(values_HW)) if kept < FEW_LEVELS else kept
+        look = Look(side, peak=int(values_HW.max()), frames=frames, levels=(kept, held))
+        return Image.fromarray(grey_HW), look
     if image.mode == "F":
         raise ValueError("floating-point pixels are not supported")
     flat = laid_on(image, how.background)
-    return flat, Look(side, transparent=flat is not image, deep_colour=deep_colour)
+    return flat, Look(side, transparent=flat is not image, deep_colour=deep_colour, frames=frames)
 
 
 def laid_on(image: Image.Image, background: int) -> Image.Image:
@@ -130,6 +140,17 @@ def _covering(image: Image.Image, size: int) -> Image.Image:
     across, down = image.width / width, image.height / height
     box = (left * across, top * down, (left + size) * across, (top + size) * down)
     return image.resize((size, size), Image.Resampling.BICUBIC, box)
+
+
+def _frames(image: Image.Image) -> int:
+    """How many pictures the file holds that an image not yet loaded comes from; 1 for a photograph with its previews."""
+    if image.format == "MPO":
+        return 1
+    try:
+        return getattr(image, "n_frames", 1)
+    # What is broken behind the first picture may raise anything, and the first is what is read.
+    except Exception:
+        return 1
 
 
 def _has_16_bits(image: Image.Image) -> bool:
