@@ -242,6 +242,9 @@ def test_what_is_neither_split_nor_class_is_left_out_and_counted(make):
         (["cat"], "photos holds one folder of images, 'cat', so there is one class"),
         (["train/cat", "train/dog", "test/Cat"], r"class 'Cat' of .*test is missing from the training split.*Did you mean 'cat'"),
         (["cat", "dog", ""], "000.png lies directly in"),
+        (["fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"], "each of fold1, fold2 holds the folders cat, dog, so either"),
+        (["train/p1/cat", "train/p1/dog", "train/p2/cat", "train/p2/dog", "test/p1/cat"], "each of p1, p2 holds"),
+        (["train/a", "train/b", "test_old/a", "test_new/a"], "test_new and 'test_old' beside it could both be split 'test'"),
     ],
 )  # fmt: skip
 def test_what_is_doubtful_is_refused(folders, sentence, make):

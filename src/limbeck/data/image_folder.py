@@ -174,6 +174,14 @@ def _check_names(
             f"{field}: {some.path} is named after a split and holds folders of images, and no folder beside it is named after "
             "train: call the one with the training images train, or rename this one where it is a class."
         )
+    for split in ("validation", "test") if "train" in splits else ():
+        alike = [one for one in others if {split_of_form(form) for form in forms_in(one.name)} == {split}]
+        alike = [one for one in alike if not (labelled and one.images)]
+        if split not in splits and len(alike) > 1:
+            raise BadInput(
+                f"{field}: {alike[0].path} and '{alike[1].name}' beside it could both be split '{split}': call the one that is "
+                f"'{split}', and take the other out of the folder."
+            )
     direct = _named_splits([one for one in inner if one.images]) if labelled else {}
     if "train" in direct and len(direct) > 1:
         names = [f"'{folders[0].name}'" for folders in direct.values()]
@@ -212,6 +220,7 @@ def _classes_of(
             f"{field}: class '{other[0]}' of {folder.path} is missing from the training split of {layout.root.path}: each "
             f"class needs training examples.{did_you_mean(other[0], known)}"
         )
+    _check_crossed(folder, field)
     nested = [one for one in inner if len(one.with_images) > 1 or (one.images and one.with_images)]
     if nested:
         said = [f"{one.name} ({listed([deeper.name for deeper in one.with_images])})" for one in nested]
@@ -223,6 +232,20 @@ def _classes_of(
         images += [_cell(path) for path in found]
         labels += [classes.index(one.name)] * len(found)
     return table(images, labels, classes)
+
+
+def _check_crossed(folder: Folder, field: str) -> None:
+    """Raises ``BadInput`` where every folder holds folders of the same names, so that either could be the classes."""
+    outer = folder.with_images
+    names = [[one.name for one in each.with_images] for each in outer]
+    if len(outer) < 2 or len(names[0]) < 2 or any(other != names[0] for other in names) or any(o.images for o in outer):
+        return
+    raise BadInput(
+        f"{field}: {folder.path}: each of {listed([one.name for one in outer])} holds the folders {listed(names[0])}, so either "
+        "could be the classes: keep one folder for each class, with the images (or such folders as "
+        f"{names[0][0]}/{outer[0].name}, which a pattern in data.group can tell apart) in it, or call the outer folders train, "
+        "validation and test where they are splits."
+    )
 
 
 def _without_images(folder: Folder, layout: Layout, field: str) -> list[Folder]:
