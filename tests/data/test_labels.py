@@ -10,6 +10,7 @@ import torch
 
 from limbeck.data.arrays import from_arrays
 from limbeck.data.labels import class_names, names_of, notes_on, read_labels
+from limbeck.data.text_columns import read_text_labels, text_classes
 from limbeck.errors import BadInput
 from limbeck.models.text_labels import map_labels
 from textual import load, sentence
@@ -90,6 +91,53 @@ def test_no_label_is_named_with_its_row(nothing):
     refused(r"split 'train', row 2 \(counted from 0\): column 'label' holds no label", ["a", "b", nothing])
     refused(r"row 1 \(counted from 0\): column 'label' holds no label", [1.0, float("nan"), 2.0])
     refused(r"row 3 \(counted from 0\): label -1 is out of range: beside 0, 1, 2 it commonly marks", [0, 1, 2, -1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "said"),
+    [
+        ([0.0, float("inf")], "float64", r"row 1 .*holds inf, which is a quantity"),
+        ([0.0, 1e300], "float64", r"row 1 .*holds 1e\+300, which is too large"),
+        ([0, 2**63], "uint64", r"row 1 .*holds 9223372036854775808, which is too large"),
+        ([0, 1, -100, 1], "int64", r"row 2 .*label -100 is out of range: beside 0, 1"),
+        ([0, -1, 1, -100], "int64", r"row 1 .*label -1 is out of range: beside 0, 1"),
+    ],
+)
+def test_numbers_that_no_class_has_are_named_with_their_row(labels, kind, said):
+    refused(said, labels, datasets.Value(kind))
+
+
+def several(labels: list) -> tuple[tuple[str, ...], list[list[float]]]:
+    rows = table(labels)
+    classes = text_classes(rows, "label")
+    return classes, read_text_labels(rows, "label", classes, "train").tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([[0, 1, 0], [1, 0, 0]], "lists of 3 zeros and ones"),
+        ([[0.0, 1.0], [1.0, 0.0]], "lists of 2 zeros and ones"),
+        ([[True, False], [False, True]], "lists of 2 zeros and ones"),
+        ([[0, 1], [0, None]], r"row 1 .*a label is missing \(\[0, None\]\)"),
+        ([["a"], ["b", " "]], "row 1 .*a label is missing"),
+        ([[0.5], [1.0, 2.0]], "row 0 .*holds 0.5, which is a quantity"),
+    ],
+)
+def test_lists_that_name_no_classes_are_refused(labels, said):
+    with pytest.raises(BadInput, match=said):
+        several(labels)
+
+
+def test_lists_of_whole_floats_and_of_flags_are_read_as_single_ones_are():
+    assert several([[1.0, 2.0], [2.0]]) == (("1", "2"), [[1.0, 1.0], [0.0, 1.0]])
+    assert several([[True], []]) == (("True",), [[1.0], [0.0]])
+    assert several([[0, 1], [1]]) == (("0", "1"), [[1.0, 1.0], [0.0, 1.0]])
+
+
+def test_a_class_in_another_case_is_named_beside_train_s():
+    with pytest.raises(BadInput, match="class 'true' is missing from the training split, which has 'True': write both"):
+        read_labels(table(["true"]), "label", class_names(table([True, False]), "label"), "test")
 
 
 def test_labels_of_another_split_are_found_by_name():

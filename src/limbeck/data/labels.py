@@ -6,6 +6,7 @@ Shapes: N examples, K classes.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -27,6 +28,7 @@ FEW_EACH = 10
 
 _WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 _LISTED = 8
+_UNLABELLED = frozenset([-1, -100])
 
 
 def is_integer(kind: object) -> bool:
@@ -59,16 +61,23 @@ def label_values(rows: datasets.Dataset, label: str, split: str) -> np.ndarray:
             raise BadInput(
                 f"split '{split}', row {row} (counted from 0): column '{label}' holds no label; every example needs one."
             )
-    if is_float(kind):
-        if (odd := next((row for row, value in enumerate(values) if value != int(value)), None)) is not None:
-            raise BadInput(
-                f"split '{split}', row {odd} (counted from 0): column '{label}' holds {values[odd]:g}, which is a quantity and no "
-                "class: regression is not done yet. Where each value is a class, write it as a word."
-            )
-        return np.array(values, dtype=np.int64)
-    if is_integer(kind):
-        return np.array(values, dtype=np.int64)
+    if is_float(kind) or is_integer(kind):
+        return np.array([whole(value, label, row, split) for row, value in enumerate(values)], dtype=np.int64)
     return np.array([str(value) for value in values], dtype=object)
+
+
+def whole(value: float, label: str, row: int, split: str) -> int:
+    """The class number that a number of column ``label`` is. Raises ``BadInput`` where it has a fraction or no 64 bits hold it."""
+    where = f"split '{split}', row {row} (counted from 0): column '{label}' holds"
+    if not math.isfinite(value) or value != int(value):
+        raise BadInput(
+            f"{where} {value:g}, which is a quantity and no class: regression is not done yet. Where each value is a class, "
+            "write it as a word."
+        )
+    if not -(2**63) <= value < 2**63:
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        raise BadInput(f"{where} {shown}, which is too large a number for a class: write the labels as words.")
+    return int(value)
 
 
 def names_of(values: Collection[Any], label: str, count: int | None = None) -> tuple[str, ...]:
@@ -106,12 +115,16 @@ def names_of(values: Collection[Any], label: str, count: int | None = None) -> t
 
 
 def check_unlabelled(values: Sequence[int], split: str) -> None:
-    """Raises ``BadInput`` naming split and row where -1 stands beside numbers that run from 0: it is no class, most likely."""
-    others = set(values) - {-1}
-    if -1 in values and others and _runs_from_0(others):
+    """Raises ``BadInput`` naming split and row where -1, or PyTorch's -100, stands beside numbers that run from 0.
+
+    It is no class, most likely: ``ignore_index`` of :func:`torch.nn.functional.cross_entropy` is -100.
+    """
+    others = set(values) - _UNLABELLED
+    row = next((row for row, value in enumerate(values) if value in _UNLABELLED), None)
+    if row is not None and others and _runs_from_0(others):
         beside = _shown([str(number) for number in sorted(others)])
         raise BadInput(
-            f"split '{split}', row {list(values).index(-1)} (counted from 0): label -1 is out of range: beside {beside} it commonly "
+            f"split '{split}', row {row} (counted from 0): label {values[row]} is out of range: beside {beside} it commonly "
             "marks an example without a label, which is to be taken out; where it is a class, write the labels as words."
         )
 
@@ -147,9 +160,10 @@ def numbered(values: np.ndarray | Tensor, classes: tuple[str, ...], split: str) 
         if value not in number:
             if _WHOLE.fullmatch(value) and classes == tuple(map(str, range(len(classes)))):
                 check_labels(torch.tensor([0] * row + [int(value)]), classes, split)
+            alike = next((name for name in classes if name.casefold() == value.casefold()), None)
+            hint = f", which has '{alike}': write both alike." if alike else ": each class needs training examples."
             raise BadInput(
-                f"split '{split}', row {row} (counted from 0): class '{value}' is missing from the training split: each "
-                "class needs training examples."
+                f"split '{split}', row {row} (counted from 0): class '{value}' is missing from the training split{hint}"
             )
     return torch.tensor([number[name] for name in names], dtype=torch.int64)
 

@@ -20,7 +20,7 @@ from limbeck.text_pairs import Text
 from .columns import likely_labels, listed
 from .delimited import is_unnamed
 from .examples import check_labels
-from .labels import can_be_label, class_names, is_integer, names_of, read_labels
+from .labels import can_be_label, class_names, is_float, is_integer, names_of, read_labels, whole
 
 _TEXT_NAMES = ("text", "sentence", "content", "review")
 _LABEL_NAMES = ("label", "labels")
@@ -161,7 +161,9 @@ def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[
         return class_names(rows, label)
     if isinstance(inner, datasets.ClassLabel):
         return tuple(inner.names or ())
-    values = {value for several in _lists(rows, label, "train") for value in several}
+    lists = _lists(rows, label, "train")
+    _check_one_hot(lists, label)
+    values = {value for several in lists for value in several}
     if not values:
         raise BadInput(f"data.label: column '{label}' of split 'train' holds only empty lists: name another column.")
     return names_of(values, label)
@@ -214,7 +216,7 @@ def _read_lists(rows: datasets.Dataset, label: str, classes: tuple[str, ...], sp
     inner = _inner(rows.features[label])
     if isinstance(inner, datasets.ClassLabel):
         number = {index: index for index in range(len(classes))}
-    elif is_integer(inner):
+    elif is_integer(inner) or is_float(inner):
         number = {int(name): index for index, name in enumerate(classes)}
     labels = torch.zeros(len(lists), len(classes))
     for row, several in enumerate(lists):
@@ -222,7 +224,7 @@ def _read_lists(rows: datasets.Dataset, label: str, classes: tuple[str, ...], sp
             if value not in number:
                 known = (
                     f"labels must lie in 0 to {len(classes) - 1}"
-                    if value is None or isinstance(inner, datasets.ClassLabel)
+                    if isinstance(inner, datasets.ClassLabel)
                     else "each class needs training examples"
                 )
                 raise BadInput(
@@ -233,14 +235,33 @@ def _read_lists(rows: datasets.Dataset, label: str, classes: tuple[str, ...], sp
     return labels
 
 
-def _lists(rows: datasets.Dataset, label: str, split: str) -> list[list]:
-    lists = []
+def _check_one_hot(lists: Sequence[Sequence[int | str]], label: str) -> None:
+    """Raises ``BadInput`` where every list has a 0 or 1 for each class instead of the classes that hold."""
+    lengths = {len(several) for several in lists}
+    values = {str(value) for several in lists for value in several}
+    if len(lengths) == 1 and max(lengths) > 1 and (values <= {"0", "1"} or values <= {"False", "True"}):
+        raise BadInput(
+            f"data.label: column '{label}' holds lists of {max(lengths)} zeros and ones, one for each class (one-hot): give the "
+            "class's name or number, or a list of those that hold, such as [0, 2]."
+        )
+
+
+def _lists(rows: datasets.Dataset, label: str, split: str) -> list[list[int | str]]:
+    """The labels of each row: integers, or texts; floats that are whole numbers are integers."""
+    inner, lists = _inner(rows.features[label]), []
+    numbers = is_integer(inner) or is_float(inner)
     for row, value in _cells(rows, label):
         if value is None:
             raise BadInput(
                 f"split '{split}', row {row} (counted from 0): column '{label}' holds no list; [] says that no label holds."
             )
-        lists.append(value)
+        assert isinstance(value, list)
+        if any(one is None or one != one or (isinstance(one, str) and not one.strip()) for one in value):
+            raise BadInput(
+                f"split '{split}', row {row} (counted from 0): column '{label}' holds a list in which a label is missing "
+                f"({value}): take that place out; [] says that no label holds."
+            )
+        lists.append([whole(one, label, row, split) if numbers else str(one) for one in value])
     return lists
 
 
