@@ -5,6 +5,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow
 import pytest
 import torch
 
@@ -98,13 +99,18 @@ def test_no_label_is_named_with_its_row(nothing):
     [
         ([0.0, float("inf")], "float64", r"row 1 .*holds inf, which is a quantity"),
         ([0.0, 1e300], "float64", r"row 1 .*holds 1e\+300, which is too large"),
-        ([0, 2**63], "uint64", r"row 1 .*holds 9223372036854775808, which is too large"),
         ([0, 1, -100, 1], "int64", r"row 2 .*label -100 is out of range: beside 0, 1"),
         ([0, -1, 1, -100], "int64", r"row 1 .*label -1 is out of range: beside 0, 1"),
     ],
 )
 def test_numbers_that_no_class_has_are_named_with_their_row(labels, kind, said):
     refused(said, labels, datasets.Value(kind))
+
+
+def test_a_number_beyond_64_bits_is_named_with_its_row():
+    rows = datasets.Dataset(pyarrow.table({"label": pyarrow.array([0, 2**63], pyarrow.uint64())}))  # pyright: ignore
+    with pytest.raises(BadInput, match=r"row 1 .*holds 9223372036854775808, which is too large"):
+        class_names(rows, "label")
 
 
 def several(labels: list) -> tuple[tuple[str, ...], list[list[float]]]:

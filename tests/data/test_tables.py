@@ -124,6 +124,40 @@ def test_names_that_are_doubtful_are_refused(files, said):
         split_files(sorted(PurePath(name) for name in files), Path("root"), "data.name")
 
 
+@pytest.mark.parametrize("name", ["test.xlsx", "Test.ndjson", "test.csv.gz", "my-val-1.feather", "test/part.npy"])
+def test_a_split_of_a_kind_that_is_not_read_is_named(tmp_path, name):
+    refused(f"{name} is named after a (test|validation) split, and .* files are not read", folder(tmp_path, **{
+        "train.csv": lines(6), name: "something",
+    }))  # fmt: skip
+    (tmp_path / name).rename(tmp_path / f"notes{Path(name).suffix}")
+    if "/" in name:
+        (tmp_path / "test").rmdir()
+    assert list(found(tmp_path)) == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"a.csv": "text,flag\nx,true\ny,false\n"}, {"b.csv": "text,flag\nx,0\ny,2\n"}),
+        ({"a.csv": "text,flag\nx,0\ny,2\n"}, {"b.csv": "text,flag\nx,true\ny,false\n"}),
+        ({"a.jsonl": '{"text": "x", "label": 3}'}, {"b.jsonl": '{"text": "x", "label": true}'}),
+        ({"a.jsonl": '{"text": "x", "label": [true]}'}, {"b.jsonl": '{"text": "x", "label": [3]}'}),
+        ({"a.jsonl": '{"text": "x", "label": 1}'}, {"b.jsonl": '{"text": "x", "label": "01"}'}),
+    ],
+)
+def test_parts_of_a_split_that_would_change_in_being_put_together_are_refused(tmp_path, first, second):
+    files = {f"train-{name}": text for name, text in (first | second).items()}
+    refused(
+        r"train-a\.\w+ and train-b\.\w+ are both of split 'train', and column '(label|flag)' is",
+        folder(tmp_path, **files),
+    )
+
+
+def test_parts_of_a_split_that_keep_their_values_are_put_together(tmp_path):
+    texts = {"train-1.jsonl": '{"text": "x", "label": "b"}', "train-2.jsonl": '{"text": "y", "label": 1}'}
+    assert found(folder(tmp_path, **texts))["train"]["label"][:] == ["b", "1"]
+
+
 def test_ordinary_words_are_no_misspelt_splits():
     words = "text texts best rest brain rain strain trait trail tasting texting latest contest value valley developer detest"
     assert [word for word in words.split() if nearly(word)] == []

@@ -29,6 +29,46 @@ BINARY = frozenset([".arrow", ".parquet", ".tar", ".zip"])
 _ABOUT = frozenset(["config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"])
 # Such a file says what the images in its folder are; the library reads both together.
 BESIDE_IMAGES = frozenset(["metadata.csv", "metadata.jsonl", "metadata.parquet"])
+# Kinds of data that people keep beside or instead of the above, and that are not read.
+_NOT_READ = frozenset(
+    f".{kind}"
+    for kind in (
+        *(
+            "7z",
+            "arff",
+            "avro",
+            "bz2",
+            "dat",
+            "data",
+            "db",
+            "feather",
+            "gz",
+            "h5",
+            "hdf5",
+            "ndjson",
+            "npy",
+            "npz",
+            "numbers",
+        ),
+        *(
+            "ods",
+            "orc",
+            "pickle",
+            "pkl",
+            "psv",
+            "rar",
+            "sqlite",
+            "tab",
+            "tgz",
+            "xls",
+            "xlsm",
+            "xlsx",
+            "xml",
+            "xz",
+            "zst",
+        ),
+    )
+)
 _SHARD = re.compile(r"(?P<split>\w+(?:\.\w+)*)-\d{5}-of-\d{5}.*")
 _MOST_ONE_BY_ONE = 64
 _MOST_NAMED = 8
@@ -66,6 +106,7 @@ def read_tables(root: Path, config: str | None, files: Sequence[PurePath], field
         files = [file for file in files if file not in beside]
     else:
         beside = []
+    _check_kinds(root, field)
     splits, left = split_files(files, root, field)
     pooled = len(files) > 1 and not _decided(files)
     if any(file.suffix.lower() not in BUILDERS for file in files):
@@ -151,6 +192,16 @@ def _decided(files: Sequence[PurePath]) -> bool:
     return any(_shard_of(file) or any(forms_in(part) for part in (*file.parts[:-1], file.stem)) for file in files)
 
 
+def _check_kinds(root: Path, field: str) -> None:
+    """A split that is given in a form that is not read would otherwise be carved from train, or missed, without a word."""
+    for file in tables_below(root, _NOT_READ):
+        if forms := [form for part in (file.stem, *reversed(file.parts[:-1])) for form in forms_in(part)]:
+            raise BadInput(
+                f"{field}: {root / file} is named after a {split_of_form(forms[0])} split, and {file.suffix} files are not "
+                "read: save it as CSV, JSONL or parquet, or take it out of the folder."
+            )
+
+
 def _check_twice(files: Sequence[PurePath], root: Path, field: str) -> None:
     """The same name with two endings is the same table twice, more likely than not."""
     seen: dict[PurePath, PurePath] = {}
@@ -164,7 +215,8 @@ def _read_split(
     root: Path, files: Sequence[PurePath], split: str, field: str, notes: list[str]
 ) -> tuple[datasets.Dataset, str]:
     """The rows of a split's files one after another, and the files with their rows, in words."""
-    if len(files) > _MOST_ONE_BY_ONE and len({file.suffix.lower() for file in files} - delimited.SUFFIXES) == 1:
+    suffixes = {file.suffix.lower() for file in files}
+    if len(files) > _MOST_ONE_BY_ONE and len(suffixes) == 1 and not suffixes & delimited.SUFFIXES:
         builder = BUILDERS[files[0].suffix.lower()]
         rows = _load(builder, [root / file for file in files], split, {}, str(root), field)
         return rows, _named(files)
@@ -198,7 +250,7 @@ def _load(
 def _like(
     first: datasets.Dataset, other: datasets.Dataset, one: PurePath, file: PurePath, split: str, field: str
 ) -> datasets.Dataset:
-    """``other`` with the columns of ``first``, in their order and of their types."""
+    """``other`` with the columns of ``first``, in their order and of their types; no value may change by that."""
     both = f"{field}: {one} and {file} are both of split '{split}', and"
     for here, there, lacking in ((first, other, file), (other, first, one)):
         if missing := [name for name in here.column_names if name not in there.column_names]:
@@ -211,10 +263,21 @@ def _like(
         return other
     bars = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
+    differing = [name for name, kind in first.features.items() if other.features[name] != kind]
     try:
-        return other.cast(first.features)
+        if flags := [name for name in differing if _one_is_flags(first.features[name], other.features[name])]:
+            differing = flags
+            raise ValueError("Arrow would take true for 1")
+        cast = other.cast(first.features)
+        lossy = [name for name in differing if isinstance(other.features[name], datasets.Value)]
+        for name in lossy:
+            back = cast.select_columns([name]).cast(datasets.Features({name: other.features[name]}))
+            if _arrow(back, name) != _arrow(other, name):
+                differing = [name]
+                raise ValueError("Arrow would take 01 for 1")
+        return cast
     except Exception as error:  # Arrow's errors have no common class
-        differ = next(name for name, kind in first.features.items() if other.features[name] != kind)
+        differ = differing[0]
         kinds = [str(getattr(rows.features[differ], "dtype", "nested")) for rows in (first, other)]
         raise BadInput(
             f"{both} column '{differ}' is {kinds[0].removeprefix('large_')} in one and {kinds[1].removeprefix('large_')} in the other: write both alike."
@@ -222,6 +285,16 @@ def _like(
     finally:
         if bars:
             datasets.enable_progress_bars()
+
+
+def _one_is_flags(one: Any, other: Any) -> bool:
+    """Whether one of two columns holds true and false, alone or in lists, and the other something else."""
+    kinds = [str(getattr(getattr(kind, "feature", kind), "dtype", "nested")) for kind in (one, other)]
+    return (kinds[0] == "bool") != (kinds[1] == "bool") and "null" not in kinds
+
+
+def _arrow(rows: datasets.Dataset, name: str) -> list[Any]:
+    return rows.select_columns([name]).with_format("arrow")[:][name].to_pylist()  # pyright: ignore
 
 
 def says_itself(root: Path) -> bool:
