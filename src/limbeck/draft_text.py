@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,10 @@ def _with_pair(data: TextData, given: Mapping[str, Any]) -> tuple[Mapping[str, A
 def _splits(data: TextData) -> tuple[str | None, bool]:
     """The data's own validation split, and whether its test split has no labels (-1, as data sets of contests do)."""
     from .data.choice import own_validation, resolved
-    from .data.text_columns import find_text_columns, read_text_labels, text_classes
+    from .data.text_columns import find_text_columns, label_headings, read_text_labels, text_classes
     from .data.text_sources import open_texts
 
-    rows = open_texts(data.name, data.config)
+    rows = open_texts(data.name, data.config, labels=partial(label_headings, text=data.text, label=data.label))
     own, test, train = own_validation(rows), resolved(rows, "test"), resolved(rows, data.train)
     if test not in rows or train not in rows:
         return own, False

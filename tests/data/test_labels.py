@@ -141,6 +141,42 @@ def test_lists_of_whole_floats_and_of_flags_are_read_as_single_ones_are():
     assert several([[0, 1], [1]]) == (("0", "1"), [[1.0, 1.0], [0.0, 1.0]])
 
 
+@pytest.mark.parametrize(
+    ("spelt", "classes"),
+    [
+        (("1", "01", "2"), ("01", "1", "2")),
+        (("1e5", "100000", "7"), ("100000", "1e5", "7")),
+        (("1E2", "2E2"), ("1E2", "2E2")),
+        (("true", "false"), ("false", "true")),
+        (("10", "9", "1"), ("1", "9", "10")),
+        (("1.0", "3.0"), ("1", "3")),
+        (("18446744073709551617", "2"), ("2", "18446744073709551617")),
+    ],
+)
+@pytest.mark.parametrize(("heading", "asked"), [("label", None), ("stars", None), ("stars", "stars")])
+def test_labels_of_csv_are_as_they_are_spelt(tmp_path, spelt, classes, heading, asked):
+    path = csv(tmp_path / "some.csv", lambda row: spelt[row % len(spelt)], heading=heading)
+    splits = load(path, label=asked)
+    assert splits.classes == classes
+    number = {sentence(row): classes.index(spelt[row % len(spelt)].removesuffix(".0")) for row in range(60)}
+    assert splits.train.labels.tolist() == [number[text] for text in splits.train.texts]
+
+
+@pytest.mark.parametrize("value", ["0.5", "inf", "1e-5"])
+def test_quantities_in_csv_are_no_classes(tmp_path, value):
+    with pytest.raises(BadInput, match=r"row 1 .*which is a quantity and no class"):
+        load(csv(tmp_path / "some.csv", lambda row: value if row % 2 else "1"))
+
+
+def test_flags_spelt_as_words_and_numbers_are_not_put_together(tmp_path):
+    csv(tmp_path / "train-a.csv", lambda row: ("true", "false")[row % 2])
+    csv(tmp_path / "train-b.csv", lambda row: row % 3)
+    with pytest.raises(
+        BadInput, match=r"train-a.csv and train-b.csv are both of split 'train', and column 'label' is string"
+    ):
+        load(tmp_path)
+
+
 def test_a_class_in_another_case_is_named_beside_train_s():
     with pytest.raises(BadInput, match="class 'true' is missing from the training split, which has 'True': write both"):
         read_labels(table(["true"]), "label", class_names(table([True, False]), "label"), "test")

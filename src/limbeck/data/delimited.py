@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,20 @@ from limbeck.errors import BadInput
 
 SUFFIXES = frozenset([".csv", ".tsv"])
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
+# At most 15 digits, which a float holds exactly: pandas makes floats of whole numbers, too.
+_PLAIN = re.compile(r"\s*(0|-?[1-9]\d{0,14})(\.0*)?\s*")
+_INFINITE = re.compile(r"\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
 _MARKS = (";", "\t", "|", ",")
 # A first line is an example where this share of the rows, and two of them, have the same in one of its columns.
 _ALIKE = 0.005
+Headings = Callable[[Sequence[str]], Collection[str]]
 
 
-def looked_at(path: Path, field: str) -> tuple[dict[str, Any], list[str]]:
+def looked_at(path: Path, field: str, labels: Headings) -> tuple[dict[str, Any], list[str]]:
     """What the ``csv`` builder is to be told of a file that is UTF-8, and notes for a person; it is gone through once.
+
+    ``labels`` tells from the headings which columns hold labels: those are read as they are spelt, such that 01 and 1, or
+    1E2 and 100, stay two classes, but where all are plain numbers or some are quantities.
 
     Columns without heading and content are left out. Where a row has fewer fields than there are headings, what is
     missing is taken for empty. Both are noted.
@@ -32,7 +39,7 @@ def looked_at(path: Path, field: str) -> tuple[dict[str, Any], list[str]]:
     rows = _rows(path, mark, field)
     headings = next(rows, (0, []))[1]
     _check_headings(headings, mark, path, field)
-    columns = _Columns(headings)
+    columns = _Columns(headings, labels(headings))
     for line, row in rows:
         if row == headings:
             raise BadInput(
@@ -49,6 +56,8 @@ def looked_at(path: Path, field: str) -> tuple[dict[str, Any], list[str]]:
     settings: dict[str, Any] = {"keep_default_na": False, "encoding": "utf-8-sig"}
     if mark == "\t":
         settings["sep"] = mark
+    if spelt := columns.spelt():
+        settings["converters"] = dict.fromkeys(spelt, str)
     notes = []
     blank = columns.blank()
     if blank or columns.most > len(headings):
@@ -110,15 +119,38 @@ def _check_headings(headings: list[str], mark: str, path: Path, field: str) -> N
         raise BadInput(f"{field}: {path}: two columns have the heading '{twice}': call one of them otherwise.")
 
 
+class _Spelling:
+    """How the labels of a column are spelt."""
+
+    def __init__(self) -> None:
+        self._plain = self._numbers = True
+        self._fraction = False
+
+    def add(self, cell: str) -> None:
+        if _PLAIN.fullmatch(cell):
+            return
+        self._plain = False
+        infinite = _INFINITE.fullmatch(cell) is not None
+        if not infinite and ("," in cell or not _NUMBER.fullmatch(cell)):
+            self._numbers = False
+        elif infinite or not float(cell).is_integer():
+            self._fraction = True
+
+    def matters(self) -> bool:
+        """Whether they are neither plain numbers, nor quantities (which are no labels)."""
+        return not self._plain and not (self._numbers and self._fraction)
+
+
 class _Columns:
     """What is seen of each column, row by row."""
 
-    def __init__(self, headings: list[str]) -> None:
+    def __init__(self, headings: list[str], labels: Collection[str]) -> None:
         self.headings = headings
         self.most = len(headings)  # fields of the longest row
         self.short = self.first_short = self.rows = 0
         self._filled = [bool(name.strip()) for name in headings]
         self._alike = [0] * len(headings)  # cells that say what the heading says
+        self._labels = {at: _Spelling() for at, name in enumerate(headings) if name in labels}
         self._numbers = [bool(_NUMBER.fullmatch(name)) for name in headings]
 
     def add(self, line: int, row: list[str]) -> None:
@@ -132,12 +164,18 @@ class _Columns:
                 self._alike[at] += 1
             if not self._filled[at] and cell.strip():
                 self._filled[at] = True
+            if at in self._labels:
+                self._labels[at].add(cell)
             if self._numbers[at] and not _NUMBER.fullmatch(cell):
                 self._numbers[at] = False
 
     def blank(self) -> set[int]:
         """The columns that have no heading and no content."""
         return {at for at, filled in enumerate(self._filled) if not filled}
+
+    def spelt(self) -> list[str]:
+        """The columns of labels that pandas would read otherwise than they are spelt."""
+        return [self.headings[at] for at, spelling in self._labels.items() if spelling.matters()]
 
     def check_first_line(self, path: Path, field: str) -> None:
         named = [at for at, name in enumerate(self.headings) if name.strip()]

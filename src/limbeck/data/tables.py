@@ -88,11 +88,14 @@ def tables_below(root: Path, suffixes: Iterable[str]) -> list[PurePath]:
     return sorted(found)
 
 
-def read_tables(root: Path, config: str | None, files: Sequence[PurePath], field: str) -> Found:
+def read_tables(
+    root: Path, config: str | None, files: Sequence[PurePath], field: str, labels: delimited.Headings = lambda _: ()
+) -> Found:
     """The splits of the tables ``files`` below ``root``, with notes on where each came from and what was left out.
 
     Where the folder says itself what its splits are (a README.md or dataset_infos.json of the hub), where a
-    configuration is asked for, and for archives, the library finds its way alone.
+    configuration is asked for, and for archives, the library finds its way alone. ``labels`` tells from the headings of
+    CSV and TSV which columns are read as they are spelt.
 
     Raises ``BadInput``, naming ``field``, where a file's name is nearly that of a split or that of two, where a split
     comes in two forms, where files of a split differ in their columns, and where a file cannot be read.
@@ -116,14 +119,14 @@ def read_tables(root: Path, config: str | None, files: Sequence[PurePath], field
         return Found(rows, [*_origins(rows, origin, pooled), *_left(left, beside)])
     rows, origin, notes = {}, {}, []
     for split, those in splits.items():
-        rows[split], origin[split] = _read_split(root, those, split, field, notes)
+        rows[split], origin[split] = _read_split(root, those, split, field, notes, labels)
     return Found(rows, [*_origins(rows, origin, pooled), *_left(left, beside), *notes])
 
 
-def read_file(path: Path, field: str) -> Found:
-    """The rows of one table, which are its split ``train``."""
+def read_file(path: Path, field: str, labels: delimited.Headings = lambda _: ()) -> Found:
+    """The rows of one table, which are its split ``train``; ``labels`` as for :func:`read_tables`."""
     notes: list[str] = []
-    rows = _read_one(path, "train", field, notes)
+    rows = _read_one(path, "train", field, notes, labels)
     return Found({"train": rows}, [*_origins({"train": rows}, {"train": path.name}, False), *notes])
 
 
@@ -212,7 +215,7 @@ def _check_twice(files: Sequence[PurePath], root: Path, field: str) -> None:
 
 
 def _read_split(
-    root: Path, files: Sequence[PurePath], split: str, field: str, notes: list[str]
+    root: Path, files: Sequence[PurePath], split: str, field: str, notes: list[str], labels: delimited.Headings
 ) -> tuple[datasets.Dataset, str]:
     """The rows of a split's files one after another, and the files with their rows, in words."""
     suffixes = {file.suffix.lower() for file in files}
@@ -220,7 +223,7 @@ def _read_split(
         builder = BUILDERS[files[0].suffix.lower()]
         rows = _load(builder, [root / file for file in files], split, {}, str(root), field)
         return rows, _named(files)
-    parts = [_read_one(root / file, split, field, notes) for file in files]
+    parts = [_read_one(root / file, split, field, notes, labels) for file in files]
     if len(parts) == 1:
         return parts[0], str(files[0])
     alike = [
@@ -230,12 +233,12 @@ def _read_split(
     return datasets.concatenate_datasets(alike), _named(files, [len(part) for part in parts])
 
 
-def _read_one(path: Path, split: str, field: str, notes: list[str]) -> datasets.Dataset:
+def _read_one(path: Path, split: str, field: str, notes: list[str], labels: delimited.Headings) -> datasets.Dataset:
     suffix, settings = path.suffix.lower(), {}
     if suffix in WRITTEN:
         check_utf8(path, field)
     if suffix in delimited.SUFFIXES:
-        settings, said = delimited.looked_at(path, field)
+        settings, said = delimited.looked_at(path, field, labels)
         notes += said
     return _load(BUILDERS[suffix], [path], split, settings, str(path), field)
 
@@ -265,7 +268,7 @@ def _like(
     datasets.disable_progress_bars()
     differing = [name for name, kind in first.features.items() if other.features[name] != kind]
     try:
-        if flags := [name for name in differing if _one_is_flags(first.features[name], other.features[name])]:
+        if flags := [name for name in differing if _flags_in_one(first, other, name)]:
             differing = flags
             raise ValueError("Arrow would take true for 1")
         cast = other.cast(first.features)
@@ -287,10 +290,18 @@ def _like(
             datasets.enable_progress_bars()
 
 
-def _one_is_flags(one: Any, other: Any) -> bool:
-    """Whether one of two columns holds true and false, alone or in lists, and the other something else."""
-    kinds = [str(getattr(getattr(kind, "feature", kind), "dtype", "nested")) for kind in (one, other)]
-    return (kinds[0] == "bool") != (kinds[1] == "bool") and "null" not in kinds
+def _flags_in_one(one: datasets.Dataset, other: datasets.Dataset, name: str) -> bool:
+    """Whether a column holds true and false, alone, in lists or as words, in one of two tables, and numbers or the like in the other."""
+    kinds = [rows.features[name] for rows in (one, other)]
+    types = [str(getattr(getattr(kind, "feature", kind), "dtype", "nested")) for kind in kinds]
+    if "null" in types or all(kind.endswith("string") for kind in types):
+        return False
+    words = next(
+        (rows for rows, kind in zip((one, other), kinds) if getattr(kind, "dtype", "").endswith("string")), None
+    )
+    if words is not None and {str(value).lower() for value in _arrow(words, name)} <= {"true", "false"}:
+        return True
+    return (types[0] == "bool") != (types[1] == "bool")
 
 
 def _arrow(rows: datasets.Dataset, name: str) -> list[Any]:

@@ -149,6 +149,26 @@ def find_text_columns(
     return TextColumns(column, found[0])
 
 
+def label_headings(
+    headings: Sequence[str], text: str | tuple[str, ...] | None, label: str | tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """The column of a table's headings that holds labels, as far as can be told before it is read; () where it cannot.
+
+    It is the one asked for; of none asked for, the one with a usual name or the only one beside the texts, where texts are
+    asked for or have a usual name themselves. Of several columns of 0 and 1 none.
+    """
+    if label is not None:
+        return (label,) if isinstance(label, str) else ()
+    texts = [
+        name
+        for name in headings
+        if name in (_TEXT_NAMES if text is None else text if isinstance(text, tuple) else (text,))
+    ]
+    others = [name for name in headings if name not in texts]
+    usual = [name for name in others if name in _LABEL_NAMES]
+    return tuple(usual or (others if len(others) == 1 else ())) if texts else ()
+
+
 def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[str, ...]:
     """The classes: the columns' own names where there are several; else a ``ClassLabel``'s, or what train holds, sorted.
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import datasets
@@ -37,6 +38,7 @@ from .text_columns import (
     TextColumns,
     find_text,
     find_text_columns,
+    label_headings,
     other_texts,
     read_text_labels,
     read_texts,
@@ -173,7 +175,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Progress | None = None)
     Raises ``BadInput`` for whatever is wrong with the data: not found, unreadable, not UTF-8, without the named splits
     or columns, with an empty text, with labels out of range, with a class missing from train.
     """
-    rows = open_texts(data.name, data.config)
+    rows = open_texts(data.name, data.config, labels=partial(label_headings, text=data.text, label=data.label))
     train_rows, validation_rows, test_rows = choose(rows, data)
     named = [
         name for given in (data.text, data.label) for name in ((given,) if isinstance(given, str) else given or ())
