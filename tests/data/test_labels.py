@@ -126,6 +126,7 @@ def several(labels: list) -> tuple[tuple[str, ...], list[list[float]]]:
         ([[0.0, 1.0], [1.0, 0.0]], "lists of 2 zeros and ones"),
         ([[True, False], [False, True]], "lists of 2 zeros and ones"),
         ([[0, 1], [0, None]], r"row 1 .*a label is missing \(\[0, None\]\)"),
+        ([[0, 1], [], [1, -100]], r"row 2 .*label -100 is out of range: beside 0, 1"),
         ([["a"], ["b", " "]], "row 1 .*a label is missing"),
         ([[0.5], [1.0, 2.0]], "row 0 .*holds 0.5, which is a quantity"),
     ],

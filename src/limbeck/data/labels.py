@@ -114,17 +114,17 @@ def names_of(values: Collection[Any], label: str, count: int | None = None) -> t
     return tuple(sorted(names))
 
 
-def check_unlabelled(values: Sequence[int], split: str) -> None:
+def check_unlabelled(values: Sequence[int | str], split: str, rows: Sequence[int] | None = None) -> None:
     """Raises ``BadInput`` naming split and row where -1, or PyTorch's -100, stands beside numbers that run from 0.
 
-    It is no class, most likely: ``ignore_index`` of :func:`torch.nn.functional.cross_entropy` is -100.
+    ``rows`` tells the row of each value where they are not one each. It is no class, most likely: ``ignore_index`` of :func:`torch.nn.functional.cross_entropy` is -100.
     """
     others = set(values) - _UNLABELLED
-    row = next((row for row, value in enumerate(values) if value in _UNLABELLED), None)
-    if row is not None and others and _runs_from_0(others):
+    at = next((at for at, value in enumerate(values) if value in _UNLABELLED), None)
+    if at is not None and others and _runs_from_0(others):
         beside = _shown([str(number) for number in sorted(others)])
         raise BadInput(
-            f"split '{split}', row {row} (counted from 0): label {values[row]} is out of range: beside {beside} it commonly "
+            f"split '{split}', row {rows[at] if rows else at} (counted from 0): label {values[at]} is out of range: beside {beside} it commonly "
             "marks an example without a label, which is to be taken out; where it is a class, write the labels as words."
         )
 

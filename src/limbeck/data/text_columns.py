@@ -20,7 +20,7 @@ from limbeck.text_pairs import Text
 from .columns import likely_labels, listed
 from .delimited import is_unnamed
 from .examples import check_labels
-from .labels import can_be_label, class_names, is_float, is_integer, names_of, read_labels, whole
+from .labels import can_be_label, check_unlabelled, class_names, is_float, is_integer, names_of, read_labels, whole
 
 _TEXT_NAMES = ("text", "sentence", "content", "review")
 _LABEL_NAMES = ("label", "labels")
@@ -183,7 +183,8 @@ def text_classes(rows: datasets.Dataset, label: str | tuple[str, ...]) -> tuple[
         return tuple(inner.names or ())
     lists = _lists(rows, label, "train")
     _check_one_hot(lists, label)
-    values = {value for several in lists for value in several}
+    values = [value for several in lists for value in several]
+    check_unlabelled(values, "train", [row for row, several in enumerate(lists) for _ in several])
     if not values:
         raise BadInput(f"data.label: column '{label}' of split 'train' holds only empty lists: name another column.")
     return names_of(values, label)
