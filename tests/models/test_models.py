@@ -228,7 +228,16 @@ class Asked(nn.Module):
     [
         (torch.zeros(2, 100), "the teacher answers 100 classes, the data has 10"),
         (torch.zeros(2, 10, 4, 4), "(2, 10, 4, 4)"),
-        ((torch.zeros(2, 10),), "answers with a tuple"),
+        ((torch.zeros(2, 3), torch.zeros(2, 10)), "answers with a tuple"),
+        ((torch.zeros(2, 3), torch.zeros(2, 10)), "return self.model(images)[1]"),
+        ([torch.zeros(2, 10)], "return self.model(images)[0]"),
+        ({"loss": None, "logits": torch.zeros(2, 10)}, "return self.model(images)['logits']"),
+        (SimpleNamespace(logits=torch.zeros(2, 10)), "return self.model(images).logits"),
+        ({"boxes": torch.zeros(2, 4)}, "a tensor of logits (images, classes)."),
+        (
+            torch.zeros(2, 10, dtype=torch.complex64),
+            "answers with complex64 numbers; logits are floating-point numbers",
+        ),
         (torch.full((2, 10), float("nan")), "NaN"),
     ],
 )

@@ -1,6 +1,7 @@
 """Weights as other programs leave them: which set is read, what is taken off its names, and what is said where it does not fit."""
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,53 @@ def test_what_is_taken_and_what_is_left_is_said(tmp_path: Path) -> None:
     assert "those in 'model' are used; it also holds 'loss'" in note
     torch.save({"state_dict": under("model.", RIGHT.state_dict())}, path)
     assert load_weights(net(9), path, "teacher") == []
+
+
+def test_the_same_weights_with_and_without_counts_are_one_set(tmp_path: Path) -> None:
+    counted = RIGHT.state_dict()
+    bare = {key: tensor for key, tensor in counted.items() if not key.endswith("num_batches_tracked")}
+    for holds in ({"ema": bare, "model": counted}, {"model": counted, "ema": bare}):
+        torch.save(holds, tmp_path / "file.pt")
+        model = net(9)
+        load_weights(model, tmp_path / "file.pt", "teacher")
+        assert digest(model) == digest(RIGHT)
+    halves = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in counted.items()}
+    assert "several sets" in said(tmp_path, {"ema": halves, "model": counted})
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("3.weight", lambda w: w.to_sparse(), "'3.weight' is a sparse tensor"),
+        ("3.weight", lambda w: w.to("meta"), "'3.weight' is a tensor without values"),
+        ("3.weight", lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8), "'3.weight' is a quantised tensor"),
+        ("3.weight", lambda w: (w * 100).to(torch.int8), "'3.weight' holds int8 in the file and float32 in the model"),
+        ("3.bias", lambda w: w > 0, "'3.bias' holds bool in the file and float32"),
+        ("0.weight", lambda w: w.to(torch.complex64), "'0.weight' holds complex64 in the file and float32"),
+        ("1.running_var", lambda w: w - 1.5, "'1.running_var' holds a negative variance (-0.5)"),
+    ],
+)
+def test_weights_of_another_kind_are_refused_whatever_their_shapes(
+    tmp_path: Path, key: str, change: Callable[[Tensor], Tensor], words: str
+) -> None:
+    holds = RIGHT.state_dict()
+    changed = holds | {key: change(holds[key])}
+    assert words in said(tmp_path, changed)
+    # one that can be used beside one that cannot
+    torch.save({"a": changed, "b": holds}, tmp_path / "file.pt")
+    model = net(9)
+    load_weights(model, tmp_path / "file.pt", "teacher")
+    assert digest(model) == digest(RIGHT)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_numbers_of_another_precision_are_taken(tmp_path: Path, kind: torch.dtype) -> None:
+    # an average of checkpoints makes a floating-point number of the count of the batches too
+    torch.save({key: tensor.to(kind) for key, tensor in RIGHT.state_dict().items()}, tmp_path / "file.pt")
+    model = net(9)
+    load_weights(model, tmp_path / "file.pt", "teacher")
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, RIGHT.state_dict()[key].to(kind).to(tensor.dtype))
 
 
 def test_only_channels_or_only_classes_differ(tmp_path: Path) -> None:

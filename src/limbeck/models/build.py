@@ -7,6 +7,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,11 @@ def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name
     if not isinstance(answer, Tensor):
         raise BadInput(
             f"the {name} answers with a {type(answer).__name__}; it should answer with a tensor of logits "
-            f"(images, classes)."
+            f"(images, classes){_wrapped(answer, classes)}."
+        )
+    if not answer.is_floating_point():
+        raise BadInput(
+            f"the {name} answers with {str(answer.dtype).removeprefix('torch.')} numbers; logits are floating-point numbers."
         )
     if answer.dim() == 2 and answer.shape[0] == 2 and answer.shape[1] != classes:
         raise BadInput(
@@ -88,6 +93,20 @@ def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name
         )
     if not bool(torch.isfinite(answer).all()):
         raise BadInput(f"the {name} answers a plain grey image with NaN or infinity: its weights are not usable.")
+
+
+def _wrapped(answer: object, classes: int) -> str:
+    """How to get at the logits within an answer, where they are there to be seen: the line for a module around the model."""
+    if isinstance(answer, Mapping):
+        within = {f"[{key!r}]": one for key, one in answer.items()}
+    elif isinstance(answer, list | tuple):
+        within = {f"[{k}]": one for k, one in enumerate(answer)}
+    else:
+        within = {".logits": getattr(answer, "logits", None)}
+    place = next((key for key, one in within.items() if isinstance(one, Tensor) and one.shape == (2, classes)), None)
+    if place is None:
+        return ""
+    return f": put a module around it whose forward(self, images) is: return self.model(images){place}"
 
 
 def _ours(section: Model, *, classes: int, channels: int, size: int) -> nn.Module:

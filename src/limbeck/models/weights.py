@@ -25,19 +25,22 @@ class _Fit:
     missing: list[str]
     unexpected: list[str]
     reshaped: list[str]
+    unfit: list[str]  # what holds no values that the model's could take, in words
     beside: list[str]  # what stands before other prefixes in the same set
 
     @property
     def fits(self) -> bool:
-        return not (self.missing or self.unexpected or self.reshaped)
+        return not (self.missing or self.unexpected or self.reshaped or self.unfit)
 
     @property
     def problems(self) -> int:
-        return len(self.missing) + len(self.unexpected) + len(self.reshaped)
+        return len(self.missing) + len(self.unexpected) + len(self.reshaped) + len(self.unfit)
 
 
 def load_weights(model: nn.Module, path: str | Path, name: str) -> list[str]:
     """Puts the weights in the file at ``path`` into ``model``; every name and shape must agree.
+
+    Floating-point numbers of any precision are taken for those of another; nothing else is.
 
     ``path`` may say which of several sets of weights is meant (:mod:`limbeck.models.state_file`). Otherwise it is the only
     one that fits. A last layer of one output, where the model has two, becomes (0, z) of its logit z. ``name``
@@ -118,23 +121,59 @@ def _fits(place: str, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) ->
             inside,
             [key for key in needed if key not in inside],
             [key for key in inside if key not in wanted],
-            [key for key in wanted if key in inside and inside[key].shape != wanted[key].shape],
+            [key for key in wanted if key in inside and _size(inside[key]) != wanted[key].shape],
+            [said for key in wanted if key in inside and (said := _unfit(key, inside[key], wanted[key]))],
             list(dict.fromkeys(key.partition(".")[0] for key in state if not key.startswith(prefix))),
         )
 
 
+def _unfit(key: str, theirs: Tensor, ours: Tensor) -> str:
+    """Why a tensor of the file cannot become one of the model whatever their shapes are, in words; nothing where it can."""
+    form = _form(theirs)
+    if form:
+        return f"'{key}' is {form}, and a plain one is wanted"
+    if (ours.is_floating_point() and not theirs.is_floating_point()) or (theirs.is_complex() and not ours.is_complex()):
+        return f"'{key}' holds {_kind(theirs)} in the file and {_kind(ours)} in the model"
+    if key.rpartition(".")[2] == "running_var" and bool((theirs.double() < 0).any()):
+        return f"'{key}' holds a negative variance ({theirs.double().min().item():.3g})"
+    return ""
+
+
+def _form(tensor: Tensor) -> str:
+    if tensor.is_nested:
+        return "a nested tensor"
+    if tensor.is_meta:
+        return "a tensor without values (on the device 'meta')"
+    if tensor.is_quantized:
+        return "a quantised tensor"
+    return "" if tensor.layout == torch.strided else "a sparse tensor"
+
+
+def _size(tensor: Tensor) -> torch.Size | None:
+    """None for a tensor that has none."""
+    return None if tensor.is_nested else tensor.shape
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def _distinct(fits: list[_Fit]) -> list[_Fit]:
-    """Without such as hold the very same values as one before."""
+    """Without such as hold the very same values as one before; only one of them may have counted its batches."""
     kept: list[_Fit] = []
     for fit in fits:
-        if not any(all(torch.equal(fit.state[key], one.state[key]) for key in fit.state) for one in kept):
+        if not any(all(_same(fit.state[key], one.state[key]) for key in fit.state.keys() & one.state) for one in kept):
             kept.append(fit)
     return kept
 
 
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and torch.equal(a, b)
+
+
 def _of_two_outputs(fit: _Fit, wanted: Mapping[str, Tensor]) -> _Fit:
     """The fit with a last layer of one output made one of two, where nothing else differs."""
-    if fit.missing or fit.unexpected or _outputs(fit, wanted) != (1, 2):
+    if fit.missing or fit.unexpected or fit.unfit or _outputs(fit, wanted) != (1, 2):
         return fit
     grown = {key: torch.cat([torch.zeros_like(fit.state[key]), fit.state[key]]) for key in fit.reshaped}
     return replace(fit, state={**fit.state, **grown}, reshaped=[])
@@ -152,6 +191,8 @@ def _outputs(fit: _Fit, wanted: Mapping[str, Tensor]) -> tuple[int, int] | None:
 
 def _misfit(fit: _Fit, wanted: Mapping[str, Tensor]) -> str:
     """What does not fit, in words: channels and classes as such, and the first names of each other kind."""
+    if fit.unfit:  # its shape says little
+        return fit.unfit[0] + _more(fit.unfit)
     parts, state = [], fit.state
     first = next((key for key in wanted if wanted[key].dim() == 4), "")
     channels = first in fit.reshaped and state[first].dim() == 4
