@@ -89,7 +89,7 @@ def test_a_module_that_ends_in_softmax_is_refused_with_the_line_that_mends_it(tm
         lambda z: z,
         lambda z: z.log_softmax(1),  # known up to a constant
         lambda z: z.softmax(1) + 0.1,  # in range, and no distribution: a doubt, below
-        lambda z: 0.02 * z / z.abs().max(),  # very unsure, and in range
+        lambda z: 0.001 * z,  # very unsure, and in range
         lambda z: z - z.mean(1, keepdim=True) + 1 / 3,  # sums to 1, and out of range
     ],
 )
@@ -111,6 +111,48 @@ def test_a_student_that_ends_in_softmax_is_refused_too() -> None:
             one, splits, out=Path("never"), teacher=Says(lambda z: z), student=lambda _: Says(lambda z: z.softmax(1)),
             objective=KD, device="cpu",
         )  # fmt: skip
+
+
+# --- answers that are no function of the image
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (lambda z: z + torch.randn_like(z), r"answers the same image in two ways.*differ by up to"),
+        (lambda z: nn.functional.dropout(z, 0.5, training=True), "answers the same image in two ways"),
+        (lambda z: (z + 5 * torch.randn_like(z)).to(torch.bfloat16), "answers the same image in two ways"),
+        (lambda z: z - z.mean(0), "depends on the other images of its batch"),
+        (lambda z: z / z.abs().max(), "depends on the other images"),
+        (lambda z: z.squeeze(0), r"batch of one image with the shape \(3,\); \(1, 3\) is wanted"),
+        (
+            lambda z: nn.functional.batch_norm(z, None, None, training=True),
+            "fails on a batch of one image: Expected more",
+        ),
+    ],
+)
+def test_an_answer_depends_on_the_image_alone(last: Callable[[Tensor], Tensor], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        teacher_of(last)
+
+
+def by_batch(z: Tensor, share: float) -> Tensor:
+    """With a rounding that is another one in each size of batch."""
+    return z + share * (z.max() - z.min()) * (-1) ** len(z)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        torch.zeros_like,
+        lambda z: 1e4 + 1e-3 * z,
+        lambda z: z.half(),
+        lambda z: 100 + z.to(torch.bfloat16),
+        lambda z: by_batch(z, 0.01),
+    ],
+)
+def test_rounding_is_no_dependence(last: Callable[[Tensor], Tensor]) -> None:
+    teacher_of(last)
 
 
 class SigmoidConfig(transformers.BertConfig):

@@ -19,7 +19,7 @@ from .models.asking import ask
 from .models.build import build, check_fits
 from .models.identity import probe_images
 from .models.onnx_file import OnnxModel
-from .models.outputs import OneLogit, is_one_logit, of_one_logit, refuse_probabilities
+from .models.outputs import OneLogit, is_one_logit, of_one_logit, refuse_changing, refuse_probabilities
 from .models.text_labels import listed, unnamed
 from .objectives.functional.teachers import by_confidence, mean_logits, mean_probabilities
 from .recipe import Ensemble, ImageRecipe, OnnxTeacher, Preprocess, TeacherSection
@@ -29,6 +29,8 @@ from .tasks.image import Normalisation
 COMBINATIONS = ("probabilities", "logits", "confidence")
 # Examples that a model is asked about to tell logits from probabilities.
 ASKED = 32
+# Examples, beside noise, that it is asked about more than once.
+ASKED_AGAIN = 4
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,16 @@ def check_answers(
 
     ``ready``: it is used as it comes. Raises :class:`BadInput` where they are probabilities.
     """
-    seen = sees or Normalisation(splits.mean, splits.std)
-    images = torch.cat([of.images[of.ids.argsort()[:ASKED]].cpu() for of in (splits.validation, splits.train)])[:ASKED]
-    images_BCHW = seen(images if images.is_floating_point() else images.float() / 255)
-    noise_BCHW = probe_images(images_BCHW.shape[1], images_BCHW.shape[2])
-    answers_NC = torch.cat([ask(model, inputs).float().cpu() for inputs in (noise_BCHW, images_BCHW)])
+    answers_NC = torch.cat([ask(model, inputs).float().cpu() for inputs in _noise_and_images(splits, sees, ASKED)])
     return refuse_probabilities(answers_NC.reshape(len(answers_NC), -1), name, ready=ready)
+
+
+def _noise_and_images(splits: Splits, sees: Normalisation | None, count: int) -> tuple[Tensor, Tensor]:
+    """Noise, and so many images of the data, as a model sees them."""
+    seen = sees or Normalisation(splits.mean, splits.std)
+    images = torch.cat([of.images[of.ids.argsort()[:count]].cpu() for of in (splits.validation, splits.train)])[:count]
+    images_BCHW = seen(images if images.is_floating_point() else images.float() / 255)
+    return probe_images(images_BCHW.shape[1], images_BCHW.shape[2]), images_BCHW
 
 
 def _member(section: TeacherSection | OnnxTeacher, seed: int, splits: Splits, trust_code: bool, name: str) -> Member:
@@ -267,6 +273,7 @@ def _fitting(member: Member, splits: Splits, name: str) -> Member:
     check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
     if not one and (doubtful := check_answers(model, splits, member.sees, name, ready=ready)) is not None:
         notes.append(doubtful)
+    refuse_changing(model, torch.cat(_noise_and_images(splits, member.sees, ASKED_AGAIN)), name)
     return replace(member, model=model, notes=tuple(notes))
 
 

@@ -1,4 +1,5 @@
-"""What a model answers with: logits are wanted, and probabilities or a single value for two classes are told from them.
+"""What a model answers with: logits are wanted, and probabilities or a single value for two classes are told from them,
+and answers that are no function of the image.
 
 Shapes: N examples, C classes.
 """
@@ -11,9 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
+from .asking import ask
 
 FEWEST = 8  # answers that it takes to tell probabilities from logits
 ROUNDING = 0.01  # of a sum of probabilities, in half precision
+# How far two answers to the same image may be apart, as a share of the range of all answers. Asked in the same batch, only
+# sums in another order differ; in another batch, other kernels with other roundings may be used, down to those of
+# quantised models, which round by the largest value in a batch.
+AGAIN = {torch.float64: 1e-3, torch.float32: 1e-3}
+AGAIN_HALF = 0.02
+IN_ANOTHER_BATCH = 0.05
 
 
 def refuse_probabilities(answers_NC: Tensor, name: str, *, several: bool = False, ready: bool = True) -> str | None:
@@ -51,6 +59,54 @@ def refuse_probabilities(answers_NC: Tensor, name: str, *, several: bool = False
         f"Every answer of the {name} to {count} examples lies in 0 to 1: where it ends in a sigmoid, leave that out, "
         "since what is wanted are logits."
     )
+
+
+def refuse_changing(model: nn.Module, images_BCHW: Tensor, name: str) -> None:
+    """Asks about the same images twice, and about the first by itself and the others without it; ``model`` is untouched.
+
+    ``name`` is how messages speak of the model.
+
+    Raises:
+        BadInput: the answers differ by more than rounding, or it fails on a single image.
+    """
+    first = ask(model, images_BCHW)
+    kinds = [first.dtype, *(parameter.dtype for parameter in model.parameters())]
+    half = any(kind not in AGAIN for kind in kinds if kind.is_floating_point)
+    # A constant in all answers is rounded by its own size.
+    eps = max(torch.finfo(kind).eps for kind in kinds if kind.is_floating_point)
+    apart, range_ = _apart(first, ask(model, images_BCHW), AGAIN_HALF if half else AGAIN[first.dtype], 4 * eps)
+    if apart:
+        raise BadInput(
+            f"the {name} answers the same image in two ways: asked twice, its logits differ by up to {apart:.3g}, where all "
+            f"its answers lie within {range_:.3g}. Something in it is random, such as dropout that is not off in eval(): "
+            "leave that out."
+        )
+    try:
+        single = ask(model, images_BCHW[:1])
+    except Exception as error:  # a model of any kind fails in any way
+        words = " ".join(str(error).split())[:240] or type(error).__name__
+        raise BadInput(f"the {name} fails on a batch of one image: {words}") from error
+    if single.shape != (1, *first.shape[1:]):
+        raise BadInput(
+            f"the {name} answers a batch of one image with the shape {tuple(single.shape)}; {(1, *first.shape[1:])} is wanted."
+        )
+    apart, range_ = _apart(first, torch.cat([single, ask(model, images_BCHW[1:])]), IN_ANOTHER_BATCH, 16 * eps)
+    if apart:
+        raise BadInput(
+            f"the {name}'s answer to an image depends on the other images of its batch: asked about one image by itself "
+            f"and about {len(first)} together, its logits differ by up to {apart:.3g}, where all its answers lie within "
+            f"{range_:.3g}. Each image is to be answered by itself: leave out what is taken over the batch, such as its mean."
+        )
+
+
+def _apart(a_NC: Tensor, b_NC: Tensor, share: float, large: float) -> tuple[float, float]:
+    """The largest difference, 0 where rounding explains it, and the range of the finite answers."""
+    a_NC, b_NC = a_NC.double(), b_NC.double()
+    finite = a_NC[a_NC.isfinite()]
+    range_, largest = (float(finite.max() - finite.min()), float(finite.abs().max())) if len(finite) else (0.0, 0.0)
+    same = (a_NC == b_NC) | (a_NC.isnan() & b_NC.isnan())
+    apart = float(torch.where(same, 0.0, (a_NC - b_NC).abs()).nan_to_num(nan=torch.inf).max())
+    return (0.0 if apart <= share * range_ + large * largest else apart), range_
 
 
 class OneLogit(nn.Module):
