@@ -159,6 +159,30 @@ def test_metadata_above_folders_of_splits_are_parted_by_where_the_images_lie(mak
     metadata(make, ".", names)
     rows = open_source(str(make.root), None)
     assert {split: those["label"][:] for split, those in rows.items()} == {"train": ["a", "b"] * 2, "test": ["a", "b"]}
+    there = make.root / ".." / make.root.name
+    assert {split: len(those) for split, those in open_source(str(there), None).items()} == {"train": 4, "test": 2}
+    make("pred", 1)
+    metadata(make, ".", names | {"pred/000.png": "a"})
+    assert "images lie in the folder of no split: 1 row of metadata.csv" in " ".join(
+        open_source(str(make.root), None).notes
+    )
+
+
+def test_a_split_without_metadata_has_no_labels_and_may_be_learnt_from(make):
+    make("train", 20)
+    make("test", 4)
+    metadata(make, "train", {f"{index:03d}.png": "ab"[index % 2] for index in range(20)})
+    with pytest.raises(BadInput, match=r"split 'test' has no column 'label' .* data\.transfer"):
+        load(Data(name=str(make.root)))
+    splits = load(Data(name=str(make.root), test=None, transfer=Transfer(name=str(make.root), split="test")))
+    assert splits.transfer is not None
+    assert len(splits.transfer) == 4
+
+
+def test_metadata_of_several_images_a_row_are_read(make):
+    make("", 4)
+    make.file("metadata.csv", "file_name,mask_file_name,label\n000.png,001.png,a\n002.png,003.png,b\n")
+    assert set(open_source(str(make.root), None)["train"].column_names) == {"image", "mask", "label"}
 
 
 def test_images_that_metadata_lack_or_list_twice_are_said(make):

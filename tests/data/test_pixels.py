@@ -106,6 +106,18 @@ def test_grey_that_loses_nearly_all_its_levels_is_said(tmp_path):
     )
 
 
+def test_a_class_too_dark_for_the_bits_of_all_is_said(tmp_path):
+    def make(number: int, seed: int) -> np.ndarray:
+        if number == 0:
+            return grey(12)(1, seed)
+        return np.random.default_rng(seed).permutation(96).reshape(8, 12).astype(np.uint16)
+
+    write(tmp_path, make)
+    # 12 bits lose the lower four: 96 levels become 96 / 16 = 6.
+    notes = " ".join(load(Data(name=str(tmp_path), size=8)).notes)
+    assert "20 of 40 images keep fewer than 16 levels of grey though their files hold more (one keeps 6 of 96)" in notes
+
+
 def test_a_test_split_made_grey_is_said_when_it_is_read(tmp_path):
     random = np.random.default_rng(0)
     for split, shape in (("train", (6, 6)), ("test", (6, 6, 3))):

@@ -14,7 +14,7 @@ import datasets
 
 from limbeck.errors import BadInput
 
-from .image_folder import Layout, is_of_classes, layout_of
+from .image_folder import Layout, is_of_classes, layout_of, table
 from .image_tree import listed, scan
 from .reading import Found, read, rows_text
 from .split_names import nearly
@@ -35,7 +35,10 @@ def read_beside_images(root: Path, files: Sequence[PurePath], field: str, label:
     layout = layout_of(scan(root, field), field, labelled=False)
     tables = [file for file in files if file.name.lower() in BESIDE_IMAGES]
     _check_left(layout, field)
-    splits = _read(root, layout, tables, field) if layout.named else {"train": _load(root, tables, "train", field)}
+    notes: list[str] = []
+    splits = (
+        _read(root, layout, tables, field, notes) if layout.named else {"train": _load(root, tables, "train", field)}
+    )
     if labelled:
         for rows in list(splits.values())[:1]:
             _check_classes(root, layout, rows, field, label)
@@ -44,7 +47,7 @@ def read_beside_images(root: Path, files: Sequence[PurePath], field: str, label:
     for split, rows in splits.items():
         where = os.path.relpath(layout.splits[split].path, root)
         said.append(f"{split} has {rows_text(len(rows))}" + (f" ({where})" if where != "." else ""))
-    notes = [f"{which}: {'; '.join(said)}."]
+    notes.insert(0, f"{which}: {'; '.join(said)}.")
     for split, rows in splits.items():
         notes += _check_files(layout, split, rows, field, label)
     if layout.left:
@@ -53,7 +56,9 @@ def read_beside_images(root: Path, files: Sequence[PurePath], field: str, label:
     return Found(splits, notes)
 
 
-def _read(root: Path, layout: Layout, tables: Sequence[PurePath], field: str) -> dict[str, datasets.Dataset]:
+def _read(
+    root: Path, layout: Layout, tables: Sequence[PurePath], field: str, notes: list[str]
+) -> dict[str, datasets.Dataset]:
     inside = {
         split: [file for file in tables if (root / file).is_relative_to(folder.path)]
         for split, folder in layout.splits.items()
@@ -67,23 +72,45 @@ def _read(root: Path, layout: Layout, tables: Sequence[PurePath], field: str) ->
             "the folder of each."
         )
     if above:
-        rows = _load(root, above, "train", field)
-        paths = [Path(path) for path in _paths(rows)]
-        return {
-            split: rows.select([at for at, path in enumerate(paths) if path.is_relative_to(folder.path)])
-            for split, folder in layout.splits.items()
-        }
-    for split, those in inside.items():
-        if not those and layout.splits[split].image_count():
-            raise BadInput(
-                f"{field}: {layout.splits[split].path} holds images and no {tables[0].name}, where other splits have one: write "
-                "one, or take the folder out."
-            )
-    return {split: _load(root, those, split, field) for split, those in inside.items() if those}
+        return _parted(root, layout, above, field, notes)
+    splits = {}
+    for split, folder in layout.splits.items():
+        if inside[split]:
+            splits[split] = _load(root, inside[split], split, field)
+        elif paths := folder.image_paths():
+            splits[split] = table([{"bytes": None, "path": path} for path in paths], None, [])
+            notes.append(f"split '{split}' has no {tables[0].name}, and so no labels.")
+    return splits
+
+
+def _parted(
+    root: Path, layout: Layout, tables: Sequence[PurePath], field: str, notes: list[str]
+) -> dict[str, datasets.Dataset]:
+    """The rows of a table that is of all splits, by the folders that their images lie in."""
+    rows = _load(root, tables, "train", field)
+    paths = _paths(rows)
+    if len(paths) != len(rows):
+        raise BadInput(
+            f"{field}: {root / tables[0]}: each row must name one image (column file_name) where one table is of all splits: "
+            "write a table in the folder of each split instead."
+        )
+    places = {
+        split: [
+            at
+            for at, path in enumerate(paths)
+            if Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder.path))
+        ]
+        for split, folder in layout.splits.items()
+    }
+    if outside := len(rows) - sum(map(len, places.values())):
+        notes.append(
+            f"left out, since their images lie in the folder of no split: {rows_text(outside)} of {tables[0]}."
+        )
+    return {split: rows.select(at) for split, at in places.items()}
 
 
 def _load(root: Path, tables: Sequence[PurePath], split: str, field: str) -> datasets.Dataset:
-    paths = [glob.escape(str((root / file).absolute())) for file in tables]
+    paths = [glob.escape(os.path.abspath(root / file)) for file in tables]
     names = sorted({file.name for file in tables})
     return read(
         lambda: datasets.load_dataset("imagefolder", data_files={split: paths}, metadata_filenames=names, split=split),
@@ -120,6 +147,8 @@ def _label_of(rows: datasets.Dataset) -> str | None:
 def _check_files(layout: Layout, split: str, rows: datasets.Dataset, field: str, label: str | None) -> list[str]:
     """Notes on images that the table lacks or has twice. Raises ``BadInput`` where an image has two labels."""
     paths = [os.path.realpath(path) for path in _paths(rows)]
+    if len(paths) != len(rows):  # several images a row, or none in some
+        return []
     column = label if label in rows.column_names else _label_of(rows)
     labels = rows[column][:] if column else [None] * len(paths)
     seen: dict[str, object] = {}
