@@ -211,7 +211,12 @@ def test_out_to_parquet_and_back_into_a_recipe(here: Path, capsys: pytest.Captur
     pq.write_table(plain, "plain.parquet")
     code, _, err = limbeck(capsys, "targets", "import", "plain.parquet", "--out", "mine")
     assert (code, "with --recipe" in err) == (2, True)
-    code, out, err = limbeck(capsys, "targets", "import", "plain.parquet", "--out", "mine", "--recipe", "tiny.yaml")
+    code, _, err = limbeck(capsys, "targets", "import", "plain.parquet", "--out", "mine", "--set", "seed=7")
+    assert (code, "--set seed=7: name the recipe" in err) == (2, True)
+    given = ("targets", "import", "plain.parquet", "--recipe", "tiny.yaml")
+    assert limbeck(capsys, *given, "--out", "other", "--set", "seed=7")[0] == 0
+    assert json.loads(Path("other/manifest.json").read_text())["view_seed"] == 7
+    code, out, err = limbeck(capsys, *given, "--out", "mine")
     assert code == 0, err
     assert "imported, SHA-256" in out
 
