@@ -15,6 +15,7 @@ from . import progress
 from .earlier_targets import donor_of, start_from
 from .errors import BadInput
 from .evaluation.doubts import at_chance, commonest_share, confused, right_of, taken_for
+from .evaluation.wording import counted
 from .files import fingerprint, write_json
 from .interfaces import DenseLogits
 from .job import Job, asked_live, coarse, supervised
@@ -83,7 +84,9 @@ def doubts(job: Job, teacher: Trained) -> list[str]:
         share = commonest_share(validation.labels.cpu())
         if not at_chance(right, share, len(validation)):
             return []
-        return [f"{_chance(right, share, 'validation')}: train it longer, or look whether its labels are the data's."]
+        return [
+            f"{_chance(right, share, 'validation', len(validation))}: train it longer, or look whether its labels are the data's."
+        ]
     validation = validation.take(validation.ids.argsort()[:DOUBTED])
     device = job.accelerator.device
     logits_NC = job.task.logits(teacher.model.to(device), validation.to(device), as_teacher=True)
@@ -116,15 +119,21 @@ def doubts_of_given(job: Job, store: Store) -> list[str]:
 def _misgivings(job: Job, logits_NC: torch.Tensor, labels: torch.Tensor, asked: str, first: str) -> list[str]:
     """Sentences on answers that cannot be those of a teacher of the data's classes."""
     right, share = right_of(logits_NC, labels).double().mean().item(), commonest_share(labels)
-    said = [f"{_chance(right, share, asked)}. {first}"] if at_chance(right, share, len(labels)) else []
+    said = [f"{_chance(right, share, asked, len(labels))}. {first}"] if at_chance(right, share, len(labels)) else []
     mixed = confused(taken_for(logits_NC, labels), job.splits.classes) if labels.ndim == 1 else None
     return said + ([] if mixed is None else [mixed])
 
 
-def _chance(right: float, share: float, asked: str) -> str:
+def _chance(right: float, share: float, asked: str, count: int) -> str:
+    figures = f"({100 * right:.1f} % vs {100 * share:.1f})"
+    if right > share:
+        return (
+            f"the teacher is not shown to be better than always naming the commonest answer {figures} on {count} "
+            f"{asked.removesuffix(' examples')} examples, so what students learn from it may mean little"
+        )
     return (
-        f"the teacher is no better on {asked} than always naming the commonest answer ({100 * right:.1f} % vs "
-        f"{100 * share:.1f}), so what students learn from it means little"
+        f"the teacher is no better on {asked} than always naming the commonest answer {figures}, so what students learn "
+        "from it means little"
     )
 
 
@@ -294,8 +303,8 @@ def about_targets(job: Job) -> str:
     """What is asked of the teacher, or was given in its place, in words."""
     if job.recipe.targets.store is not None:
         views = given_store(job).views
-        return f"{views} view{'s' * (views != 1)} of {len(job.task.pool):,} examples, as given"
-    return f"{job.recipe.targets.views} views of {len(job.task.pool):,} examples"
+        return f"{counted(views, 'view')} of {len(job.task.pool):,} examples, as given"
+    return f"{counted(job.recipe.targets.views, 'view')} of {len(job.task.pool):,} examples"
 
 
 def given_store(job: Job) -> Store:

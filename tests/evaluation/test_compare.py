@@ -90,6 +90,16 @@ def test_few_seeds_claim_no_more_than_they_can_show(seeds):
     assert missed / repeats <= 0.08  # 5 of 100, and two standard errors
 
 
+def test_an_interval_of_shares_ends_where_the_possible_does():
+    right_SN = np.stack([np.ones(16), np.zeros(16)])  # t of two seeds reaches to 12.7 * 50 points
+    found = paired_bootstrap(right_SN, np.zeros((2, 16)))
+    assert (found["difference"], found["low"], found["high"]) == (0.5, -1.0, 1.0)
+    nats = paired_bootstrap(3 * right_SN, np.zeros((2, 16)))
+    assert nats["low"] < -10 < 10 < nats["high"]
+    gaps = calibration_bootstrap(right_SN[:, :, None], np.zeros((2, 16, 1)))
+    assert (gaps["low"], gaps["high"]) == (-1.0, 1.0)
+
+
 def test_a_handful_of_answers_is_not_more_than_chance():
     # All of 5 on one side happens by chance in 2 of 32 cases, all of 6 in 2 of 64.
     for differing, told in ((4, False), (5, False), (6, True)):

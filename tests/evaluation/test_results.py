@@ -15,7 +15,7 @@ import torch
 from limbeck.evaluation.fidelity import fidelity
 from limbeck.evaluation.metrics import classification, fit_temperature
 from limbeck.evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble, environment
-from limbeck.evaluation.verdict import findings, verdict
+from limbeck.evaluation.verdict import findings, headline, verdict
 
 CLASSES = ["cat", "dog", "<b>", "owl", "eel", "yak", "emu"]
 LABELS = {"test": torch.arange(70) % 7, "validation": torch.arange(49) % 7}
@@ -253,22 +253,61 @@ def test_a_teacher_that_is_no_better_than_the_untaught_student_is_said(accuracy,
     assert said is None or said in doubts[0]
 
 
+def shares(accuracy: float, supports: tuple[int, int], recalls: tuple[float, float] | None = None) -> dict:
+    rows = [{"class": name, "support": n} for name, n in zip("ab", supports)]
+    if recalls:
+        rows = [row | {"accuracy": recall} for row, recall in zip(rows, recalls)]
+    return {"metrics": {"accuracy": {"mean": accuracy, "sd": None, "n": 1}}, "per_class": rows}
+
+
 def test_nothing_is_kept_of_a_teacher_that_is_no_better_than_the_commonest_class():
     # 501 of 1000: two standard errors are 2 * sqrt(0.501 * 0.499 / 1000) = 0.0316
-    for accuracy, nothing in ((0.499, True), (0.532, True), (0.533, False)):
-        results = story() | {"data": {"classes": ["a", "b"]}}
-        results["teacher"] = {
-            "metrics": {"accuracy": {"mean": accuracy, "sd": None, "n": 1}},
-            "per_class": [{"support": 499}, {"support": 501}],
-        }
-        said = verdict(results)
-        assert ("no better than always naming the commonest class" in said) is nothing
-        assert ("keeps" in said.split("so what")[0]) is not nothing
-    results["teacher"]["metrics"]["accuracy"]["mean"] = 0.499
-    assert verdict(results).startswith(
-        "The student has 1/25 of the teacher's parameters and answers 21x faster. The teacher itself is no better than always naming "
-        "the commonest class (49.9 % vs 50.1), so what the student keeps of it means nothing; train it longer."
+    for accuracy, level, unshown in ((0.499, True, False), (0.532, False, True), (0.533, False, False)):
+        said = verdict(story() | {"data": {"classes": ["a", "b"]}, "teacher": shares(accuracy, (499, 501))})
+        assert ("no better than always naming the commonest class" in said) is level
+        assert ("not shown to be better" in said) is unshown
+        assert ("keeps" in said.split("so what")[0]) is not level
+        assert ("means nothing" in said) is level
+        if level:
+            assert said.startswith(
+                "The student has 1/25 of the teacher's parameters and answers 21x faster. The teacher itself is no better than always "
+                "naming the commonest class (49.9 % vs 50.1), so what the student keeps of it means nothing; train it longer."
+            )
+        if unshown:
+            assert (
+                "(92.4 ± 0.1 vs 53.2). The teacher is not shown to be better than always naming the commonest class (53.2 % vs 50.1) "
+                "on 1,000 test images. Against" in said
+            )
+
+
+def test_a_student_that_is_no_better_than_the_commonest_class_is_no_success():
+    # 10 of 14, two standard errors 0.241
+    told = story(latency=None) | {"teacher": shares(1.0, (10, 4))}
+    assert headline(told | {"student": shares(10 / 14, (10, 4), (1.0, 0.0))}) == (
+        "The student has 1/25 of the teacher's parameters. It answers 'a' for everything and is no better than always naming the "
+        "commonest class (71.4 % vs 71.4), so what it keeps of the teacher's 100.0 % means nothing."
     )
+    assert headline(told | {"student": shares(9 / 14, (10, 4), (0.8, 0.25))}) == (
+        "The student has 1/25 of the teacher's parameters. It is no better than always naming the commonest class (64.3 % vs 71.4), "
+        "so what it keeps of the teacher's 100.0 % means nothing."
+    )
+    assert headline(told | {"student": shares(11 / 14, (10, 4), (0.9, 0.5))}).endswith(
+        "The student is not shown to be better than always naming the commonest class (78.6 % vs 71.4) on 14 test images."
+    )
+    assert "commonest" not in headline(told | {"student": shares(1.0, (10, 4), (1.0, 1.0))})
+    untaught = told | {"learnt_from_teacher": False, "student": shares(10 / 14, (10, 4), (1.0, 0.0))}
+    assert "It answers 'a' for everything" in headline(untaught)
+    # of several labels, exactly right less often than nothing is, yet it tells one of them
+    several = {"commonest": {"labels": [], "share": 0.9}, "test": 100, "multi_label": True}
+    useful = shares(0.88, (10, 4))
+    useful["metrics"]["macro_f1"] = {"mean": 0.5, "sd": None, "n": 1}
+    assert "commonest" not in headline(told | {"data": several, "teacher": useful, "student": useful})
+
+
+def test_two_seeds_that_cannot_tell_say_so():
+    said = " ".join(one.text for one in findings(story(difference=-0.1562, low=-1.0, high=1.0, seeds=2)))
+    assert "two seeds cannot tell of accuracy -15.62 points (-100.00 to +100.00), nearly all that is possible." in said
+    assert "stands out from the noise in ECE" in said
 
 
 def test_the_verdict_reads_assembled_results(results):
@@ -309,7 +348,10 @@ def test_one_class_with_most_of_the_split_and_classes_that_a_split_lacks_are_sai
     assert cost["difference"] == pytest.approx(1 / 3 - 1)
     assert cost["low"] <= cost["difference"] <= cost["high"] <= 0
     said = verdict(found)
-    assert "(80.0 ± 0.0 vs 100.0; balanced accuracy 33.3 ± 0.0 vs 100.0)" in said
+    assert (
+        "It answers 'ok' for everything and is no better than always naming the commonest class (80.0 ± 0.0 % vs 80.0)"
+        in said
+    )
     assert "80.0 % of the test images are 'ok', so accuracy says little" in said
     assert "The test split has no image of 'lost': nothing is known of how such images are answered." in said
     assert "'broken\\x1b'" in said

@@ -228,7 +228,7 @@ def _grouped(groups: Groups, what: str) -> str:
             "is kept together: name what several of them share, or leave data.group out."
         )
     return (
-        f"data.group: {len(groups)} training {what}s in {len(groups.present)} groups, of which none is split; the largest, "
+        f"data.group: {len(groups)} training {what}s in {len(groups.present)} group{'s' * (len(groups.present) != 1)}, of which none is split; the largest, "
         f"{largest[0]!r}, holds {largest[1]}."
     )
 

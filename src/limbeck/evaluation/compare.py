@@ -81,8 +81,10 @@ def paired_bootstraps(
     mean_DK += _seed_noise(rng, difference_KSN.mean(axis=2), draws)
     found = [_interval(float(difference_KSN[k].mean()), mean_DK[:, k], level, seeds, examples) for k in range(count)]
     for one, difference_SN in zip(found, difference_KSN, strict=True):
-        told = one["low"] * one["high"] > 0 and np.isin(difference_SN, (-1, 0, 1)).all()
-        if told and sign_flip_p(difference_SN.sum(axis=0)) >= 1 - level:
+        if not np.isin(difference_SN, (-1, 0, 1)).all():
+            continue
+        one |= within_possible(one)
+        if one["low"] * one["high"] > 0 and sign_flip_p(difference_SN.sum(axis=0)) >= 1 - level:
             one |= {"low": min(one["low"], 0.0), "high": max(one["high"], 0.0)}
     return found
 
@@ -114,7 +116,12 @@ def calibration_bootstrap(
     once = np.ones((1, examples))
     difference_S = (error_DS(a_NC, once) - error_DS(b_NC, once))[0]
     difference_D += _seed_noise(rng, difference_S[None], draws)[:, 0]
-    return _interval(float(difference_S.mean()), difference_D, level, seeds, examples)
+    return within_possible(_interval(float(difference_S.mean()), difference_D, level, seeds, examples))
+
+
+def within_possible(found: dict[str, Any]) -> dict[str, Any]:
+    """The interval of a difference of shares, cut off at -1 and 1: Student's t of two seeds knows of no such ends."""
+    return found | {"low": max(found["low"], -1.0), "high": min(found["high"], 1.0)}
 
 
 def difference_p(difference_SN: ArrayLike) -> float:

@@ -29,7 +29,7 @@ def commonest_share(labels: Tensor) -> float:
 
 
 def at_chance(right: float, share: float, count: int) -> bool:
-    """Whether a teacher that is right on the share ``right`` of ``count`` examples is no better than the commonest answer.
+    """Whether a teacher that is right on the share ``right`` of ``count`` examples is not shown to be better than the commonest answer.
 
     Nothing is claimed that so few examples do not show: the accuracy must lie within two standard errors of ``share``, or
     below it, and one halfway from there to 1 must be beyond its 99 % interval.

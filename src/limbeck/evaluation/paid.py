@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .wording import listed, quoted
+from .wording import counted, listed, quoted
 
 _NAMED = 5  # classes or groups in a sentence; the report has them all
 _WHOM = {"baseline": "the student without a teacher", "teacher": "the teacher"}
@@ -24,7 +24,7 @@ def paid(section: Mapping[str, Any] | None, what: str) -> list[tuple[bool, str, 
                 (
                     False,
                     "Groups",
-                    f"{quoted(groups['column'])} has {groups['count']} groups in the test split: not compared one by one.",
+                    f"{quoted(groups['column'])} has {counted(groups['count'], 'group')} in the test split: not compared one by one.",
                 )
             )
         else:
@@ -64,9 +64,11 @@ def _examples(found: Mapping[str, Any], what: str) -> str:
         return f"The teacher had no test {what} right."
     every = f", {found['lost_by_all']} of them with every seed" if lost["n"] > 1 else ""
     start = (
-        f"Of the {had:,} test {what}s that the teacher had right the student lost {_count(lost)} "
+        f"Of the {counted(had, f'test {what}')} that the teacher had right the student lost {_count(lost)} "
         f"({100 * share['mean']:.1f} %){every}"
     )
+    if not missed:
+        return f"{start}; it had none wrong."
     return f"{start}; of the {missed:,} that it had wrong the student has {_count(gained)} right."
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from .. import __version__
 from . import fidelity as one_label_fidelity
 from . import losses, metrics, multilabel
-from .compare import calibration_bootstrap, mean_sd, paired_bootstraps
+from .compare import calibration_bootstrap, mean_sd, paired_bootstraps, within_possible
 
 SCHEMA_VERSION = 2
 COST_FIELDS = (
@@ -156,7 +156,7 @@ def comparison_sections(
     )
     sections: dict[str, dict[str, Any]] = {role: {} for role in pairs}
     for (role, name), one in zip(wanted, found, strict=True):
-        sections[role][name] = one
+        sections[role][name] = one if name == "nll" else within_possible(one)
     for role, (a, b) in pairs.items():
         sections[role]["ece"] = calibration_bootstrap(stacked(a, by.calibration_gaps), stacked(b, by.calibration_gaps))
     return sections

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from .paid import paid
-from .wording import listed, quoted
+from .wording import counted, listed, quoted
 
 _WHAT = {"image-classification": "image", "text-classification": "text"}
 _POINTS = (100, 2, " points")
+_UNKNOWN = 1.5  # of the 2 from -100 to +100 points: an interval as wide tells nothing
 _MEASURES = (
     # name in results.json, in words, how its difference is shown (factor, digits, unit), which way is better
     ("accuracy", "accuracy", _POINTS, 1),
@@ -44,15 +45,22 @@ def headline(results: Mapping[str, Any]) -> str:
         given = "It learnt from soft targets that were given, which nothing says are the teacher's"
         learnt = given if results.get("targets") else "It learnt nothing from the teacher"
         figures = _percent(results["student"]["metrics"]["accuracy"])
-        return f"The student {listed([*traits, f'has an accuracy of {figures} %'])}. {learnt}."
-    if (share := _no_better(results)) is not None:
-        start = f"The student {listed(traits)}. " if traits else ""
-        teacher = _percent(results["teacher"]["metrics"]["accuracy"])
+        beside = _beside_commonest(results, "student")
+        doubt = ""
+        if beside is not None:
+            doubt = f" It {_naught(results, beside)}." if not beside.ahead else f" It is {_unshown(results, beside)}."
+        return f"The student {listed([*traits, f'has an accuracy of {figures} %'])}.{doubt} {learnt}."
+    start = f"The student {listed(traits)}. " if traits else ""
+    teacher_beside, student_beside = (_beside_commonest(results, role) for role in ("teacher", "student"))
+    if teacher_beside is not None and not teacher_beside.ahead:
         return (
-            f"{start}The teacher itself is no better than always naming the commonest class ({teacher} % vs {100 * share:.1f}), "
+            f"{start}The teacher itself is no better than always naming the commonest class {teacher_beside.figures}, "
             "so what the student keeps of it means nothing; train it longer."
         )
     student, teacher = (_percent(results[role]["metrics"]["accuracy"]) for role in ("student", "teacher"))
+    if student_beside is not None and not student_beside.ahead:
+        who = "It" if traits else "The student"
+        return f"{start}{who} {_naught(results, student_beside)}, so what it keeps of the teacher's {teacher} % means nothing."
     kept = results["ratios"]["accuracy_kept"]
     if kept is None:
         return f"The student {listed([*traits, f'has an accuracy of {student} %'])}; the teacher is never right."
@@ -62,12 +70,18 @@ def headline(results: Mapping[str, Any]) -> str:
         figures = (_percent(results[role]["metrics"][balanced]) for role in ("student", "teacher"))
         beside = f"; {_BALANCED[balanced]} {' vs '.join(figures)}"
     held = f"keeps {100 * kept:.1f} % of {whose} accuracy ({student} vs {teacher}{beside})"
-    return f"The student {listed([*traits, held])}."
+    unshown = [
+        (whom, beside)
+        for whom, beside in (("The teacher", teacher_beside), ("The student", student_beside))
+        if beside is not None
+    ]
+    doubts = "".join(f" {whom} is {_unshown(results, beside)}." for whom, beside in unshown)
+    return f"The student {listed([*traits, held])}.{doubts}"
 
 
 def findings(results: Mapping[str, Any]) -> list[Finding]:
     """Everything else that a reader must know before the tables, the most important first."""
-    what = _WHAT.get(results.get("task", ""), "example")
+    what = _what(results)
     comparison = results["comparison"]
     found = [
         _against(comparison.get("baseline"), "No teacher", "the same student trained without a teacher"),
@@ -123,38 +137,77 @@ def _factor(factor: float) -> str:
     return text.removesuffix(".0")
 
 
-def _no_better(results: Mapping[str, Any]) -> float | None:
-    """The commonest answer's share of the test split, where the teacher is not above it by two standard errors.
+class _Beside(NamedTuple):
+    """A model that is not shown to be better than always naming the commonest answer."""
 
-    Nor, counting every class alike, above chance: a teacher that tells the rare class from the common one is of use,
-    however little that adds to its accuracy.
+    ahead: bool  # yet by less than the noise of test examples
+    figures: str
+    count: int  # test examples
+
+
+def _beside_commonest(results: Mapping[str, Any], role: str) -> _Beside | None:
+    """How a model stands beside always naming the commonest answer; None where it is above that by two standard errors.
+
+    Or, counting every class alike, above chance: a model that tells the rare class from the common one is of use,
+    however little that adds to its accuracy. Of several labels: where its macro F1 is above that of the commonest set.
     """
-    data = results.get("data") or {}
-    supports = [row["support"] for row in results["teacher"].get("per_class") or ()]
+    data, figures = results.get("data") or {}, results[role]["metrics"]
+    rows = results["teacher"].get("per_class") or ()
+    supports = [row["support"] for row in rows]
     if "commonest" in data:
         share, count = data["commonest"]["share"], data.get("test") or sum(supports)
     elif supports and not data.get("multi_label"):
         share, count = max(supports) / sum(supports), sum(supports)
     else:
         return None
-    error = math.sqrt(share * (1 - share) / count) if count else 0.0
-    figures, present = results["teacher"]["metrics"], [support for support in supports if support]
-    above = figures["accuracy"]["mean"] > share + 2 * error
+    accuracy, present = figures["accuracy"]["mean"], [support for support in supports if support]
+    above = accuracy > share + 2 * (math.sqrt(share * (1 - share) / count) if count else 0.0)
     if "balanced_accuracy" in figures and present:
         chance = 1 / len(present)
         error = math.sqrt(chance * (1 - chance) * sum(1 / support for support in present)) / len(present)
         above = above or figures["balanced_accuracy"]["mean"] > chance + 2 * error
-    return None if above else share
+    elif "macro_f1" in figures and supports and count and "commonest" in data:
+        # named always, a class of prevalence p has a precision of p and a recall of 1
+        named = [row["support"] / count for row in rows if row["class"] in (data["commonest"]["labels"] or ())]
+        above = above or figures["macro_f1"]["mean"] > sum(2 * p / (1 + p) for p in named) / len(rows)
+    if above:
+        return None
+    return _Beside(accuracy > share + 1e-9, f"({_percent(figures['accuracy'])} % vs {100 * share:.1f})", count)
+
+
+def _naught(results: Mapping[str, Any], beside: _Beside) -> str:
+    """What is said of a student that is no better than the commonest answer, and which one it gives where it gives no other."""
+    rows = [row for row in results["student"].get("per_class") or () if row["support"] and "accuracy" in row]
+    given = [row["class"] for row in rows if row["accuracy"] == 1.0]
+    always = ""
+    if len(rows) > 1 and len(given) == 1 and not any(row["accuracy"] for row in rows if row["class"] != given[0]):
+        always = f"answers {quoted(given[0])} for everything and "
+    return f"{always}is no better than always naming the commonest class {beside.figures}"
+
+
+def _unshown(results: Mapping[str, Any], beside: _Beside) -> str:
+    several = "s" if beside.count != 1 else ""
+    return (
+        f"not shown to be better than always naming the commonest class {beside.figures} on "
+        f"{beside.count:,} test {_what(results)}{several}"
+    )
+
+
+def _what(results: Mapping[str, Any]) -> str:
+    return _WHAT.get(results.get("task", ""), "example")
 
 
 def _against(section: Mapping[str, Any] | None, about: str, whom: str) -> Finding | None:
     """In which measures the student is better, worse, or neither."""
     if not section:
         return None
-    told: dict[str, list[str]] = {"better": [], "worse": [], "level": []}
+    told: dict[str, list[str]] = {"better": [], "worse": [], "level": [], "unknown": []}
     for name, words, show, better in _MEASURES:
         if found := section.get(name):
-            told[_way(found, better)].append(f"{words} {_shown(found, show)}")
+            way = _way(found, better)
+            if way == "level" and show is _POINTS and found["high"] - found["low"] >= _UNKNOWN:
+                way = "unknown"
+            told[way].append(f"{words} {_shown(found, show)}")
     seeds = section["accuracy"]["seeds"]
     level = f"{100 * section['accuracy']['level']:g} %"
     over = f"{level} intervals over {seeds} seeds{', wide because two say little of others' if seeds == 2 else ''}"
@@ -165,6 +218,9 @@ def _against(section: Mapping[str, Any] | None, about: str, whom: str) -> Findin
     parts = [f"{way} by more than {noise} in {listed(told[way])}" for way in ("better", "worse") if told[way]]
     if told["level"]:
         parts.append(f"no difference that stands out from {noise} in {listed(told['level'])}")
+    if told["unknown"]:
+        few = {1: "so few test examples", 2: "two seeds"}.get(seeds, f"{seeds} seeds")
+        parts.append(f"{few} cannot tell of {listed(told['unknown'])}, nearly all that is possible")
     kind = "worse" if told["worse"] else "better" if told["better"] else "level"
     return Finding(kind, about, f"Against {whom} ({over}): {'; '.join(parts)}.")
 
@@ -178,7 +234,7 @@ def _doubt_of_teacher(section: Mapping[str, Any] | None, results: Mapping[str, A
     if _way(accuracy, 1) == "worse":
         return Finding(
             "doubt",
-            "Teacher",
+            "Teacher itself",
             f"The teacher itself is worse than the student that nobody taught, by more than {noise}: accuracy "
             f"{_shown(accuracy, _POINTS)}.",
         )
@@ -186,14 +242,14 @@ def _doubt_of_teacher(section: Mapping[str, Any] | None, results: Mapping[str, A
         teacher, baseline = (_percent(results[role]["metrics"]["accuracy"]) for role in ("teacher", "baseline"))
         return Finding(
             "doubt",
-            "Teacher",
+            "Teacher itself",
             f"The teacher itself is not ahead of the student that nobody taught ({teacher} % vs {baseline}; "
             f"{_shown(accuracy, _POINTS)}).",
         )
     if _way(nll, -1) == "worse":
         return Finding(
             "doubt",
-            "Teacher",
+            "Teacher itself",
             f"The teacher's probabilities, which the student learns from, are worse than those of the student that nobody "
             f"taught, by more than {noise}: NLL {_shown(nll, (1, 3, ''))}.",
         )
@@ -219,7 +275,7 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
         found.append(
             Finding(
                 "doubt",
-                "Classes",
+                "Accuracy",
                 f"{100 * data['commonest']['share']:.1f} % of the test {what}s are {which}, so accuracy says little; "
                 f"{_BALANCED[balanced]} (%): {listed(figures)}.",
             )
@@ -229,8 +285,8 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
         found.append(
             Finding(
                 "doubt",
-                "Groups",
-                f"The {data['test']:,} test {what}s are of {groups['count']:,} groups; what is of one group is alike, but is counted as "
+                "Intervals",
+                f"The {data['test']:,} test {what}s are of {counted(groups['count'], 'group')}; what is of one group is alike, but is counted as "
                 "independent here: intervals are rather too narrow.",
             )
         )
@@ -241,7 +297,9 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
             if split == "test"
             else f"such {what}s took no part in any choice"
         )
-        found.append(Finding("doubt", "Classes", f"The {split} split has no {what} of {listed(some)}: {unknown}."))
+        found.append(
+            Finding("doubt", f"{split.title()} split", f"The {split} split has no {what} of {listed(some)}: {unknown}.")
+        )
     return found
 
 

@@ -13,6 +13,11 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
+def counted(count: int, thing: str) -> str:
+    """``1 group``, ``2,000 groups``."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 def quoted(name: Any) -> str:
     """A name from the data, in quotes, short, with what cannot be seen made visible."""
     text = printable(str(name))
