@@ -409,6 +409,28 @@ def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Pat
     assert note in busy
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_name_gives_way_to_the_figures(width: int) -> None:
+    results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}}
+    for role in ("teacher", "student", "baseline", "smoothed"):
+        results[role] = model(0.9, 5, 4 * 108_310_272, 123.0)
+        results[role]["model"] = "organisation/a-very-long-name-of-a-model-" + 5 * "of-many-parts-" + "v2"
+        results[role]["metrics"]["balanced_accuracy"] = {"mean": 0.7, "sd": 0.02, "n": 5}
+    out = io.StringIO()
+    print_results(results, Console(width=width, file=out))
+    table = out.getvalue().split("\n\n")[0].splitlines()
+    assert len(table) == 6  # nothing is wrapped: title, headings, four models
+    for line in table[2:]:
+        assert "108,310,272" in line
+        assert "90.00 ± 0.10" in line
+        assert "70.00" in line
+        assert "123 ms" in line
+        assert len(line) <= width
+    assert "…" not in "".join(line[30:] for line in table)
+    assert "latency" in table[1]
+    assert "parameters" in table[1]
+
+
 def test_where_one_class_has_most_of_the_split_every_class_is_told_the_rarest_first() -> None:
     results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}}
     for role, (rare, common) in {"teacher": (0.8, 1.0), "student": (0.1, 0.99), "baseline": (0.2, 0.98)}.items():

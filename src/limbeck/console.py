@@ -15,6 +15,7 @@ from .errors import printable
 from .evaluation.verdict import findings, headline, one_sided
 from .progress import seconds_text
 
+_LEAST_NAME = 8  # characters of a model's name that say anything
 _CLASSES = 10  # of which the console tells, where accuracy says little
 WIDE = 120  # columns that the whole table takes; assumed where the output is not a terminal
 
@@ -107,9 +108,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
     balanced = "balanced %" if one_sided(results) and "balanced_accuracy" in results["student"]["metrics"] else None
     headings = ["accuracy %", balanced, "NLL", "ECE %", "parameters", "size", "latency", "faster"]
     shown = [heading is not None and (wide or heading != "size") for heading in headings]
-    for heading, told in zip(headings, shown, strict=True):
-        if told:
-            table.add_column(heading or "", justify="right", no_wrap=True)
+    rows: list[tuple[str, str | None, list[str]]] = []
     for key, title in _ROWS:
         entry = results.get(key)
         if entry is None:
@@ -117,11 +116,6 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         latency = _latency(entry)
         metrics = entry["metrics"]
         cells = [
-            f"{title} [dim]({quoted(str(entry['model']))})[/]"
-            if wide and key in ("teacher", "student")
-            else title
-            if wide
-            else title.rpartition(", ")[2],
             _figure(metrics.get("accuracy"), 100, 2),
             _figure(metrics.get("balanced_accuracy"), 100, 2, spread=wide),
             _figure(metrics.get("nll"), 1, 4, spread=wide and not balanced),
@@ -131,7 +125,19 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             f"{latency:.3g} ms" if latency is not None else _DASH,
             "" if key == "teacher" else _ratio(faster if entry.get("latency_ms") else None),
         ]
-        table.add_row(cells[0], *(cell for cell, told in zip(cells[1:], shown, strict=True) if told))
+        rows.append((title, entry["model"] if key in ("teacher", "student") else None, cells))
+    brief = not wide or console.width - _widths(headings, rows, shown) < max(len(title) for title, *_ in rows)
+    least = max(len(title.rpartition(", ")[2] if brief else title) for title, *_ in rows)
+    for heading in ("size", "ECE %", "faster"):  # what a terminal too narrow does without first
+        if console.width - _widths(headings, rows, shown) < least:
+            shown[headings.index(heading)] = False
+    room = console.width - _widths(headings, rows, shown)
+    for heading, told in zip(headings, shown, strict=True):
+        if told:
+            table.add_column(heading or "", justify="right", no_wrap=True)
+    for title, model, cells in rows:
+        name = title.rpartition(", ")[2] if brief else _named(title, model, room)
+        table.add_row(name, *(cell for cell, told in zip(cells, shown, strict=True) if told))
     console.print(table)
     if one_sided(results):
         _print_classes(results, console)
@@ -150,6 +156,25 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
+
+
+def _widths(
+    headings: Sequence[str | None], rows: Sequence[tuple[str, str | None, list[str]]], shown: Sequence[bool]
+) -> int:
+    """Columns that the figures take, with the two before each: names give way to them."""
+    columns = zip(headings, shown, *(cells for *_, cells in rows), strict=True)
+    return sum(2 + max(len(text or "") for text in (heading, *cells)) for heading, told, *cells in columns if told)
+
+
+def _named(title: str, model: str | None, room: int) -> str:
+    """A role with as much of its model's name as there is room for, the beginning and the end of it."""
+    left = room - len(title) - 3
+    if model is None or left < _LEAST_NAME:
+        return title
+    name = printable(str(model))
+    if len(name) > left:
+        name = f"{name[: left // 2]}…{name[len(name) - (left - left // 2 - 1) :]}"
+    return f"{title} [dim]({markup.escape(name)})[/]"
 
 
 def _print_verdict(results: Mapping[str, Any], console: Console) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from limbeck.report import Evidence, formats, gallery, svg, write_report
+from limbeck.report import Evidence, charts, formats, gallery, svg, write_report
 from limbeck.report.evidence import accord, confusion, divergence, log_softmax, reliability
 
 FASHION = (
@@ -295,7 +295,7 @@ def test_every_optional_can_be_missing(evidence: Evidence, tmp_path: Path) -> No
 def test_of_a_busy_machine_there_is_a_note_and_no_headline(evidence: Evidence, tmp_path: Path) -> None:
     calm = written(evidence, tmp_path)
     assert "35×" in calm
-    assert "runs undisturbed" not in calm  # 3 of 503 were: that is every machine
+    assert "nothing disturbed" not in calm  # 3 of 503 were: that is every machine
     latency = {"p50": None, "p95": None, "n": 0, "disturbed": 70, "cpu_p50": 4.4}
     results = evidence.results | {
         "ratios": evidence.results["ratios"] | {"latency": None},
@@ -304,7 +304,8 @@ def test_of_a_busy_machine_there_is_a_note_and_no_headline(evidence: Evidence, t
     }
     page = Page(written(replace(evidence, results=results), tmp_path))
     assert "Latency was measured on a <busy> machine." in page.text
-    assert "0 of 70 runs undisturbed" in page.text
+    assert "Runs that nothing disturbed, of which latency tells:" in page.text
+    assert "Teacher 0 of 70" in page.text
     assert "faster, one image at a time" in Page(calm).text
     assert "faster, one image at a time" not in page.text
     labels = [attributes.get("aria-label") or "" for _, attributes in page.elements]
@@ -417,3 +418,46 @@ def leaves(value: Any, new: float | None) -> Any:
     if isinstance(value, list):
         return [leaves(inner, new) for inner in value]
     return new if isinstance(value, int | float) else value
+
+
+def test_figures_are_said_as_people_say_them_and_no_option_is_broken():
+    assert [formats.size(n) for n in (812, 36_100, 90_909_000, 999_900, 2_400_000_000)] == [
+        "0.812 KB", "36.1 KB", "90.9 MB", "1,000 KB", "2.40 GB",
+    ]  # fmt: skip
+    assert [formats.mean_count(n) for n in (0.5, 12.0, 1230, None)] == ["0.5", "12", "1,230", "–"]
+    assert [formats.things(n, "view") for n in (0, 1, 2000)] == ["0 views", "1 view", "2,000 views"]
+    said = formats.unbroken("<b> busy: run again with --force export.")
+    assert said == '&lt;b&gt; busy: run again with <span class="whole">--force export</span>.'
+
+
+def test_an_axis_of_few_examples_ends_at_what_they_can_tell():
+    few = charts.curves({"student": [(1, 0.4), (2, 1.0)]}, "accuracy", accuracy=True, examples=26)
+    assert re.findall(r">([\d.]+ %)<", few) == ["40 %", "60 %", "80 %", "90 %", "100 %"]
+    many = charts.curves({"student": [(1, 0.9), (2, 0.9995)]}, "accuracy", accuracy=True, examples=10_000)
+    assert re.findall(r">([\d.]+ %)<", many)[-1] == "99.95 %"
+
+
+def test_no_model_hides_another_and_no_whisker_leaves_the_possible():
+    points = [charts.Point(key, 1000.0, 0.99, 0.02) for key in ("student", "baseline")]
+    drawn = charts.trade_off([*points, charts.Point("teacher", 9e4, 1.0, None)], "parameters", "")
+    circle = float(next(iter(re.findall(r'cx="([\d.]+)"', drawn))))
+    corners = [float(x) for x in re.findall(r'points="([^"]+)"', drawn)[0].replace(",", " ").split()[::2]]
+    assert circle < min(corners)  # a marker beside the other
+    tops = [float(y) for y in re.findall(r'class="whisker [a-z]+"[^>]* y2="([\d.]+)"', drawn)]
+    assert tops == [30.0, 30.0]  # the upper end of the axis, which is 100 %
+
+
+def test_where_the_lost_examples_are_is_said():
+    evidence = make_evidence(FASHION[:2], 60)
+    labels_N = np.zeros(60, dtype=np.int64)
+    teacher_NC, student_NC = np.tile([[4.0, 0.0]], (60, 1)), np.tile([[4.0, 0.0]], (60, 1))
+    student_NC[:20] = [0.0, 1.0]
+    found = gallery.groups(
+        replace(evidence, labels_N=labels_N, teacher_logits_NC=teacher_NC, student_logits_NC=student_NC)
+    )
+    lost = next(group for group in found if group.title == "What the student lost")
+    above = sum(card.position < 20 for card in found[0].cards)
+    assert (above, len(lost.cards)) == (3, 3)
+    assert lost.explanation.endswith(
+        "(20 of 60): where they lie furthest apart. 3 here, 3 above, 14 not shown (at most 3 of a class)."
+    )

@@ -45,7 +45,8 @@ def trade_off(points: Sequence[Point], x_title: str, unit: str) -> Markup:
     width, height = 420.0, 300.0
     reach = [p.accuracy + side * (p.deviation or 0) for p in points for side in (-1, 1)]
     x = Scale(*svg.padded_log([p.cost for p in points]), 58, width - 12, math.log10)
-    y = Scale(*svg.padded(reach, least=0.004), height - 48, 30)
+    low, high = svg.padded(reach, least=0.004)
+    y = Scale(max(low, 0.0), min(high, 1.0), height - 48, 30)
     parts = [
         svg.axes(
             x,
@@ -57,20 +58,22 @@ def trade_off(points: Sequence[Point], x_title: str, unit: str) -> Markup:
         )
     ]
     middle = (x.start + x.stop) / 2
+    beside = _side_by_side([(x(p.cost), y(p.accuracy)) for p in points])
+    where = {point.key: at for point, at in zip(points, beside)}
     for side in (True, False):
         here = sorted((p for p in points if (x(p.cost) > middle) == side), key=lambda p: -p.accuracy)
         heights = apart([y(p.accuracy) for p in here], 16.0, y.stop + 4, y.start - 6)
         for point, label_y in zip(here, heights):
-            at_x, at_y = x(point.cost), y(point.accuracy)
+            (at_x, left, right), at_y = where[point.key], y(point.accuracy)
             if point.deviation:
                 ends = {
-                    "y1": y(point.accuracy - point.deviation),
-                    "y2": y(point.accuracy + point.deviation),
+                    "y1": y(max(point.accuracy - point.deviation, y.low)),
+                    "y2": y(min(point.accuracy + point.deviation, y.high)),
                 }
                 parts.append(tag("line", class_=f"whisker {point.key}", x1=at_x, x2=at_x, **ends))
             said = f"{NAMES[point.key]}: {formats.percent(point.accuracy)} at {formats.number(point.cost)}{unit}"
             parts.append(svg.mark(point.key, at_x, at_y, label=said))
-            place = (at_x - 13, "end") if side else (at_x + 13, "start")
+            place = (left - 13, "end") if side else (right + 13, "start")
             parts.append(text(place[0], label_y + 4, NAMES[point.key], place[1], class_="label"))
     return svg.drawing(width, height, f"Test accuracy against {x_title}", *parts)
 
@@ -80,24 +83,28 @@ def curves(
     y_title: str,
     *,
     accuracy: bool = False,
+    examples: float | None = None,
 ) -> Markup:
-    """One line a model over epochs; losses on a logarithmic axis, accuracies on one logarithmic in error."""
+    """One line a model over epochs; losses on a logarithmic axis, accuracies on one logarithmic in error.
+
+    ``examples``: of which accuracies were measured; an axis of few does not tell of thousandths.
+    """
     width, height = 320.0, 250.0
     values = [value for line in series.values() for _, value in line]
     epochs = [epoch for line in series.values() for epoch, _ in line]
     x = Scale(min(epochs), max(epochs), 58, width - 12)
     y_ticks: list[Tick]
     if accuracy:
-        values = [min(value, MOST_ACCURATE) for value in values]
-        y = Scale(min(values), max(values), height - 52, 34, _by_error)
-        y_ticks = svg.percent_ticks(svg.accuracy_ticks(y.low, y.high))
+        least = max(1 / max(examples or 0.0, 1.0), LEAST_ERROR) if examples else LEAST_ERROR
+        y = Scale(min(values), max(values), height - 52, 34, lambda value: -math.log10(1 - value + least))
+        y_ticks = svg.percent_ticks(svg.accuracy_ticks(y.low, y.high, least))
     else:
         y = Scale(*svg.padded_log(values, 1.5), height - 52, 34, math.log10)
         y_ticks = [(value, f"{value:.3g}") for value in svg.log_ticks(y.low, y.high)]
     whole = [value for value in svg.linear_ticks(x.low, x.high, 6) if value == int(value)]
     parts = [svg.axes(x, y, [(value, f"{value:g}") for value in whole], y_ticks, "epoch", y_title)]
     for key, line in series.items():
-        pixels = [(x(epoch), y(min(value, MOST_ACCURATE) if accuracy else value)) for epoch, value in line]
+        pixels = [(x(epoch), y(value)) for epoch, value in line]
         drawn = " ".join(f"{a:.1f},{b:.1f}" for a, b in pixels)
         parts.append(tag("polyline", class_=f"line {key}", points=drawn))
         parts.append(svg.mark(key, *pixels[-1], size=4.5, label=NAMES[key]))
@@ -228,11 +235,19 @@ def differences(comparison: dict[str, dict], measure: str, x_title: str, scale: 
     return intervals(rows, x_title, digits) if rows else None
 
 
-MOST_ACCURATE = 0.9999  # the top of an axis that is logarithmic in the error
+LEAST_ERROR = 1e-4  # added to errors where an axis is logarithmic in them, so that none has its place
+_NEAR = 12.0  # pixels, below which one marker covers another
 
 
-def _by_error(accuracy: float) -> float:
-    return -math.log10(1 - min(accuracy, MOST_ACCURATE))
+def _side_by_side(at: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
+    """Of each point where its marker stands across, moved aside where it would cover another, and its neighbours' ends."""
+    found: list[tuple[float, float, float]] = []
+    for x, y in at:
+        near = [index for index, (a, b) in enumerate(at) if abs(a - x) < _NEAR and abs(b - y) < _NEAR]
+        places = [sum(at[i][0] for i in near) / len(near) + (k - (len(near) - 1) / 2) * _NEAR for k in range(len(near))]
+        mine = next(k for k, index in enumerate(near) if index == len(found))
+        found.append((places[mine], places[0], places[-1]) if len(near) > 1 else (x, x, x))
+    return found
 
 
 def _share_range(values: Sequence[float]) -> tuple[float, float]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
+
+from markupsafe import Markup, escape
 
 MISSING = "–"
 
@@ -72,10 +75,36 @@ def times(value: float) -> str:
     return f"{value:,.{1 if value < 9.95 else 0}f}×"
 
 
-def kilobytes(value: Any) -> str:
-    """Bytes as KB of 1000."""
+def size(value: Any) -> str:
+    """Bytes as KB of 1000, and from a thousand of these as MB, from a thousand of these as GB."""
     found = figure(value)
-    return MISSING if found is None else f"{number(found / 1000)} KB"
+    if found is None:
+        return MISSING
+    unit, of = next(((name, of) for name, of in (("GB", 1e9), ("MB", 1e6)) if found >= of), ("KB", 1e3))
+    return f"{number(found / of)} {unit}"
+
+
+def mean_count(value: Any) -> str:
+    """A mean of counts: 0.5, 12, 1,230."""
+    found = figure(value)
+    return MISSING if found is None else f"{found:,.1f}".removesuffix(".0")
+
+
+def things(value: Any, thing: str) -> str:
+    """``1 view``, ``2,000 views``."""
+    return f"{count(value)} {thing}{'' if figure(value) == 1 else 's'}"
+
+
+_OPTION = re.compile(r"--[a-z][a-z-]*(?: [a-z]+)?")
+
+
+def unbroken(sentence: str) -> Markup:
+    """A sentence, escaped, in which no line ends within ``--option value``."""
+    text, parts, end = str(sentence), [], 0
+    for found in _OPTION.finditer(text):
+        parts += [escape(text[end : found.start()]), Markup('<span class="whole">{}</span>').format(found[0])]
+        end = found.end()
+    return Markup("").join([*parts, escape(text[end:])])
 
 
 def with_unit(value: Any, unit: str) -> str:
@@ -109,4 +138,4 @@ def undisturbed(latency: Any) -> str:
     told, disturbed = figure(dig(latency, "n")), figure(dig(latency, "disturbed"))
     if told is None or disturbed is None or disturbed <= 0.1 * (told + disturbed):
         return ""
-    return f"{told:.0f} of {told + disturbed:.0f} runs undisturbed"
+    return f"{told:.0f} of {told + disturbed:.0f}"

@@ -64,6 +64,7 @@ def groups(evidence: Evidence) -> list[Group]:
     divergence_N = divergence(teacher_NC, student_NC)
     right_N = teacher_NC.argmax(axis=1) == evidence.labels_N
     lost_N = right_N & (student_NC.argmax(axis=1) != evidence.labels_N)
+    lost = np.where(lost_N, divergence_N, -np.inf)
     wanted = (
         (
             "Where the teacher is in two minds",
@@ -74,10 +75,10 @@ def groups(evidence: Evidence) -> list[Group]:
             "What the student lost",
             f"The teacher has them right, the student does not ({int(lost_N.sum()):,} of {int(right_N.sum()):,}): where they lie "
             "furthest apart.",
-            np.where(lost_N, divergence_N, -np.inf),
+            lost,
         ),
         (
-            "Where student and teacher disagree most",
+            "Where student and teacher differ most in their probabilities",
             f"The largest divergence KL(teacher‖student) among the {what}s that both have right.",
             np.where(right_N & ~lost_N, divergence_N, -np.inf),
         ),
@@ -90,8 +91,10 @@ def groups(evidence: Evidence) -> list[Group]:
     made, used = [], set[int]()
     for title, explanation, score_N in wanted:
         chosen = _highest(score_N, evidence.labels_N, used, each)
-        used.update(chosen)
+        if score_N is lost:
+            explanation += _left_out(lost_N, evidence.labels_N, used, chosen, each)
         cards = tuple(_card(evidence, position, float(divergence_N[position])) for position in chosen)
+        used.update(chosen)
         made.append(Group(title, explanation, cards))
     return made
 
@@ -125,6 +128,18 @@ def _highest(score_N: np.ndarray, labels_N: np.ndarray, used: Iterable[int], eac
         chosen.append(position)
         per_class[label] = per_class.get(label, 0) + 1
     return chosen
+
+
+def _left_out(lost_N: np.ndarray, labels_N: np.ndarray, used: set[int], chosen: list[int], each: int) -> str:
+    """Where those are that have no card here."""
+    above = sum(bool(lost_N[position]) for position in used)
+    rest = int(lost_N.sum()) - above - len(chosen)
+    parts = [f"{above} above"] if above else []
+    if rest:
+        full = {int(labels_N[position]) for position in chosen}
+        most = f"at most {each} of a class" if len(chosen) < SHOWN and full else f"at most {SHOWN} are shown"
+        parts.append(f"{rest} not shown ({most})")
+    return f" {len(chosen)} here, {', '.join(parts)}." if parts else ""
 
 
 def _card(evidence: Evidence, position: int, divergence: float) -> Card:

@@ -31,6 +31,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "count", "percent", "duration", "times", "signed", "spread", "kilobytes", "with_unit"):
+    for name in ("number", "count", "percent", "duration", "times", "signed", "spread", "size", "with_unit"):
+        environment.filters[name] = getattr(formats, name)
+    for name in ("mean_count", "things", "unbroken"):
         environment.filters[name] = getattr(formats, name)
     return environment

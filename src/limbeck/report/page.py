@@ -70,6 +70,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "models": {key: dig(results, key, "model") for key in keys},
         "quality": _quality(results, keys),
         "cost": _cost(results, keys, evidence.what),
+        "undisturbed": _undisturbed(results, keys),
         "speed_note": dig(results, "speed", "note"),
         "seeds": _seeds(results),
         "differences": [
@@ -83,7 +84,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         ],
         "trade_offs": _trade_offs(results, keys),
         "curve_keys": [key for key in charts.NAMES if evidence.histories.get(key)],
-        "curves": _curves(evidence.histories),
+        "curves": _curves(evidence.histories, figure(dig(results, "data", "validation"))),
         "temperatures": gallery.temperatures(evidence),
         "parity": dig(results, "export", "parity") or {},
         "export_path": dig(results, "export", "path"),
@@ -171,7 +172,7 @@ def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
             ("latency_ms", "p50"),
             lambda value: formats.with_unit(value, "ms"),
         ),
-        ("smaller file", "bytes", ("bytes",), formats.kilobytes),
+        ("smaller file", "bytes", ("bytes",), formats.size),
     ):
         times = figure(dig(results, "ratios", ratio))  # of latency missing as well where the machine was busy
         large, small = (show(dig(results, key, *keys)) for key in ("teacher", "student"))
@@ -196,7 +197,7 @@ def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
         ("Micro F1", "more is better", "micro_f1", True),
         ("Macro F1", "more is better", "macro_f1", True),
         ("NLL", "nats, less is better", "nll", False),
-        ("Calibration error (ECE)", "less is better", "ece", False),
+        ("Calibration error (ECE)", "less is better", "ece", True),
         ("Brier score", "less is better", "brier", False),
     ):
         cells = []
@@ -218,13 +219,13 @@ def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
     def ms(*path: str) -> Iterator[tuple[str, str]]:
         return ((formats.with_unit(dig(results, key, *path), "ms"), "") for key in keys)
 
-    def latency(hint: str, *path: str) -> Row:
-        found = [dig(results, key, *path) or {} for key in keys]
-        shown = [formats.with_unit(one.get("p50"), "ms") for one in found]
-        return Row("Latency p50", hint, tuple(zip(shown, map(formats.undisturbed, found), strict=True)))
+    def of_usual(length: str) -> bool:
+        return all(dig(results, key, "latency_by_length", length) == dig(results, key, "latency_ms") for key in keys)
 
     a_what = f"{'an' if what == 'image' else 'a'} {what}"
     lengths = list(dig(results, "student", "latency_by_length") or {})
+    usual = next(filter(of_usual, lengths), None)
+    one = f"one {what}, one thread" if usual is None else f"one {what} of {usual} tokens, one thread"
     energy = Row(
         "Energy",
         f"millijoules {a_what}",
@@ -239,15 +240,34 @@ def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
         [
             row("Parameters", "", ("parameters",), formats.count),
             row("MACs", f"multiply-adds {a_what}", ("macs",), formats.count),
-            row("File", "ONNX", ("bytes",), formats.kilobytes),
-            latency(f"one {what}, one thread", "latency_ms"),
-            Row("Latency p95", f"one {what}, one thread", tuple(ms("latency_ms", "p95"))),
-            *(latency(f"one {what}, one thread, {n} tokens", "latency_by_length", n) for n in lengths),
+            row("File", "ONNX", ("bytes",), formats.size),
+            Row("Latency p50", one, tuple(ms("latency_ms", "p50"))),
+            Row("Latency p95", one, tuple(ms("latency_ms", "p95"))),
+            *(
+                Row("Latency p50", f"one {what} of {n} tokens, one thread", tuple(ms("latency_by_length", n, "p50")))
+                for n in lengths
+                if n != usual
+            ),
             row("Throughput", f"{what}s a second, in batches, one thread", ("throughput_per_s",), formats.number),
             row("Peak memory", "beside the runtime's own", ("peak_memory_mb",), lambda v: formats.with_unit(v, "MB")),
             energy,
         ]
     )
+
+
+def _undisturbed(results: dict[str, Any], keys: list[str]) -> str:
+    """Of which models, at which lengths of texts, more than one run in ten was disturbed; empty where of none."""
+    lengths = list(dig(results, "student", "latency_by_length") or {})
+    of = [("", "latency_ms")] + [(f" at {n} tokens", n) for n in lengths]
+    said = dict[str, None]()
+    for key in keys:
+        seen = []
+        for where, name in of:
+            latency = dig(results, key, name) if not where else dig(results, key, "latency_by_length", name)
+            if latency not in seen and (runs := formats.undisturbed(latency)):
+                said[f"{charts.NAMES[key]}{where} {runs}"] = None
+            seen.append(latency)
+    return ", ".join(said)
 
 
 def _told(rows: list[Row]) -> list[Row]:
@@ -286,7 +306,7 @@ def _trade_offs(results: dict[str, Any], keys: list[str]) -> list[Markup]:
     return drawn
 
 
-def _curves(histories: dict[str, list[dict[str, Any]]]) -> list[Markup]:
+def _curves(histories: dict[str, list[dict[str, Any]]], examples: float | None) -> list[Markup]:
     drawn = []
     for title, field in (
         ("validation accuracy", "validation_accuracy"),
@@ -302,7 +322,7 @@ def _curves(histories: dict[str, list[dict[str, Any]]]) -> list[Markup]:
             if line:
                 series[key] = line
         if series:
-            drawn.append(charts.curves(series, title, accuracy=accuracy))
+            drawn.append(charts.curves(series, title, accuracy=accuracy, examples=examples))
     return drawn
 
 

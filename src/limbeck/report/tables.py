@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any
 
-from .formats import dig, figure, kilobytes, with_unit
+from .formats import dig, figure, size, with_unit
 
 _RUN_METRICS = (
     "accuracy", "top5", "nll", "ece", "brier", "temperature", "nll_scaled", "ece_scaled",
@@ -99,9 +99,9 @@ def latex_text(results: dict[str, Any]) -> str:
 
 def _costs(of: dict[str, Any], results: dict[str, Any]) -> list[str]:
     """Size of the file and time of one example, where they were measured."""
-    size, ms = of["cost"]["bytes"], of["cost"]["ms"]
+    held, ms = of["cost"]["bytes"], of["cost"]["ms"]
     unit = "ms" if results["ms"] == "p50" else "ms of processor time"
-    return [*([kilobytes(size)] if size else []), *([with_unit(ms, unit)] if ms else [])]
+    return [*([size(held)] if held else []), *([with_unit(ms, unit)] if ms else [])]
 
 
 def escape(text: str) -> str:
