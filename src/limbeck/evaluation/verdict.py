@@ -142,7 +142,7 @@ class _Beside(NamedTuple):
 
     ahead: bool  # yet by less than the noise of test examples
     figures: str
-    count: int  # test examples
+    examples: int  # of the test split
 
 
 def _beside_commonest(results: Mapping[str, Any], role: str) -> _Beside | None:
@@ -186,10 +186,10 @@ def _naught(results: Mapping[str, Any], beside: _Beside) -> str:
 
 
 def _unshown(results: Mapping[str, Any], beside: _Beside) -> str:
-    several = "s" if beside.count != 1 else ""
+    several = "s" if beside.examples != 1 else ""
     return (
         f"not shown to be better than always naming the commonest class {beside.figures} on "
-        f"{beside.count:,} test {_what(results)}{several}"
+        f"{beside.examples:,} test {_what(results)}{several}"
     )
 
 
