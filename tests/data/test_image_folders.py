@@ -278,6 +278,14 @@ def test_what_is_doubtful_is_refused(folders, sentence, make):
         open_source(str(make.root), None)
 
 
+def test_classes_may_hold_folders_of_the_same_names(make):
+    for folder in ("cat/left", "cat/right", "dog/left", "dog/right"):
+        make(folder)
+    counts, notes = read(make)
+    assert list(counts["train"]) == ["cat", "dog"]
+    assert "sub-folders are of that class: cat (left, right)" in notes
+
+
 def test_a_class_may_be_called_train(make):
     make("train/2019")
     make("train", 2)

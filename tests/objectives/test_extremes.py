@@ -1,7 +1,7 @@
 """Every objective on logits far from the ordinary: constant rows, gaps of 1e4, ruled-out classes, knobs at their ends, 16 bits.
 
 What is worked out in 32 bits from logits in 32 or 16 is held against autograd of the formula in 64 bits, and the α-β family,
-whose formula as it stands loses digits, against the formula in 60 digits.
+whose formula as it stands loses digits, against the formula in 250 digits.
 """
 
 import math
@@ -140,8 +140,8 @@ def test_an_objective_far_from_the_ordinary(name):
 def in_digits(student, teacher, alpha, beta):
     """Value, slope, the largest slope with respect to a log-probability, and the largest weight that log(p / q) has there.
 
-    Of one row, from the formula in 60 digits."""
-    with mpmath.workdps(60):
+    Of one row, from the formula in 250 digits."""
+    with mpmath.workdps(250):
         alpha, beta = mpmath.mpf(alpha), mpmath.mpf(beta)
         total = alpha + beta
 
@@ -183,7 +183,7 @@ EXPONENTS = st.one_of(
     st.integers(0, 1000),
     st.sampled_from([torch.float32, EXACT]),
 )
-def test_alpha_beta_is_its_formula_in_60_digits(alpha, beta, scale, seed, dtype):
+def test_alpha_beta_is_its_formula_in_250_digits(alpha, beta, scale, seed, dtype):
     beta = -alpha if beta is None else beta
     student, teacher = (normal(1, 5, seed=2 * seed + which, scale=scale).float().to(dtype) for which in (0, 1))
     if seed % 3 == 0:
@@ -201,7 +201,7 @@ def test_alpha_beta_is_its_formula_in_60_digits(alpha, beta, scale, seed, dtype)
     if weight < torch.finfo(dtype).max / 1e6:
         for ours, theirs in zip(slope[0].tolist(), exact_slope, strict=True):
             assert float(abs(ours - theirs)) <= relative * float(pull + weight)
-    elif pull > 0:
+    elif (steepest := max(map(abs, exact_slope))) > torch.finfo(dtype).tiny and steepest > relative * float(pull):
         assert slope.abs().max() > 0
 
 

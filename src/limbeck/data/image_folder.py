@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,10 +236,15 @@ def _classes_of(
 
 
 def _check_crossed(folder: Folder, field: str) -> None:
-    """Raises ``BadInput`` where every folder holds folders of the same names, so that either could be the classes."""
+    """Raises ``BadInput`` where numbered folders (folds, parts) hold folders of the same names, which seem to be the classes.
+
+    Where the inner ones are numbered (persons, tracks), or the outer ones are not, the outer ones are the classes.
+    """
     outer = folder.with_images
     names = [[one.name for one in each.with_images] for each in outer]
     if len(outer) < 2 or len(names[0]) < 2 or any(other != names[0] for other in names) or any(o.images for o in outer):
+        return
+    if not _numbered([one.name for one in outer]) or _numbered(names[0]):
         return
     raise BadInput(
         f"{field}: {folder.path}: each of {listed([one.name for one in outer])} holds the folders {listed(names[0])}, so either "
@@ -246,6 +252,11 @@ def _check_crossed(folder: Folder, field: str) -> None:
         f"{names[0][0]}/{outer[0].name}, which a pattern in data.group can tell apart) in it, or call the outer folders train, "
         "validation and test where they are splits."
     )
+
+
+def _numbered(names: Sequence[str]) -> bool:
+    """Whether names are the same but for their digits."""
+    return len({re.sub(r"\d+", "#", name.lower()) for name in names}) == 1
 
 
 def _without_images(folder: Folder, layout: Layout, field: str) -> list[Folder]:
