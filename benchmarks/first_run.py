@@ -30,7 +30,7 @@ def rows_of(base: int, results: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name in MODELS:
         runs = results[name]["runs"]
-        figures = {key: [run["test"][key] for run in runs] for key in ("accuracy", "nll", "ece")}
+        figures = {key: [run["metrics"][key] for run in runs] for key in ("accuracy", "nll", "ece")}
         accuracy, ece = mean_sd(figures["accuracy"], 2, 100), mean_sd(figures["ece"], 2, 100)
         rows.append([str(base), name, accuracy, mean_sd(figures["nll"], 4), ece, f"{results[name]['parameters']:,}"])
     return rows
