@@ -132,8 +132,7 @@ def distill(
     Raises:
         BadInput: a model or the data cannot be used; says why.
     """
-    objective = objective if objective is not None else 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
-    given = objective
+    given = objective if objective is not None else 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
     if not isinstance(given, Objective):
         what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
         raise BadInput(

@@ -17,14 +17,6 @@ from limbeck.errors import BadInput
 from limbeck.recipe import Data, Transfer
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    yield
-    datasets.config.HF_DATASETS_CACHE = before
-
-
 class Maker:
     """Writes pictures that all differ."""
 

@@ -17,14 +17,6 @@ from limbeck.models.text_labels import map_labels
 from textual import load, sentence
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    yield
-    datasets.config.HF_DATASETS_CACHE = before
-
-
 def table(labels: list, kind=None) -> datasets.Dataset:
     features = None if kind is None else datasets.Features({"label": kind})
     return datasets.Dataset.from_dict({"label": labels}, features=features)

@@ -27,14 +27,6 @@ from tiny_text import WORDS, tiny_tokenizer
 SIDES = ("premise", "hypothesis")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    yield
-    datasets.config.HF_DATASETS_CACHE = before
-
-
 def write(path: Path, rows: list, heads: tuple[str, ...] = (*SIDES, "label")) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:

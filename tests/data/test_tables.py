@@ -18,14 +18,6 @@ from limbeck.errors import BadInput
 from limbeck.recipe_text import TextData
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    yield
-    datasets.config.HF_DATASETS_CACHE = before
-
-
 def lines(count: int, start: int = 0, heading: str = "text,label") -> str:
     return heading + "\n" + "".join(f"take {start + row},{'ab'[row % 2]}\n" for row in range(count))
 

@@ -21,14 +21,6 @@ MIRRORS = Path(os.environ.get("LIMBECK_DATA", "nowhere"))
 needs_mirrors = pytest.mark.skipif(not (MIRRORS / "sst2").is_dir(), reason="LIMBECK_DATA has no sst2")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    yield
-    datasets.config.HF_DATASETS_CACHE = before
-
-
 def write_csv(path: Path, rows: list[dict], **how) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", **{"encoding": "utf-8", **how}) as file:

@@ -48,12 +48,7 @@ def load(data: recipe.Data, progress: Progress | None = None) -> Splits:
                 split, [columns.image], [columns.label], train_rows, name or DEFAULT_TEST, test=test, source=source
             )
     notes = [*notes_of(rows), *notes_on(classes, f"column '{columns.label}'")]
-    wanted = Wanted(
-        size=data.size,
-        channels=data.channels,
-        skip_corrupt=data.on_corrupt == "skip",
-        how=Preparation(BACKGROUNDS[data.background]),
-    )
+    wanted = wanted_of(data)
 
     def groups_of(split: datasets.Dataset, name: str, said: list[str] | None = None) -> Groups | None:
         pair = (columns.image, columns.label)
@@ -118,6 +113,16 @@ def own_fields(data: recipe.Data) -> dict[str, Any]:
         if find_columns(features, data.image, data.label).label not in rows[test].features:
             fields["test"] = None
     return fields
+
+
+def wanted_of(data: recipe.Data) -> Wanted:
+    """What a recipe asks of its images."""
+    return Wanted(
+        size=data.size,
+        channels=data.channels,
+        skip_corrupt=data.on_corrupt == "skip",
+        how=Preparation(BACKGROUNDS[data.background]),
+    )
 
 
 def _held_out(

@@ -22,7 +22,7 @@ from .group_columns import without_group
 from .ids import content_ids
 from .images import Form, Wanted, decode
 from .labels import class_names, read_labels
-from .pixels import BACKGROUNDS, Preparation
+from .load import wanted_of
 from .sources import open_source
 
 Origins = dict[str, dict[str, list[Any]]]
@@ -38,12 +38,7 @@ def origins_of_images(data: recipe.Data, splits: Splits) -> Origins:
     train, validation, _ = choose(rows, data)
     columns = find_columns(without_group(train.features, data.group, data.image, data.label), data.image, data.label)
     classes = class_names(train, columns.label)
-    wanted = Wanted(
-        size=data.size,
-        channels=data.channels,
-        skip_corrupt=data.on_corrupt == "skip",
-        how=Preparation(BACKGROUNDS[data.background]),
-    )
+    wanted = wanted_of(data)
     found: Origins = {}
     # The training images settle the form, and how grey is scaled; what is carved stands among them.
     stored = _Stored(train, columns.image, data.train, wanted, read_labels(train, columns.label, classes, data.train))

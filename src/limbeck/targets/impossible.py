@@ -36,17 +36,17 @@ def cannot_learn_from_minus_infinity(objective: Objective) -> str | None:
 
 
 def first_impossible(store: Store) -> tuple[int, int] | None:
-    """Id and class of the first -inf that a store of dense logits holds; None where there is none, or another codec."""
-    if store.codec.kind is not DenseLogits:
+    """Id and class of the first -inf that a store of dense logits holds, one row an example; None where there is none."""
+    if store.codec.kind is not DenseLogits or store.ragged:
         return None
     ids_N = torch.from_numpy(store.ids)
     ask = dense_answers(store, ids_N)
     for view in range(store.views):
         for index_B in torch.arange(len(ids_N)).split(_AT_ONCE):
-            answer = ask(index_B, view)
-            logits_BC = answer if isinstance(answer, torch.Tensor) else answer.logits
+            logits_BC = ask(index_B, view)
+            assert isinstance(logits_BC, torch.Tensor)
             found = (logits_BC == -torch.inf).nonzero()
             if len(found):
                 row, place = found[0].tolist()
-                return int(ids_N[index_B[row]]) if isinstance(answer, torch.Tensor) else -1, place
+                return int(ids_N[index_B[row]]), place
     return None
