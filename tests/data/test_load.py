@@ -22,15 +22,6 @@ from limbeck.errors import BadInput
 from limbeck.recipe import Data, Transfer
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
-    """Parquet read by ``datasets`` is cached; the tests leave nothing in the person's cache."""
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    yield
-    datasets.config.HF_DATASETS_CACHE = before
-
-
 @pytest.fixture(autouse=True)
 def _no_mirrors(monkeypatch):
     monkeypatch.delenv("LIMBECK_DATA", raising=False)
