@@ -1,4 +1,4 @@
-"""The objectives of decoupled.py, matching.py and correlation.py as a table: function, formula in float64, settings."""
+"""The objectives of decoupled.py, logit_matching.py and correlation.py as a table: function, formula in float64, settings."""
 
 import math
 from collections.abc import Callable

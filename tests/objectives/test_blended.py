@@ -20,7 +20,7 @@ from limbeck.objectives.functional import (
     taid,
     taid_positions,
 )
-from limbeck.objectives.taid import TAIDSchedule
+from limbeck.objectives.taid_schedule import TAIDSchedule
 
 # ------------------------------------------------------------------------------------------------ alpha_beta
 

@@ -1,4 +1,4 @@
-"""What the objectives of decoupled.py, matching.py and correlation.py must be: formula, gradient, invariances, no known bug.
+"""What the objectives of decoupled.py, logit_matching.py and correlation.py must be: formula, gradient, invariances, no known bug.
 
 The bugs that distillation code is known for (methods.md G.2) are written out and told apart.
 """

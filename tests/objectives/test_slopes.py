@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from response_methods import BY_POSITION
 
 from limbeck.objectives import functional
-from limbeck.objectives.functional import closed, common, softened
+from limbeck.objectives.functional import closed_form, common, log_and_prob
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def of_formula(form, student, teacher, labels):
 
 def in_every_way(monkeypatch):
     """The closed forms for many logits and for few, whole and in chunks of two rows."""
-    for few in (0, softened.FEW):
+    for few in (0, log_and_prob.FEW):
         for whole in (common.WHOLE, 0):
             with monkeypatch.context() as changed:
-                changed.setattr(softened, "FEW", few)
+                changed.setattr(log_and_prob, "FEW", few)
                 changed.setattr(common, "WHOLE", whole)
                 changed.setitem(common.CHUNK, "cpu", 14)
                 yield
@@ -180,15 +180,15 @@ def test_torch_func_takes_the_derivative_itself(form):
 @given(cases(), st.sampled_from([0.5, 1.0, 8.0]), st.sampled_from([torch.float32, EXACT]))
 def test_two_ways_to_a_softmax(case, temperature, dtype):
     student = torch.tensor(case.student, dtype=dtype)
-    for logs, shares in (softened.softened(student, temperature), softened_as_many(student, temperature)):
+    for logs, shares in (log_and_prob.softened(student, temperature), softened_as_many(student, temperature)):
         torch.testing.assert_close(logs.exp(), shares)
         torch.testing.assert_close(logs, functional.log_probabilities(student, temperature), rtol=1e-6, atol=1e-6)
 
 
 def softened_as_many(logits, temperature):
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(softened, "FEW", 0)
-        return softened.softened(logits, temperature)
+        changed.setattr(log_and_prob, "FEW", 0)
+        return log_and_prob.softened(logits, temperature)
 
 
 def test_a_second_backward_pass_gives_the_same_again():
@@ -201,11 +201,11 @@ def test_a_second_backward_pass_gives_the_same_again():
 
 def test_closed_forms_know_their_settings():
     values_of = partial(functional.jsd_positions, beta=0.2)
-    found = closed.closed_form(values_of, few=True)(normal(3, 4, seed=1), normal(3, 4, seed=2), wanted=False)
+    found = closed_form.closed_form(values_of, few=True)(normal(3, 4, seed=1), normal(3, 4, seed=2), wanted=False)
     torch.testing.assert_close(found.value_factor * found.values, values_of(normal(3, 4, seed=1), normal(3, 4, seed=2)))
-    assert closed.closed_form(functional.hidden_mse, few=False) is None
+    assert closed_form.closed_form(functional.hidden_mse, few=False) is None
     for few in (False, True):  # torch's own cross-entropy is as good as ours where calls are what costs
-        assert (closed.closed_form(functional.cross_entropy_positions, few=few) is None) is few
+        assert (closed_form.closed_form(functional.cross_entropy_positions, few=few) is None) is few
 
 
 def test_class_ids_that_are_ignored_or_out_of_range():
@@ -215,7 +215,7 @@ def test_class_ids_that_are_ignored_or_out_of_range():
         student = logits.clone().requires_grad_()
         functional.total_of(functional.cross_entropy_positions, student, labels, counts=mask).backward()
         slopes.append(student.grad)
-    found = closed.closed_form(functional.cross_entropy_positions, few=False)(logits, labels, wanted=True)
+    found = closed_form.closed_form(functional.cross_entropy_positions, few=False)(logits, labels, wanted=True)
     torch.testing.assert_close(found.slope, slopes[0])
     assert torch.equal(slopes[0], slopes[1])
     assert (found.values[[1, 3]] == 0).all()

@@ -58,8 +58,7 @@ from .features import (
     rkd_distance,
     similarity_preserving,
 )
-from .ladder import rest_at
-from .matching import (
+from .logit_matching import (
     mse_logits,
     mse_logits_positions,
     standardized_kd,
@@ -68,6 +67,12 @@ from .matching import (
     ttm_positions,
     wttm,
     wttm_positions,
+)
+from .other_terms import (
+    policy_kl,
+    policy_kl_positions,
+    uld,
+    uld_positions,
 )
 from .powers import alpha_beta, alpha_beta_positions
 from .responses import cross_entropy, cross_entropy_positions, kd, kd_positions, weighted_labels
@@ -90,6 +95,7 @@ from .sparse import (
     sparse_reading,
     top_k,
 )
+from .tail_mass import rest_at
 from .teachers import by_confidence, confidence_weights, mean_logits, mean_probabilities
 from .transformers import (
     attention_kl,
@@ -100,12 +106,6 @@ from .transformers import (
     hidden_mse,
     relation_kl,
     relations,
-)
-from .unlike import (
-    policy_kl,
-    policy_kl_positions,
-    uld,
-    uld_positions,
 )
 from .vocabulary import Reading, totals_of
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .closed import Found, with_slope
+from .closed_form import Found, with_slope
 from .common import at_least_float32, by_doubles, check_same_shape, check_temperature, mean_of, weighted_gap
 
 

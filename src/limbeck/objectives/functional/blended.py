@@ -12,10 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .closed import Found, may_look, seen_finite, through_softmax, with_slope
+from .closed_form import Found, may_look, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
 from .divergences import both_log_probabilities, closed_forward_kl, forward_kl_positions
-from .softened import both_softened
+from .log_and_prob import both_softened
 
 
 def adaptive_kl(
@@ -134,7 +134,7 @@ def taid(
 
     Shing et al. 2025, "TAID: Temporally Adaptive Interpolated Distillation", section 3. The target moves from the
     student's own answer (t = 0: value and gradient 0) to the teacher's (t = 1: :func:`.forward_kl`);
-    :class:`limbeck.objectives.taid.TAIDSchedule` moves it. The authors' code has the cross-entropy ``-Σ p_t log q``,
+    :class:`limbeck.objectives.taid_schedule.TAIDSchedule` moves it. The authors' code has the cross-entropy ``-Σ p_t log q``,
     which is more by the entropy of p_t, a constant to the student: the gradient is the same, but this form is 0 where
     the student equals its target.
 

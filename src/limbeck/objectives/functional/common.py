@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...interfaces import IGNORED
-from .closed import Closed, Found, Values, by_others, closed_form, may_look
+from .closed_form import Closed, Found, Values, by_others, closed_form, may_look
 
 # Below so many logits a chunk's overhead shows and its memory does not matter: they are taken in one piece.
 WHOLE = 2**22

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import common
-from .closed import Found, by_others, through_softmax, with_slope
+from .closed_form import Found, by_others, through_softmax, with_slope
 from .common import check_same_shape, check_temperature
 from .divergences import probabilities
 

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .closed import Found, seen_finite, through_softmax, with_slope
+from .closed_form import Found, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
-from .softened import both_softened
+from .log_and_prob import both_softened
 
 LN2 = math.log(2)
 

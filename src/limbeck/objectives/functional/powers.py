@@ -16,10 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .closed import Found, through_softmax, with_slope
+from .closed_form import Found, through_softmax, with_slope
 from .common import check_same_shape, mean_of
 from .divergences import LN2, both_log_probabilities, finite
-from .softened import both_softened
+from .log_and_prob import both_softened
 
 # Below this Φ is summed as a series, above it is a quotient whose rounding is that of the format divided by it.
 _SERIES = 0.5

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...interfaces import IGNORED
 from . import common
-from .closed import Found, may_look, seen_finite, with_slope
+from .closed_form import Found, may_look, seen_finite, with_slope
 from .common import (
     at_least_float32,
     check_class_ids,
@@ -25,7 +25,7 @@ from .common import (
     unless_all,
 )
 from .divergences import closed_kl, forward_kl_positions
-from .softened import both_softened, softened
+from .log_and_prob import both_softened, softened
 
 
 def kd(

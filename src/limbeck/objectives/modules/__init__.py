@@ -14,11 +14,11 @@ from .divergences import (
     TotalVariation,
 )
 from .features import RKD, AttentionTransfer, FitNets, SimilarityPreserving, SimKD
-from .found import PKD, MiniLM, TinyBERT
+from .kl import KD, ForwardKL
 from .logits import DIST, DKD, NKD, TTM, ULD, WTTM, CrossEntropy, MSELogits, PolicyKL, StandardizedKD
 from .review import ReviewKD
-from .sparse import KD, ForwardKL
-from .transformers import AttentionMaps, HiddenStates, ValueRelations
+from .transformer_layers import AttentionMaps, HiddenStates, ValueRelations
+from .transformer_methods import PKD, MiniLM, TinyBERT
 
 __all__ = [
     "CRD",

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...interfaces import Batch, Output, Target
 from .. import functional
 from ..schedules import Progress, Scheduled
-from ..taid import TAIDSchedule
+from ..taid_schedule import TAIDSchedule
 from .logits import OnLogits
 
 

@@ -6,10 +6,10 @@ from functools import partial
 
 from torch import Tensor
 
-from .closed import Found, may_look, through_softmax, with_slope
+from .closed_form import Found, may_look, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
 from .divergences import closed_kl, probabilities
-from .softened import softened
+from .log_and_prob import softened
 
 
 def uld(

@@ -1,7 +1,7 @@
 """Published ways to teach a transformer's inside, whose layers are found in the models rather than named.
 
 Where the layers are is said once, by :meth:`.Objective.find`, from the anatomy of both models; a recipe does so by itself.
-Where the paths have to be named, there are the objectives that these are made of (:mod:`.transformers`).
+Where the paths have to be named, there are the objectives that these are made of (:mod:`.transformer_layers`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..layer_maps import LayerMap, Pairs, layer_pairs
 from ..schedules import Scheduled
 from .base import Objective, Sum
 from .logits import number
-from .transformers import AttentionMaps, HiddenStates, ValueRelations, check_relations
+from .transformer_layers import AttentionMaps, HiddenStates, ValueRelations, check_relations
 
 
 class Found(Objective):

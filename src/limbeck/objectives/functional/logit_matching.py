@@ -12,11 +12,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .closed import Found, seen_finite, with_slope
+from .closed_form import Found, seen_finite, with_slope
 from .common import at_least_float32, by_doubles, check_same_shape, check_temperature, mean_of
 from .divergences import closed_forward_kl, closed_kl
+from .log_and_prob import softened
 from .responses import kd_positions
-from .softened import softened
 
 # Added to a standard deviation, as in the paper's code.
 STANDARDIZED_EPS = 1e-7
