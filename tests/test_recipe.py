@@ -10,10 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck import recipe_file, recipe_reference, recipe_text_problems
+from limbeck import recipe_file, recipe_reference
 from limbeck.errors import BadInput
 from limbeck.recipe import ImageRecipe
-from limbeck.recipe_objectives import Objective
 from limbeck.recipe_problems import field_paths
 from limbeck.recipe_text import TextRecipe
 
@@ -172,14 +171,6 @@ def test_several_columns_of_labels_need_an_objective_that_reads_several() -> Non
     assert "objective: kd and cross_entropy read an answer as one class of several" in message
     assert "take binary_kd and binary_cross_entropy instead" in message
     recipe_file.from_dict(recipe_file.apply_overrides(TEXTS, ["objective={kd: {}}", "data.label=a"]))
-
-
-def test_the_terms_that_read_one_label_are_those_whose_modules_say_so() -> None:
-    from limbeck.objectives import modules
-    from limbeck.objectives.catalogue import CATALOGUE
-
-    says = {name: getattr(modules, str(CATALOGUE[name].module)).several_labels for name in Objective.model_fields}
-    assert {name for name, several in says.items() if several is False} == set(recipe_text_problems.ONE_LABEL)
 
 
 def test_mixes_and_objectives_that_need_one_class_exclude_one_another() -> None:

@@ -12,9 +12,17 @@ from .interfaces import DenseLogits
 from .models.text_anatomy import inside
 from .objectives import modules, schedules
 from .objectives.catalogue import CATALOGUE
+from .objectives.catalogue.entry import NUMBERS, ONE_CLASS, YES_OR_NO
+from .objectives.catalogue.fit import Part, misfit
 from .objectives.modules import Objective, Sum
 from .recipe import Objective as ObjectiveSection
 from .recipe_section import Schedule
+
+_HAS = {
+    ONE_CLASS: "has one label",
+    YES_OR_NO: "may have several labels, each a yes or no of its own",
+    NUMBERS: "has numbers for a label",
+}
 
 
 def objective_of(section: ObjectiveSection, splits: Any = None) -> Objective:
@@ -60,23 +68,14 @@ def with_layers(objective: Objective, student: nn.Module, teacher: nn.Module) ->
     return objective
 
 
-def misfit_with_labels(objective: Objective, multi_label: bool) -> str | None:
+def misfit_with_labels(objective: Objective, reads: str) -> str | None:
     """A sentence for which parts of the objective do not fit such labels, and what to take instead; None where all do.
 
-    ``multi_label``: whether an example may have several labels, or none. Parts that do not read the answers fit any.
+    ``reads`` is how the answers are to be read, as the catalogue says it. Parts that do not read the answers fit any.
     """
-    wrong = [part for _, part in objective.weighted if part.several_labels is (not multi_label)]
-    if not wrong:
-        return None
-    names = list(dict.fromkeys(part.title for part in wrong))
-    labels, answers = ("binary_cross_entropy", "binary_kd") if multi_label else ("cross_entropy", "kd")
-    instead = dict.fromkeys(answers if part.needs.target else labels for part in wrong)
-    has = "may have several labels, each a yes or no of its own" if multi_label else "has one label"
-    reads = "as one class of several" if multi_label else "as a yes or no for each class"
-    return (
-        f"objective: {' and '.join(names)} {'reads' if len(names) == 1 else 'read'} an answer {reads}, and here an example "
-        f"{has}: take {' and '.join(instead)} instead."
-    )
+    parts = [Part(part.title, part.reads, bool(part.needs.target)) for _, part in objective.weighted]
+    why = misfit(parts, reads, f"here an example {_HAS[reads]}")
+    return None if why is None else f"{why}."
 
 
 def _weighted(name: str, term: Any, splits: Any) -> tuple[float, Objective]:

@@ -21,6 +21,7 @@ from .modalities import Modality, modality_of
 from .models.asking import Inputs, ask, moved
 from .models.capture import Capture
 from .models.identity import Identity, identity
+from .objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
 from .objectives.modules import BinaryCrossEntropy, CrossEntropy, Objective
 from .recipe import Ensemble, OnnxTeacher, Recipe, TeacherSection
 from .reuse import simkd_in, taught_as_one, with_teachers_classifier
@@ -131,7 +132,7 @@ def job_from_models(
         teacher = given_teacher(teacher, recipe.teacher, recipe.seed, splits)
     first = student(recipe.seed)
     modality.check(first, splits, "student")
-    if why := misfit_with_labels(objective(), has_label_sets(splits)):
+    if why := misfit_with_labels(objective(), YES_OR_NO if has_label_sets(splits) else ONE_CLASS):
         raise BadInput(why)
     objective = partial(_with_layers, objective, first, teacher.model)
     accelerator = Accelerator(cpu=device == "cpu")

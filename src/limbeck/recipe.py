@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from .recipe_codecs import Codec
-from .recipe_objectives import KD, CrossEntropy, Objective
+from .recipe_objectives import Objective
 from .recipe_section import (
     ENSEMBLE,
     MODEL,
@@ -319,7 +319,9 @@ class Recipe(Section):
     """How it is asked."""
     student: Any
     """The small model."""
-    objective: Objective = Objective(kd=KD(temperature=4.0, weight=0.9), cross_entropy=CrossEntropy(weight=0.1))
+    objective: Objective = Objective.model_validate(
+        {"kd": {"temperature": 4, "weight": 0.9}, "cross_entropy": {"weight": 0.1}}
+    )
     """What the student is asked to match."""
     train: Train = Train()
     """How the student and its baselines are trained."""

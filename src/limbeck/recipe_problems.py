@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .errors import did_you_mean
+from .objectives.catalogue import CATALOGUE
 from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe, TeacherSection, Train
 from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, most
 from .recipe_text import TEXT_STUDENTS, TextRecipe
@@ -27,7 +28,6 @@ _TEST_NAMES = ("test", "testing")
 RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "text-classification": TextRecipe}
 DEFAULT_TASK = "image-classification"
 _KINDS: dict[str, type[BaseModel]] = {MODEL: TeacherSection, ONNX: OnnxTeacher, ENSEMBLE: Ensemble}
-_ONE_CLASS = ("dkd", "nkd")  # objectives that tell the true class from the others
 
 _WANTED = {
     "int_type": "a whole number",
@@ -365,8 +365,8 @@ def _objective(recipe: Recipe) -> Iterator[str]:
     if not any(most(term.weight) > 0 for term in terms.values()):
         yield "objective: every weight is 0, so nothing is learnt; give a term a weight above 0"
     mixes = [name for name in ("mixup", "cutmix") if getattr(recipe.views, name, 0) > 0]
-    for name in _ONE_CLASS:
-        if name in terms and mixes:
+    for name in terms:
+        if CATALOGUE[name].tells_the_class and mixes:
             yield (
                 f"objective.{name}: it needs one class for each example, and views.{mixes[0]} gives shares of two; "
                 "leave out one of the two"

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .objectives.catalogue.entry import YES_OR_NO
+from .objectives.catalogue.fit import misfit, parts_of
 from .recipe_text import TextRecipe
-
-# Terms that read an answer as one class of several, or as a yes or no for each class, as their modules say
-# (`Objective.several_labels`), which are not asked here: they need torch.
-ONE_LABEL = (
-    *("kd", "cross_entropy", "dkd", "nkd", "dist", "standardized_kd", "ttm", "wttm", "mse_logits", "forward_kl"),
-    *(
-        "reverse_kl",
-        "jsd",
-        "skew_forward_kl",
-        "skew_reverse_kl",
-        "alpha_beta",
-        "adaptive_kl",
-        "total_variation",
-        "taid",
-    ),
-)
 
 
 def of_texts(recipe: TextRecipe) -> Iterator[str]:
@@ -39,10 +25,6 @@ def of_texts(recipe: TextRecipe) -> Iterator[str]:
     if transfer is not None and transfer.text is not None and pairs != isinstance(transfer.text, tuple):
         one, two = ("pairs", "two columns") if pairs else ("single texts", "one column")
         yield f"data.transfer.text: data.text names {one}, so the transfer set needs {two} too"
-    wrong = [name for name in recipe.objective.terms if name in ONE_LABEL]
-    if isinstance(recipe.data.label, tuple) and wrong:
-        instead = dict.fromkeys("binary_cross_entropy" if name == "cross_entropy" else "binary_kd" for name in wrong)
-        yield (
-            f"objective: {' and '.join(wrong)} {'reads' if len(wrong) == 1 else 'read'} an answer as one class of several, and "
-            f"data.label names several columns, so that a text may have several labels: take {' and '.join(instead)} instead"
-        )
+    several = "data.label names several columns, so that a text may have several labels"
+    if isinstance(recipe.data.label, tuple) and (why := misfit(parts_of(recipe.objective.terms), YES_OR_NO, several)):
+        yield why

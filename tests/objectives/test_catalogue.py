@@ -26,8 +26,8 @@ CHANGED = {
 # Where there are no templates, depths and maps of layers say nothing.
 TEMPLATED = {"hidden_states": "layer.{}", "attention_maps": "layer.{}", "value_relations": "layer.{}"}
 
-# Where the module's weight is that of the paper whose way of matching is taken: that of the default one.
-WEIGHTS = {"hidden_states": 1.0}
+# Where the module itself takes the weight of the paper whose way of matching is taken.
+LEFT_OPEN = {"hidden_states": {"weight": None}}
 
 
 def made(entry, **settings):
@@ -60,7 +60,7 @@ def test_defaults_are_the_real_ones(name):
         assert own_settings(getattr(functional, entry.function)) == dict(entry.defaults)
         return
     parameters = inspect.signature(getattr(modules, entry.module)).parameters
-    assert own_settings(getattr(modules, entry.module)) == dict(entry.defaults)
+    assert own_settings(getattr(modules, entry.module)) == entry.defaults | LEFT_OPEN.get(name, {})
     assert [key for key, value in parameters.items() if value.default is value.empty] == list(entry.required)
 
 
@@ -72,6 +72,7 @@ def test_needs_and_relations_are_the_modules(name):
     kinds[FEATURES] = Features in module.needs.target
     assert [kind for kind, needed in kinds.items() if needed] == list(entry.needs)
     assert module.relational is entry.relational
+    assert module.reads == entry.reads
 
 
 @pytest.mark.parametrize(
@@ -109,12 +110,11 @@ def test_a_section_of_a_recipe_gives_the_module_with_the_same_defaults(name):
     assert section is not None
     assert section.__name__ == entry.module
     defaults = {key: field.default for key, field in section.model_fields.items() if not field.is_required()}
-    real = dict(entry.defaults) | {"weight": WEIGHTS.get(name, entry.defaults["weight"])}
-    assert defaults == real
+    assert defaults == entry.defaults
     assert [key for key, field in section.model_fields.items() if field.is_required()] == list(entry.required)
     given = {key: REQUIRED[key] for key in entry.required} | ({"layers": (2, 2)} if name in TEMPLATED else {})
     ((weight, module),) = objective_of(Objective(**{name: section(**given)})).weighted
-    assert weight == real["weight"]
+    assert weight == entry.defaults["weight"]
     assert repr(module) == repr(made(entry, weight=1.0))
 
 

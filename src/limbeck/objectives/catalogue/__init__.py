@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .divergences import DIVERGENCES
 from .entry import Entry
-from .features import FEATURE_OBJECTIVES, TRANSFORMER_OBJECTIVES
+from .features import FEATURE_OBJECTIVES
 from .responses import RESPONSES
 from .sequences import PARTS_AND_SEVERAL, SEQUENCES
+from .transformers import TRANSFORMER_OBJECTIVES
 
 GROUPS: dict[str, tuple[Entry, ...]] = {
     "Answers": RESPONSES,

@@ -1,8 +1,9 @@
-"""Divergences between the two models' probabilities, mostly from work on language models."""
+"""Divergences between the two models' probabilities, mostly from work on language models. No torch."""
 
 from __future__ import annotations
 
-from .entry import CROSS_ENTROPY, LOGITS, Entry
+from .entry import CROSS_ENTROPY, LOGITS, ONE_CLASS, Entry
+from .settings import SHARE, TEMPERATURE, WEIGHT, Setting, between
 
 DIVERGENCES = (
     Entry(
@@ -17,7 +18,13 @@ DIVERGENCES = (
         beware="A student too small for that spreads its mass over what the teacher would not say.",
         module="ForwardKL",
         function="forward_kl",
-        defaults={"temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by the KL from the teacher.",
+        about="KL(teacher || student).",
+        settings=(
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="reverse_kl",
@@ -31,7 +38,13 @@ DIVERGENCES = (
         beware="It is blind to what the student has already given up; infinite where the teacher rules a class out.",
         module="ReverseKL",
         function="reverse_kl",
-        defaults={"temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by the KL from the student.",
+        about="KL(student || teacher) (Gu et al. 2024).",
+        settings=(
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="jsd",
@@ -45,7 +58,19 @@ DIVERGENCES = (
         beware="Towards either end its gradient shrinks with the smaller share, until the end itself, which is a KL.",
         module="JSD",
         function="jsd",
-        defaults={"beta": 0.5, "temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by the Jensen-Shannon divergence.",
+        about="The generalised Jensen-Shannon divergence (Agarwal et al. 2024).",
+        settings=(
+            Setting(
+                "beta",
+                between(0, 1),
+                0.5,
+                "Share of the teacher in the mixture; 0 is the forward KL and 1 the reverse KL.",
+            ),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="skew_forward_kl",
@@ -58,7 +83,14 @@ DIVERGENCES = (
         when="As forward KL with gradients that stay bounded where the student gives next to nothing; λ 0.1.",
         module="SkewForwardKL",
         function="skew_forward_kl",
-        defaults={"skew": 0.1, "temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by the KL from the teacher to a mixture.",
+        about="KL from the teacher to a mixture of both (Ko et al. 2024).",
+        settings=(
+            Setting("skew", SHARE, 0.1, "Share of the teacher in the mixture."),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="skew_reverse_kl",
@@ -71,7 +103,14 @@ DIVERGENCES = (
         when="As reverse KL on the student's own text, and finite whatever the teacher rules out; λ 0.1.",
         module="SkewReverseKL",
         function="skew_reverse_kl",
-        defaults={"skew": 0.1, "temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by the KL from the student to a mixture.",
+        about="KL from the student to a mixture of both (Ko et al. 2024).",
+        settings=(
+            Setting("skew", SHARE, 0.1, "Share of the student in the mixture."),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="alpha_beta",
@@ -86,7 +125,15 @@ DIVERGENCES = (
         beware="Its scale changes with α and β, so the weight must be tuned again for other values.",
         module="AlphaBeta",
         function="alpha_beta",
-        defaults={"alpha": 0.8, "beta": 0.3, "temperature": 4.0, "weight": 32.0},
+        asks="Match the probabilities, by the alpha-beta divergence.",
+        about="The alpha-beta divergence, with the KLs and the Hellinger distance among its members (Wang et al. 2025).",
+        settings=(
+            Setting("alpha", between(-10, 10), 0.8, "Power of the teacher's probabilities."),
+            Setting("beta", between(-10, 10), 0.3, "Power of the student's probabilities."),
+            Setting("temperature", TEMPERATURE, 4.0),
+            Setting("weight", WEIGHT, 32.0),
+        ),
+        reads=ONE_CLASS,
         beside=CROSS_ENTROPY,
     ),
     Entry(
@@ -101,7 +148,14 @@ DIVERGENCES = (
         beware="The weights carry no gradient, so it is not the gradient of any fixed divergence.",
         module="AdaptiveKL",
         function="adaptive_kl",
-        defaults={"mu": 0.5, "temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by both KLs, weighted by the gap.",
+        about="Forward and reverse KL, weighted by the gap in the teacher's head and tail (Wu et al. 2025).",
+        settings=(
+            Setting("mu", between(0, 1), 0.5, "Share of the teacher's mass that makes its head."),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="total_variation",
@@ -115,7 +169,13 @@ DIVERGENCES = (
         beware="Where the two are far apart its gradient all but vanishes: start from a trained student, or use a KL first.",
         module="TotalVariation",
         function="total_variation",
-        defaults={"temperature": 1.0, "weight": 1.0},
+        asks="Match the probabilities, by the total variation distance.",
+        about="Half the absolute difference of the probabilities (Wen et al. 2023).",
+        settings=(
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="taid",
@@ -129,7 +189,22 @@ DIVERGENCES = (
         beware="The target moves, so the value does not fall to 0, and losses of different epochs cannot be compared.",
         module="TAID",
         function="taid",
-        defaults={"t0": 0.4, "t1": 1.0, "alpha": 5e-4, "momentum": 0.99, "temperature": 1.0, "weight": 1.0},
+        asks="Match a target that moves from the student to the teacher.",
+        about="A target that moves from the student to the teacher as training goes (Shing et al. 2025).",
+        settings=(
+            Setting("t0", between(0, 1), 0.4, "Share of the teacher at the first step."),
+            Setting("t1", between(0, 1), 1.0, "Share of the teacher at the last; not below t0."),
+            Setting(
+                "alpha",
+                between(0, 1),
+                0.0005,
+                "How fast the share grows beyond the progress of the run while the loss falls.",
+            ),
+            Setting("momentum", SHARE, 0.99, "Of the loss's relative change."),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="uld",
@@ -143,6 +218,11 @@ DIVERGENCES = (
         beware="It compares how sure the two are, not of what: the labels must say the rest.",
         module="ULD",
         function="uld",
-        defaults={"temperature": 1.0, "weight": 1.0},
+        about="Sorted probabilities of two vocabularies.",
+        settings=(
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
 )

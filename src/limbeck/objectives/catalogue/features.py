@@ -1,11 +1,25 @@
-"""Objectives on features within the models, captured by module path, and on relations between examples."""
+"""Objectives on features within the models, captured by module path, and on relations between examples. No torch."""
 
 from __future__ import annotations
 
 from .entry import CROSS_ENTROPY, FEATURES, Entry, warmed_up
+from .settings import (
+    COUNT,
+    DEPTH,
+    SHARE,
+    STUDENT_PATH,
+    STUDENT_PATHS,
+    TEACHER_PATH,
+    TEACHER_PATHS,
+    WEIGHT,
+    WIDTH,
+    Setting,
+    above,
+    at_least,
+    between,
+)
 
 _ANSWERS = {**CROSS_ENTROPY, "kd": {"weight": 1.0}}
-_PAIR = ("student", "teacher")
 
 FEATURE_OBJECTIVES = (
     Entry(
@@ -20,8 +34,14 @@ FEATURE_OBJECTIVES = (
         beware="Between different architectures it can harm: the middle layers need not mean the same.",
         module="FitNets",
         function="hint",
-        required=_PAIR,
-        defaults={"weight": 100.0, "kernel": 1},
+        asks="Match features through a regressor.",
+        about="The student's features, through a regressor, equal the teacher's (Romero et al. 2015).",
+        settings=(
+            Setting("student", STUDENT_PATHS),
+            Setting("teacher", TEACHER_PATHS),
+            Setting("weight", WEIGHT, 100.0),
+            Setting("kernel", DEPTH, 1, "Side of the regressor's convolution; odd."),
+        ),
         beside=_ANSWERS,
     ),
     Entry(
@@ -37,8 +57,16 @@ FEATURE_OBJECTIVES = (
         beware="It harms between different architectures: 5 points below no teacher into MobileNetV2 (CIFAR-100).",
         module="AttentionTransfer",
         function="attention_transfer",
-        required=_PAIR,
-        defaults={"weight": 1000.0, "power": 2.0},
+        asks="Match where the features are large.",
+        about="Where a map is large, averaged over channels, stage by stage (Zagoruyko and Komodakis 2017).",
+        settings=(
+            Setting("student", STUDENT_PATHS),
+            Setting("teacher", TEACHER_PATHS),
+            Setting("weight", WEIGHT, 1000.0),
+            Setting(
+                "power", between(1, 100), 2.0, "Power of the activations whose mean over channels is the attention."
+            ),
+        ),
         beside=CROSS_ENTROPY,
     ),
     Entry(
@@ -53,8 +81,13 @@ FEATURE_OBJECTIVES = (
         beware="It compares the examples of a batch: the value depends on the batch's size and on micro-batches.",
         module="SimilarityPreserving",
         function="similarity_preserving",
-        required=_PAIR,
-        defaults={"weight": 3000.0},
+        asks="Match which examples have similar features.",
+        about="Which examples of a batch have similar features (Tung and Mori 2019).",
+        settings=(
+            Setting("student", STUDENT_PATHS),
+            Setting("teacher", TEACHER_PATHS),
+            Setting("weight", WEIGHT, 3000.0),
+        ),
         relational=True,
         beside=CROSS_ENTROPY,
     ),
@@ -70,8 +103,15 @@ FEATURE_OBJECTIVES = (
         "cross-entropy 1. No adapter.",
         beware="It compares the examples of a batch, and the angles take memory for B³ numbers: angle 0 leaves them out.",
         module="RKD",
-        required=_PAIR,
-        defaults={"weight": 1.0, "distance": 25.0, "angle": 50.0},
+        asks="Match distances and angles between examples' features.",
+        about="Distances and angles between the examples of a batch (Park et al. 2019).",
+        settings=(
+            Setting("student", STUDENT_PATH),
+            Setting("teacher", TEACHER_PATH),
+            Setting("weight", WEIGHT, 1.0),
+            Setting("distance", at_least(0), 25.0, "Factor of the distances."),
+            Setting("angle", at_least(0), 50.0, "Factor of the angles."),
+        ),
         relational=True,
         beside=CROSS_ENTROPY,
     ),
@@ -88,8 +128,17 @@ FEATURE_OBJECTIVES = (
         beware="It keeps an embedding of every training example (1 KB each), and works in one process only.",
         module="CRD",
         function="contrastive",
-        required=_PAIR,
-        defaults={"weight": 0.8, "negatives": 16384, "temperature": 0.07, "momentum": 0.5, "dim": 128},
+        asks="Tell each example's features from those of others.",
+        about="Each example's features told from those of other examples, kept in a memory bank (Tian et al. 2020).",
+        settings=(
+            Setting("student", STUDENT_PATH),
+            Setting("teacher", TEACHER_PATH),
+            Setting("weight", WEIGHT, 0.8),
+            Setting("negatives", COUNT, 16384, "How many other examples each is told from."),
+            Setting("temperature", above(0), 0.07, "Divides the similarities."),
+            Setting("momentum", SHARE, 0.5, "Share of the old embedding when the bank is written."),
+            Setting("dim", WIDTH, 128, "Length of an embedding."),
+        ),
         relational=True,
         beside=_ANSWERS,
     ),
@@ -106,8 +155,13 @@ FEATURE_OBJECTIVES = (
         beware="It trains more parameters than the others beside the student; the weight must be tuned for each pair.",
         module="ReviewKD",
         function="review_hcl",
-        required=_PAIR,
-        defaults={"weight": 5.0},
+        asks="Match features of several depths, fused.",
+        about="Features fused from the deepest to the shallowest equal the teacher's (Chen et al. 2021).",
+        settings=(
+            Setting("student", STUDENT_PATHS),
+            Setting("teacher", TEACHER_PATHS),
+            Setting("weight", WEIGHT, 5.0),
+        ),
         beside={"reviewkd": warmed_up(5.0, epochs=20), **CROSS_ENTROPY},
     ),
     Entry(
@@ -124,126 +178,13 @@ FEATURE_OBJECTIVES = (
         "whose mean over its places the classifier takes.",
         module="SimKD",
         function="hint",
-        required=_PAIR,
-        defaults={"weight": 1.0, "factor": 2},
-    ),
-)
-
-# as a recipe says it: vision transformers of timm
-_BLOCKS = {"student": "blocks.{}", "teacher": "blocks.{}", "layers": (6, 12)}
-_BLOCKS_ATTENTION = {"student": "blocks.{}.attn", "teacher": "blocks.{}.attn", "layers": (6, 12), "parts": "qkv"}
-_BERT_LAYER, _BERT_ATTENTION = "encoder.layer.{}", "encoder.layer.{}.attention.self"
-_ATTENTION = {
-    "student": _BERT_ATTENTION,
-    "teacher": _BERT_ATTENTION,
-    "layers": None,
-    "layer_map": "uniform",
-    "parts": ("query", "key", "value"),
-    "teacher_parts": None,
-    "weight": 1.0,
-}
-
-TRANSFORMER_OBJECTIVES = (
-    Entry(
-        name="hidden_states",
-        title="Hidden states, layer against layer",
-        authors="Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu",
-        paper="TinyBERT: Distilling BERT for Natural Language Understanding",
-        year=2020,
-        formula="Σ over layers of the mean of (W h_S - h_T)²; or of [CLS] at length 1 (PKD), or 1 - cosine (DistilBERT)",
-        needs=(FEATURES,),
-        when="Encoders, layer g(m) = m N / M of the teacher for layer m of the student; any widths.",
-        beware="A linear map is trained along where the widths differ; the answers need an objective of their own.",
-        module="HiddenStates",
-        function="hidden_mse",
-        defaults={
-            "student": _BERT_LAYER,
-            "teacher": _BERT_LAYER,
-            "layers": None,
-            "layer_map": "uniform",
-            "match": "mse",
-            "embeddings": None,
-            "weight": None,
-        },
-        beside={"hidden_states": _BLOCKS, **_ANSWERS},
-    ),
-    Entry(
-        name="attention_maps",
-        title="Attention, head against head",
-        authors="Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu",
-        paper="TinyBERT: Distilling BERT for Natural Language Understanding",
-        year=2020,
-        formula="Σ over layers of the mean of (A_S - A_T)², scores before the softmax; or the KL after it (MobileBERT)",
-        needs=(FEATURES,),
-        when="Models with the same number of heads.",
-        beware="With different numbers of heads there is nothing to pair: take value_relations. The answers need an "
-        "objective of their own.",
-        module="AttentionMaps",
-        function="attention_mse",
-        required=("heads",),
-        defaults={**_ATTENTION, "match": "mse"},
-        beside={"attention_maps": _BLOCKS_ATTENTION, **_ANSWERS},
-    ),
-    Entry(
-        name="value_relations",
-        title="How positions relate in self-attention",
-        authors="Wang, Bao, Huang, Dong, Wei",
-        paper="MiniLMv2: Multi-Head Self-Attention Relation Distillation for Compressing Pretrained Transformers",
-        year=2021,
-        formula="Σ over Q, K, V of KL(softmax(X_T X_T^T / √d) || softmax(X_S X_S^T / √d)), over relation heads",
-        needs=(FEATURES,),
-        when="Any widths and numbers of heads, one layer only: the last, or one a little below in a large teacher.",
-        beware="It says nothing of the answers: fine-tune, or add kd, afterwards.",
-        module="ValueRelations",
-        function="relation_kl",
-        required=("heads",),
-        defaults={**_ATTENTION, "layer_map": "last", "relations": ("qq", "kk", "vv")},
-        beside={"value_relations": _BLOCKS_ATTENTION, **_ANSWERS},
-    ),
-    Entry(
-        name="tiny_bert",
-        title="Every layer of a text model: embeddings, hidden states, attention",
-        authors="Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu",
-        paper="TinyBERT: Distilling BERT for Natural Language Understanding",
-        year=2020,
-        formula="mean of (W_e e_S - e_T)² + Σ over layers of (mean of (W_h h_S - h_T)² + mean of (A_S - A_T)²)",
-        needs=(FEATURES,),
-        when="BERT, RoBERTa, DistilBERT, whose layers are found by themselves. The paper trains on this first and on the "
-        "predictions thereafter: weights {step: {start: 1, end: 0, epochs: 2}} here and {step: {start: 0, end: 1, epochs: 2}} "
-        "of kd.",
-        beware="Teacher and student need the same number of heads: else take minilm. The answers need an objective of their own.",
-        module="TinyBERT",
-        defaults={"layer_map": "uniform", "weight": 1.0},
-        beside=_ANSWERS,
-    ),
-    Entry(
-        name="pkd",
-        title="Every layer of a text model but the last: the [CLS] states",
-        authors="Sun, Cheng, Gan, Liu",
-        paper="Patient Knowledge Distillation for BERT Model Compression",
-        year=2019,
-        formula="mean over layers of the mean of (h_S / |h_S| - h_T / |h_T|)² at position 0",
-        needs=(FEATURES,),
-        when="BERT, RoBERTa, DistilBERT, whose layers are found by themselves; beside kd and cross-entropy of weight 1.",
-        beware="Made for models of one width: where widths differ, a linear map is trained along.",
-        module="PKD",
-        function="cls_mse",
-        defaults={"layer_map": "uniform", "weight": 500.0},
-        beside=_ANSWERS,
-    ),
-    Entry(
-        name="minilm",
-        title="The last layer of a text model: how positions relate",
-        authors="Wang, Bao, Huang, Dong, Wei",
-        paper="MiniLMv2: Multi-Head Self-Attention Relation Distillation for Compressing Pretrained Transformers",
-        year=2021,
-        formula="Σ over Q, K, V of KL(softmax(X_T X_T^T / √d) || softmax(X_S X_S^T / √d)), over relation heads",
-        needs=(FEATURES,),
-        when="BERT, RoBERTa, DistilBERT, whose layers are found by themselves; any widths and numbers of heads.",
-        beware="It says nothing of the answers, nor to layers behind the last attention: add kd, or let kd follow it.",
-        module="MiniLM",
-        function="relation_kl",
-        defaults={"relations": ("qq", "kk", "vv"), "heads": None, "layer_map": "last", "weight": 1.0},
-        beside=_ANSWERS,
+        asks="Match the features that the teacher's classifier is given.",
+        about="The last map, through a projector, equals the teacher's (Chen et al. 2022).\n\nWhat is trained, measured and exported is the student's body, the projector and the teacher's classifier: larger than the student, which the baselines are. Paths are those of the last maps, whose mean the last linear layer is given.",
+        settings=(
+            Setting("student", STUDENT_PATH),
+            Setting("teacher", TEACHER_PATH),
+            Setting("weight", WEIGHT, 1.0),
+            Setting("factor", DEPTH, 2, "How much narrower than the teacher's map the middle of the projector is."),
+        ),
     ),
 )

@@ -1,8 +1,9 @@
-"""Objectives on what the two models answer to one example, and on the batch's answers taken together."""
+"""Objectives on what the two models answer to one example, and on the batch's answers taken together. No torch."""
 
 from __future__ import annotations
 
-from .entry import CROSS_ENTROPY, LABELS, LOGITS, Entry, warmed_up
+from .entry import CROSS_ENTROPY, LABELS, LOGITS, ONE_CLASS, YES_OR_NO, Entry, warmed_up
+from .settings import CLASS_WEIGHTS, SHARE, TEMPERATURE, WEIGHT, Setting, above, at_least
 
 RESPONSES = (
     Entry(
@@ -17,7 +18,13 @@ RESPONSES = (
         beware="Its published figures are under-tuned: give it the same search over weight and T as what is to beat it.",
         module="KD",
         function="kd",
-        defaults={"temperature": 4.0, "weight": 1.0},
+        asks="Match the teacher's softened probabilities.",
+        about="T^2 KL(teacher || student) of softened probabilities (Hinton et al. 2015).",
+        settings=(
+            Setting("temperature", TEMPERATURE, 4.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
         beside={"kd": {"weight": 0.9}, "cross_entropy": {"weight": 0.1}},
     ),
     Entry(
@@ -32,7 +39,19 @@ RESPONSES = (
         beware="Smooth the student's labels or soften the teacher, not both.",
         module="CrossEntropy",
         function="cross_entropy",
-        defaults={"weight": 1.0, "label_smoothing": 0.0, "class_weights": None},
+        asks="Match the labels.",
+        about="Cross-entropy with the labels.",
+        settings=(
+            Setting("weight", WEIGHT, 1.0),
+            Setting("label_smoothing", SHARE, 0.0, "Share of the label's mass spread evenly over all classes."),
+            Setting(
+                "class_weights",
+                CLASS_WEIGHTS,
+                None,
+                "What an example of each class weighs in the mean: ``balanced`` (the rarer in train, the more: N / (C N_c)), a number for each class in their order, or numbers by name, where those not named weigh 1. The baselines take them too.",
+            ),
+        ),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="binary_kd",
@@ -47,7 +66,13 @@ RESPONSES = (
         "they are, not up to a constant.",
         module="BinaryKD",
         function="binary_kd",
-        defaults={"temperature": 1.0, "weight": 1.0},
+        asks="Match the teacher's yes or no for each class, where an example may have several.",
+        about="T^2 KL(teacher || student) of each class's yes and no, summed over classes (Yang et al. 2023).",
+        settings=(
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=YES_OR_NO,
         beside={"binary_cross_entropy": {"weight": 1.0}},
     ),
     Entry(
@@ -62,7 +87,19 @@ RESPONSES = (
         beware="Summed over classes: torch's and Hugging Face's is the mean, C times less.",
         module="BinaryCrossEntropy",
         function="binary_cross_entropy",
-        defaults={"weight": 1.0, "label_smoothing": 0.0, "class_weights": None},
+        asks="Match the labels, where an example may have several.",
+        about="Cross-entropy with a yes or no for each class, summed over classes.",
+        settings=(
+            Setting("weight", WEIGHT, 1.0),
+            Setting("label_smoothing", SHARE, 0.0, "Share of a label's mass spread evenly over yes and no."),
+            Setting(
+                "class_weights",
+                CLASS_WEIGHTS,
+                None,
+                "What the yes of each class weighs where its no weighs 1: ``balanced`` (no's for each yes in train), a number for each class in their order, or numbers by name, where those not named weigh 1. The baselines take them too.",
+            ),
+        ),
+        reads=YES_OR_NO,
     ),
     Entry(
         name="dkd",
@@ -78,7 +115,20 @@ RESPONSES = (
         beware="A large β without the warm-up can break the first epochs. It needs one class for each example: no mixes.",
         module="DKD",
         function="dkd",
-        defaults={"alpha": 1.0, "beta": 8.0, "temperature": 4.0, "weight": 1.0},
+        asks="Match the true class and the others apart.",
+        about="KD in two parts: the true class against the rest, and the rest among themselves (Zhao et al. 2022).",
+        settings=(
+            Setting("alpha", at_least(0), 1.0, "Factor of the true class's part."),
+            Setting(
+                "beta",
+                at_least(0),
+                8.0,
+                "Factor of the other classes' part; published: 2 to 8 on CIFAR-100, 0.5 to 2 on ImageNet.",
+            ),
+            Setting("temperature", TEMPERATURE, 4.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
         beside={"dkd": warmed_up(1.0, epochs=20), **CROSS_ENTROPY},
     ),
     Entry(
@@ -94,7 +144,14 @@ RESPONSES = (
         beware="A cross-entropy, not a divergence: it is above 0 where the student equals the teacher. No mixes.",
         module="NKD",
         function="nkd",
-        defaults={"gamma": 1.5, "temperature": 1.0, "weight": 1.0},
+        asks="Match the true class, and the others brought to sum 1.",
+        about="The true class's share of the cross-entropy, and the other classes normalised (Yang et al. 2023).",
+        settings=(
+            Setting("gamma", at_least(0), 1.5, "Factor of the other classes' part."),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
         beside=CROSS_ENTROPY,
     ),
     Entry(
@@ -111,7 +168,15 @@ RESPONSES = (
         "batch should hold several examples of a class.",
         module="DIST",
         function="dist",
-        defaults={"beta": 1.0, "gamma": 1.0, "temperature": 4.0, "weight": 2.0},
+        asks="Match correlations within examples and within classes.",
+        about="Correlation within each example and within each class of the batch (Huang et al. 2022).",
+        settings=(
+            Setting("beta", at_least(0), 1.0, "Factor of the correlation between classes, example by example."),
+            Setting("gamma", at_least(0), 1.0, "Factor of the correlation between examples, class by class."),
+            Setting("temperature", TEMPERATURE, 4.0),
+            Setting("weight", WEIGHT, 2.0),
+        ),
+        reads=ONE_CLASS,
         relational=True,
         beside=CROSS_ENTROPY,
     ),
@@ -128,7 +193,13 @@ RESPONSES = (
         "end with a test NLL of 3.9 at 76 % accuracy. Give cross-entropy 0.5 or more, and look at NLL and ECE.",
         module="StandardizedKD",
         function="standardized_kd",
-        defaults={"temperature": 2.0, "weight": 9.0},
+        asks="Match softened probabilities of standardised logits.",
+        about="KD between logits brought to mean 0 and deviation 1, example by example (Sun et al. 2024).",
+        settings=(
+            Setting("temperature", TEMPERATURE, 2.0),
+            Setting("weight", WEIGHT, 9.0),
+        ),
+        reads=ONE_CLASS,
         beside={"cross_entropy": {"weight": 0.5}},
     ),
     Entry(
@@ -143,7 +214,13 @@ RESPONSES = (
         beware="No T²: the published weight of 45 belongs to γ 0.1 and must be tuned again for another γ.",
         module="TTM",
         function="ttm",
-        defaults={"gamma": 0.1, "weight": 45.0},
+        asks="Match the teacher's probabilities to a power.",
+        about="KL from the teacher's probabilities to the power gamma to the student's own (Zheng and Yang 2024).",
+        settings=(
+            Setting("gamma", above(0), 0.1, "The power; 1/T of a teacher's temperature T."),
+            Setting("weight", WEIGHT, 45.0),
+        ),
+        reads=ONE_CLASS,
         beside=CROSS_ENTROPY,
     ),
     Entry(
@@ -158,7 +235,13 @@ RESPONSES = (
         beware="The factor lies between 1 and C^(1-γ): with many classes it multiplies the loss.",
         module="WTTM",
         function="wttm",
-        defaults={"gamma": 0.1, "weight": 45.0},
+        asks="The same, weighted by how undecided the teacher is.",
+        about="TTM, each example weighted by how undecided the teacher is (Zheng and Yang 2024).",
+        settings=(
+            Setting("gamma", above(0), 0.1, "The power; 1/T of a teacher's temperature T."),
+            Setting("weight", WEIGHT, 45.0),
+        ),
+        reads=ONE_CLASS,
         beside=CROSS_ENTROPY,
     ),
     Entry(
@@ -173,7 +256,10 @@ RESPONSES = (
         beware="It spends the student's capacity on classes that are out of the question, more so with many classes.",
         module="MSELogits",
         function="mse_logits",
-        defaults={"weight": 1.0},
+        asks="Match the logits themselves.",
+        about="Squared difference of centred logits (Ba and Caruana 2014).",
+        settings=(Setting("weight", WEIGHT, 1.0),),
+        reads=ONE_CLASS,
     ),
     Entry(
         name="policy_kl",
@@ -187,6 +273,12 @@ RESPONSES = (
         beware="Choose τ of the size of the gaps between values: far below them only the best action is learnt.",
         module="PolicyKL",
         function="policy_kl",
-        defaults={"teacher_temperature": 0.01, "temperature": 1.0, "weight": 1.0},
+        about="A student's policy against a teacher's values of the actions.",
+        settings=(
+            Setting("teacher_temperature", TEMPERATURE, 0.01),
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=ONE_CLASS,
     ),
 )

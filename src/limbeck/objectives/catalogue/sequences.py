@@ -1,8 +1,9 @@
-"""Objectives on sequences, on teachers kept in part, and on several teachers: functions for a loop of one's own."""
+"""Objectives on sequences, on teachers kept in part, and on several teachers: functions for a loop of one's own. No torch."""
 
 from __future__ import annotations
 
 from .entry import LOGITS, SPARSE, TEACHERS, TOKENS, Entry
+from .settings import plain
 
 SEQUENCES = (
     Entry(
@@ -16,7 +17,7 @@ SEQUENCES = (
         when="Translation and language models, beside cross-entropy; T 1.",
         beware="Say shift=True where the logits at a position are about the next token.",
         function="word_kd",
-        defaults={"temperature": 1.0, "shift": False},
+        settings=plain(temperature=1.0, shift=False),
     ),
     Entry(
         name="sequence_kd",
@@ -29,7 +30,7 @@ SEQUENCES = (
         when="Translation: the student needs no beam afterwards. No teacher's logits are stored.",
         beware="The student learns one answer of many; calibration and variety are lost.",
         function="sequence_kd",
-        defaults={"weights": None, "shift": False},
+        settings=plain(weights=None, shift=False),
     ),
     Entry(
         name="ctc_frame_kd",
@@ -42,7 +43,7 @@ SEQUENCES = (
         when="Both models have the same stride and spike at the same frames; keep_blanks n drops most blank frames.",
         beware="Models that spike at different frames are taught to disagree: use ctc_sequence_kd.",
         function="ctc_frame_kd",
-        defaults={"temperature": 1.0, "lengths": None, "blank": 0, "keep_blanks": None},
+        settings=plain(temperature=1.0, lengths=None, blank=0, keep_blanks=None),
     ),
     Entry(
         name="ctc_sequence_kd",
@@ -55,7 +56,7 @@ SEQUENCES = (
         when="Models of different strides, or that spike at different frames.",
         beware="A hypothesis longer than the frames allow is infinite, or left out with zero_infinity.",
         function="ctc_sequence_kd",
-        defaults={"lengths": None, "weights": None, "blank": 0, "zero_infinity": False},
+        settings=plain(lengths=None, weights=None, blank=0, zero_infinity=False),
     ),
 )
 
@@ -72,7 +73,7 @@ PARTS_AND_SEVERAL = (
         "the soft targets were kept with the codec topk.",
         beware="Without the bucket (renormalised top-k) it would be biased, and at small k worse than no teacher.",
         function="sparse_kl",
-        defaults={"temperature": 1.0},
+        settings=plain(temperature=1.0),
     ),
     Entry(
         name="sampled_cross_entropy",
@@ -86,7 +87,7 @@ PARTS_AND_SEVERAL = (
         "forward_kl are this where the soft targets were kept with the codec sample.",
         beware="A cross-entropy, not 0 where the student equals the teacher; T is that of the draws.",
         function="sampled_cross_entropy",
-        defaults={"weights": None, "temperature": 1.0},
+        settings=plain(weights=None, temperature=1.0),
     ),
     Entry(
         name="mean_probabilities",
@@ -99,7 +100,7 @@ PARTS_AND_SEVERAL = (
         when="An ensemble; and mutual learning of more than two students, each taught by the mean of the others.",
         beware="Give the temperature that the objective will use: the mean depends on it.",
         function="mean_probabilities",
-        defaults={"weights": None, "temperature": 1.0},
+        settings=plain(weights=None, temperature=1.0),
     ),
     Entry(
         name="mean_logits",
@@ -112,7 +113,7 @@ PARTS_AND_SEVERAL = (
         when="Teachers that make different mistakes with confidence; holds at any T.",
         beware="One teacher that rules a class out rules it out for all.",
         function="mean_logits",
-        defaults={"weights": None},
+        settings=plain(weights=None),
     ),
     Entry(
         name="by_confidence",
@@ -124,6 +125,6 @@ PARTS_AND_SEVERAL = (
         needs=(TEACHERS,),
         when="Teachers of unequal quality, or each good at other examples; by the entropy where there is no label.",
         function="by_confidence",
-        defaults={"temperature": 1.0},
+        settings=plain(temperature=1.0),
     ),
 )

@@ -23,8 +23,8 @@ class Objective(nn.Module):
         needs: what it asks of the loop.
         relational: whether it compares the examples of a batch with one another, so that its value depends on how a
             batch is cut into micro-batches. Of all objectives only these may.
-        several_labels: how it reads an answer: True, as a yes or no for each class; False, as one class of several; None,
-            not at all.
+        reads: how it reads an answer, as its entry in the catalogue says: ``ONE_CLASS`` of several, a ``YES_OR_NO`` for each
+            class, ``NUMBERS``; None: not at all.
         finds_layers: whether it has to be told where the models' layers are, by :meth:`find`, before it is used.
         weight: factor of its terms.
         progress: where the run stands; None in a loop that does not say.
@@ -32,7 +32,7 @@ class Objective(nn.Module):
 
     needs: Needs = Needs()
     relational: bool = False
-    several_labels: bool | None = None
+    reads: str | None = None
     finds_layers: bool = False
 
     def __init__(self, weight: Scheduled = 1.0) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...interfaces import IGNORED, Batch, Needs, Output, Target, Term
 from .. import functional
+from ..catalogue.entry import YES_OR_NO
 from ..schedules import Scheduled
 from .base import Objective, labels_of, logits_of
 from .logits import OnLogits, number, told_weights, weights_of
@@ -20,7 +21,7 @@ class BinaryKD(OnLogits):
     The published setting has no temperature (1).
     """
 
-    several_labels = True
+    reads = YES_OR_NO
 
     def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
         super().__init__("binary_kd", functional.binary_kd_positions, temperature=temperature, weight=weight)
@@ -32,7 +33,7 @@ class BinaryCrossEntropy(Objective):
     class_weights_C: Tensor | None
 
     needs = Needs(labels=True)
-    several_labels = True
+    reads = YES_OR_NO
 
     def __init__(
         self, weight: Scheduled = 1.0, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...interfaces import Batch, DenseLogits, Needs, Output, Target, Term
 from .. import functional
+from ..catalogue.entry import ONE_CLASS
 from ..schedules import Scheduled, extremes
 from .base import Objective, examples, labels_of, logits_of
 
@@ -29,7 +30,7 @@ class OnLogits(Objective):
         ValueError: a setting that ``values_of`` refuses, at the start or the end of its schedule.
     """
 
-    several_labels = False
+    reads = ONE_CLASS
 
     def __init__(
         self, name: str, values_of: functional.Values, *, weight: Scheduled, labels: bool = False, **settings: Scheduled
@@ -177,7 +178,7 @@ class DIST(Objective):
     """
 
     relational = True
-    several_labels = False
+    reads = ONE_CLASS
     needs = Needs(target=(DenseLogits,))
 
     def __init__(
@@ -220,7 +221,7 @@ class CrossEntropy(Objective):
     class_weights_C: Tensor | None
 
     needs = Needs(labels=True)
-    several_labels = False
+    reads = ONE_CLASS
 
     def __init__(
         self, weight: Scheduled = 1.0, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None

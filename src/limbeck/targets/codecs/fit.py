@@ -6,6 +6,7 @@ from functools import cache
 
 from ...interfaces import DenseLogits, Sampled, TopK
 from ...objectives import modules, schedules
+from ...objectives.catalogue.entry import YES_OR_NO
 from ...objectives.modules import Objective
 from .base import Codec
 from .dense import Dense
@@ -31,7 +32,7 @@ def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = 
 def reads_sigmoids(objective: Objective | None) -> bool:
     """Whether the objective reads the teacher's logits as a yes or no for each class, so that no constant may be lost."""
     parts = [] if objective is None else [part for _, part in objective.weighted]
-    return any(part.several_labels and DenseLogits in part.needs.target for part in parts)
+    return any(part.reads == YES_OR_NO and DenseLogits in part.needs.target for part in parts)
 
 
 def _why_not_sigmoids(codec: Codec, average: bool) -> str | None:
