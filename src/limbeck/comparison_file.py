@@ -23,7 +23,7 @@ from .errors import BadInput, did_you_mean
 from .recipe import LONGEST_NAME as LONGEST_RUN
 from .recipe import Recipe
 from .recipe_problems import sentences, shown
-from .recipe_section import Positive, Section, Seeds, Times
+from .recipe_section import Positive, Section, Seeds, Times, meanings
 from .training.schedule import PEAK
 
 K = TypeVar("K")
@@ -250,7 +250,7 @@ def _fields(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: no such field.{did_you_mean(name, ComparisonFile.model_fields)}"
     for name in ("recipe", "objectives"):
         if values.get(name) is None:
-            yield f"{name}: is missing. {' '.join((ComparisonFile.model_fields[name].description or '').split())}"
+            yield f"{name}: is missing. {' '.join(meanings(ComparisonFile)[name].split())}"
     sweep = values.get("sweep")
     for name in sweep if isinstance(sweep, Mapping) else ():
         if name not in Sweep.model_fields:

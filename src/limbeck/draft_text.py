@@ -11,6 +11,7 @@ from typing import Any
 
 from .draft_common import Drafted, Size, coarse, flow, knob_lines, size_of, size_sentences
 from .errors import BadInput, printable
+from .recipe_section import meanings
 from .recipe_text import TEXT_STUDENTS, TextData, TextStudent
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -290,14 +291,14 @@ def _knobs(student: dict[str, Any], loaded: Any) -> list[str]:
     most = text_anatomy.sizes(loaded.model.config)._asdict() if kind == "shrunk" else {}
     known = {}
     schema = TextStudent.model_json_schema()["properties"]
-    for name, told in TextStudent.model_fields.items():
+    for name, told in meanings(TextStudent).items():
         if name in ("model", *lacking):
             continue
         forms = [schema[name], *schema[name].get("anyOf", ())]
         words = next((form["enum"] for form in forms if "enum" in form), None)
         limit = most.get(name) or next((form["maximum"] for form in forms if "maximum" in form), None)
         allowed = " or ".join(words) if words else f"1 to {limit:,}" if limit else "from 1"
-        meaning = " ".join((told.description or "").replace("``", "").split())
+        meaning = " ".join(told.replace("``", "").split())
         known[name] = (allowed, meaning)
     return knob_lines(known, student)
 

@@ -18,6 +18,7 @@ from .errors import BadInput, did_you_mean
 from .objectives.catalogue import CATALOGUE, GROUPS, Entry
 from .recipe_objectives import Objective
 from .recipe_problems import section_of
+from .recipe_section import meanings
 
 WIDE = 120  # columns that leave room to say what each needs; assumed where the output is not a terminal
 _SYMBOLS = (
@@ -155,11 +156,10 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, str]]:
     """Name, default and meaning of each; what the recipe says of it, where the recipe has it."""
     field = Objective.model_fields.get(entry.name)
     section = section_of(field.annotation) if field is not None else None
-    described = section.model_fields if section is not None else {}
+    described = meanings(section) if section is not None else {}
     for name in (*entry.required, *entry.defaults):
-        meaning = (described[name].description if name in described else None) or ""
         default = _plain(entry.defaults[name]) if name in entry.defaults else "required"
-        yield name, default, " ".join(meaning.split()).replace("``", "`")
+        yield name, default, " ".join(described.get(name, "").split()).replace("``", "`")
 
 
 def _marked(entry: Entry) -> str:

@@ -147,7 +147,7 @@ class Preprocess(Section):
 class Model(Section):
     """A model by name; further fields are its knobs (``width: 8``)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     model: str
     """A family of ours (``convnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or ``module:callable``."""

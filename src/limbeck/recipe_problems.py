@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from .errors import did_you_mean
 from .objectives.catalogue import CATALOGUE
 from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe, TeacherSection, Train
-from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, most
+from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, meanings, most
 from .recipe_text import TEXT_STUDENTS, TextRecipe
 from .recipe_text_problems import of_texts
 
@@ -233,8 +233,9 @@ def _field_at(location: tuple[str | int, ...], root: type[BaseModel]) -> Any:
 
 
 def _what_it_is(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
-    field = _field_at(location, root)
-    return f" {' '.join(field.description.split())}" if field is not None and field.description else ""
+    name = str(location[-1])
+    meaning = next((meanings(one)[name] for one in _sections_at(location[:-1], root) if name in one.model_fields), "")
+    return f" {' '.join(meaning.split())}" if meaning else ""
 
 
 def _literals(location: tuple[str | int, ...], root: type[BaseModel]) -> list[Any]:

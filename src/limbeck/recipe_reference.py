@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe
 from .recipe_problems import limit_text, section_of, sections_of
-from .recipe_section import ORDINARY, Schedule, Way
+from .recipe_section import ORDINARY, Schedule, Way, meanings
 from .recipe_text import TextRecipe
 
 _PREFACE = """\
@@ -137,12 +137,12 @@ def _table(section: type[BaseModel], prefix: str, mark: str = "") -> str:
         return f"The same fields as [`{name}`](#{anchor}).\n"
     rows = ["| field | kind | default | |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
-        rows.append(f"| `{name}` | {_kind(field)} | {_default(field)} | {_text(field.description)} |")
+        rows.append(f"| `{name}` | {_kind(field)} | {_default(field)} | {_text(meanings(section)[name])} |")
     return "\n".join(rows) + "\n"
 
 
-def _text(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("``", "`").replace("|", "\\|")
+def _text(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`").replace("|", "\\|")
 
 
 def _default(field: FieldInfo) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -10,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     Tag,
     ValidationError,
     model_validator,
@@ -48,7 +55,46 @@ def _told(section: type, problem: dict[str, Any]) -> str:
 class Section(BaseModel, metaclass=_Called):
     """Strict: unknown fields are refused, and a recipe does not change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core_schema)
+        fields = handler.resolve_ref_schema(schema)["properties"]
+        for name, meaning in meanings(cls).items():
+            if meaning and name in fields:
+                fields[name].setdefault("description", meaning)
+        return schema
+
+
+@cache
+def meanings(section: type[BaseModel]) -> Mapping[str, str]:
+    """What each field of a section means, by its name: what its type says, or the text that stands below it.
+
+    That text is read from the source when somebody asks. Pydantic would read it (``use_attribute_docstrings``) whenever a
+    section is imported, which takes longer than all else that a command does before it can refuse a recipe.
+    """
+    below: dict[str, str] = {}
+    for one in reversed(section.__mro__):
+        if issubclass(one, Section):
+            below |= dict(_below_fields(one))
+    return {name: field.description or below.get(name, "") for name, field in section.model_fields.items()}
+
+
+def _below_fields(section: type) -> Iterator[tuple[str, str]]:
+    body = _classes(section.__module__).get(section.__name__, [])
+    for pair in pairwise(body):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
+            case _:
+                pass
+
+
+@cache
+def _classes(module: str) -> Mapping[str, list[ast.stmt]]:
+    source = inspect.getsource(sys.modules[module])
+    return {one.name: one.body for one in ast.parse(source).body if isinstance(one, ast.ClassDef)}
 
 
 # The kinds of number in a recipe. What is meant in earnest lies far within their bounds; a slip of the keys does not.
