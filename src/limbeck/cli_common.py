@@ -9,10 +9,10 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from types import ModuleType
 from typing import Any, ParamSpec
 
 import typer
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from .errors import BadInput, LimbeckError, printable, shortened
@@ -29,24 +29,54 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-class _Literal:
-    """Help is text: `[...]` in it is printed, not taken for rich's markup, under which it would vanish."""
+class Command(TyperCommand):
+    """A sub-command whose help is printed as it is written; its epilog is an example."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        parameters: list[Any] = getattr(self, "params", [])
-        for one in (self, *parameters):
-            for part in ("help", "short_help"):
-                if text := getattr(one, part, None):
-                    setattr(one, part, escape(text))
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _literal(self)
+        super().format_help(ctx, formatter)
 
 
-class Command(_Literal, TyperCommand):
-    """A sub-command whose help is printed as it is written; its epilog alone is markup."""
+class Group(TyperGroup):
+    """A command of several sub-commands whose help is printed as it is written; its epilog alone is markup."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for one in (self, *self.commands.values()):
+            _literal(one)
+        super().format_help(ctx, formatter)
 
 
-class Group(_Literal, TyperGroup):
-    """A command of several sub-commands, likewise."""
+def _literal(one: Any) -> None:
+    """Help is text: `[...]` in it is printed, not taken for rich's markup, under which it would vanish.
+
+    Done when help is asked for, once: any other command does without rich's markup.
+    """
+    _import_rich_help()
+    from rich.markup import escape
+
+    if getattr(one, "literal", False):
+        return
+    one.literal = True
+    for part in (one, *one.params):
+        for name in ("help", "short_help"):
+            if text := getattr(part, name, None):
+                setattr(part, name, escape(text))
+    if isinstance(one, Command) and one.epilog:
+        one.epilog = f"Example: [bold]{escape(one.epilog)}[/]"
+
+
+def _import_rich_help() -> None:
+    """Imports typer's help without rich's Markdown and tracebacks, which it offers, we do not use, and take a third of `--help`."""
+    unused = [name for name in ("rich.markdown", "rich.traceback") if name not in sys.modules]
+    for name in unused:
+        module = ModuleType(name)
+        module.__dict__["__getattr__"] = lambda called: type(called, (), {})
+        sys.modules[name] = module
+    try:
+        import typer.rich_utils  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    finally:
+        for name in unused:
+            del sys.modules[name]
 
 
 def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -75,7 +105,7 @@ def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, N
         # Lines are broken for the source; the terminal has its own width.
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        return to.command(name, cls=Command, help=text, epilog=f"Example: [bold]{escape(example)}[/]")(wrapped)
+        return to.command(name, cls=Command, help=text, epilog=example)(wrapped)
 
     return decorate
 
