@@ -141,8 +141,8 @@ def _table(section: type[BaseModel], prefix: str, mark: str = "") -> str:
     return "\n".join(rows) + "\n"
 
 
-def _text(text: str) -> str:
-    return " ".join(text.split()).replace("``", "`").replace("|", "\\|")
+def _text(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("``", "`").replace("|", "\\|")
 
 
 def _default(field: FieldInfo) -> str:

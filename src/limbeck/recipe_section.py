@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -67,7 +67,6 @@ class Section(BaseModel, metaclass=_Called):
         return schema
 
 
-@cache
 def meanings(section: type[BaseModel]) -> Mapping[str, str]:
     """What each field of a section means, by its name: what its type says, or the text that stands below it.
 
@@ -77,18 +76,19 @@ def meanings(section: type[BaseModel]) -> Mapping[str, str]:
     below: dict[str, str] = {}
     for one in reversed(section.__mro__):
         if issubclass(one, Section):
-            below |= dict(_below_fields(one))
+            below |= _below_fields(one.__module__, one.__name__)
     return {name: field.description or below.get(name, "") for name, field in section.model_fields.items()}
 
 
-def _below_fields(section: type) -> Iterator[tuple[str, str]]:
-    body = _classes(section.__module__).get(section.__name__, [])
-    for pair in pairwise(body):
+def _below_fields(module: str, section: str) -> dict[str, str]:
+    found = {}
+    for pair in pairwise(_classes(module).get(section, [])):
         match pair:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                yield name, inspect.cleandoc(text)
+                found[name] = inspect.cleandoc(text)
             case _:
                 pass
+    return found
 
 
 @cache
