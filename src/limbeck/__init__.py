@@ -11,154 +11,51 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import functional
-    from .api import Distilled, distill
-    from .errors import BadInput, LimbeckError
-    from .objectives.modules import (
-        CRD,
-        DIST,
-        DKD,
-        JSD,
-        KD,
-        NKD,
-        PKD,
-        RKD,
-        TAID,
-        TTM,
-        ULD,
-        WTTM,
-        AdaptiveKL,
-        AlphaBeta,
-        AttentionMaps,
-        AttentionTransfer,
-        BinaryCrossEntropy,
-        BinaryKD,
-        CrossEntropy,
-        FitNets,
-        ForwardKL,
-        HiddenStates,
-        MiniLM,
-        MSELogits,
-        Objective,
-        PolicyKL,
-        ReverseKL,
-        ReviewKD,
-        SimilarityPreserving,
-        SimKD,
-        SkewForwardKL,
-        SkewReverseKL,
-        StandardizedKD,
-        TinyBERT,
-        TotalVariation,
-        ValueRelations,
-    )
-    from .objectives.schedules import Cosine, Linear, Progress, Step
-    from .recipe import Preprocess, Targets, Train, Views
-    from .trainer import DistillationTrainer as DistillationTrainer  # not in __all__: it needs the extra `text`
-
-__all__ = [
-    "CRD",
-    "DIST",
-    "DKD",
-    "JSD",
-    "KD",
-    "NKD",
-    "PKD",
-    "RKD",
-    "TAID",
-    "TTM",
-    "ULD",
-    "WTTM",
-    "AdaptiveKL",
-    "AlphaBeta",
-    "AttentionMaps",
-    "AttentionTransfer",
-    "BadInput",
-    "BinaryCrossEntropy",
-    "BinaryKD",
-    "Cosine",
-    "CrossEntropy",
-    "Distilled",
-    "FitNets",
-    "ForwardKL",
-    "HiddenStates",
-    "LimbeckError",
-    "Linear",
-    "MSELogits",
-    "MiniLM",
-    "Objective",
-    "PolicyKL",
-    "Preprocess",
-    "Progress",
-    "ReverseKL",
-    "ReviewKD",
-    "SimKD",
-    "SimilarityPreserving",
-    "SkewForwardKL",
-    "SkewReverseKL",
-    "StandardizedKD",
-    "Step",
-    "Targets",
-    "TinyBERT",
-    "TotalVariation",
-    "Train",
-    "ValueRelations",
-    "Views",
-    "distill",
-    "functional",
-]
+    from . import functional as functional
+    from .api import Distilled as Distilled
+    from .api import distill as distill
+    from .errors import BadInput as BadInput
+    from .errors import LimbeckError as LimbeckError
+    from .objectives.modules import *  # noqa: F403
+    from .objectives.schedules import Cosine as Cosine
+    from .objectives.schedules import Linear as Linear
+    from .objectives.schedules import Progress as Progress
+    from .objectives.schedules import Step as Step
+    from .recipe import Preprocess as Preprocess
+    from .recipe import Targets as Targets
+    from .recipe import Train as Train
+    from .recipe import Views as Views
+    from .trainer import DistillationTrainer as DistillationTrainer
 
 _ROOMS = {
     "api": ("distill", "Distilled"),
     "errors": ("BadInput", "LimbeckError"),
     "functional": ("functional",),
-    "objectives.modules": (
-        "CRD",
-        "DIST",
-        "DKD",
-        "JSD",
-        "KD",
-        "NKD",
-        "PKD",
-        "RKD",
-        "TAID",
-        "TTM",
-        "ULD",
-        "WTTM",
-        "AdaptiveKL",
-        "AlphaBeta",
-        "AttentionMaps",
-        "AttentionTransfer",
-        "BinaryCrossEntropy",
-        "BinaryKD",
-        "CrossEntropy",
-        "FitNets",
-        "ForwardKL",
-        "HiddenStates",
-        "MSELogits",
-        "MiniLM",
-        "Objective",
-        "PolicyKL",
-        "ReverseKL",
-        "ReviewKD",
-        "SimKD",
-        "SimilarityPreserving",
-        "SkewForwardKL",
-        "SkewReverseKL",
-        "StandardizedKD",
-        "TinyBERT",
-        "TotalVariation",
-        "ValueRelations",
-    ),
+    "objectives.modules": ("Objective", "Sum"),  # and every objective of the catalogue
     "objectives.schedules": ("Cosine", "Linear", "Progress", "Step"),
     "recipe": ("Preprocess", "Targets", "Train", "Views"),
-    "trainer": ("DistillationTrainer", "trainer"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+_WITH_EXTRAS = {"DistillationTrainer": "trainer", "trainer": "trainer"}  # not in __all__: they need the extra `text`
+
+
+def _objectives() -> list[str]:
+    from .objectives.catalogue import CATALOGUE
+
+    return [entry.module for entry in CATALOGUE.values() if entry.module is not None]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__all__":
+        return sorted([*_HOMES, *_objectives()])
+    home = _HOMES.get(name) or _WITH_EXTRAS.get(name)
+    if home is None and name in _objectives():
+        home = "objectives.modules"
+    if home is None:
         raise AttributeError(f"module 'limbeck' has no attribute '{name}'")
-    module = import_module(f".{_HOMES[name]}", __name__)
-    return module if name in ("functional", "trainer") else getattr(module, name)
+    module = import_module(f".{home}", __name__)
+    return module if home == name else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_WITH_EXTRAS, *_objectives()})

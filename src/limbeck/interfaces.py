@@ -22,7 +22,8 @@ class Batch:
     ids: Tensor  # (B,) int64: stable example ids
     view: Tensor  # (B,) int64: which rendering of each example this is
     inputs: Any  # what the student sees
-    # (B,) class ids, (B, C) probabilities (mixes) or, of several labels, a 0 or 1 each; None for a transfer set
+    # (B,) class ids, (B, C) probabilities (mixes) or, of several labels, a 0 or 1 each; (B, D) numbers of a regression, NaN
+    # where there is none; None for a transfer set
     labels: Tensor | None = None
     mask: Tensor | None = None  # (B, L) bool: the positions whose answers count; None: all of them
     teacher_inputs: Any = None  # where the teacher needs its own (normalisation, resolution); None: inputs
@@ -77,6 +78,14 @@ class Sampled:
     counts: Tensor  # (..., n), how many of the draws fell to each; need not be whole
     temperature: float  # at which the draws (or the weights) hold
     weights: Tensor | None = None  # (..., n) importance weights p_T / r where drawn from a proposal r
+
+
+@dataclass(frozen=True)
+class Values:
+    """One kind of teacher's answer: numbers, in the units of the labels."""
+
+    values: Tensor  # (..., D)
+    spread: Tensor | None = None  # (..., D) deviation over an ensemble's members or over views, where there are several
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,26 @@
 """The catalogue says what the classes, the functions and the recipe say."""
 
 import inspect
+import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+import limbeck
 from limbeck import objectives_reference
 from limbeck.composition import objective_of
 from limbeck.interfaces import DenseLogits, Features
-from limbeck.objectives import functional, modules
+from limbeck.objectives import functional, modules, stub
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS
 from limbeck.recipe_objectives import Objective
 from limbeck.recipe_problems import section_of
 
+STUB = Path(modules.__file__).with_suffix(".pyi")
 PAGE = Path(__file__).parents[2] / "docs" / "objectives.md"
 MODULES = {entry.name: entry for entry in CATALOGUE.values() if entry.module is not None}
 REQUIRED = {"student": "stages.1", "teacher": "stages.2", "heads": 2}
@@ -49,6 +54,36 @@ def test_every_module_and_no_other_is_listed():
     listed = sorted(entry.module for entry in MODULES.values())
     assert listed == sorted(set(modules.__all__) - {"Objective", "Sum"})
     assert {entry.name: key for key, entry in CATALOGUE.items()} == {key: key for key in CATALOGUE}
+
+
+def test_what_editors_and_type_checkers_are_told_is_what_the_catalogue_says():
+    command = "python -m limbeck.objectives.stub > src/limbeck/objectives/modules/__init__.pyi"
+    assert STUB.read_text(encoding="utf-8") == stub.stub(), f"run: {command}"
+
+
+def test_the_front_door_offers_every_objective_without_importing_torch_for_their_names():
+    names = {entry.module for entry in MODULES.values()}
+    assert names <= set(limbeck.__all__) & set(dir(limbeck))
+    assert all(getattr(limbeck, name) is getattr(modules, name) for name in names)
+    code = "import sys, limbeck; print('JSD' in dir(limbeck), 'KD' in limbeck.__all__, 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True True False\n"
+
+
+def test_a_module_that_is_made_is_like_one_that_is_written():
+    assert str(inspect.signature(modules.JSD)) == "(beta=0.5, temperature=1.0, weight=1.0)"
+    assert repr(pickle.loads(pickle.dumps(modules.JSD(0.1, weight=2)))) == "JSD(beta=0.1, temperature=1.0, weight=2.0)"
+    with pytest.raises(TypeError, match=r"^JSD: got an unexpected keyword argument 'gamma'$"):
+        modules.JSD(gamma=1)
+    with pytest.raises(TypeError, match=r"^AttentionTransfer: missing a required argument: 'teacher'$"):
+        modules.AttentionTransfer("a")
+
+    class Mine(modules.JSD):
+        def __init__(self, share):
+            super().__init__(beta=share)
+
+    assert (repr(Mine(0.25)), list(inspect.signature(Mine).parameters)) == (
+        "Mine(beta=0.25, temperature=1.0, weight=1.0)", ["share"],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

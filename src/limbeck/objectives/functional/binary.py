@@ -17,6 +17,8 @@ from ...interfaces import IGNORED
 from .closed_form import Found, with_slope
 from .common import at_least_float32, by_doubles, check_same_shape, check_temperature, mean_of, weighted_gap
 
+__all__ = ["binary_cross_entropy", "binary_cross_entropy_positions", "binary_kd", "binary_kd_positions", "check_labels"]
+
 
 def binary_kd(
     student_logits: Tensor,

@@ -17,6 +17,8 @@ from .common import at_least_float32, check_same_shape, check_temperature, log_p
 from .divergences import both_log_probabilities, closed_forward_kl, forward_kl_positions
 from .log_and_prob import both_softened
 
+__all__ = ["adaptive_kl", "adaptive_kl_positions", "taid", "taid_positions"]
+
 
 def adaptive_kl(
     student_logits: Tensor,

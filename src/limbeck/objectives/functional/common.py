@@ -14,6 +14,19 @@ from torch import Tensor
 from ...interfaces import IGNORED
 from .closed_form import Closed, Found, Values, by_others, closed_form, may_look
 
+__all__ = [
+    "IGNORED",
+    "Values",
+    "at_least_float32",
+    "counted",
+    "labelled",
+    "log_probabilities",
+    "mean_of",
+    "mean_over",
+    "silenced",
+    "total_of",
+]
+
 # Below so many logits a chunk's overhead shows and its memory does not matter: they are taken in one piece.
 WHOLE = 2**22
 # Up to this temperature T² times float32's rounding is not seen.

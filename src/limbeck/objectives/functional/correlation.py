@@ -12,6 +12,8 @@ from .closed_form import Found, by_others, through_softmax, with_slope
 from .common import check_same_shape, check_temperature
 from .divergences import probabilities
 
+__all__ = ["dist"]
+
 # Added to the product of two norms, as in the paper's code.
 CORRELATION_EPS = 1e-8
 

@@ -25,6 +25,8 @@ from .common import (
     weighted_gap,
 )
 
+__all__ = ["dkd", "dkd_positions", "nkd", "nkd_positions"]
+
 
 def dkd(
     student_logits: Tensor,

@@ -21,6 +21,21 @@ from .closed_form import Found, seen_finite, through_softmax, with_slope
 from .common import at_least_float32, check_same_shape, check_temperature, log_probabilities, mean_of, weighted_gap
 from .log_and_prob import both_softened
 
+__all__ = [
+    "forward_kl",
+    "forward_kl_positions",
+    "jsd",
+    "jsd_positions",
+    "reverse_kl",
+    "reverse_kl_positions",
+    "skew_forward_kl",
+    "skew_forward_kl_positions",
+    "skew_reverse_kl",
+    "skew_reverse_kl_positions",
+    "total_variation",
+    "total_variation_positions",
+]
+
 LN2 = math.log(2)
 
 

@@ -17,6 +17,16 @@ from torch import Tensor
 
 from .common import at_least_float32, full_precision, mean_over
 
+__all__ = [
+    "attention_transfer",
+    "contrastive",
+    "hint",
+    "review_hcl",
+    "rkd_angle",
+    "rkd_distance",
+    "similarity_preserving",
+]
+
 
 def hint(student: Tensor, teacher: Tensor) -> Tensor:
     """``mean (student - teacher)²`` over all elements (FitNets: Romero et al. 2015, section 2.2).

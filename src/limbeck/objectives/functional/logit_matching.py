@@ -18,6 +18,17 @@ from .divergences import closed_forward_kl, closed_kl
 from .log_and_prob import softened
 from .responses import kd_positions
 
+__all__ = [
+    "mse_logits",
+    "mse_logits_positions",
+    "standardized_kd",
+    "standardized_kd_positions",
+    "ttm",
+    "ttm_positions",
+    "wttm",
+    "wttm_positions",
+]
+
 # Added to a standard deviation, as in the paper's code.
 STANDARDIZED_EPS = 1e-7
 

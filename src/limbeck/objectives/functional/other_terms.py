@@ -11,6 +11,8 @@ from .common import at_least_float32, check_same_shape, check_temperature, log_p
 from .divergences import closed_kl, probabilities
 from .log_and_prob import softened
 
+__all__ = ["policy_kl", "policy_kl_positions", "uld", "uld_positions"]
+
 
 def uld(
     student_logits: Tensor,

@@ -21,6 +21,8 @@ from .common import check_same_shape, mean_of
 from .divergences import LN2, both_log_probabilities, finite
 from .log_and_prob import both_softened
 
+__all__ = ["alpha_beta", "alpha_beta_positions"]
+
 # Below this Φ is summed as a series, above it is a quotient whose rounding is that of the format divided by it.
 _SERIES = 0.5
 # Exponents from here on have the quicker form, whose rounding is that of the format divided by the smaller one.

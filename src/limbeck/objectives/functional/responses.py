@@ -27,6 +27,8 @@ from .common import (
 from .divergences import closed_kl, forward_kl_positions
 from .log_and_prob import both_softened, softened
 
+__all__ = ["cross_entropy", "cross_entropy_positions", "kd", "kd_positions", "weighted_labels"]
+
 
 def kd(
     student_logits: Tensor,

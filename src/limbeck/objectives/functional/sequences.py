@@ -13,6 +13,16 @@ from ...interfaces import IGNORED
 from .common import at_least_float32, counted, log_probabilities, mean_of, mean_over, silenced, total_of
 from .responses import cross_entropy_positions, kd
 
+__all__ = [
+    "ctc_fits",
+    "ctc_frame_kd",
+    "ctc_frames",
+    "ctc_sequence_kd",
+    "ctc_sequence_kd_utterances",
+    "sequence_kd",
+    "word_kd",
+]
+
 
 def word_kd(
     student_logits: Tensor,

@@ -12,6 +12,17 @@ from torch import Tensor
 from .common import at_least_float32, check_temperature, counted, log_probabilities, weighted_gap
 from .vocabulary import Reading, Seen, harmless, totals_of, values_of
 
+__all__ = [
+    "label_reading",
+    "sampled_cross_entropy",
+    "sampled_cross_entropy_positions",
+    "sampled_reading",
+    "sparse_kl",
+    "sparse_kl_positions",
+    "sparse_reading",
+    "top_k",
+]
+
 
 def sparse_kl(
     student_logits: Tensor,

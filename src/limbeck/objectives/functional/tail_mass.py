@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .common import at_least_float32
 
+__all__ = ["rest_at"]
+
 
 def rest_at(log_rest: Tensor, temperatures: Sequence[float], temperature: float) -> Tensor:
     """The log-sum-exp of the rest at T, from that at each temperature of a ladder; exact at those.

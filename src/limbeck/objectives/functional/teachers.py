@@ -18,6 +18,8 @@ from torch import Tensor
 from .common import at_least_float32, check_temperature, labelled, log_probabilities
 from .responses import cross_entropy_positions
 
+__all__ = ["by_confidence", "confidence_weights", "mean_logits", "mean_probabilities"]
+
 Teachers = Tensor | Sequence[Tensor]
 """Logits of K teachers over the same C classes: (K, ..., C), or K tensors (..., C)."""
 

@@ -18,6 +18,17 @@ from torch import Tensor
 
 from .common import Values, at_least_float32, full_precision, mean_of, silenced, total_of, weighted_gap
 
+__all__ = [
+    "attention_kl",
+    "attention_mse",
+    "attention_scores",
+    "cls_mse",
+    "hidden_cosine",
+    "hidden_mse",
+    "relation_kl",
+    "relations",
+]
+
 
 def hidden_mse(student_BLH: Tensor, teacher_BLH: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """Mean squared difference of hidden states, over their components and the positions that count.

@@ -17,6 +17,8 @@ from torch import Tensor
 from . import common
 from .common import at_least_float32, check_temperature, rows_of_a_chunk, silenced, unless_all
 
+__all__ = ["Reading", "totals_of"]
+
 
 class Seen(NamedTuple):
     """Logits over T at N rows, each less the row's largest: nothing that is lost by rounding is a matter of a constant."""

@@ -1,61 +1,29 @@
-"""The objectives as modules for the training loop, each a thin form of a function in :mod:`limbeck.objectives.functional`."""
+"""The objectives as modules for the training loop, each a thin form of a function in :mod:`limbeck.objectives.functional`.
 
+All that the catalogue lists: those that have state or shape of their own are written here, a class each; the others are
+made from their entries. `python -m limbeck.objectives.stub` writes ``__init__.pyi``, which editors and type checkers read.
+"""
+
+from ..catalogue import CATALOGUE
+from . import binary, crd, features, kl, logits, review, taid, transformer_layers, transformer_methods
 from .base import Objective, Sum
-from .binary import BinaryCrossEntropy, BinaryKD
-from .crd import CRD
-from .divergences import (
-    JSD,
-    TAID,
-    AdaptiveKL,
-    AlphaBeta,
-    ReverseKL,
-    SkewForwardKL,
-    SkewReverseKL,
-    TotalVariation,
-)
-from .features import RKD, AttentionTransfer, FitNets, SimilarityPreserving, SimKD
-from .kl import KD, ForwardKL
-from .logits import DIST, DKD, NKD, TTM, ULD, WTTM, CrossEntropy, MSELogits, PolicyKL, StandardizedKD
-from .review import ReviewKD
-from .transformer_layers import AttentionMaps, HiddenStates, ValueRelations
-from .transformer_methods import PKD, MiniLM, TinyBERT
+from .derived import made
 
-__all__ = [
-    "CRD",
-    "DIST",
-    "DKD",
-    "JSD",
-    "KD",
-    "NKD",
-    "PKD",
-    "RKD",
-    "TAID",
-    "TTM",
-    "ULD",
-    "WTTM",
-    "AdaptiveKL",
-    "AlphaBeta",
-    "AttentionMaps",
-    "AttentionTransfer",
-    "BinaryCrossEntropy",
-    "BinaryKD",
-    "CrossEntropy",
-    "FitNets",
-    "ForwardKL",
-    "HiddenStates",
-    "MSELogits",
-    "MiniLM",
-    "Objective",
-    "PolicyKL",
-    "ReverseKL",
-    "ReviewKD",
-    "SimKD",
-    "SimilarityPreserving",
-    "SkewForwardKL",
-    "SkewReverseKL",
-    "StandardizedKD",
-    "Sum",
-    "TinyBERT",
-    "TotalVariation",
-    "ValueRelations",
-]
+WRITTEN: dict[str, type[Objective]] = {
+    name: kind
+    for file in (binary, crd, features, kl, logits, review, taid, transformer_layers, transformer_methods)
+    for name, kind in vars(file).items()
+    if isinstance(kind, type) and issubclass(kind, Objective) and kind.__module__ == file.__name__
+}
+"""Classes that are written here, by name."""
+
+MODULES: dict[str, type[Objective]] = {
+    entry.module: WRITTEN.get(entry.module) or made(entry, __name__)
+    for entry in CATALOGUE.values()
+    if entry.module is not None
+}
+"""The class of every entry that has one, by name."""
+
+globals().update(MODULES)
+
+__all__ = ["Objective", "Sum", *MODULES]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -5,7 +5,7 @@ Each gives named terms, a total and the count of positions behind it; the loop d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 
 import torch
@@ -195,6 +195,17 @@ def not_negative(weight: float) -> float:
     if not weight >= 0:  # NaN is refused too
         raise ValueError(f"the weight of an objective cannot be negative: {weight} was given")
     return float(weight)
+
+
+def number(value: Scheduled) -> Scheduled:
+    """A number as a float, a schedule as it is: what an objective is told enters the names of finished stages."""
+    return float(value) if isinstance(value, int | float) else value
+
+
+def try_settings(function: Callable[..., Tensor], settings: Mapping[str, Scheduled], *tensors: Tensor) -> None:
+    """Asks a function about some tensors, with the settings at either end: it knows itself which are wrong."""
+    for end in (0, -1):
+        function(*tensors, **{name: extremes(value)[end] for name, value in settings.items()})
 
 
 def logits_of(student: Output) -> Tensor:

@@ -1,4 +1,4 @@
-"""Objectives for answers of several labels, each class a yes or no of its own."""
+"""Cross-entropy where an example may have several labels, each class a yes or no of its own."""
 
 from __future__ import annotations
 
@@ -11,20 +11,8 @@ from ...interfaces import IGNORED, Batch, Needs, Output, Target, Term
 from .. import functional
 from ..catalogue.entry import YES_OR_NO
 from ..schedules import Scheduled
-from .base import Objective, labels_of, logits_of
-from .logits import OnLogits, number, told_weights, weights_of
-
-
-class BinaryKD(OnLogits):
-    """``T² Σ_c KL(teacher || student)`` of each class's yes and no; see :func:`limbeck.objectives.functional.binary_kd`.
-
-    The published setting has no temperature (1).
-    """
-
-    reads = YES_OR_NO
-
-    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
-        super().__init__("binary_kd", functional.binary_kd_positions, temperature=temperature, weight=weight)
+from .base import Objective, labels_of, logits_of, number
+from .logits import told_weights, weights_of
 
 
 class BinaryCrossEntropy(Objective):

@@ -9,8 +9,10 @@ the CPU, so that they are the same on every device.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ from .. import functional
 from ..functional.common import at_least_float32
 from ..functional.features import check_map, common_size, pooled
 from ..schedules import Scheduled
-from .base import Objective, examples, not_negative
+from .base import Objective, examples, not_negative, number, try_settings
 
 Paths = str | Sequence[str]
 
@@ -73,6 +75,46 @@ class OnFeatures(Objective):
         return ", ".join(f"{name}={getattr(self, name)}" for name in told)
 
 
+class OnPairs(OnFeatures):
+    """One function of a layer of the student and one of the teacher, summed over the pairs of layers.
+
+    Args:
+        name: of the term.
+        value_of: the function: the features of as many examples, and its settings, to a scalar.
+        student: module path, or several.
+        teacher: as many module paths of the teacher.
+        weight: factor of the term.
+        settings: its hyper-parameters: numbers, or schedules.
+
+    Raises:
+        ValueError: a setting that ``value_of`` refuses, at the start or the end of its schedule.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        value_of: Callable[..., Tensor],
+        *,
+        student: Paths,
+        teacher: Paths,
+        weight: Scheduled,
+        **settings: Scheduled,
+    ) -> None:
+        super().__init__(name, student, teacher, weight)
+        self.value_of = value_of
+        self.settings = {setting: number(value) for setting, value in settings.items()}
+        maps = torch.zeros(2, 1, 1, 1)
+        try_settings(value_of, self.settings, maps, maps)
+
+    def value(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        now = {setting: self.scheduled(value) for setting, value in self.settings.items()}
+        return sum_of([self.value_of(ours, theirs, **now) for ours, theirs in pairs])
+
+    def __getattr__(self, name: str) -> Any:
+        settings = self.__dict__.get("settings", {})
+        return settings[name] if name in settings else super().__getattr__(name)
+
+
 class FitNets(OnFeatures):
     """A hint: the student's layer, through a regressor, equals the teacher's (Romero et al. 2015).
 
@@ -103,38 +145,6 @@ class FitNets(OnFeatures):
             ours, theirs = same_size(as_map(ours), as_map(theirs))
             values.append(functional.hint(regressor(ours), theirs))
         return sum_of(values)
-
-
-class AttentionTransfer(OnFeatures):
-    """Attention maps, stage by stage (Zagoruyko and Komodakis 2017).
-
-    See :func:`limbeck.objectives.functional.attention_transfer`; the sum over the pairs of layers. No adapter.
-    """
-
-    def __init__(self, student: Paths, teacher: Paths, weight: Scheduled = 1000.0, power: float = 2.0) -> None:
-        super().__init__("attention_transfer", student, teacher, weight)
-        if not power >= 1:
-            raise ValueError(f"power must be at least 1, not {power}")
-        self.power = float(power)
-
-    def value(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        return sum_of([functional.attention_transfer(ours, theirs, power=self.power) for ours, theirs in pairs])
-
-
-class SimilarityPreserving(OnFeatures):
-    """Which examples of the batch resemble one another (Tung and Mori 2019); batch-relational.
-
-    See :func:`limbeck.objectives.functional.similarity_preserving`; the paper takes the last map. Several pairs of
-    layers add up. No adapter.
-    """
-
-    relational = True
-
-    def __init__(self, student: Paths, teacher: Paths, weight: Scheduled = 3000.0) -> None:
-        super().__init__("similarity_preserving", student, teacher, weight)
-
-    def value(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        return sum_of([functional.similarity_preserving(ours, theirs) for ours, theirs in pairs])
 
 
 class RKD(OnFeatures):

@@ -1,8 +1,8 @@
-"""Objectives on logits, as modules. Defaults are those of the papers (methods and settings in the docstrings)."""
+"""Objectives on logits: one function at every position or on the whole batch, and the labels' cross-entropy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from ...interfaces import Batch, DenseLogits, Needs, Output, Target, Term
 from .. import functional
 from ..catalogue.entry import ONE_CLASS
-from ..schedules import Scheduled, extremes
-from .base import Objective, examples, labels_of, logits_of
+from ..schedules import Scheduled
+from .base import Objective, examples, labels_of, logits_of, number, try_settings
 
 
 class OnLogits(Objective):
@@ -39,7 +39,8 @@ class OnLogits(Objective):
         self.name, self.values_of = name, values_of
         self.settings = {setting: number(value) for setting, value in settings.items()}
         self.needs = Needs(labels=labels, target=(DenseLogits,))
-        try_settings(values_of, self.settings, *([torch.zeros(1, dtype=torch.int64)] if labels else []))
+        row, label = torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)
+        try_settings(values_of, self.settings, row, row, *([label] if labels else []))
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         total = self.total(student, target, batch, weight=self.scheduled(self.weight))
@@ -75,140 +76,16 @@ class OnLogits(Objective):
         return settings[name] if name in settings else super().__getattr__(name)
 
 
-class DKD(OnLogits):
-    """The true class's part of KD and the other classes', weighted apart; see :func:`limbeck.objectives.functional.dkd`.
-
-    Published settings: cross-entropy of weight 1 beside it, ``beta`` 2 to 8 on CIFAR-100 (8 for a large gap between
-    the models) and 0.5 to 2 on ImageNet, T 4 and 1, and a warm-up of the weight: ``weight=Linear(0, 1, epochs=20)``.
-    """
-
-    def __init__(
-        self,
-        alpha: Scheduled = 1.0,
-        beta: Scheduled = 8.0,
-        temperature: Scheduled = 4.0,
-        weight: Scheduled = 1.0,
-    ) -> None:
-        super().__init__(
-            "dkd",
-            functional.dkd_positions,
-            labels=True,
-            alpha=alpha,
-            beta=beta,
-            temperature=temperature,
-            weight=weight,
-        )
-
-
-class NKD(OnLogits):
-    """The true class's soft label, and the other classes normalised; see :func:`limbeck.objectives.functional.nkd`.
-
-    Published settings: cross-entropy of weight 1 beside it; T 1 on ImageNet, 3 on CIFAR-100.
-    """
-
-    def __init__(self, gamma: Scheduled = 1.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
-        super().__init__(
-            "nkd", functional.nkd_positions, labels=True, gamma=gamma, temperature=temperature, weight=weight
-        )
-
-
-class StandardizedKD(OnLogits):
-    """KD between z-scored logits; see :func:`limbeck.objectives.functional.standardized_kd`.
-
-    Published settings: T 2 and weight 9 with a cross-entropy of weight 0.1. As the term does not see the scale of the
-    student's logits, so small a weight of the labels leaves it open, and the likelihood suffers: 0.5 or more is safer.
-    """
-
-    def __init__(self, temperature: Scheduled = 2.0, weight: Scheduled = 9.0) -> None:
-        super().__init__(
-            "standardized_kd", functional.standardized_kd_positions, temperature=temperature, weight=weight
-        )
-
-
-class TTM(OnLogits):
-    """The teacher's probabilities to a power against the student's own; see :func:`limbeck.objectives.functional.ttm`.
-
-    Published settings: a cross-entropy of weight 1 beside it.
-    """
-
-    def __init__(self, gamma: Scheduled = 0.1, weight: Scheduled = 45.0) -> None:
-        super().__init__("ttm", functional.ttm_positions, gamma=gamma, weight=weight)
-
-
-class WTTM(OnLogits):
-    """TTM with a weight for each example; see :func:`limbeck.objectives.functional.wttm`. Settings as for TTM."""
-
-    def __init__(self, gamma: Scheduled = 0.1, weight: Scheduled = 45.0) -> None:
-        super().__init__("wttm", functional.wttm_positions, gamma=gamma, weight=weight)
-
-
-class MSELogits(OnLogits):
-    """Squared difference of the logits; see :func:`limbeck.objectives.functional.mse_logits`."""
-
-    def __init__(self, weight: Scheduled = 1.0) -> None:
-        super().__init__("mse_logits", functional.mse_logits_positions, weight=weight)
-
-
-class PolicyKL(OnLogits):
-    """A student's policy against a teacher's values of the actions; see :func:`limbeck.objectives.functional.policy_kl`."""
-
-    def __init__(
-        self, teacher_temperature: Scheduled = 0.01, temperature: Scheduled = 1.0, weight: Scheduled = 1.0
-    ) -> None:
-        super().__init__(
-            "policy_kl",
-            functional.policy_kl_positions,
-            teacher_temperature=teacher_temperature,
-            temperature=temperature,
-            weight=weight,
-        )
-
-
-class ULD(OnLogits):
-    """Sorted probabilities of two vocabularies; see :func:`limbeck.objectives.functional.uld`. Put labels beside it."""
-
-    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None:
-        super().__init__("uld", functional.uld_positions, temperature=temperature, weight=weight)
-
-
-class DIST(Objective):
-    """Correlation within examples and within classes; see :func:`limbeck.objectives.functional.dist`.
-
-    Published settings: weight 2 with a cross-entropy of weight 1; T 4 on CIFAR-100, 1 on ImageNet.
+class OnBatches(OnLogits):
+    """One function of the logits of a whole batch, whose examples it compares with one another, under a name.
+    ``values_of`` gives a scalar, the mean over the examples, from (..., C), (..., C) and a mask.
     """
 
     relational = True
-    reads = ONE_CLASS
-    needs = Needs(target=(DenseLogits,))
 
-    def __init__(
-        self,
-        beta: Scheduled = 1.0,
-        gamma: Scheduled = 1.0,
-        temperature: Scheduled = 4.0,
-        weight: Scheduled = 2.0,
-    ) -> None:
-        super().__init__(number(weight))
-        self.beta, self.gamma, self.temperature = number(beta), number(gamma), number(temperature)
-        try_settings(functional.dist, {"beta": self.beta, "gamma": self.gamma, "temperature": self.temperature})
-
-    def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
-        value = functional.dist(
-            logits_of(student),
-            target.get(DenseLogits).logits,
-            mask=batch.mask,
-            beta=self.scheduled(self.beta),
-            gamma=self.scheduled(self.gamma),
-            temperature=self.scheduled(self.temperature),
-        )
-        count = self.counts(batch)["dist"]
-        return {"dist": Term(self.scheduled(self.weight) * value * count, count)}
-
-    def counts(self, batch: Batch) -> dict[str, Tensor]:
-        return {"dist": examples(batch) if batch.mask is None else batch.mask.sum()}
-
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}, gamma={self.gamma}, temperature={self.temperature}, weight={self.weight}"
+    def total(self, student: Output, target: Target, batch: Batch, *, weight: float = 1.0) -> Tensor:
+        value = self.values_now()(logits_of(student), target.get(DenseLogits).logits, mask=batch.mask)
+        return weight * value * self.counts(batch)[self.name]
 
 
 class CrossEntropy(Objective):
@@ -286,18 +163,6 @@ def told_weights(class_weights_C: Tensor | None) -> str:
     if class_weights_C is None:
         return ""
     return f", class_weights=({', '.join(f'{weight:.6g}' for weight in class_weights_C.tolist())})"
-
-
-def number(value: Scheduled) -> Scheduled:
-    """A number as a float, a schedule as it is: what an objective is told enters the names of finished stages."""
-    return float(value) if isinstance(value, int | float) else value
-
-
-def try_settings(function: functional.Values, settings: Mapping[str, Scheduled], *others: Tensor) -> None:
-    """Asks a function about two equal rows, with the settings at either end: it knows itself which are wrong."""
-    row = torch.zeros(1, 2)
-    for end in (0, -1):
-        function(row, row, *others, **{name: extremes(value)[end] for name, value in settings.items()})
 
 
 def class_ids(batch: Batch, name: str) -> Tensor:

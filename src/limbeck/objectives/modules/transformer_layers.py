@@ -23,8 +23,7 @@ from ..functional import transformers as inner
 from ..functional.common import full_precision
 from ..layer_maps import LayerMap, Paths, path_pairs
 from ..schedules import Scheduled
-from .base import Objective, examples, positions_of
-from .logits import number
+from .base import Objective, examples, number, positions_of
 
 Parts = str | Sequence[str]
 """Names of the query, key and value projections below a self-attention module; or of the one that gives all three."""

@@ -13,8 +13,7 @@ from torch import Tensor
 from ...interfaces import Batch, Features, Inside, Needs, Output, Target, Term
 from ..layer_maps import LayerMap, Pairs, layer_pairs
 from ..schedules import Scheduled
-from .base import Objective, Sum
-from .logits import number
+from .base import Objective, Sum, number
 from .transformer_layers import AttentionMaps, HiddenStates, ValueRelations, check_relations
 
 
