@@ -22,8 +22,8 @@ from .recipe_section import meanings
 
 WIDE = 120  # columns that leave room to say what each needs; assumed where the output is not a terminal
 _SYMBOLS = (
-    "In formulas p and q are the teacher's and the student's probabilities softened by T, t and s their logits, y the "
-    "label, f features."
+    "In formulas p and q are the teacher's and the student's probabilities softened by T, t and s their logits (or "
+    "numbers), y the label, f features."
 )
 _PREFACE = f"""\
 # The objectives

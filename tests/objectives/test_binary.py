@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from limbeck.composition import misfit_with_labels, objective_of
 from limbeck.interfaces import Batch, DenseLogits, Output, Target
 from limbeck.objectives import modules
-from limbeck.objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
+from limbeck.objectives.catalogue.entry import NUMBERS, ONE_CLASS, YES_OR_NO
 from limbeck.objectives.functional import (
     binary_cross_entropy,
     binary_cross_entropy_positions,
@@ -239,6 +239,13 @@ def test_modules_count_whom_they_can():
          "labels, each a yes or no of its own: take binary_kd and binary_cross_entropy instead."),
         (modules.DKD() + BinaryCrossEntropy(), YES_OR_NO, "dkd reads an answer .* take binary_kd instead"),
         (BinaryCrossEntropy() + modules.PKD(), ONE_CLASS, "binary_cross_entropy reads .*has one label: take cross_entropy inst"),
+        (modules.MSEValues() + KD() + modules.MSE(), YES_OR_NO,
+         "objective: mse_values and mse read an answer as numbers, kd reads an answer as one class of several, and here an "
+         "example may have several labels, each a yes or no of its own: take binary_kd and binary_cross_entropy instead."),
+        (KD() + CrossEntropy() + modules.Huber(), NUMBERS,
+         "objective: kd and cross_entropy read an answer as one class of several, and here an example has numbers for a "
+         "label: take mse_values and mse instead."),
+        (modules.BoundedRegression() + modules.PKD(), NUMBERS, None),
         (modules.TinyBERT() + modules.RKD("a", "b"), YES_OR_NO, None),
         (modules.TinyBERT() + modules.RKD("a", "b"), ONE_CLASS, None),
     ],

@@ -13,10 +13,10 @@ import yaml
 import limbeck
 from limbeck import objectives_reference
 from limbeck.composition import objective_of
-from limbeck.interfaces import DenseLogits, Features
+from limbeck.interfaces import DenseLogits, Features, Values
 from limbeck.objectives import functional, modules, stub
 from limbeck.objectives.catalogue import CATALOGUE
-from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS
+from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS, VALUES
 from limbeck.recipe_objectives import Objective
 from limbeck.recipe_problems import section_of
 
@@ -104,7 +104,7 @@ def test_needs_and_relations_are_the_modules(name):
     entry = MODULES[name]
     module = made(entry)
     kinds = {LABELS: module.needs.labels, LOGITS: DenseLogits in module.needs.target}
-    kinds[FEATURES] = Features in module.needs.target
+    kinds |= {VALUES: Values in module.needs.target, FEATURES: Features in module.needs.target}
     assert [kind for kind, needed in kinds.items() if needed] == list(entry.needs)
     assert module.relational is entry.relational
     assert module.reads == entry.reads

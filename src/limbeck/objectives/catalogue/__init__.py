@@ -5,6 +5,7 @@ from __future__ import annotations
 from .divergences import DIVERGENCES
 from .entry import Entry
 from .features import FEATURE_OBJECTIVES
+from .regression import REGRESSION
 from .responses import RESPONSES
 from .sequences import PARTS_AND_SEVERAL, SEQUENCES
 from .transformers import TRANSFORMER_OBJECTIVES
@@ -12,6 +13,7 @@ from .transformers import TRANSFORMER_OBJECTIVES
 GROUPS: dict[str, tuple[Entry, ...]] = {
     "Answers": RESPONSES,
     "Divergences": DIVERGENCES,
+    "Numbers": REGRESSION,
     "Features and relations": FEATURE_OBJECTIVES,
     "Transformers": TRANSFORMER_OBJECTIVES,
     "Sequences": SEQUENCES,

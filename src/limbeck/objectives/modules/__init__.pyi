@@ -24,6 +24,7 @@ from .transformer_layers import ValueRelations as ValueRelations
 from .transformer_methods import MiniLM as MiniLM
 from .transformer_methods import PKD as PKD
 from .transformer_methods import TinyBERT as TinyBERT
+from .values import OnValues
 
 MODULES: dict[str, type[Objective]]
 WRITTEN: dict[str, type[Objective]]
@@ -53,6 +54,11 @@ __all__ = [
     "TotalVariation",
     "TAID",
     "ULD",
+    "MSE",
+    "Huber",
+    "MSEValues",
+    "HuberValues",
+    "BoundedRegression",
     "FitNets",
     "AttentionTransfer",
     "SimilarityPreserving",
@@ -315,6 +321,74 @@ class ULD(OnLogits):
         self,
         temperature: Scheduled = 1.0,
         weight: Scheduled = 1.0,
+    ) -> None: ...
+
+class MSE(OnValues):
+    """Squared error of numbers against the labels.
+
+    A regression; beside any other objective on numbers, and alone it is training without a teacher.
+
+    See :func:`limbeck.functional.mse`.
+    """
+
+    def __init__(
+        self,
+        weight: Scheduled = 1.0,
+    ) -> None: ...
+
+class Huber(OnValues):
+    """Squared error of numbers against the labels near them, absolute error beyond (Huber 1964).
+
+    A regression whose labels have outliers; δ about the size of an ordinary error. δ 1 is the smooth L1 of detectors.
+
+    See :func:`limbeck.functional.huber`.
+    """
+
+    def __init__(
+        self,
+        delta: Scheduled = 1.0,
+        weight: Scheduled = 1.0,
+    ) -> None: ...
+
+class MSEValues(OnValues):
+    """Squared difference of the two models' numbers (Saputra et al. 2019).
+
+    First, beside mse: what kd is for classes. On a transfer set it needs no labels.
+
+    See :func:`limbeck.functional.mse`.
+    """
+
+    def __init__(
+        self,
+        weight: Scheduled = 1.0,
+    ) -> None: ...
+
+class HuberValues(OnValues):
+    """Squared difference of the two models' numbers near the teacher's, absolute beyond (Huber 1964).
+
+    As mse_values, for a teacher that is far off now and then.
+
+    See :func:`limbeck.functional.huber`.
+    """
+
+    def __init__(
+        self,
+        delta: Scheduled = 1.0,
+        weight: Scheduled = 1.0,
+    ) -> None: ...
+
+class BoundedRegression(OnValues):
+    """Squared error of numbers against the labels, where the teacher's is not larger by a margin (Chen et al. 2017).
+
+    A teacher whose numbers may point the other way than the label; weight 0.5 beside huber or mse.
+
+    See :func:`limbeck.functional.bounded_regression`.
+    """
+
+    def __init__(
+        self,
+        margin: Scheduled = 0.0,
+        weight: Scheduled = 0.5,
     ) -> None: ...
 
 class AttentionTransfer(OnPairs):
