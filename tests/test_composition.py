@@ -8,6 +8,7 @@ import pytest
 from limbeck.composition import objective_of, temperature_of
 from limbeck.errors import BadInput
 from limbeck.objectives.catalogue import CATALOGUE
+from limbeck.objectives.catalogue.entry import FEATURES, LABELS, ONE_CLASS
 from limbeck.objectives.modules import CRD, DKD, KD, CrossEntropy
 from limbeck.objectives.schedules import Cosine, Linear, Step
 from limbeck.recipe_objectives import Objective
@@ -85,7 +86,6 @@ def test_the_temperature_is_that_of_the_softened_logits():
 PATHS = {
     "fitnets": {"student": ["stages.0", "fc:in"], "teacher": ["stages.0", "fc:in"]},
     "attention_transfer": {"student": ["stages.0", "stages.1"], "teacher": ["stages.0", "stages.1"]},
-    "similarity_preserving": {"student": "stages", "teacher": "stages"},
     "rkd": {"student": "fc:in", "teacher": "fc:in"},
     "crd": {"student": "fc:in", "teacher": "fc:in"},
     "reviewkd": {"student": ["stages.0", "stages.1"], "teacher": ["stages.0", "stages.1"]},
@@ -101,19 +101,27 @@ TRANSFORMERS = [
 ]
 
 
-# of text models (tests/objectives/test_found.py) and of several labels (test_binary.py)
-NOT_OF_IMAGES = ("tiny_bert", "pkd", "minilm", "binary_kd", "binary_cross_entropy")
+OF_TEXT_MODELS = ("tiny_bert", "pkd", "minilm")  # which tests/objectives/test_found.py holds to real ones
+OF_CLASSES = [name for name in Objective.model_fields if CATALOGUE[name].reads in (None, ONE_CLASS)]
 
 
-@pytest.mark.parametrize("name", [name for name in Objective.model_fields if name not in NOT_OF_IMAGES])
+@pytest.mark.parametrize("name", [name for name in OF_CLASSES if name not in OF_TEXT_MODELS])
 def test_every_objective_of_a_recipe_fits_a_real_teacher_and_student(name, tmp_path):
     # a job tries its objective on two examples before anything is trained
-    models = TRANSFORMERS if "blocks" in str(PATHS.get(name)) else ["teacher.width=6"]
-    one = job(tmp_path, f"objective={json.dumps({name: PATHS.get(name, {})})}", *models)
+    entry = CATALOGUE[name]
+    settings = PATHS.get(name, dict.fromkeys(entry.required, "stages"))
+    models = TRANSFORMERS if "blocks" in str(settings) else ["teacher.width=6"]
+    one = job(tmp_path, f"objective={json.dumps({name: settings})}", *models)
     ((_, part),) = one.objective().weighted
-    assert type(part).__name__ == CATALOGUE[name].module
-    assert one.live is (name in PATHS)
-    assert one.asks_teacher is (name != "cross_entropy")
+    assert type(part).__name__ == entry.module
+    assert one.live is (FEATURES in entry.needs)
+    assert one.asks_teacher is (entry.needs != (LABELS,))
+
+
+@pytest.mark.parametrize("name", [name for name in Objective.model_fields if name not in OF_CLASSES])
+def test_what_reads_other_answers_is_refused_for_classes(name, tmp_path):
+    with pytest.raises(BadInput, match=rf"^objective: {name} reads an answer as .* take (kd|cross_entropy) instead"):
+        job(tmp_path, f"objective={json.dumps({name: {}})}")
 
 
 def test_a_run_learns_by_a_sum_of_answers_and_features_with_a_warm_up(tmp_path):

@@ -33,7 +33,8 @@ __all__ = [
 def mse(student_values: Tensor, wanted_values: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """``mean_d (s_d - y_d)²``: the squared error. 0 exactly where the two are equal.
 
-    Legendre 1805, Gauss 1809; between two models, Ba and Caruana 2014, "Do Deep Nets Really Need to be Deep?", section 2.3.
+    Of the labels: Hastie, Tibshirani, Friedman 2009, "The Elements of Statistical Learning", section 2.4. Of a teacher:
+    Saputra, de Gusmão, Almalioglu, Markham, Trigoni 2019, "Distilling Knowledge From a Deep Pose Regressor Network".
 
     Args:
         student_values: (..., D).
@@ -83,7 +84,7 @@ def bounded_regression(
     """``||s - y||²`` where ``||s - y||² + m > ||t - y||²``, else 0: the teacher's error is the bound on the student's.
 
     Chen, Choi, Yu, Han, Chandraker 2017, "Learning Efficient Object Detection Models with Knowledge Distillation",
-    equation 5. A teacher's number, unlike a class, may point the other way than the label: so the student does not copy it,
+    section 3.3. A teacher's number, unlike a class, may point the other way than the label: so the student does not copy it,
     but is asked to come near the label until it is better than the teacher by the margin. Put :func:`huber` or :func:`mse`
     with the labels beside it. 0 where the student is at least as good by the margin, with gradient 0.
 
