@@ -21,11 +21,14 @@ __all__ = [
     "attention_transfer",
     "contrastive",
     "hint",
+    "pkt",
     "review_hcl",
     "rkd_angle",
     "rkd_distance",
     "similarity_preserving",
 ]
+
+PKT_EPS = 1e-7
 
 
 def hint(student: Tensor, teacher: Tensor) -> Tensor:
@@ -94,6 +97,38 @@ def _similarities(features: Tensor) -> Tensor:
     features_BD = features_BD / _scale(features_BD, (0, 1))
     with full_precision(features_BD):
         return unit_rows(features_BD @ features_BD.mT)
+
+
+def pkt(student: Tensor, teacher: Tensor) -> Tensor:
+    """``mean_ij p_ij log((p_ij + ε) / (q_ij + ε))``: probabilistic knowledge transfer.
+
+    p_ij is how likely the teacher's features take example j for a neighbour of i: their cosine, moved to [0, 1], divided by
+    its sum over j; q likewise of the student. Passalis and Tefas 2018, "Learning Deep Representations with Probabilistic
+    Knowledge Transfer", section 3, with the cosine kernel; the mean over all pairs, an example with itself among them, and
+    ε = 1e-7 are those of Tian et al. 2020, to which the usual weight of 30000 belongs. 0 where the cosines are equal.
+
+    Args:
+        student: vectors (B, D), or maps (B, C, H, W), which are averaged over their places.
+        teacher: as many, of any width.
+
+    Raises:
+        ValueError: they are neither, or of unequal numbers of examples.
+    """
+    _check_examples(student, teacher)
+    student_BB, teacher_BB = (_neighbours(features) for features in (student, teacher.detach()))
+    ratio_BB = (teacher_BB + PKT_EPS) / (student_BB + PKT_EPS)
+    return mean_over(teacher_BB * ratio_BB.log(), None)
+
+
+def _neighbours(features: Tensor) -> Tensor:
+    features_BD = at_least_float32(features)
+    if features_BD.dim() != 2:
+        check_map(features_BD)
+        features_BD = features_BD.mean(dim=(2, 3))
+    unit_BD = unit_rows(features_BD)
+    with full_precision(unit_BD):
+        alike_BB = (unit_BD @ unit_BD.mT + 1) / 2
+    return alike_BB / alike_BB.sum(dim=1, keepdim=True)
 
 
 def rkd_distance(student_BD: Tensor, teacher_BD: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ __all__ = [
     "FitNets",
     "AttentionTransfer",
     "SimilarityPreserving",
+    "PKT",
     "RKD",
     "CRD",
     "ReviewKD",
@@ -420,4 +421,19 @@ class SimilarityPreserving(OnPairs):
         student: Paths,
         teacher: Paths,
         weight: Scheduled = 3000.0,
+    ) -> None: ...
+
+class PKT(OnPairs):
+    """How likely each example of a batch is a neighbour of each other (Passalis and Tefas 2018).
+
+    Embeddings and retrieval, and the last features of a classifier (fc:in); widths may differ, no adapter; weight 30000 beside cross-entropy 1.
+
+    See :func:`limbeck.functional.pkt`.
+    """
+
+    def __init__(
+        self,
+        student: Paths,
+        teacher: Paths,
+        weight: Scheduled = 30000.0,
     ) -> None: ...
