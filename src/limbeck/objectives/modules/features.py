@@ -110,6 +110,13 @@ class OnPairs(OnFeatures):
         now = {setting: self.scheduled(value) for setting, value in self.settings.items()}
         return sum_of([self.value_of(ours, theirs, **now) for ours, theirs in pairs])
 
+    def _get_name(self) -> str:  # for repr, which names stages: two functions are two objectives
+        return self.name if type(self) is OnPairs else super()._get_name()
+
+    def extra_repr(self) -> str:
+        told = {"student": self.student, "teacher": self.teacher, "weight": self.weight, **self.settings}
+        return ", ".join(f"{name}={value}" for name, value in told.items())
+
     def __getattr__(self, name: str) -> Any:
         settings = self.__dict__.get("settings", {})
         return settings[name] if name in settings else super().__getattr__(name)

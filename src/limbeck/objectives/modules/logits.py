@@ -65,6 +65,9 @@ class OnLogits(Objective):
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in {**self.settings, "weight": self.weight}.items())
 
+    def _get_name(self) -> str:  # for repr, which names stages: two functions are two objectives
+        return self.name if type(self) in (OnLogits, OnBatches) else super()._get_name()
+
     def _counted(self, batch: Batch) -> Tensor | None:
         if not self.needs.labels:
             return batch.mask

@@ -67,6 +67,9 @@ class OnValues(Objective):
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in {**self.settings, "weight": self.weight}.items())
 
+    def _get_name(self) -> str:  # for repr, which names stages: two functions are two objectives
+        return self.name if type(self) is OnValues else super()._get_name()
+
     def _labels(self, batch: Batch) -> Tensor:
         labels = labels_of(batch, self.name)
         if not labels.is_floating_point():
