@@ -102,10 +102,10 @@ TRANSFORMERS = [
 
 
 OF_TEXT_MODELS = ("tiny_bert", "pkd", "minilm")  # which tests/objectives/test_found.py holds to real ones
-OF_CLASSES = [name for name in Objective.model_fields if CATALOGUE[name].reads in (None, ONE_CLASS)]
+OF_IMAGES = [name for name in Objective.model_fields if CATALOGUE[name].reads in (None, ONE_CLASS)]
 
 
-@pytest.mark.parametrize("name", [name for name in OF_CLASSES if name not in OF_TEXT_MODELS])
+@pytest.mark.parametrize("name", [name for name in OF_IMAGES if name not in OF_TEXT_MODELS])
 def test_every_objective_of_a_recipe_fits_a_real_teacher_and_student(name, tmp_path):
     # a job tries its objective on two examples before anything is trained
     entry = CATALOGUE[name]
@@ -116,12 +116,6 @@ def test_every_objective_of_a_recipe_fits_a_real_teacher_and_student(name, tmp_p
     assert type(part).__name__ == entry.module
     assert one.live is (FEATURES in entry.needs)
     assert one.asks_teacher is (entry.needs != (LABELS,))
-
-
-@pytest.mark.parametrize("name", [name for name in Objective.model_fields if name not in OF_CLASSES])
-def test_what_reads_other_answers_is_refused_for_classes(name, tmp_path):
-    with pytest.raises(BadInput, match=rf"^objective: {name} reads an answer as .* take (kd|cross_entropy) instead"):
-        job(tmp_path, f"objective={json.dumps({name: {}})}")
 
 
 def test_a_run_learns_by_a_sum_of_answers_and_features_with_a_warm_up(tmp_path):

@@ -171,6 +171,14 @@ def test_several_columns_of_labels_need_an_objective_that_reads_several() -> Non
     assert "objective: kd and cross_entropy read an answer as one class of several" in message
     assert "take binary_kd and binary_cross_entropy instead" in message
     recipe_file.from_dict(recipe_file.apply_overrides(TEXTS, ["objective={kd: {}}", "data.label=a"]))
+    recipe_file.from_dict(recipe_file.apply_overrides(TEXTS, ["objective={binary_kd: {}}", "data.label=a"]))
+
+
+def test_objectives_on_numbers_or_on_label_sets_are_refused_where_an_example_has_one_label() -> None:
+    message = complaint(GOOD, "objective={mse_values: {}, mse: {}, binary_kd: {}, kd: {}}")
+    assert "objective: binary_kd reads an answer as a yes or no for each class, mse and mse_values read " in message
+    assert "as numbers, and with task: image-classification an example has one label: take kd and cross_ent" in message
+    assert "mse reads an answer as numbers" in complaint(TEXTS, "data.label=a", "objective={mse: {}}")
 
 
 def test_mixes_and_objectives_that_need_one_class_exclude_one_another() -> None:

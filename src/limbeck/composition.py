@@ -12,17 +12,10 @@ from .interfaces import DenseLogits
 from .models.text_anatomy import inside
 from .objectives import modules, schedules
 from .objectives.catalogue import CATALOGUE
-from .objectives.catalogue.entry import NUMBERS, ONE_CLASS, YES_OR_NO
-from .objectives.catalogue.fit import Part, misfit
+from .objectives.catalogue.fit import HAS, Part, misfit
 from .objectives.modules import Objective, Sum
 from .recipe import Objective as ObjectiveSection
 from .recipe_section import Schedule
-
-_HAS = {
-    ONE_CLASS: "has one label",
-    YES_OR_NO: "may have several labels, each a yes or no of its own",
-    NUMBERS: "has numbers for a label",
-}
 
 
 def objective_of(section: ObjectiveSection, splits: Any = None) -> Objective:
@@ -74,7 +67,7 @@ def misfit_with_labels(objective: Objective, reads: str) -> str | None:
     ``reads`` is how the answers are to be read, as the catalogue says it. Parts that do not read the answers fit any.
     """
     parts = [Part(part.title, part.reads, bool(part.needs.target)) for _, part in objective.weighted]
-    why = misfit(parts, reads, f"here an example {_HAS[reads]}")
+    why = misfit(parts, (reads,), f"here an example {HAS[reads]}")
     return None if why is None else f"{why}."
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from .objectives.catalogue.entry import ONE_CLASS
 from .recipe_codecs import Codec
 from .recipe_objectives import Objective
 from .recipe_section import (
@@ -333,6 +334,11 @@ class Recipe(Section):
     """The first seed; the views and the teacher use it too."""
     export: Export = Export()
     """The exported model, and what it must prove."""
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], str]:
+        """How answers may be read, as the catalogue of objectives says it (more than one way: the data decides), and why."""
+        return (ONE_CLASS,), f"with task: {self.task} an example has one label"
 
 
 class ImageRecipe(Recipe):

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from .errors import did_you_mean
 from .objectives.catalogue import CATALOGUE
+from .objectives.catalogue.fit import misfit, parts_of
 from .recipe import Ensemble, ImageRecipe, Model, OnnxTeacher, Recipe, TeacherSection, Train
 from .recipe_section import ENSEMBLE, MODEL, ONNX, TAGS, meanings, most
 from .recipe_text import TEXT_STUDENTS, TextRecipe
@@ -365,6 +366,8 @@ def _objective(recipe: Recipe) -> Iterator[str]:
     terms = recipe.objective.terms
     if not any(most(term.weight) > 0 for term in terms.values()):
         yield "objective: every weight is 0, so nothing is learnt; give a term a weight above 0"
+    if why := misfit(parts_of(terms), *recipe.reads):
+        yield why
     mixes = [name for name in ("mixup", "cutmix") if getattr(recipe.views, name, 0) > 0]
     for name in terms:
         if CATALOGUE[name].tells_the_class and mixes:

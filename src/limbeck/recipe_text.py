@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from .objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
 from .recipe import Recipe, Targets, Train
 from .recipe_section import Count, Depth, Layer, Names, NotNegative, Positive, Section, Times, Width
 
@@ -192,3 +193,9 @@ class TextRecipe(Recipe):
     """The small model."""
     train: TextTrain = TextTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
     """How the student and its baselines are trained."""
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], str]:
+        if isinstance(self.data.label, tuple):
+            return (YES_OR_NO,), "data.label names several columns, so that a text may have several labels"
+        return (ONE_CLASS, YES_OR_NO), f"with task: {self.task} a text has one label, or several"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .objectives.catalogue.entry import YES_OR_NO
-from .objectives.catalogue.fit import misfit, parts_of
 from .recipe_text import TextRecipe
 
 
@@ -25,6 +23,3 @@ def of_texts(recipe: TextRecipe) -> Iterator[str]:
     if transfer is not None and transfer.text is not None and pairs != isinstance(transfer.text, tuple):
         one, two = ("pairs", "two columns") if pairs else ("single texts", "one column")
         yield f"data.transfer.text: data.text names {one}, so the transfer set needs {two} too"
-    several = "data.label names several columns, so that a text may have several labels"
-    if isinstance(recipe.data.label, tuple) and (why := misfit(parts_of(recipe.objective.terms), YES_OR_NO, several)):
-        yield why

@@ -21,6 +21,13 @@ _AS = {
     NUMBERS: "as numbers",
 }
 
+HAS = {
+    ONE_CLASS: "has one label",
+    YES_OR_NO: "may have several labels, each a yes or no of its own",
+    NUMBERS: "has numbers for a label",
+}
+"""What an example has whose answers are to be read so."""
+
 
 class Part(NamedTuple):
     """One term of an objective."""
@@ -30,15 +37,15 @@ class Part(NamedTuple):
     asks_teacher: bool
 
 
-def misfit(parts: Iterable[Part], reads: str, why: str) -> str | None:
+def misfit(parts: Iterable[Part], reads: tuple[str, ...], why: str) -> str | None:
     """A sentence for the terms that read answers in another way than they are to be read, with what to take instead.
 
     Args:
         parts: of the objective; those that do not read the answers fit any.
-        reads: how these answers are to be read.
+        reads: how these answers may be read, the likeliest way first.
         why: what the answers or labels are: "here an example has one label".
     """
-    wrong = [part for part in parts if part.reads is not None and part.reads != reads]
+    wrong = [part for part in parts if part.reads is not None and part.reads not in reads]
     if not wrong:
         return None
     ways: dict[str, list[str]] = {}
@@ -48,7 +55,7 @@ def misfit(parts: Iterable[Part], reads: str, why: str) -> str | None:
     told = ", ".join(
         f"{' and '.join(names)} {'reads' if len(names) == 1 else 'read'} an answer {way}" for way, names in ways.items()
     )
-    instead = dict.fromkeys(INSTEAD[reads][part.asks_teacher] for part in wrong)
+    instead = dict.fromkeys(INSTEAD[reads[0]][part.asks_teacher] for part in wrong)
     return f"objective: {told}, and {why}: take {' and '.join(instead)} instead"
 
 
