@@ -15,8 +15,8 @@ from limbeck.data.load import load
 from limbeck.errors import BadInput
 from limbeck.recipe import Data, Transfer
 from limbeck.recipe_text import TextTransfer
-from textual import load as load_text
-from textual import sentence
+from tests.helpers.textual import load as load_text
+from tests.helpers.textual import sentence
 
 
 def picture(seed: int) -> Image.Image:

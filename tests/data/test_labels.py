@@ -14,7 +14,7 @@ from limbeck.data.labels import class_names, names_of, notes_on, read_labels
 from limbeck.data.text_columns import read_text_labels, text_classes
 from limbeck.errors import BadInput
 from limbeck.models.text_labels import map_labels
-from textual import load, sentence
+from tests.helpers.textual import load, sentence
 
 
 def table(labels: list, kind=None) -> datasets.Dataset:

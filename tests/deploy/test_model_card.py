@@ -12,7 +12,6 @@ import transformers
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from evaluation.test_results import evidence, parts
 from limbeck.deploy.export_text import export_text_onnx, text_metadata
 from limbeck.deploy.model_card import model_card
 from limbeck.errors import BadInput
@@ -21,7 +20,8 @@ from limbeck.files import write_text
 from limbeck.models.text_folder import save_folder
 from limbeck.models.text_small import BagOfEmbeddings, TextConvNet
 from limbeck.models.text_students import text_student
-from tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
+from tests.evaluation.test_results import evidence, parts
+from tests.helpers.tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 
 SRC = Path(__file__).parents[2] / "src"
 RECIPE = {

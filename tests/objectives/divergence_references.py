@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from cases import EXACT, cases, log_softmax, normal, softmax
 from hypothesis import strategies as st
 
 from limbeck.objectives import functional
+from tests.objectives.cases import EXACT, cases, log_softmax, normal, softmax
 
 EVERYBODY = ("nobody", "student", "teacher", "both")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from cases import log_softmax, softmax
 
 from limbeck.objectives import functional as f
+from tests.objectives.cases import log_softmax, softmax
 
 # ------------------------------------------------------------------------------------------------ the references
 # Each gives the value and the size of what was summed up for it: rounding is to be judged by the latter.

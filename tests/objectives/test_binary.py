@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, IGNORED, RELATIVE, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from limbeck.objectives.functional import (
 )
 from limbeck.objectives.modules import KD, BinaryCrossEntropy, BinaryKD, CrossEntropy
 from limbeck.recipe_objectives import Objective
+from tests.objectives.cases import EXACT, IGNORED, RELATIVE, normal
 
 
 def log_sigmoid(x):

@@ -4,9 +4,6 @@ import math
 
 import pytest
 import torch
-from cases import EXACT, normal
-from divergence_references import adaptive_kl as reference_adaptive_kl
-from divergence_references import head_of, pair, slope
 
 from limbeck.objectives.functional import (
     adaptive_kl,
@@ -21,6 +18,9 @@ from limbeck.objectives.functional import (
     taid_positions,
 )
 from limbeck.objectives.taid_schedule import TAIDSchedule
+from tests.objectives.cases import EXACT, normal
+from tests.objectives.divergence_references import adaptive_kl as reference_adaptive_kl
+from tests.objectives.divergence_references import head_of, pair, slope
 
 # ------------------------------------------------------------------------------------------------ alpha_beta
 

@@ -6,12 +6,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, IGNORED, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import textual
-import tiny
 from limbeck.composition import class_weights_of, objective_of
 from limbeck.data.examples import Examples, HeldOut, Splits
 from limbeck.data.text_examples import TextSplits
@@ -22,6 +19,8 @@ from limbeck.objectives import functional
 from limbeck.objectives.functional import common
 from limbeck.objectives.modules import BinaryCrossEntropy, CrossEntropy
 from limbeck.recipe import Objective
+from tests.helpers import textual, tiny
+from tests.objectives.cases import EXACT, IGNORED, normal
 
 
 def batch_of(labels, start=0):

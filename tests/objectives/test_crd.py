@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed
-from cases import EXACT, normal
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from limbeck.interfaces import Batch, Features, Output, Target
 from limbeck.objectives.modules import CRD
+from tests.objectives.cases import EXACT, normal
 
 # ids as they come: neither sorted nor next to one another
 IDS_N = torch.tensor([907, 3, 44, -5, 2**62, 18, 600, 71, 12, 5000])

@@ -5,8 +5,6 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, IGNORED, assert_is_reference, normal
-from divergence_references import DIVERGENCES, EVERYBODY, EVERYTHING, head_of, pair, slope
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +24,8 @@ from limbeck.objectives.functional import (
     total_variation,
     total_variation_positions,
 )
+from tests.objectives.cases import EXACT, IGNORED, assert_is_reference, normal
+from tests.objectives.divergence_references import DIVERGENCES, EVERYBODY, EVERYTHING, head_of, pair, slope
 
 each = pytest.mark.parametrize("entry", EVERYTHING, ids=lambda entry: entry.id)
 each_divergence = pytest.mark.parametrize("entry", DIVERGENCES, ids=lambda entry: entry.id)

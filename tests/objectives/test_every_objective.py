@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from cases import EXACT, normal
 
 from limbeck.interfaces import Batch, DenseLogits, Features, Output, Target, Values
 from limbeck.objectives import functional, modules
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.catalogue.entry import FEATURES, LABELS, NUMBERS
+from tests.objectives.cases import EXACT, normal
 
 EXAMPLES, WIDTH = 6, 5
 # 0 elsewhere than where the student equals the teacher: at a teacher that is transformed, or nowhere

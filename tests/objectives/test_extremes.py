@@ -10,11 +10,11 @@ from functools import partial
 import mpmath
 import pytest
 import torch
-from cases import EXACT, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.objectives import functional
+from tests.objectives.cases import EXACT, normal
 
 # relative errors of gradients: those of the formats that the gradient is given in
 FORMATS = {torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 5e-3}

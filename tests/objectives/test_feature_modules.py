@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import EXACT, normal
 from torch import nn
 
 from limbeck.interfaces import Batch, DenseLogits, Features, Output, Target
@@ -14,6 +13,7 @@ from limbeck.objectives.modules import CRD, RKD, AttentionTransfer, FitNets, Rev
 from limbeck.objectives.modules.features import BatchNorm
 from limbeck.objectives.modules.review import Fusion
 from limbeck.objectives.schedules import Linear, Progress
+from tests.objectives.cases import EXACT, normal
 
 EXAMPLES = 8
 IDS_N = torch.arange(100, 130)

@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import EXACT, assert_is_reference, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from limbeck.objectives.functional import (
     similarity_preserving,
 )
 from limbeck.objectives.functional.features import pooled, unit_rows
+from tests.objectives.cases import EXACT, assert_is_reference, normal
 
 # ----------------------------------------------------------------------------------------------- the references
 

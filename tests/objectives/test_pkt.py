@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from cases import EXACT, assert_is_reference, normal
 
 from limbeck.functional import pkt
+from tests.objectives.cases import EXACT, assert_is_reference, normal
 
 
 def reference(student, teacher):

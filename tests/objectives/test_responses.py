@@ -9,13 +9,13 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, IGNORED, assert_is_reference, cases, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from response_methods import BY_POSITION, DIVERGENCES, METHODS, close, far, value_and_gradient
 
 from limbeck.objectives import functional as f
 from limbeck.objectives.functional import common
+from tests.objectives.cases import EXACT, IGNORED, assert_is_reference, cases, normal
+from tests.objectives.response_methods import BY_POSITION, DIVERGENCES, METHODS, close, far, value_and_gradient
 
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 every_method_by_position = pytest.mark.parametrize("method", BY_POSITION.values(), ids=BY_POSITION)

@@ -6,12 +6,12 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import EXACT, cases, normal, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from response_methods import close, far, others, reference_dkd, value_and_gradient
 
 from limbeck.objectives import functional as f
+from tests.objectives.cases import EXACT, cases, normal, softmax
+from tests.objectives.response_methods import close, far, others, reference_dkd, value_and_gradient
 
 # ------------------------------------------------------------------------------------------------ dkd and nkd
 

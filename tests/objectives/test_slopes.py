@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 import torch
-from cases import EXACT, IGNORED, cases, normal
-from divergence_references import EVERYTHING
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from response_methods import BY_POSITION
 
 from limbeck.objectives import functional
 from limbeck.objectives.functional import closed_form, common, log_and_prob
+from tests.objectives.cases import EXACT, IGNORED, cases, normal
+from tests.objectives.divergence_references import EVERYTHING
+from tests.objectives.response_methods import BY_POSITION
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from cases import EXACT, IGNORED, RELATIVE, log_softmax, normal, softmax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from limbeck.objectives.functional import (
     mean_logits,
     mean_probabilities,
 )
+from tests.objectives.cases import EXACT, IGNORED, RELATIVE, log_softmax, normal, softmax
 
 TEMPERATURES = [0.5, 1.0, 4.0]
 

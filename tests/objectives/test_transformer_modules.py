@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import EXACT, log_softmax, normal
 
 from limbeck.interfaces import Batch, Features, Output, Target
 from limbeck.models.capture import Capture
 from limbeck.objectives import functional
 from limbeck.objectives.layer_maps import uniform
 from limbeck.objectives.modules import AttentionMaps, HiddenStates, ValueRelations
+from tests.objectives.cases import EXACT, log_softmax, normal
 
 MASK = torch.tensor([[True, True, False], [True, True, True], [False, False, False], [True, False, False]])
 

@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from cases import normal
 
 from limbeck.interfaces import IGNORED, Batch, DenseLogits, Output, Sampled, Target, TopK
 from limbeck.objectives import functional
 from limbeck.objectives.functional import common, top_k, vocabulary
 from limbeck.objectives.modules import DKD, KD, CrossEntropy, ForwardKL
 from limbeck.objectives.schedules import Linear, Progress
+from tests.objectives.cases import normal
 
 CLASSES, LADDER = 9, (1.0, 2.0, 4.0)
 LABELS = torch.tensor([0, 3, IGNORED, 8, 2, IGNORED])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from answers_of_digits import CLASSES, Digits, contents
 
 from limbeck.errors import BadInput
 from limbeck.targets.answers import distribution, gathered
 from limbeck.targets.codecs import Dense, Int8, TopKCodec
 from limbeck.targets.convert import convert
 from limbeck.targets.store import Store, inspect
+from tests.helpers.answers_of_digits import CLASSES, Digits, contents
 
 DIGITS = Digits()
 

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from answers_of_digits import CLASSES, VIEWS, Digits, N
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from limbeck.interfaces import DenseLogits, RaggedLogits, Sampled, TopK
 from limbeck.targets.answers import distribution
 from limbeck.targets.codecs import Rows, SampleCodec
 from limbeck.targets.replay import replay
+from tests.helpers.answers_of_digits import CLASSES, VIEWS, Digits, N
 
 DIGITS = Digits()
 

@@ -7,7 +7,6 @@ import signal
 import socket
 
 import pytest
-import runs
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -26,6 +25,7 @@ from limbeck.training import checkpoint, loop
 from limbeck.training.diagnosis import NotFinite
 from limbeck.training.dry_run import has_to_build
 from limbeck.training.schedule import learning_rate
+from tests.helpers import runs
 
 
 class Hint(Objective):

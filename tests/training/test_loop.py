@@ -3,7 +3,6 @@
 import socket
 
 import pytest
-import runs
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -15,6 +14,7 @@ from limbeck.training.diagnosis import NotFinite
 from limbeck.training.loop import Training, fit
 from limbeck.training.optimizer import optimizer_for
 from limbeck.training.schedule import learning_rate
+from tests.helpers import runs
 
 
 def assert_close(weights, others, **tolerance):

@@ -6,12 +6,12 @@ import signal
 import time
 
 import pytest
-import runs
 import torch
 
 from limbeck.errors import Interrupted, LimbeckError
 from limbeck.recipe import Train, Views
 from limbeck.training import checkpoint, loop
+from tests.helpers import runs
 
 PLANS = {
     "sgd-ema-dropout": {"plan": Train(epochs=3, batch_size=20, ema=0.9, weight_decay=0.01), "student": "dropout"},

@@ -1,0 +1,3 @@
+"""A teacher that several files make claims about."""
+
+from tests.helpers.trainers import stored, teacher  # noqa: F401
