@@ -53,8 +53,8 @@ def stub() -> str:
 def _class(entry: Entry) -> str:
     base, _ = made_of(entry)
     told = textwrap.indent(f'"""{docstring(entry)}"""', "    ")
-    arguments = "".join(f"        {_argument(setting)},\n" for setting in entry.settings)
-    return f"\nclass {entry.module}({base.__name__}):\n{told}\n\n    def __init__(\n        self,\n{arguments}    ) -> None: ...\n"
+    arguments = ", ".join(["self", *map(_argument, entry.settings)])
+    return f"\nclass {entry.module}({base.__name__}):\n{told}\n\n    def __init__({arguments}) -> None: ...\n"
 
 
 def _argument(setting: Setting) -> str:

@@ -83,11 +83,7 @@ class BinaryKD(OnLogits):
     See :func:`limbeck.functional.binary_kd`.
     """
 
-    def __init__(
-        self,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class DKD(OnLogits):
     """KD in two parts: the true class against the rest, and the rest among themselves (Zhao et al. 2022).
@@ -97,13 +93,7 @@ class DKD(OnLogits):
     See :func:`limbeck.functional.dkd`.
     """
 
-    def __init__(
-        self,
-        alpha: Scheduled = 1.0,
-        beta: Scheduled = 8.0,
-        temperature: Scheduled = 4.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, alpha: Scheduled = 1.0, beta: Scheduled = 8.0, temperature: Scheduled = 4.0, weight: Scheduled = 1.0) -> None: ...
 
 class NKD(OnLogits):
     """The true class's share of the cross-entropy, and the other classes normalised (Yang et al. 2023).
@@ -113,12 +103,7 @@ class NKD(OnLogits):
     See :func:`limbeck.functional.nkd`.
     """
 
-    def __init__(
-        self,
-        gamma: Scheduled = 1.5,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, gamma: Scheduled = 1.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class DIST(OnBatches):
     """Correlation within each example and within each class of the batch (Huang et al. 2022).
@@ -128,13 +113,7 @@ class DIST(OnBatches):
     See :func:`limbeck.functional.dist`.
     """
 
-    def __init__(
-        self,
-        beta: Scheduled = 1.0,
-        gamma: Scheduled = 1.0,
-        temperature: Scheduled = 4.0,
-        weight: Scheduled = 2.0,
-    ) -> None: ...
+    def __init__(self, beta: Scheduled = 1.0, gamma: Scheduled = 1.0, temperature: Scheduled = 4.0, weight: Scheduled = 2.0) -> None: ...
 
 class StandardizedKD(OnLogits):
     """KD between logits brought to mean 0 and deviation 1, example by example (Sun et al. 2024).
@@ -144,11 +123,7 @@ class StandardizedKD(OnLogits):
     See :func:`limbeck.functional.standardized_kd`.
     """
 
-    def __init__(
-        self,
-        temperature: Scheduled = 2.0,
-        weight: Scheduled = 9.0,
-    ) -> None: ...
+    def __init__(self, temperature: Scheduled = 2.0, weight: Scheduled = 9.0) -> None: ...
 
 class TTM(OnLogits):
     """KL from the teacher's probabilities to the power gamma to the student's own (Zheng and Yang 2024).
@@ -158,11 +133,7 @@ class TTM(OnLogits):
     See :func:`limbeck.functional.ttm`.
     """
 
-    def __init__(
-        self,
-        gamma: Scheduled = 0.1,
-        weight: Scheduled = 45.0,
-    ) -> None: ...
+    def __init__(self, gamma: Scheduled = 0.1, weight: Scheduled = 45.0) -> None: ...
 
 class WTTM(OnLogits):
     """TTM, each example weighted by how undecided the teacher is (Zheng and Yang 2024).
@@ -172,11 +143,7 @@ class WTTM(OnLogits):
     See :func:`limbeck.functional.wttm`.
     """
 
-    def __init__(
-        self,
-        gamma: Scheduled = 0.1,
-        weight: Scheduled = 45.0,
-    ) -> None: ...
+    def __init__(self, gamma: Scheduled = 0.1, weight: Scheduled = 45.0) -> None: ...
 
 class MSELogits(OnLogits):
     """Squared difference of centred logits (Ba and Caruana 2014).
@@ -186,10 +153,7 @@ class MSELogits(OnLogits):
     See :func:`limbeck.functional.mse_logits`.
     """
 
-    def __init__(
-        self,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, weight: Scheduled = 1.0) -> None: ...
 
 class PolicyKL(OnLogits):
     """A student's policy against a teacher's values of the actions.
@@ -199,12 +163,7 @@ class PolicyKL(OnLogits):
     See :func:`limbeck.functional.policy_kl`.
     """
 
-    def __init__(
-        self,
-        teacher_temperature: Scheduled = 0.01,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, teacher_temperature: Scheduled = 0.01, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class ReverseKL(OnLogits):
     """KL(student || teacher) (Gu et al. 2024).
@@ -214,11 +173,7 @@ class ReverseKL(OnLogits):
     See :func:`limbeck.functional.reverse_kl`.
     """
 
-    def __init__(
-        self,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class JSD(OnLogits):
     """The generalised Jensen-Shannon divergence (Agarwal et al. 2024).
@@ -228,12 +183,7 @@ class JSD(OnLogits):
     See :func:`limbeck.functional.jsd`.
     """
 
-    def __init__(
-        self,
-        beta: Scheduled = 0.5,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, beta: Scheduled = 0.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class SkewForwardKL(OnLogits):
     """KL from the teacher to a mixture of both (Ko et al. 2024).
@@ -243,12 +193,7 @@ class SkewForwardKL(OnLogits):
     See :func:`limbeck.functional.skew_forward_kl`.
     """
 
-    def __init__(
-        self,
-        skew: Scheduled = 0.1,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, skew: Scheduled = 0.1, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class SkewReverseKL(OnLogits):
     """KL from the student to a mixture of both (Ko et al. 2024).
@@ -258,12 +203,7 @@ class SkewReverseKL(OnLogits):
     See :func:`limbeck.functional.skew_reverse_kl`.
     """
 
-    def __init__(
-        self,
-        skew: Scheduled = 0.1,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, skew: Scheduled = 0.1, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class AlphaBeta(OnLogits):
     """The alpha-beta divergence, with the KLs and the Hellinger distance among its members (Wang et al. 2025).
@@ -273,13 +213,7 @@ class AlphaBeta(OnLogits):
     See :func:`limbeck.functional.alpha_beta`.
     """
 
-    def __init__(
-        self,
-        alpha: Scheduled = 0.8,
-        beta: Scheduled = 0.3,
-        temperature: Scheduled = 4.0,
-        weight: Scheduled = 32.0,
-    ) -> None: ...
+    def __init__(self, alpha: Scheduled = 0.8, beta: Scheduled = 0.3, temperature: Scheduled = 4.0, weight: Scheduled = 32.0) -> None: ...
 
 class AdaptiveKL(OnLogits):
     """Forward and reverse KL, weighted by the gap in the teacher's head and tail (Wu et al. 2025).
@@ -289,12 +223,7 @@ class AdaptiveKL(OnLogits):
     See :func:`limbeck.functional.adaptive_kl`.
     """
 
-    def __init__(
-        self,
-        mu: Scheduled = 0.5,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, mu: Scheduled = 0.5, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class TotalVariation(OnLogits):
     """Half the absolute difference of the probabilities (Wen et al. 2023).
@@ -304,11 +233,7 @@ class TotalVariation(OnLogits):
     See :func:`limbeck.functional.total_variation`.
     """
 
-    def __init__(
-        self,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class ULD(OnLogits):
     """Sorted probabilities of two vocabularies.
@@ -318,11 +243,7 @@ class ULD(OnLogits):
     See :func:`limbeck.functional.uld`.
     """
 
-    def __init__(
-        self,
-        temperature: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class MSE(OnValues):
     """Squared error of numbers against the labels.
@@ -332,10 +253,7 @@ class MSE(OnValues):
     See :func:`limbeck.functional.mse`.
     """
 
-    def __init__(
-        self,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, weight: Scheduled = 1.0) -> None: ...
 
 class Huber(OnValues):
     """Squared error of numbers against the labels near them, absolute error beyond (Huber 1964).
@@ -345,11 +263,7 @@ class Huber(OnValues):
     See :func:`limbeck.functional.huber`.
     """
 
-    def __init__(
-        self,
-        delta: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, delta: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class MSEValues(OnValues):
     """Squared difference of the two models' numbers (Saputra et al. 2019).
@@ -359,10 +273,7 @@ class MSEValues(OnValues):
     See :func:`limbeck.functional.mse`.
     """
 
-    def __init__(
-        self,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, weight: Scheduled = 1.0) -> None: ...
 
 class HuberValues(OnValues):
     """Squared difference of the two models' numbers near the teacher's, absolute beyond (Huber 1964).
@@ -372,11 +283,7 @@ class HuberValues(OnValues):
     See :func:`limbeck.functional.huber`.
     """
 
-    def __init__(
-        self,
-        delta: Scheduled = 1.0,
-        weight: Scheduled = 1.0,
-    ) -> None: ...
+    def __init__(self, delta: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class BoundedRegression(OnValues):
     """Squared error of numbers against the labels, where the teacher's is not larger by a margin (Chen et al. 2017).
@@ -386,11 +293,7 @@ class BoundedRegression(OnValues):
     See :func:`limbeck.functional.bounded_regression`.
     """
 
-    def __init__(
-        self,
-        margin: Scheduled = 0.0,
-        weight: Scheduled = 0.5,
-    ) -> None: ...
+    def __init__(self, margin: Scheduled = 0.0, weight: Scheduled = 0.5) -> None: ...
 
 class AttentionTransfer(OnPairs):
     """Where a map is large, averaged over channels, stage by stage (Zagoruyko and Komodakis 2017).
@@ -400,13 +303,7 @@ class AttentionTransfer(OnPairs):
     See :func:`limbeck.functional.attention_transfer`.
     """
 
-    def __init__(
-        self,
-        student: Paths,
-        teacher: Paths,
-        weight: Scheduled = 1000.0,
-        power: Scheduled = 2.0,
-    ) -> None: ...
+    def __init__(self, student: Paths, teacher: Paths, weight: Scheduled = 1000.0, power: Scheduled = 2.0) -> None: ...
 
 class SimilarityPreserving(OnPairs):
     """Which examples of a batch have similar features (Tung and Mori 2019).
@@ -416,12 +313,7 @@ class SimilarityPreserving(OnPairs):
     See :func:`limbeck.functional.similarity_preserving`.
     """
 
-    def __init__(
-        self,
-        student: Paths,
-        teacher: Paths,
-        weight: Scheduled = 3000.0,
-    ) -> None: ...
+    def __init__(self, student: Paths, teacher: Paths, weight: Scheduled = 3000.0) -> None: ...
 
 class PKT(OnPairs):
     """How likely each example of a batch is a neighbour of each other (Passalis and Tefas 2018).
@@ -431,9 +323,4 @@ class PKT(OnPairs):
     See :func:`limbeck.functional.pkt`.
     """
 
-    def __init__(
-        self,
-        student: Paths,
-        teacher: Paths,
-        weight: Scheduled = 30000.0,
-    ) -> None: ...
+    def __init__(self, student: Paths, teacher: Paths, weight: Scheduled = 30000.0) -> None: ...

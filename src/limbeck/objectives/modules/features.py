@@ -1,6 +1,6 @@
-"""Objectives on features of both models, captured by module path: ``stages.1`` for what a module gives, ``fc:in`` for
-what it is given.
+"""Objectives on features of both models, with the adapters between them.
 
+Features are captured by module path: ``stages.1`` for what a module gives, ``fc:in`` for what it is given.
 Where a paper trains an adapter between the two, it is made in :meth:`build` from the shapes of one dry run: its
 parameters are the objective's own, trained and saved with it and left behind at export. Initial weights are drawn on
 the CPU, so that they are the same on every device.
