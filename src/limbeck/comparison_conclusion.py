@@ -53,10 +53,16 @@ def conclude(
     ingredients = {
         "version": COMPARE_VERSION,
         "name": comparison.name,
-        "recipe": comparison.recipe.model_dump(mode="json"),
+        "recipe": comparison.recipe.model_dump(mode="json", exclude_none=True),
         "against": comparison.against,
         "rows": [
-            [row.key, row.title, choice.recipe.objective.model_dump(mode="json"), choice.chosen, choice.trials]
+            [
+                row.key,
+                row.title,
+                choice.recipe.objective.model_dump(mode="json", exclude_none=True),
+                choice.chosen,
+                choice.trials,
+            ]
             for row, choice in zip(rows, choices, strict=True)
         ],
         "evaluate": evaluation.fingerprint,

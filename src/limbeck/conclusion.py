@@ -356,7 +356,8 @@ def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
     ingredients = {
         "version": REPORT_VERSION,
         "name": job.name,
-        "recipe": job.recipe.model_dump(mode="json"),
+        # without what is not there: an objective more in the catalogue is no other recipe
+        "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
         "evaluate": evaluation.fingerprint,
         "export": export.fingerprint,
     }

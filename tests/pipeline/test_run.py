@@ -133,6 +133,13 @@ def test_a_second_run_does_nothing_again(finished: Finished, capsys: pytest.Capt
     assert [line.endswith(", finished before") for line in steps] == [True] * len(STAGES)
 
 
+def test_a_stage_is_named_after_the_terms_that_there_are_so_another_objective_in_the_catalogue_changes_none(
+    finished: Finished,
+) -> None:
+    (report,) = finished.out.glob("stages/report/*/ingredients.json")
+    assert json.loads(report.read_text())["recipe"]["objective"].keys() == {"kd", "cross_entropy"}
+
+
 def test_another_student_leaves_teacher_and_targets_alone(finished: Finished, tmp_path: Path) -> None:
     out = finished.copy(tmp_path / "run")
     before = stage_files(out, *STAGES)
