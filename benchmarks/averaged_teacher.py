@@ -27,17 +27,18 @@ import torch
 from common import arguments, job_of, mean_sd, print_conditions, print_table
 from torch import Tensor
 
-from limbeck import stages
-from limbeck.arms import the_arms, train_member
-from limbeck.conclusion import TestSplit
-from limbeck.data.examples import Examples
-from limbeck.data.load import load
 from limbeck.evaluation.metrics import classification
-from limbeck.job import Job, use_threads
-from limbeck.recipe import Views
-from limbeck.recipe_file import read
-from limbeck.teaching import the_targets, the_teacher
-from limbeck.trained import Trained
+from limbeck.modalities.image.examples import Examples
+from limbeck.modalities.image.load import load
+from limbeck.pipeline import stages
+from limbeck.pipeline.evaluate import TestSplit
+from limbeck.pipeline.job import Job, use_threads
+from limbeck.pipeline.students import the_arms, train_member
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe.read import read
+from limbeck.vision.sections import Views
 
 Figures = dict[str, float]
 

@@ -44,11 +44,11 @@ from torch import Tensor
 from limbeck import progress, randomness
 from limbeck.evaluation.metrics import reliability
 from limbeck.interfaces import Batch, DenseLogits, Output, Target, TopK
-from limbeck.job import use_threads
 from limbeck.objectives.modules import KD
+from limbeck.pipeline.job import use_threads
 from limbeck.targets.cast import cast
 from limbeck.targets.codecs import Codec, Dense, SampleCodec, TopKCodec, bytes_per_target
-from limbeck.targets.store import Store
+from limbeck.targets.store.store import Store
 
 RENORMALISED = "top k, renormalised"
 STORED = ("dense", "sample", "top k")

@@ -12,7 +12,7 @@ memory of a process happens to lie moves them by a few per cent, so that there a
   the device. Nothing is done with the answers; on a GPU the last one is waited for.
 
 1.00 is a cast that costs nothing beyond the teacher; the goal is 0.95. Asking a teacher on the CPU has the C library keep the
-memory that is freed (`limbeck.memory`), for the whole process, so that the bare loop gains by it as well; how fast it is
+memory that is freed (`limbeck.targets.inference_settings`), for the whole process, so that the bare loop gains by it as well; how fast it is
 without that is measured in a process of its own, before the others. The views alone, which casting renders and bare is
 given, are timed once a round: their CPU time over that of the bare pass is the last column. The teacher is not trained,
 since a pass costs the same whatever the weights are. Teachers: wrn_16_2 on digits, and, where $LIMBECK_DATA/fashion_mnist
@@ -33,16 +33,16 @@ from pathlib import Path
 import torch
 from common import Timed, arguments, print_conditions, print_table, seconds, spread
 
-from limbeck.data.load import load
-from limbeck.job import Job, job_from_recipe, use_threads
+from limbeck.modalities.image.load import load
 from limbeck.models.identity import identity
-from limbeck.recipe import Recipe
-from limbeck.recipe_file import read
-from limbeck.targets import manner as manner_module
+from limbeck.pipeline.job import Job, job_from_recipe, use_threads
+from limbeck.pipeline.targets import asker, store_identity
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe.read import read
+from limbeck.sections.recipe import Recipe
+from limbeck.targets import inference_settings as manner_module
 from limbeck.targets.cast import cast
-from limbeck.targets.manner import DTYPES, SAMPLE, Manner, manner_of
-from limbeck.teaching import asker, store_identity
-from limbeck.trained import Trained
+from limbeck.targets.inference_settings import DTYPES, SAMPLE, Manner, manner_of
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 CASES = {

@@ -35,18 +35,19 @@ from common import arguments, print_conditions, print_table
 from language import add_arguments, the_language
 from torch import Tensor
 
-from limbeck import stages
-from limbeck.data.load import load
 from limbeck.interfaces import DenseLogits, Sampled, TopK
-from limbeck.job import job_from_recipe, use_threads
-from limbeck.recipe import ImageRecipe
-from limbeck.targets.answers import distribution
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.pipeline import stages
+from limbeck.pipeline.job import job_from_recipe, use_threads
+from limbeck.pipeline.targets import store_identity
+from limbeck.pipeline.teacher import the_teacher
 from limbeck.targets.cast import cast
 from limbeck.targets.codecs import Codec, Dense, Int8, Rows, SampleCodec, TopKCodec
-from limbeck.targets.codecs.auto import candidates, choose
-from limbeck.targets.manifest import StoreIdentity
-from limbeck.targets.store import Store
-from limbeck.teaching import store_identity, the_teacher
+from limbeck.targets.codecs.cheapest import candidates, choose
+from limbeck.targets.store.as_logits import distribution
+from limbeck.targets.store.manifest import StoreIdentity
+from limbeck.targets.store.store import Store
 
 TEACHERS: dict[str, dict[str, Any]] = {
     "digits": {

@@ -115,7 +115,7 @@ def prepared(folder: Path) -> list[str]:
     """Makes a finished run of the digits and an image in ``folder``; the arguments of its own predict.py."""
     from PIL import Image
 
-    from limbeck import recipe_file
+    from limbeck.recipe import read as recipe_file
 
     recipe = recipe_file.read(Path(DIGITS), [*SHORT, "name=short"])
     (folder / "short.yaml").write_text(recipe_file.resolved_yaml(recipe), encoding="utf-8")

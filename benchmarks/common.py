@@ -16,10 +16,10 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch is imported: the
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from limbeck import recipe_file
-from limbeck.data.examples import Splits
 from limbeck.evaluation.results import environment
-from limbeck.job import Job, job_from_recipe
+from limbeck.modalities.image.examples import Splits
+from limbeck.pipeline.job import Job, job_from_recipe
+from limbeck.recipe import read as recipe_file
 
 Timed = tuple[float, float]  # seconds by wall, by CPU
 

@@ -31,10 +31,10 @@ from common import arguments, print_conditions, print_table
 
 from limbeck.errors import BadInput
 from limbeck.files import fingerprint
-from limbeck.targets import check
 from limbeck.targets.cast import cast, extend
-from limbeck.targets.manifest import MANIFEST, SEAL, StoreIdentity, json_text
-from limbeck.targets.store import Store, verify
+from limbeck.targets.store import check
+from limbeck.targets.store.manifest import MANIFEST, SEAL, StoreIdentity, json_text
+from limbeck.targets.store.store import Store, verify
 
 CLASSES = 10
 FORK = multiprocessing.get_context("fork")

@@ -18,8 +18,8 @@ from typing import Any
 
 from common import arguments, mean_sd, print_conditions, print_table
 
-from limbeck import pipeline
-from limbeck.recipe_file import read
+from limbeck.pipeline import run as pipeline
+from limbeck.recipe.read import read
 
 BASES = (0, 100, 200)
 MODELS = ("teacher", "student", "baseline", "smoothed")

@@ -25,13 +25,13 @@ import torch
 from common import arguments, job_of, print_conditions, print_table
 from torch import Tensor
 
-from limbeck.data.load import load
-from limbeck.job import Job, use_threads
-from limbeck.recipe_file import read
+from limbeck.modalities.image.load import load
+from limbeck.pipeline.job import Job, use_threads
+from limbeck.recipe.read import read
 from limbeck.targets.cast import cast
-from limbeck.targets.live import LiveTeacher
-from limbeck.targets.manifest import SEAL, StoreIdentity
-from limbeck.targets.store import verify
+from limbeck.targets.live_teacher import LiveTeacher
+from limbeck.targets.store.manifest import SEAL, StoreIdentity
+from limbeck.targets.store.store import verify
 
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend most of its short life importing
 

@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from limbeck import progress, randomness
-from limbeck.data.sources import open_source
 from limbeck.files import atomic_path, fingerprint
 from limbeck.models.identity import Identity, digest
-from limbeck.targets.manifest import StoreIdentity
+from limbeck.targets.store.manifest import StoreIdentity
+from limbeck.vision.sources import open_images
 
 SOURCE = "stanfordnlp/imdb"
 CONTEXT = 8
@@ -138,7 +138,7 @@ def the_language(asked: argparse.Namespace, out: Path) -> Language:
 
 def _read(words: int) -> Text:
     """The reviews, in small letters; the most common words are numbered by their frequency."""
-    rows = open_source(SOURCE, None)
+    rows = open_images(SOURCE, None)
     splits = [rows["train"], rows["validation" if "validation" in rows else "test"]]
     reviews = [[_WORD.findall(one.lower().replace("<br />", " ")) for one in split["text"]] for split in splits]
     counted = Counter(word for review in reviews[0] for word in review)

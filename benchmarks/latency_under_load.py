@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from common import arguments, print_conditions, print_table
 
-from limbeck.deploy.export import export_onnx, image_metadata
 from limbeck.deploy.latency import compare_latency
 from limbeck.deploy.runtime import example_inputs, open_session
-from limbeck.models.build import build
-from limbeck.recipe import ImageRecipe
-from limbeck.recipe_file import read
+from limbeck.modalities.image.export import export_onnx, image_metadata
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.recipe.read import read
+from limbeck.vision.build import build
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 PAIRS = {"digits": 8, "fashion_mnist": 28}  # and the side of their images

@@ -27,14 +27,15 @@ from pathlib import Path
 
 from common import arguments, job_of, mean_sd, print_conditions, print_table
 
-from limbeck import stages
-from limbeck.arms import the_arms, train_member
-from limbeck.data.load import load
-from limbeck.job import Job, use_threads
-from limbeck.recipe_file import read
-from limbeck.targets.store import Store
-from limbeck.teaching import the_targets, the_teacher
-from limbeck.trained import Trained
+from limbeck.modalities.image.load import load
+from limbeck.pipeline import stages
+from limbeck.pipeline.job import Job, use_threads
+from limbeck.pipeline.students import the_arms, train_member
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe.read import read
+from limbeck.targets.store.store import Store
 
 STUDENTS = (1, 2, 5, 10)
 DEFAULTS = [

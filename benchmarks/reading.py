@@ -41,12 +41,12 @@ import torch
 from common import arguments, print_conditions, print_table
 from torch import Tensor
 
-import limbeck.targets.store as store_module
+import limbeck.targets.store.store as store_module
 from limbeck import progress, randomness
 from limbeck.interfaces import DenseLogits
 from limbeck.targets.cast import cast
-from limbeck.targets.manifest import StoreIdentity
-from limbeck.targets.store import HOLD_BELOW_BYTES, Store
+from limbeck.targets.store.manifest import StoreIdentity
+from limbeck.targets.store.store import HOLD_BELOW_BYTES, Store
 
 BATCH, VIEWS = 256, 4
 LIBC = ctypes.CDLL(None)

@@ -20,8 +20,8 @@ from typing import Any
 
 from common import arguments, print_conditions, print_table
 
-from limbeck import pipeline
-from limbeck.recipe_file import read
+from limbeck.pipeline import run as pipeline
+from limbeck.recipe.read import read
 
 SMALL = "1/50"
 SHRUNK = "student={{model: shrunk, layers: 4, hidden: {}, vocabulary: used, min_count: 5}}"

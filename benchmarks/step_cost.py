@@ -33,15 +33,15 @@ import torch.nn.functional as F
 from common import arguments, print_conditions, print_table
 from torch import nn
 
-from limbeck.arms import Arm, the_arms
-from limbeck.data.load import load
 from limbeck.interfaces import Batch
-from limbeck.job import Job, job_from_recipe
+from limbeck.modalities.image.load import load
 from limbeck.models.identity import identity
-from limbeck.recipe import Recipe
-from limbeck.recipe_file import read
-from limbeck.teaching import the_targets
-from limbeck.trained import Trained
+from limbeck.pipeline.job import Job, job_from_recipe
+from limbeck.pipeline.students import Arm, the_arms
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe.read import read
+from limbeck.sections.recipe import Recipe
 from limbeck.training.loop import Training, fit
 from limbeck.training.optimizer import optimizer_for
 

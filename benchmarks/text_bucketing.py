@@ -28,11 +28,11 @@ import torch.nn.functional as F
 from common import arguments, print_conditions, print_table
 from torch import Tensor, nn
 
-from limbeck.data.text_load import load_texts
+from limbeck.modalities.text.load import load_texts
+from limbeck.modalities.text.recipe import TextData, TextTransfer, WordViews
+from limbeck.modalities.text.task import CHUNK, TextClassification
 from limbeck.progress import bar
 from limbeck.randomness import bits
-from limbeck.recipe_text import TextData, TextTransfer, WordViews
-from limbeck.tasks.text import CHUNK, TextClassification
 
 
 @dataclass

@@ -28,20 +28,21 @@ import torch
 from common import arguments, borrow_teacher, job_of, mean_sd, print_conditions, print_table
 from torch import Tensor
 
-from limbeck import stages
-from limbeck.arms import Arm, the_arms, train_member
-from limbeck.conclusion import TestSplit
-from limbeck.data.load import load
 from limbeck.evaluation.fidelity import fidelity
 from limbeck.evaluation.metrics import classification
 from limbeck.interfaces import Batch, Needs, Target
-from limbeck.job import Job, use_threads
-from limbeck.recipe import Views
-from limbeck.recipe_file import read
-from limbeck.targets.store import Store
-from limbeck.targets.stored import StoredTeacher
-from limbeck.teaching import the_targets, the_teacher
-from limbeck.trained import Trained
+from limbeck.modalities.image.load import load
+from limbeck.pipeline import stages
+from limbeck.pipeline.evaluate import TestSplit
+from limbeck.pipeline.job import Job, use_threads
+from limbeck.pipeline.students import Arm, the_arms, train_member
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe.read import read
+from limbeck.targets.store.store import Store
+from limbeck.targets.stored_teacher import StoredTeacher
+from limbeck.vision.sections import Views
 
 WAYS = ("live", "stored", "averaged", "mismatched", "no teacher")
 

@@ -31,14 +31,15 @@ from typing import Any
 
 from common import arguments, job_of, mean_sd, print_conditions, print_table
 
-from limbeck import stages
-from limbeck.arms import the_arms, train_member
-from limbeck.job import Job, use_threads
 from limbeck.modalities import modality_of
-from limbeck.recipe import Recipe
-from limbeck.recipe_file import read
-from limbeck.teaching import the_targets, the_teacher
-from limbeck.trained import Trained
+from limbeck.pipeline import stages
+from limbeck.pipeline.job import Job, use_threads
+from limbeck.pipeline.students import the_arms, train_member
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe.read import read
+from limbeck.sections.recipe import Recipe
 from limbeck.training.schedule import PEAK
 
 SMOOTHING = (0.0, 0.05, 0.1)

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import limbeck
-from limbeck.models.convnet import ConvNet
+from limbeck.vision.convnet import ConvNet
 
 
 def main(out: str = "runs/own_modules", epochs: int = 15) -> limbeck.Distilled:

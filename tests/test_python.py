@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import limbeck
-from limbeck.data.arrays import from_arrays
-from limbeck.models.convnet import ConvNet
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.vision.convnet import ConvNet
 
 LOGITS = torch.zeros(2, 3, 4)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
     from . import functional as functional
     from .api import Distilled as Distilled
@@ -21,11 +19,11 @@ if TYPE_CHECKING:
     from .objectives.schedules import Linear as Linear
     from .objectives.schedules import Progress as Progress
     from .objectives.schedules import Step as Step
-    from .recipe import Preprocess as Preprocess
-    from .recipe import Targets as Targets
-    from .recipe import Train as Train
-    from .recipe import Views as Views
-    from .trainer import DistillationTrainer as DistillationTrainer
+    from .sections.targets import Targets as Targets
+    from .sections.train import Train as Train
+    from .trainer.trainer import DistillationTrainer as DistillationTrainer
+    from .vision.sections import Preprocess as Preprocess
+    from .vision.sections import Views as Views
 
 _ROOMS = {
     "api": ("distill", "Distilled"),
@@ -33,7 +31,9 @@ _ROOMS = {
     "functional": ("functional",),
     "objectives.modules": ("Objective", "Sum"),  # and every objective of the catalogue
     "objectives.schedules": ("Cosine", "Linear", "Progress", "Step"),
-    "recipe": ("Preprocess", "Targets", "Train", "Views"),
+    "sections.targets": ("Targets",),
+    "sections.train": ("Train",),
+    "vision.sections": ("Preprocess", "Views"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 _WITH_EXTRAS = {"DistillationTrainer": "trainer", "trainer": "trainer"}  # not in __all__: they need the extra `text`

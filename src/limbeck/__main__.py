@@ -23,8 +23,8 @@ def main() -> None:
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, stop)
-    from .cli import main as command
-    from .cli_common import STOPPED, complain
+    from .cli.common import STOPPED, complain
+    from .cli.main import main as command
 
     for number in numbers:
         signal.signal(number, signal.default_int_handler)

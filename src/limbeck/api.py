@@ -13,16 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .arms import student_of
-from .data.arrays import Given, from_arrays
 from .errors import BadInput
-from .job import job_from_models
+from .modalities.image.arrays import Given, from_arrays
+from .modalities.image.recipe import Data, ImageRecipe, TeacherSection
 from .models.weights import load_weights
 from .objectives.modules import KD, CrossEntropy, Objective
-from .pipeline import distil
+from .pipeline.job import job_from_models
+from .pipeline.run import distil
+from .pipeline.students import student_of
 from .randomness import torch_seed
-from .recipe import Data, ImageRecipe, Model, Preprocess, Targets, TeacherSection, Train, Views
-from .tasks.image import Normalisation
+from .sections.targets import Targets
+from .sections.teacher import Model
+from .sections.train import Train
+from .vision.inputs import Normalisation
+from .vision.sections import Preprocess, Views
 
 # What sentences about a recipe call a thing, and what it is called here.
 _ARGUMENTS = (
@@ -121,9 +125,9 @@ def distill(
         transfer: unlabelled images for the soft targets, or a data set whose labels are ignored.
         validation_fraction: the share of ``train`` that each split carved from it gets.
         objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default.
-        views: how examples are varied (:class:`limbeck.recipe.Views`).
-        train_plan: how students are trained (:class:`limbeck.recipe.Train`).
-        targets: how the teacher is asked (:class:`limbeck.recipe.Targets`).
+        views: how examples are varied (:class:`limbeck.sections.recipe.Views`).
+        train_plan: how students are trained (:class:`limbeck.sections.train.Train`).
+        targets: how the teacher is asked (:class:`limbeck.sections.targets.Targets`).
         preprocess: what the teacher wants done to its input, where that differs from the data's mean and deviation.
         classes: names of the classes.
         seeds: how many students are trained, for mean and standard deviation.

@@ -7,8 +7,10 @@ what would be right. The command prints the message alone and exits with ``exit_
 from __future__ import annotations
 
 import difflib
+import json
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 
 class LimbeckError(Exception):
@@ -66,3 +68,21 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     if near:
         return f" Did you mean '{near[0]}'?"
     return f" Known: {', '.join(known)}." if known else ""
+
+
+def short(error: Exception) -> str:
+    return " ".join(str(error).split())[:240] or type(error).__name__
+
+
+def shown(value: Any) -> str:
+    """A given value as the sentence quotes it: short, on one line."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, str):
+        text = repr(value)
+    else:
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except (TypeError, ValueError):
+            text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

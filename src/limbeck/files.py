@@ -164,3 +164,9 @@ def near(path: Path) -> str:
     there = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
     found = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
     return f" Did you mean '{path.parent / found[0]}'?" if found else ""
+
+
+def publish(source: Path, target: Path) -> None:
+    """Copies a stage's file to the top of the run folder, atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(source.read_bytes())

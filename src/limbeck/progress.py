@@ -2,14 +2,17 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .errors import printable
+
+Bar = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
+"""``limbeck.progress.bar`` or its like."""
 
 # Seconds between two lines in a log.
 LINE_EVERY = 60.0
@@ -113,3 +116,11 @@ def seconds_text(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def bytes_text(count: float) -> str:
+    """A size as a person says it: `812 B`, `36.1 KB`, `2.4 MB` (1 KB = 1000 B)."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"

@@ -15,8 +15,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from limbeck import stages
-from limbeck.cli import main
+from limbeck.cli.main import main
+from limbeck.pipeline import stages
 from tests.helpers.tiny import RECIPE, digest, folder_of, job, snapshot, train
 
 STAGES = ("teacher", "targets", "student", "baseline", "smoothed", "evaluate")
@@ -274,7 +274,8 @@ def test_a_damaged_shard_is_named_and_mended_as_the_sentence_says(
 def test_a_store_of_another_teacher_other_data_or_other_views(
     limbeck, out: Path, tmp_path: Path, change: tuple[str, ...], names: tuple[str, ...]
 ) -> None:
-    from limbeck.teaching import targets_stage, the_teacher
+    from limbeck.pipeline.targets import targets_stage
+    from limbeck.pipeline.teacher import the_teacher
 
     ours = folder_of(out, "targets")
     # a store put by hand where that of another recipe belongs

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limbeck import __version__, recipe_file
-from limbeck.cli import app
+from limbeck.cli.main import app
 from limbeck.objectives.catalogue import CATALOGUE
+from limbeck.recipe import read as recipe_file
+from limbeck.version import __version__
 
 HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy")
 
@@ -34,7 +35,7 @@ def limbeck(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "limbeck.cli", *arguments],
+        [sys.executable, "-m", "limbeck", *arguments],
         cwd=cwd, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -44,7 +45,7 @@ def helps() -> dict[str, dict]:
     """Every command's help, from one process, with the heavy modules that were imported by then."""
     code = f"""
 import contextlib, io, json, sys
-from limbeck.cli import app
+from limbeck.cli.main import app
 told = {{}}
 for command in {COMMANDS!r}:
     out = io.StringIO()
@@ -193,7 +194,7 @@ def test_objectives_are_listed_and_explained_without_torch(capsys: pytest.Captur
     assert "NLL" in explained
     assert "T, which divides both models' logits." in explained
     code = (
-        "import sys; from limbeck import objectives_reference as o; o.print_table(); o.print_entry(o.find('dkd')); "
+        "import sys; from limbeck.recipe import objectives_reference as o; o.print_table(); o.print_entry(o.find('dkd')); "
         f"sys.exit(any(name in sys.modules for name in {HEAVY!r}))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
@@ -201,7 +202,7 @@ def test_objectives_are_listed_and_explained_without_torch(capsys: pytest.Captur
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     ran = subprocess.run(
-        ["bash", "-c", f"'{sys.executable}' -m limbeck.cli recipe schema | head -n 1"],
+        ["bash", "-c", f"'{sys.executable}' -m limbeck recipe schema | head -n 1"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.stdout == "{\n"

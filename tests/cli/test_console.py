@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from limbeck import progress
-from limbeck.console import bytes_text, print_plan, print_results
+from limbeck.cli.console import print_plan, print_results
+from limbeck.progress import bytes_text
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from limbeck import cli, console, pipeline, progress, stages
-from limbeck.cli_common import about_system
-from limbeck.deploy import predict, predict_text
+from limbeck import progress
+from limbeck.cli import console
+from limbeck.cli import main as cli
+from limbeck.cli.common import about_system
 from limbeck.errors import BadInput, printable
+from limbeck.modalities.image import predict
+from limbeck.modalities.text import predict as predict_text
+from limbeck.pipeline import run as pipeline
+from limbeck.pipeline import stages
 from tests.helpers.tiny import RECIPE, environment, job, recipe, train
 
 LONG = "n" * 5000
@@ -132,7 +137,9 @@ runpy.run_module("limbeck", run_name="__main__")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("module", ["limbeck.cli", "typer", "rich.console", "limbeck.errors", "yaml", "limbeck.recipe"])
+@pytest.mark.parametrize(
+    "module", ["limbeck.cli.main", "typer", "rich.console", "limbeck.errors", "yaml", "limbeck.sections.recipe"]
+)
 def test_an_interrupt_in_the_first_tenth_of_a_second_is_answered_as_any_other(
     tmp_path: Path, module: str, number: signal.Signals
 ) -> None:

@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from limbeck import cli
-from limbeck.cli_common import Group, command
+from limbeck.cli import main as cli
+from limbeck.cli.common import Group, command
 
 BORDERS = str.maketrans("│╭╮╰╯─", "      ")
 

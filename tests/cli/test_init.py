@@ -8,8 +8,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from limbeck import draft, recipe_file
 from limbeck.errors import BadInput
+from limbeck.modalities.image import draft
+from limbeck.recipe import read as recipe_file
 
 # What `init` writes.
 
@@ -48,8 +49,8 @@ def test_a_draft_mirrors_photographs_and_clothes_but_no_digits() -> None:
 
 
 def test_a_draft_recognises_the_model_that_weights_belong_to(tmp_path: Path) -> None:
-    from limbeck.models.build import build
-    from limbeck.recipe import Model
+    from limbeck.sections.teacher import Model
+    from limbeck.vision.build import build
 
     model = build(Model(model="resnet8x4"), classes=10, channels=1, size=8, trust_code=False, seed=0)
     path = tmp_path / "teacher.safetensors"

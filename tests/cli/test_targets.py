@@ -15,17 +15,19 @@ import torch
 import yaml
 from PIL import Image
 
-from limbeck import casting, recipe_file, stages
-from limbeck.cli import app
-from limbeck.data.load import load
+from limbeck.cli.main import app
 from limbeck.errors import BadInput, LimbeckError
-from limbeck.job import Job, job_from_recipe
-from limbeck.stages import Stage
-from limbeck.targets.asking import Ask
+from limbeck.interfaces.task import Ask
+from limbeck.modalities.image.load import load
+from limbeck.pipeline import casting, stages
+from limbeck.pipeline.job import Job, job_from_recipe
+from limbeck.pipeline.stages import Stage
+from limbeck.pipeline.targets import asker, given_store, manner_for, the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.recipe import read as recipe_file
 from limbeck.targets.cast import cast
 from limbeck.targets.convert import identity_of
-from limbeck.targets.store import Store
-from limbeck.teaching import asker, given_store, manner_for, the_targets, the_teacher
+from limbeck.targets.store.store import Store
 from tests.helpers.tiny import RECIPE, environment, folder_of, job, recipe, snapshot, train
 
 
@@ -75,7 +77,7 @@ def test_cast_makes_the_stages_of_a_run(here: Path) -> None:
 
 def test_several_casts_at_once_make_one_store(done: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE)
-    command = [sys.executable, "-m", "limbeck.cli", "targets", "cast", "tiny.yaml", "--out", "run", "--threads", "1"]
+    command = [sys.executable, "-m", "limbeck", "targets", "cast", "tiny.yaml", "--out", "run", "--threads", "1"]
     options = {
         "cwd": tmp_path,
         "env": environment(),
@@ -99,7 +101,7 @@ def test_more_views_keep_what_is_there(here: Path, capsys: pytest.CaptureFixture
         ask = asker(*arguments)
         return lambda index_B, view: asked.append(view) or ask(index_B, view)
 
-    monkeypatch.setattr("limbeck.teaching.asker", counted)
+    monkeypatch.setattr("limbeck.pipeline.targets.asker", counted)
     code, out, err = limbeck(capsys, "targets", "extend", here / "run", "--views", 3, "--threads", 1)
     assert code == 0, err
     assert f"2 views are taken over from {old}; the teacher is asked for the other 1." in err

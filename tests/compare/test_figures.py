@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.comparison_cost import architecture
+from limbeck.compare.cost import architecture
+from limbeck.compare.front import front
 from limbeck.evaluation.compare import paired_bootstrap, paired_bootstraps
-from limbeck.evaluation.front import front
 
 
 def test_the_front_by_hand() -> None:

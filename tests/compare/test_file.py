@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck import comparing
+from limbeck.compare import run as comparing
 from limbeck.errors import BadInput
 from tests.helpers.comparisons import read, written
 

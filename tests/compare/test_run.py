@@ -20,12 +20,12 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from limbeck import comparing
-from limbeck.comparison_plan import plan
-from limbeck.console import print_comparison
+from limbeck.cli.console import print_comparison
+from limbeck.compare import run as comparing
+from limbeck.compare.page import write_page
+from limbeck.compare.plan import plan
+from limbeck.compare.tables import CSV_COLUMNS, escape
 from limbeck.errors import BadInput
-from limbeck.report.comparison import write_page
-from limbeck.report.tables import CSV_COLUMNS, escape
 from tests.helpers.comparisons import HOSTILE, read, written
 from tests.helpers.tiny import digest, environment, folder_of, job, snapshot, train
 
@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     file, out = written(folder), folder / "run"
     students = out / "stages" / "student"
     process = subprocess.Popen(
-        [sys.executable, "-m", "limbeck.cli", "compare", file.name, "--threads", "1", "--out", "run"],
+        [sys.executable, "-m", "limbeck", "compare", file.name, "--threads", "1", "--out", "run"],
         env=environment() | {"LIMBECK_CHECKPOINT_SECONDS": "0"}, cwd=folder, stderr=subprocess.PIPE,
     )  # fmt: skip
     limit = time.monotonic() + 600

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from limbeck.data.arrays import from_arrays
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.modalities.image.task import ImageClassification, pooled
 from limbeck.objectives.functional import IGNORED
-from limbeck.recipe import Views
-from limbeck.tasks.image import ImageClassification, Normalisation, pooled
+from limbeck.vision.inputs import Normalisation
+from limbeck.vision.sections import Views
 
 NOBODY = nn.Identity()
 IMAGES = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

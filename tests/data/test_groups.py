@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from limbeck.data.groups import Groups
-from limbeck.data.load import load
 from limbeck.errors import BadInput
-from limbeck.recipe import Data, Transfer
-from limbeck.recipe_text import TextTransfer
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data, Transfer
+from limbeck.modalities.text.recipe import TextTransfer
 from tests.helpers.textual import load as load_text
 from tests.helpers.textual import sentence
 

@@ -9,11 +9,11 @@ import pyarrow
 import pytest
 import torch
 
-from limbeck.data.arrays import from_arrays
 from limbeck.data.labels import class_names, names_of, notes_on, read_labels
-from limbeck.data.text_columns import read_text_labels, text_classes
 from limbeck.errors import BadInput
-from limbeck.models.text_labels import map_labels
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.modalities.text.columns import read_text_labels, text_classes
+from limbeck.models.labels import map_labels
 from tests.helpers.textual import load, sentence
 
 
@@ -269,7 +269,7 @@ def test_a_test_table_without_labels_is_pointed_to_transfer_and_to_null(tmp_path
         r"has a test split carved from train, and data\.transfer: \{name: .*, split: test\} has the student learn",
     ):
         load(tmp_path)
-    from limbeck.recipe_text import TextTransfer
+    from limbeck.modalities.text.recipe import TextTransfer
 
     splits = load(tmp_path, test=None, transfer=TextTransfer(name=str(tmp_path), split="test"))
     assert len(splits.transfer) == 9

@@ -7,8 +7,8 @@ import datasets
 import numpy as np
 import pytest
 
-from limbeck.data.load import load
-from limbeck.recipe import Data, Transfer
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data, Transfer
 from tests.helpers.written_images import many, picture, refused, split, write, write_image_folder
 
 

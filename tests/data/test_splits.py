@@ -7,11 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.data.examples import Examples, HeldOut
-from limbeck.data.ids import carve, content_ids, example_ids
-from limbeck.data.load import load
+from limbeck.data.examples import HeldOut
+from limbeck.data.ids import carve, example_ids
 from limbeck.errors import BadInput
-from limbeck.recipe import Data, Transfer
+from limbeck.modalities.image.examples import Examples
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data, Transfer
+from limbeck.vision.inputs import content_ids
 from tests.helpers.written_images import CORRUPT, many, picture, png, refused, split, write
 
 

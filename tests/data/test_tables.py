@@ -7,15 +7,15 @@ from pathlib import Path, PurePath
 import datasets
 import pytest
 
-from limbeck.data.choice import choose, unused
 from limbeck.data.reading import Found
-from limbeck.data.sources import open_source
 from limbeck.data.split_names import nearly
+from limbeck.data.split_roles import choose, unused
 from limbeck.data.tables import split_files
-from limbeck.data.text_columns import find_text
-from limbeck.data.text_sources import open_texts
 from limbeck.errors import BadInput
-from limbeck.recipe_text import TextData
+from limbeck.modalities.text.recipe import TextData
+from limbeck.nlp.columns import find_text
+from limbeck.nlp.sources import open_texts
+from limbeck.vision.sources import open_images
 
 
 def lines(count: int, start: int = 0, heading: str = "text,label") -> str:
@@ -72,7 +72,7 @@ def test_given_test_rows_stay_out_of_train_however_the_files_are_called(tmp_path
         (parquet / name).write_bytes((tmp_path / "c.parquet").read_bytes())
     assert set(found(parquet)) == {"train", "validation"}
     # image tables go the same way
-    assert set(open_source(str(parquet), None)) == {"train", "validation"}
+    assert set(open_images(str(parquet), None)) == {"train", "validation"}
 
 
 @pytest.mark.parametrize(

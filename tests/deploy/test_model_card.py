@@ -12,14 +12,14 @@ import transformers
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from limbeck.deploy.export_text import export_text_onnx, text_metadata
 from limbeck.deploy.model_card import model_card
 from limbeck.errors import BadInput
 from limbeck.evaluation.results import assemble
 from limbeck.files import write_text
-from limbeck.models.text_folder import save_folder
-from limbeck.models.text_small import BagOfEmbeddings, TextConvNet
-from limbeck.models.text_students import text_student
+from limbeck.modalities.text.export import export_text_onnx, text_metadata
+from limbeck.modalities.text.small import BagOfEmbeddings, TextConvNet
+from limbeck.modalities.text.students import text_student
+from limbeck.nlp.folder import save_folder
 from tests.evaluation.test_results import evidence, parts
 from tests.helpers.tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 
@@ -206,7 +206,9 @@ def test_a_saved_folder_with_its_card_runs_as_the_card_says(kind, tmp_path, monk
     assert answer["label"] == CLASSES[int(logits_of(model, encode(tokenizer, TEXTS[:1])).argmax())]
     # the real thing: the hub itself cannot be reached from a test
     assert type(model).push_to_hub is transformers.PreTrainedModel.push_to_hub
-    assert ("import limbeck.models.text_small" in card) == ("pip install limbeck[text]" in card) == (kind != "fresh")
+    assert (
+        ("import limbeck.modalities.text.small" in card) == ("pip install limbeck[text]" in card) == (kind != "fresh")
+    )
 
     monkeypatch.chdir(folder)
     first, second = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)

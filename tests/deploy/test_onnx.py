@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.deploy import predict as predicting
 from limbeck.errors import BadInput, LimbeckError
+from limbeck.modalities.image import predict as predicting
 from tests.helpers.exported import COLOUR, HOSTILE, export, small_network
 
 # Export

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from limbeck.deploy.parity import check_parity, require
+from limbeck.deploy.parity import require
 from limbeck.errors import LimbeckError
+from limbeck.modalities.image.export import check_parity
 from tests.helpers.exported import small_network
 
 # Parity

@@ -19,10 +19,11 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from limbeck import cli
-from limbeck.deploy import predict, predict_text
+from limbeck.cli import main as cli
 from limbeck.deploy.runtime import example_inputs, open_session
 from limbeck.errors import BadInput
+from limbeck.modalities.image import predict
+from limbeck.modalities.text import predict as predict_text
 from limbeck.models.onnx_file import OnnxModel
 
 IMAGES: dict[str, Any] = {

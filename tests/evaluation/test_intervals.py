@@ -13,14 +13,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
 from limbeck.errors import BadInput
-from limbeck.evaluation.compare import (
-    calibration_bootstrap,
-    difference_p,
-    holm,
-    mean_sd,
-    paired_bootstrap,
-    sign_flip_p,
-)
+from limbeck.evaluation.compare import calibration_bootstrap, difference_p, holm, mean_sd, paired_bootstrap, sign_flip_p
 from limbeck.evaluation.metrics import calibration_gaps, classification
 
 

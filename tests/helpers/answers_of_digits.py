@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 from sklearn.datasets import load_digits
 
-from limbeck.data.ids import content_ids, example_ids
+from limbeck.data.ids import example_ids
 from limbeck.interfaces import RaggedLogits
-from limbeck.recipe import Views
 from limbeck.targets.cast import cast, extend
-from limbeck.targets.store import Store
+from limbeck.targets.store.store import Store
+from limbeck.vision.inputs import content_ids
+from limbeck.vision.sections import Views
 
 N, VIEWS, CLASSES = 150, 2, 10
 

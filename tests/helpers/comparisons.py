@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from limbeck import comparison_file
+from limbeck.compare import file as comparison_file
 from tests.helpers.tiny import RECIPE
 
 HOSTILE = '</title><script>alert(1)</script> "&amp; 100\\% $x_1^2~#{}'

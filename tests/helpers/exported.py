@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.deploy.export import export_onnx, image_metadata
+from limbeck.modalities.image.export import export_onnx, image_metadata
 
 HOSTILE = ("<script>alert(1)</script>", "a\x1b[31mred\nline", 'quo"te\\', "Übergröße 👟 \u202e")
 

@@ -11,9 +11,10 @@ import transformers
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from limbeck.data.arrays import from_arrays
-from limbeck.recipe import TeacherSection
-from limbeck.teachers import Teachers, given_teacher
+from limbeck.interfaces.modality import Teachers
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.modalities.image.recipe import TeacherSection
+from limbeck.modalities.image.teachers import given_teacher
 
 NAMES = ("ant", "bee", "cat")
 

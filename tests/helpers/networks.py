@@ -8,8 +8,8 @@ import pytest
 from torch import nn
 
 from limbeck.errors import BadInput
-from limbeck.models.build import build
-from limbeck.recipe import Model
+from limbeck.sections.teacher import Model
+from limbeck.vision.build import build
 
 DIGITS = SimpleNamespace(classes=10, channels=1, size=8)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from limbeck import recipe_file
 from limbeck.errors import BadInput
+from limbeck.recipe import read as recipe_file
 
 GOOD = {
     "data": {"name": "digits"},

@@ -11,25 +11,27 @@ from accelerate import Accelerator
 from sklearn.datasets import load_digits
 from torch import nn
 
-from limbeck import recipe
-from limbeck.data.arrays import from_arrays
-from limbeck.data.examples import Examples
-from limbeck.models.build import build
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.modalities.image.examples import Examples
+from limbeck.modalities.image.task import ImageClassification
 from limbeck.objectives.modules import KD, CrossEntropy
 from limbeck.randomness import torch_seed
-from limbeck.targets.live import LiveTeacher
-from limbeck.tasks.image import ImageClassification, Normalisation
+from limbeck.sections.teacher import Model
+from limbeck.targets.live_teacher import LiveTeacher
 from limbeck.training import loop
 from limbeck.training.loop import Training, fit
+from limbeck.vision.build import build
+from limbeck.vision.inputs import Normalisation
+from limbeck.vision.sections import Views
 
 # A server that has imported everything and computed nothing: forking it is quick, and safe where forking a process
 # whose threads are at work is not.
 FRESH = multiprocessing.get_context("forkserver")
 FRESH.set_forkserver_preload(
     [
-        "limbeck.data.arrays",
-        "limbeck.models.build",
-        "limbeck.tasks.image",
+        "limbeck.modalities.image.arrays",
+        "limbeck.vision.build",
+        "limbeck.modalities.image.task",
         "limbeck.training.loop",
         "sklearn.datasets",
         "torch._dynamo",  # an optimiser imports it when it is made, which takes seconds
@@ -68,11 +70,11 @@ def plain(seed, dropout=0.0):
 
 
 def convnet(seed):
-    section = recipe.Model.model_validate({"model": "convnet", "width": 4, "depth": 1})
+    section = Model.model_validate({"model": "convnet", "width": 4, "depth": 1})
     return build(section, classes=10, channels=1, size=8, trust_code=False, seed=seed)
 
 
-UNVARIED = recipe.Views()
+UNVARIED = Views()
 STUDENTS = {"plain": plain, "dropout": functools.partial(plain, dropout=0.3), "convnet": convnet}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from limbeck.models.text_folder import save_folder
+from limbeck.nlp.folder import save_folder
 from tests.helpers.tiny_text import WORDS, tiny_classifier, tiny_tokenizer
 
 CLASSES = ("different", "same")

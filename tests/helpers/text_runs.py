@@ -13,12 +13,12 @@ from typing import Any
 import torch
 import yaml
 
-from limbeck import recipe_file
-from limbeck.cli import app
-from limbeck.job import Job, job_from_recipe, use_threads
+from limbeck.cli.main import app
 from limbeck.modalities import modality_of
-from limbeck.models.text_folder import save_folder
-from limbeck.recipe import Recipe
+from limbeck.nlp.folder import save_folder
+from limbeck.pipeline.job import Job, job_from_recipe, use_threads
+from limbeck.recipe import read as recipe_file
+from limbeck.sections.recipe import Recipe
 from tests.helpers.tiny_text import WORDS, encode, logits_of, tiny_classifier, tiny_tokenizer
 
 # Data sorts its classes by name, so the teacher has them in another order.

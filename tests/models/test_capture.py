@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from limbeck.models.build import build
 from limbeck.models.capture import LISTED, Capture
-from limbeck.recipe import Model
+from limbeck.sections.teacher import Model
+from limbeck.vision.build import build
 
 
 def convnet():

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limbeck.models.identity import digest, identity, probe, probe_images, same_probe
+from limbeck.models.identity import digest, identity, probe, same_probe
+from limbeck.vision.inputs import probe_images
 from tests.helpers.networks import made
 
 # Who is who

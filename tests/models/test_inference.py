@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.errors import BadInput
-from limbeck.models.asking import untouched
-from limbeck.models.build import check_fits
 from limbeck.models.identity import digest
+from limbeck.models.inference import untouched
+from limbeck.vision.build import check_fits
 from tests.helpers.networks import CIFAR, DIGITS, made
 
 # Fitting the data

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.models.build import check_fits
+from limbeck.vision.build import check_fits
 from tests.helpers.networks import DIGITS, made, refusal
 
 # A person's own code

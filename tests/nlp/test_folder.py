@@ -14,7 +14,8 @@ import torch
 import transformers
 
 from limbeck.errors import BadInput
-from limbeck.models.text_folder import load_classifier, save_folder
+from limbeck.modalities.text.classifier import load_classifier
+from limbeck.nlp.folder import save_folder
 from tests.helpers.tiny_text import (
     CLASSES,
     TEXTS,

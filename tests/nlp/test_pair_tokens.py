@@ -13,8 +13,8 @@ import tokenizers
 import transformers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
-from limbeck.deploy.predict_text import Metadata, model_inputs
-from limbeck.text_pairs import encoded, longest_first, segment_kinds, separator
+from limbeck.modalities.text.predict import Metadata, model_inputs
+from limbeck.nlp.pairs import encoded, longest_first, segment_kinds, separator
 from tests.helpers.text_pair_runs import tokenizer_of_pairs
 from tests.helpers.tiny_text import SPECIAL, WORDS, tiny_tokenizer
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from limbeck.models import text_shrink
-from limbeck.models.text_anatomy import anatomy
-from limbeck.models.text_folder import load_classifier
-from limbeck.models.text_students import sample_batches, text_student
+from limbeck.modalities.text.classifier import load_classifier
+from limbeck.modalities.text.students import sample_batches, text_student
+from limbeck.nlp import shrink as text_shrink
+from limbeck.nlp.anatomy import anatomy
 from tests.helpers.tiny_text import (
     TEXTS,
     WIDTHS,

@@ -7,9 +7,9 @@ import torch
 import transformers
 
 from limbeck.errors import BadInput
-from limbeck.models.text_folder import save_folder
-from limbeck.models.text_students import text_student
-from limbeck.models.text_vocabulary import FromTeacherIds, from_teacher_ids, smaller_tokenizer, unknown_share
+from limbeck.modalities.text.students import text_student
+from limbeck.nlp.folder import save_folder
+from limbeck.nlp.vocabulary import FromTeacherIds, from_teacher_ids, smaller_tokenizer, unknown_share
 from tests.helpers.tiny_text import (
     SPECIAL,
     TEXTS,

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.composition import misfit_with_labels, objective_of
 from limbeck.interfaces import Batch, DenseLogits, Output, Target
 from limbeck.objectives import modules
 from limbeck.objectives.catalogue.entry import NUMBERS, ONE_CLASS, YES_OR_NO
@@ -23,7 +22,8 @@ from limbeck.objectives.functional import (
     kd,
 )
 from limbeck.objectives.modules import KD, BinaryCrossEntropy, BinaryKD, CrossEntropy
-from limbeck.recipe_objectives import Objective
+from limbeck.pipeline.objective import misfit_with_labels, objective_of
+from limbeck.sections.objective import Objective
 from tests.objectives.cases import EXACT, IGNORED, RELATIVE, normal
 
 

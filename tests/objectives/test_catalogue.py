@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 import limbeck
-from limbeck import objectives_reference
-from limbeck.composition import objective_of
 from limbeck.interfaces import DenseLogits, Features, Values
 from limbeck.objectives import functional, modules, stub
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS, VALUES
-from limbeck.recipe_objectives import Objective
-from limbeck.recipe_problems import section_of
+from limbeck.pipeline.objective import objective_of
+from limbeck.recipe import objectives_reference
+from limbeck.recipe.sentences import section_of
+from limbeck.sections.objective import Objective
 
 STUB = Path(modules.__file__).with_suffix(".pyi")
 PAGE = Path(__file__).parents[2] / "docs" / "objectives.md"
@@ -199,5 +199,7 @@ def test_what_is_said_is_short_and_whole(name):
 
 def test_the_committed_page_is_what_the_catalogue_says():
     written = PAGE.read_text(encoding="utf-8")
-    assert written == objectives_reference.page(), "run: python -m limbeck.objectives_reference > docs/objectives.md"
+    assert written == objectives_reference.page(), (
+        "run: python -m limbeck.recipe.objectives_reference > docs/objectives.md"
+    )
     assert all(f"\n### `{name}`\n" in written for name in CATALOGUE)

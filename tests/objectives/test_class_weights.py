@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.composition import class_weights_of, objective_of
-from limbeck.data.examples import Examples, HeldOut, Splits
-from limbeck.data.text_examples import TextSplits
+from limbeck.data.examples import HeldOut
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, Output, Target
-from limbeck.job import supervised
+from limbeck.modalities.image.examples import Examples, Splits
+from limbeck.modalities.text.examples import TextSplits
 from limbeck.objectives import functional
 from limbeck.objectives.functional import common
 from limbeck.objectives.modules import BinaryCrossEntropy, CrossEntropy
-from limbeck.recipe import Objective
+from limbeck.pipeline.objective import class_weights_of, objective_of, supervised
+from limbeck.sections.objective import Objective
 from tests.helpers import textual, tiny
 from tests.objectives.cases import EXACT, IGNORED, normal
 

@@ -9,14 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.objectives.functional import (
-    common,
-    ctc_frame_kd,
-    ctc_sequence_kd,
-    kd,
-    sequence_kd,
-    word_kd,
-)
+from limbeck.objectives.functional import common, ctc_frame_kd, ctc_sequence_kd, kd, sequence_kd, word_kd
 from tests.objectives.cases import EXACT, IGNORED, assert_is_reference, log_softmax, normal
 from tests.objectives.sequence_cases import PRECISIONS, SCALES
 

@@ -8,13 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.objectives.functional import (
-    IGNORED,
-    common,
-    sampled_cross_entropy,
-    sparse_kl,
-    top_k,
-)
+from limbeck.objectives.functional import IGNORED, common, sampled_cross_entropy, sparse_kl, top_k
 from tests.objectives.cases import EXACT, RELATIVE, assert_is_reference, cases, log_softmax, normal
 from tests.objectives.sparse_cases import TEMPERATURES, log_sum_exp, reference_sparse_kl
 

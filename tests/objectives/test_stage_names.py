@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from limbeck.composition import objective_of
 from limbeck.objectives import modules, schedules
-from limbeck.recipe_objectives import Objective
+from limbeck.pipeline.objective import objective_of
+from limbeck.sections.objective import Objective
 
 MODULES = {
     "KD()": "KD(temperature=4.0, weight=1.0)",

@@ -12,24 +12,25 @@ from accelerate import Accelerator
 
 transformers = pytest.importorskip("transformers")
 
-from limbeck.composition import objective_of, with_layers  # noqa: E402
 from limbeck.data.examples import HeldOut  # noqa: E402
-from limbeck.data.text_examples import TextSplits, Vocabulary, from_tokens  # noqa: E402
 from limbeck.errors import BadInput  # noqa: E402
 from limbeck.interfaces import Batch, DenseLogits, Features, Output, Target  # noqa: E402
+from limbeck.modalities.text.classifier import load_classifier  # noqa: E402
+from limbeck.modalities.text.examples import TextSplits  # noqa: E402
+from limbeck.modalities.text.recipe import WordViews  # noqa: E402
+from limbeck.modalities.text.students import text_student  # noqa: E402
+from limbeck.modalities.text.task import TextClassification  # noqa: E402
 from limbeck.models.capture import Capture  # noqa: E402
-from limbeck.models.text_anatomy import inside  # noqa: E402
-from limbeck.models.text_folder import load_classifier  # noqa: E402
-from limbeck.models.text_students import text_student  # noqa: E402
+from limbeck.nlp.anatomy import inside  # noqa: E402
+from limbeck.nlp.tokens import Vocabulary, from_tokens  # noqa: E402
 from limbeck.objectives import functional  # noqa: E402
 from limbeck.objectives.modules import KD, PKD, CrossEntropy, MiniLM, TinyBERT  # noqa: E402
 from limbeck.objectives.schedules import Progress, Step  # noqa: E402
+from limbeck.pipeline.objective import objective_of, with_layers  # noqa: E402
 from limbeck.randomness import torch_seed  # noqa: E402
-from limbeck.recipe import Train  # noqa: E402
-from limbeck.recipe_objectives import Objective  # noqa: E402
-from limbeck.recipe_text import WordViews  # noqa: E402
-from limbeck.targets.live import LiveTeacher  # noqa: E402
-from limbeck.tasks.text import TextClassification  # noqa: E402
+from limbeck.sections.objective import Objective  # noqa: E402
+from limbeck.sections.train import Train  # noqa: E402
+from limbeck.targets.live_teacher import LiveTeacher  # noqa: E402
 from limbeck.training.loop import Training, fit  # noqa: E402
 from tests.helpers.textual import ENCODER, sentence  # noqa: E402
 from tests.helpers.tiny_text import TEXTS, tiny_classifier, tiny_tokenizer  # noqa: E402

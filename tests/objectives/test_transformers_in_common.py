@@ -5,14 +5,7 @@ import math
 import pytest
 import torch
 
-from limbeck.objectives.functional import (
-    attention_kl,
-    attention_scores,
-    cls_mse,
-    common,
-    relation_kl,
-    relations,
-)
+from limbeck.objectives.functional import attention_kl, attention_scores, cls_mse, common, relation_kl, relations
 from tests.objectives.cases import EXACT, normal
 from tests.objectives.transformer_references import KINDS, MASK, padded
 

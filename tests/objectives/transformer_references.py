@@ -6,14 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from limbeck.objectives.functional import (
-    attention_kl,
-    attention_mse,
-    cls_mse,
-    hidden_cosine,
-    hidden_mse,
-    relation_kl,
-)
+from limbeck.objectives.functional import attention_kl, attention_mse, cls_mse, hidden_cosine, hidden_mse, relation_kl
 from tests.objectives.cases import EXACT, normal
 
 # ------------------------------------------------------------------------------- what holds for every function

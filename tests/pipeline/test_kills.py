@@ -48,7 +48,7 @@ SETTINGS = environment() | {"LIMBECK_CHECKPOINT_SECONDS": "0"}
 
 LAUNCHER = """
 import json, os, sys, traceback
-import torch, limbeck.cli, limbeck.pipeline, limbeck.console
+import torch, limbeck.cli.main, limbeck.pipeline.run, limbeck.cli.console
 import {modules}
 torch.set_num_threads(1)
 print("ready", flush=True)
@@ -62,7 +62,7 @@ for line in sys.stdin:
         sys.argv = argv
         code = 0
         try:
-            limbeck.cli.main()
+            limbeck.cli.main.main()
         except SystemExit as end:
             code = end.code or 0
         except BaseException:
@@ -227,7 +227,7 @@ def test_a_polite_stop_ends_the_process_itself_with_130_and_no_traceback(
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     out = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-m", "limbeck.cli", "run", "tiny.yaml", "--threads", "1", "--out", str(out)],
+        [sys.executable, "-m", "limbeck", "run", "tiny.yaml", "--threads", "1", "--out", str(out)],
         env=SETTINGS, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     until(lambda: (out / "stages" / "teacher").exists())

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from limbeck import draft
-from limbeck.pipeline import run
-from limbeck.planning import plan
+from limbeck.modalities.image import draft
+from limbeck.pipeline.plan import plan
+from limbeck.pipeline.run import run
 from tests.helpers.tiny import recipe
 
 

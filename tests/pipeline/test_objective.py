@@ -5,13 +5,13 @@ import math
 
 import pytest
 
-from limbeck.composition import objective_of, temperature_of
 from limbeck.errors import BadInput
 from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.objectives.catalogue.entry import FEATURES, LABELS, ONE_CLASS
 from limbeck.objectives.modules import CRD, DKD, KD, CrossEntropy
 from limbeck.objectives.schedules import Cosine, Linear, Step
-from limbeck.recipe_objectives import Objective
+from limbeck.pipeline.objective import objective_of, temperature_of
+from limbeck.sections.objective import Objective
 from tests.helpers.tiny import folder_of, job, train
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.arms import members, plan_of
-from limbeck.parallel import shares
+from limbeck.pipeline.parallel import shares
+from limbeck.pipeline.students import members, plan_of
 from tests.helpers.tiny import job
 
 

@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from limbeck import pipeline, recipe_file
-from limbeck.arms import members
-from limbeck.cli import app
-from limbeck.parallel import Asked, side_by_side
+from limbeck.cli.main import app
+from limbeck.pipeline import run as pipeline
+from limbeck.pipeline.parallel import Asked, side_by_side
+from limbeck.pipeline.students import members
+from limbeck.recipe import read as recipe_file
 from tests.helpers.tiny import digest, folder_of, job, recipe, snapshot, train
 
 ROOT = Path(__file__).parents[2]

@@ -14,11 +14,12 @@ from sklearn.datasets import load_digits
 
 from limbeck import SimKD, Train, distill
 from limbeck.errors import BadInput
-from limbeck.job import two_examples
-from limbeck.models.convnet import ConvNet
 from limbeck.objectives.modules import KD
-from limbeck.planning import plan, student_seconds
-from limbeck.reuse import taught_as_one, with_teachers_classifier
+from limbeck.pipeline.plan import plan
+from limbeck.pipeline.simkd import taught_as_one, with_teachers_classifier
+from limbeck.pipeline.timing import student_seconds
+from limbeck.pipeline.trial import two_examples
+from limbeck.vision.convnet import ConvNet
 from tests.helpers.tiny import folder_of, job, recipe, snapshot
 
 SIMKD = "objective={simkd: {student: stages, teacher: stages}}"

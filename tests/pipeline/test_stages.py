@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from limbeck import stages
 from limbeck.errors import BadInput
 from limbeck.evaluation import test_reads as record
-from limbeck.stages import Stage, stage
+from limbeck.pipeline import stages
+from limbeck.pipeline.stages import Stage, stage
 
 FACTS = {"seconds": 12.5, "latency_ms": {"p50": 0.0412}, "name": "größer", "none": None, "runs": 3}
 

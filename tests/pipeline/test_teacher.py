@@ -10,15 +10,16 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from limbeck import casting, pipeline
-from limbeck.data.arrays import from_arrays
 from limbeck.evaluation.doubts import at_chance, confused, taken_for
-from limbeck.models.convnet import ConvNet
-from limbeck.pass_cost import learnt_from
-from limbeck.recipe import ImageRecipe
-from limbeck.stages import claimed
-from limbeck.teachers import build_teachers
-from limbeck.teaching import beware, the_targets, the_teacher
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.modalities.image.teachers import build_teachers
+from limbeck.pipeline import casting
+from limbeck.pipeline import run as pipeline
+from limbeck.pipeline.stages import claimed
+from limbeck.pipeline.targets import learnt_from, the_targets
+from limbeck.pipeline.teacher import beware, the_teacher
+from limbeck.vision.convnet import ConvNet
 from tests.helpers.given_teachers import Sigmoid, SigmoidConfig, pictures, splits_of
 from tests.helpers.tiny import folder_of, job, recipe
 

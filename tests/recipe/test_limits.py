@@ -11,13 +11,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck import comparison_file, recipe_file
-from limbeck.comparison_file import ComparisonFile
+from limbeck.compare import file as comparison_file
+from limbeck.compare.file import ComparisonFile
 from limbeck.errors import BadInput
-from limbeck.recipe import ImageRecipe
-from limbeck.recipe_problems import field_paths
-from limbeck.recipe_reference import schema
-from limbeck.recipe_text import TextRecipe
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.modalities.text.recipe import TextRecipe
+from limbeck.recipe import read as recipe_file
+from limbeck.recipe.reference import schema
+from limbeck.recipe.sentences import field_paths
 
 IMAGES = {
     "data": {"name": "digits", "transfer": {"name": "more"}},

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck import recipe_file
 from limbeck.errors import BadInput
-from limbeck.recipe import ImageRecipe
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.recipe import read as recipe_file
 from tests.helpers.recipes import GOOD, complaint
 
 
@@ -217,8 +217,8 @@ def test_the_resolved_recipe_names_every_field() -> None:
 
 def test_recipes_are_read_without_torch() -> None:
     code = (
-        "import sys, limbeck, limbeck.recipe_file, limbeck.recipe_reference; "
-        "import limbeck.progress, limbeck.console; "
+        "import sys, limbeck, limbeck.recipe.read, limbeck.recipe.reference; "
+        "import limbeck.progress, limbeck.cli.console; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'datasets', 'onnxruntime', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from limbeck import recipe_file, recipe_reference
-from limbeck.recipe import ImageRecipe
-from limbeck.recipe_problems import field_paths
-from limbeck.recipe_text import TextRecipe
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.modalities.text.recipe import TextRecipe
+from limbeck.recipe import read as recipe_file
+from limbeck.recipe import reference as recipe_reference
+from limbeck.recipe.sentences import field_paths
 
 
 def test_the_schema_knows_every_field_and_refuses_others() -> None:
@@ -31,7 +32,7 @@ def test_the_schema_knows_every_field_and_refuses_others() -> None:
 def test_the_committed_reference_page_is_what_the_models_say() -> None:
     committed = Path(__file__).parents[2] / "docs" / "recipe.md"
     assert committed.read_text(encoding="utf-8") == recipe_reference.page(), (
-        "run: python -m limbeck.recipe_reference > docs/recipe.md"
+        "run: python -m limbeck.recipe.reference > docs/recipe.md"
     )
 
 

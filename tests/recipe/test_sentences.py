@@ -2,7 +2,7 @@
 
 import pytest
 
-from limbeck import recipe_file
+from limbeck.recipe import read as recipe_file
 from tests.helpers.recipes import GOOD, complaint
 
 

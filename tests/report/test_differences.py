@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from limbeck.report.differences import EXCERPT, excerpt, most_different
 from limbeck.report.html import _environment
-from limbeck.report.texts import EXCERPT, excerpt, most_different
 
 CLASSES = ("no", "yes")
 
@@ -43,5 +43,5 @@ def test_long_texts_are_cut_off_after_a_word_and_markup_is_escaped():
     assert len(excerpt(long)) <= EXCERPT + 2
     assert len(excerpt("x" * 10_000)) <= EXCERPT + 2
     card = most_different(["<script>alert(1)</script>"], CLASSES, np.array([0]), np.eye(2)[:1], np.eye(2)[1:])[0]
-    page = _environment().from_string("<p>{{ card.sides[0] }}</p>").render(card=card)
+    page = _environment("limbeck.report").from_string("<p>{{ card.sides[0] }}</p>").render(card=card)
     assert page == "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck.errors import BadInput, LimbeckError
-from limbeck.targets.store import verify
+from limbeck.targets.store.store import verify
 from tests.helpers.stores import contents, logits_of, make, shuffled_ids
 
 # --- what the teacher or the disk does wrong

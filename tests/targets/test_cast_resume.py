@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from limbeck.targets.cast import cast
-from limbeck.targets.store import verify
+from limbeck.targets.store.store import verify
 
 CLASSES, VIEWS, N, BLOCK = 4, 2, 60, 5
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend its life importing

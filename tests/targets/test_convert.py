@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from limbeck.errors import BadInput
-from limbeck.targets.answers import distribution, gathered
 from limbeck.targets.codecs import Dense, Int8, TopKCodec
 from limbeck.targets.convert import convert
-from limbeck.targets.store import Store, inspect
+from limbeck.targets.store.as_logits import distribution, gathered
+from limbeck.targets.store.store import Store, inspect
 from tests.helpers.answers_of_digits import CLASSES, Digits, contents
 
 DIGITS = Digits()

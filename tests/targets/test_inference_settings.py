@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from limbeck.models.convnet import ConvNet
-from limbeck.targets import manner as asking
-from limbeck.targets.manner import AUTO_BOUND, Asked, Manner, answers_error, examples_at_a_time, manner_of
+from limbeck.targets import inference_settings as asking
+from limbeck.targets.inference_settings import AUTO_BOUND, Asked, Manner, answers_error, examples_at_a_time, manner_of
+from limbeck.vision.convnet import ConvNet
 
 
 @pytest.fixture(scope="module")

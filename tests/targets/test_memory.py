@@ -8,13 +8,12 @@ import pytest
 
 ASKED = """
 import torch
-from limbeck import memory
-from limbeck.targets.manner import Asked, manner_of
+from limbeck.targets.inference_settings import Asked, keep_freed_memory, manner_of
 model = torch.nn.Linear(4, 3)
-assert memory.keep_freed_memory.cache_info().currsize == 0
+assert keep_freed_memory.cache_info().currsize == 0
 Asked(model, manner_of(model, torch.rand(2, 4), precision="float32", compile=False))(torch.rand(2, 4))
-assert memory.keep_freed_memory.cache_info().currsize == 1
-print(memory.keep_freed_memory())
+assert keep_freed_memory.cache_info().currsize == 1
+print(keep_freed_memory())
 """
 
 

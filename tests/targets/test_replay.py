@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.interfaces import DenseLogits, RaggedLogits, Sampled, TopK
-from limbeck.targets.answers import distribution
 from limbeck.targets.codecs import Rows, SampleCodec
 from limbeck.targets.replay import replay
+from limbeck.targets.store.as_logits import distribution
 from tests.helpers.answers_of_digits import CLASSES, VIEWS, Digits, N
 
 DIGITS = Digits()

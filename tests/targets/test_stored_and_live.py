@@ -6,9 +6,9 @@ from torch import nn
 
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, DenseLogits, Needs
-from limbeck.targets.live import LiveTeacher
-from limbeck.targets.store import Store
-from limbeck.targets.stored import StoredTeacher
+from limbeck.targets.live_teacher import LiveTeacher
+from limbeck.targets.store.store import Store
+from limbeck.targets.stored_teacher import StoredTeacher
 from tests.helpers.stores import VIEWS, N, logits_of, shuffled_ids
 
 # --- the two teachers

@@ -12,7 +12,8 @@ import torch
 
 import limbeck
 from limbeck.errors import BadInput
-from limbeck.trainer import EXAMPLE_ID, DistillationTrainer, ask
+from limbeck.trainer.cast_dataset import EXAMPLE_ID, ask
+from limbeck.trainer.trainer import DistillationTrainer
 from tests.helpers.tiny_text import TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 from tests.helpers.trainers import LABELS, ROOT, plan, rows, student, trainer, weights
 
@@ -107,7 +108,8 @@ def test_rows_that_are_no_datasets_are_known_by_their_ids_too(tmp_path, stored):
 
 def test_ids_of_a_recipes_run_can_be_given_to_the_trainer(stored):
     """The page's lines make the ids that a recipe's store knows its texts by."""
-    from limbeck.data.text_load import TextPart, Tokeniser
+    from limbeck.modalities.text.load import TextPart
+    from limbeck.nlp.tokenizer import Tokeniser
 
     texts, labels = [*TEXTS, TEXTS[2]], torch.tensor([*LABELS, 0])
     names = {"texts": texts, "labels": labels.tolist(), "train": rows(labels.tolist(), texts)}

@@ -58,8 +58,8 @@ def reviews(tmp_path_factory):
 
 
 def test_both_scripts_run_and_the_student_follows_its_teacher(reviews, tmp_path, monkeypatch):
-    from limbeck.models.text_folder import locate, save_folder
-    from limbeck.models.text_students import text_student
+    from limbeck.modalities.text.students import text_student
+    from limbeck.nlp.folder import locate, save_folder
 
     monkeypatch.chdir(tmp_path)
     plain, distilling = (
@@ -72,11 +72,12 @@ def test_both_scripts_run_and_the_student_follows_its_teacher(reviews, tmp_path,
     small = text_student("fresh", teacher, tokenizer, layers=1, hidden=32, heads=1)
     save_folder(small.model, small.tokenizer, "small")
     apart = {}
+    epochs = 3 if SST2.exists() else 20  # on tiny texts the two are within chance of each other before that
     validation = pq.read_table(Path(reviews) / "validation-00000-of-00001.parquet").column("sentence").to_pylist()
     inputs = tokenizer(validation, padding=True, return_tensors="pt")
     said = logits_of(teacher, inputs).log_softmax(1)
     for name, script in (("plain", plain), ("distilled", distilling)):
-        figures = script("small", data=reviews, out=f"runs/{name}", epochs=3, learning_rate=3e-3)
+        figures = script("small", data=reviews, out=f"runs/{name}", epochs=epochs, learning_rate=3e-3)
         assert set(figures) == set(taught)
         model = transformers.AutoModelForSequenceClassification.from_pretrained(f"runs/{name}")
         apart[name] = (said.exp() * (said - logits_of(model, inputs).log_softmax(1))).sum(1).mean().item()

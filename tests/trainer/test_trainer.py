@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 import limbeck
 from limbeck.errors import BadInput
-from limbeck.trainer import EXAMPLE_ID, DistillationTrainer, ask
+from limbeck.trainer.cast_dataset import EXAMPLE_ID, ask
+from limbeck.trainer.trainer import DistillationTrainer
 from tests.helpers.tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 from tests.helpers.trainers import LABELS, ROOT, plan, rows, student, trainer, weights
 
@@ -61,7 +62,7 @@ def test_a_step_is_the_same_however_its_rows_are_cut_into_batches(
 @pytest.mark.parametrize("kind", ["bert", "bag"])
 def test_the_same_without_labels_and_for_a_model_that_takes_no_count(tmp_path, teacher, kind):
     """There the Trainer counts no items, and would divide the loss by the number of accumulated batches once more."""
-    from limbeck.models.text_students import text_student
+    from limbeck.modalities.text.students import text_student
 
     def fresh():
         if kind == "bert":

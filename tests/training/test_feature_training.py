@@ -14,16 +14,17 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from limbeck import Targets, Train, distill
-from limbeck.arms import member_stage, the_arms
 from limbeck.errors import BadInput
 from limbeck.interfaces import Features, Needs, Target, Term
 from limbeck.objectives.modules import KD, CrossEntropy, Objective
 from limbeck.objectives.modules.base import examples
+from limbeck.pipeline.students import member_stage, the_arms
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
 from limbeck.randomness import torch_seed
-from limbeck.teaching import the_targets, the_teacher
 from limbeck.training import checkpoint, loop
-from limbeck.training.diagnosis import NotFinite
 from limbeck.training.dry_run import has_to_build
+from limbeck.training.not_finite import NotFinite
 from limbeck.training.schedule import learning_rate
 from tests.helpers import runs
 

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 
 from limbeck.interfaces import Needs, Target
 from limbeck.objectives.functional import IGNORED
-from limbeck.recipe import Train
-from limbeck.training.diagnosis import NotFinite
+from limbeck.sections.train import Train
 from limbeck.training.loop import Training, fit
+from limbeck.training.not_finite import NotFinite
 from limbeck.training.optimizer import optimizer_for
 from limbeck.training.schedule import learning_rate
 from tests.helpers import runs

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from limbeck.errors import Interrupted, LimbeckError
-from limbeck.recipe import Train, Views
+from limbeck.sections.train import Train
 from limbeck.training import checkpoint, loop
+from limbeck.vision.sections import Views
 from tests.helpers import runs
 
 PLANS = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.recipe import Train
+from limbeck.sections.train import Train
 from limbeck.training.schedule import learning_rate
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.models.build import check_fits
-from limbeck.models.convnet import ConvNet
 from limbeck.models.identity import digest
+from limbeck.vision.build import check_fits
+from limbeck.vision.convnet import ConvNet
 from tests.helpers.networks import CIFAR, DIGITS, made, refusal
 
 FASHION = SimpleNamespace(classes=10, channels=1, size=28)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from limbeck.data import images as images_module
-from limbeck.data.images import allocate, gather
-from limbeck.data.load import load
 from limbeck.errors import BadInput
-from limbeck.recipe import Data
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data
+from limbeck.vision import decode as images_module
+from limbeck.vision.decode import allocate, gather
 from tests.helpers.written_images import CORRUPT, many, png, refused, split, write, write_image_folder
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from limbeck.data.image_tree import readable
-from limbeck.data.load import load
-from limbeck.data.sources import open_source
 from limbeck.errors import BadInput
-from limbeck.recipe import Data, Transfer
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data, Transfer
+from limbeck.vision.sources import open_images
+from limbeck.vision.tree import readable
 
 
 class Maker:
@@ -42,7 +42,7 @@ def make(tmp_path) -> Maker:
 
 def read(make: Maker) -> tuple[dict[str, dict[str, int]], str]:
     """How many images each class of each split has, and the notes."""
-    rows = open_source(str(make.root), None)
+    rows = open_images(str(make.root), None)
     counts = {}
     for split, those in rows.items():
         names = those.features["label"].names
@@ -53,7 +53,7 @@ def read(make: Maker) -> tuple[dict[str, dict[str, int]], str]:
 
 def refused(make: Maker, pattern: str) -> None:
     with pytest.raises(BadInput, match=pattern) as caught:
-        open_source(str(make.root), None)
+        open_images(str(make.root), None)
     assert str(caught.value).startswith("data.name: ")
     assert str(caught.value).endswith(".")
 
@@ -116,7 +116,7 @@ def test_metadata_is_read_as_the_datasets_library_reads_it(make):
     ]
     make.file("metadata.csv", "\n".join(["file_name,side", *lines]))
     refused(make, r"the classes could be the folders \(one, two\) or a column of the metadata \(side\)")
-    rows = open_source(str(make.root), None, label="side")["train"]
+    rows = open_images(str(make.root), None, label="side")["train"]
     assert sorted(rows["side"]) == ["left"] * 4 + ["right"] * 2
 
 
@@ -132,7 +132,7 @@ def test_metadata_in_folders_of_splits_are_of_these_splits(train, test, make):
         make(f"{split}/b", count)
         files = {f"{folder}/{index:03d}.png": folder for folder in "ab" for index in range(count)}
         metadata(make, split, files)
-    rows = open_source(str(make.root), None)
+    rows = open_images(str(make.root), None)
     assert {split: sorted(those["label"]) for split, those in rows.items()} == {
         "train": ["a"] * 3 + ["b"] * 3,
         "test": ["a"] * 2 + ["b"] * 2,
@@ -149,14 +149,14 @@ def test_metadata_above_folders_of_splits_are_parted_by_where_the_images_lie(mak
         f"{split}/{index:03d}.png": "ab"[index % 2] for split, n in (("train", 4), ("test", 2)) for index in range(n)
     }
     metadata(make, ".", names)
-    rows = open_source(str(make.root), None)
+    rows = open_images(str(make.root), None)
     assert {split: those["label"][:] for split, those in rows.items()} == {"train": ["a", "b"] * 2, "test": ["a", "b"]}
     there = make.root / ".." / make.root.name
-    assert {split: len(those) for split, those in open_source(str(there), None).items()} == {"train": 4, "test": 2}
+    assert {split: len(those) for split, those in open_images(str(there), None).items()} == {"train": 4, "test": 2}
     make("pred", 1)
     metadata(make, ".", names | {"pred/000.png": "a"})
     assert "images lie in the folder of no split: 1 row of metadata.csv" in " ".join(
-        open_source(str(make.root), None).notes
+        open_images(str(make.root), None).notes
     )
 
 
@@ -174,14 +174,14 @@ def test_a_split_without_metadata_has_no_labels_and_may_be_learnt_from(make):
 def test_metadata_of_several_images_a_row_are_read(make):
     make("", 4)
     make.file("metadata.csv", "file_name,mask_file_name,label\n000.png,001.png,a\n002.png,003.png,b\n")
-    assert set(open_source(str(make.root), None)["train"].column_names) == {"image", "mask", "label"}
+    assert set(open_images(str(make.root), None)["train"].column_names) == {"image", "mask", "label"}
 
 
 def test_images_that_metadata_lack_or_list_twice_are_said(make):
     make("", 5)
     lines = ["000.png,a", "001.png,b", "002.png,a", "000.png,a"]
     make.file("metadata.csv", "\n".join(["file_name,label", *lines]) + "\n")
-    notes = " ".join(open_source(str(make.root), None).notes)
+    notes = " ".join(open_images(str(make.root), None).notes)
     assert "2 of 5 images are left out, since the metadata do not list them: 003.png, 004.png." in notes
     assert "1 of 4 rows list an image that stands in another row" in notes
     make.file("metadata.csv", "\n".join(["file_name,label", *lines, "001.png,a"]) + "\n")
@@ -267,7 +267,7 @@ def test_what_is_doubtful_is_refused(folders, sentence, make):
     for folder in folders:
         make(folder)
     with pytest.raises(BadInput, match=sentence):
-        open_source(str(make.root), None)
+        open_images(str(make.root), None)
 
 
 def test_classes_may_hold_folders_of_the_same_names(make):

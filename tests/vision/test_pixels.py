@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from limbeck.data import pixels as training
-from limbeck.data.load import load
-from limbeck.data.pixels import Preparation, bits_in_use, upright
-from limbeck.deploy import predict as predicting
 from limbeck.errors import BadInput
-from limbeck.recipe import Data
+from limbeck.modalities.image import predict as predicting
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data
+from limbeck.vision import pixels as training
+from limbeck.vision.pixels import Preparation, bits_in_use, upright
 from tests.helpers.pixels import grey, shape_in_alpha, write
 
 # Grey of more than 8 bits

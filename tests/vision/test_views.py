@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from limbeck import randomness
-from limbeck.data.draws import Draws, symmetric_beta
-from limbeck.data.views import Rendered, render
-from limbeck.recipe_views import Affine, ColorJitter, ResizedCrop, Views
+from limbeck.vision.draws import Draws, symmetric_beta
+from limbeck.vision.sections import Affine, ColorJitter, ResizedCrop, Views
+from limbeck.vision.views import Rendered, render
 
 LEAST_P = 1e-4
 CLASSES = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from limbeck.errors import BadInput
+from ..errors import BadInput
 
 _CHUNK = 1 << 20
 _MARKS = (

@@ -10,10 +10,9 @@ from typing import Any
 
 import datasets
 
-from limbeck.errors import BadInput, did_you_mean
-
-from .columns import listed
+from ..errors import BadInput, did_you_mean
 from .groups import Groups
+from .labels import listed
 
 
 def read_groups(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .ids import text_ids
+from ..data.ids import text_ids
 
 
 @dataclass(frozen=True, eq=False)

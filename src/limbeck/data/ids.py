@@ -12,46 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from limbeck.errors import BadInput
-from limbeck.randomness import bits
-from limbeck.text_pairs import Text
+from ..errors import BadInput
+from ..randomness import bits
+
+Text = str | tuple[str, str]
+"""A text, or the two sides of a pair."""
+
 
 _POSITIVE = (1 << 63) - 1
-
-
-def content_ids(images: Tensor) -> Tensor:
-    """A hash (N,) int64, at least 0, of each image, by type, shape and pixels (N, C, H, W)."""
-    head = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape[1:])}".encode()
-    started = hashlib.blake2b(head, digest_size=8)
-    content = torch.empty(len(images), dtype=torch.int64)
-    pixels = images.numpy()
-    for row in range(len(images)):
-        hashed = started.copy()
-        hashed.update(pixels[row].tobytes())
-        content[row] = _number(hashed)
-    return content
-
-
-def text_ids(texts: Sequence[Text], split: str) -> Tensor:
-    """A hash (N,) int64, at least 0, of each text, or of both sides of each pair in their order.
-
-    A pair has the hash of no text. Raises ``BadInput`` naming the row of a text that is no Unicode.
-    """
-    content = torch.empty(len(texts), dtype=torch.int64)
-    for row, text in enumerate(texts):
-        try:
-            sides = [side.encode() for side in ((text,) if isinstance(text, str) else text)]
-        except UnicodeEncodeError as error:
-            raise BadInput(
-                f"split '{split}', row {row} (counted from 0): the text is no valid Unicode (a lone surrogate at character {error.start}): "
-                "mend it or take it out."
-            ) from error
-        if len(sides) == 1:
-            content[row] = _number(hashlib.blake2b(sides[0], digest_size=8))
-        else:  # how long the first side is says where it ends
-            framed = b"%d %s%s" % (len(sides[0]), *sides)
-            content[row] = _number(hashlib.blake2b(framed, digest_size=8, person=b"pair of texts"))
-    return content
 
 
 def example_ids(content_N: Tensor, labels: Tensor | None) -> Tensor:
@@ -96,5 +64,27 @@ def carving_draws(content_N: Tensor, salt: str) -> Tensor:
     return bits(0, content_N, 0, f"carve {salt}")
 
 
-def _number(hashed: hashlib.blake2b) -> int:
+def number(hashed: hashlib.blake2b) -> int:
     return int.from_bytes(hashed.digest(), "little") & _POSITIVE
+
+
+def text_ids(texts: Sequence[Text], split: str) -> Tensor:
+    """A hash (N,) int64, at least 0, of each text, or of both sides of each pair in their order.
+
+    A pair has the hash of no text. Raises ``BadInput`` naming the row of a text that is no Unicode.
+    """
+    content = torch.empty(len(texts), dtype=torch.int64)
+    for row, text in enumerate(texts):
+        try:
+            sides = [side.encode() for side in ((text,) if isinstance(text, str) else text)]
+        except UnicodeEncodeError as error:
+            raise BadInput(
+                f"split '{split}', row {row} (counted from 0): the text is no valid Unicode (a lone surrogate at character {error.start}): "
+                "mend it or take it out."
+            ) from error
+        if len(sides) == 1:
+            content[row] = number(hashlib.blake2b(sides[0], digest_size=8))
+        else:  # how long the first side is says where it ends
+            framed = b"%d %s%s" % (len(sides[0]), *sides)
+            content[row] = number(hashlib.blake2b(framed, digest_size=8, person=b"pair of texts"))
+    return content

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.errors import BadInput
-
+from ..errors import BadInput
 from .examples import check_labels
 
 MANY = 100
@@ -228,3 +227,15 @@ def _shown(names: Sequence[str]) -> str:
     if len(names) <= _LISTED:
         return ", ".join(names)
     return f"{', '.join(names[: _LISTED - 1])}, ..., {names[-1]}"
+
+
+def listed(features: datasets.Features) -> str:
+    """The columns and their types, in words."""
+    names = [
+        f"{name} ({str(getattr(kind, 'dtype', None) or 'struct').removeprefix('large_')})"
+        for name, kind in features.items()
+    ]
+    for at, kind in enumerate(features.values()):
+        if isinstance(kind, (datasets.Image, datasets.ClassLabel)):
+            names[at] = f"{list(features)[at]} ({type(kind).__name__})"
+    return f"the columns are {', '.join(names)}"

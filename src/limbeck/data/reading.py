@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import datasets.exceptions
 
-from limbeck.errors import BadInput
+from ..errors import BadInput
 
 Rows = Mapping[str, datasets.Dataset]
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import datasets
 
-from limbeck.errors import BadInput
-
+from ..errors import BadInput
 from . import delimited
 from .encoding import check_utf8
 from .reading import Found, own_splits, read, rows_text

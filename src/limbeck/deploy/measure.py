@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..models.asking import device_of
+from ..models.inference import device_of
 from ..models.onnx_file import OnnxModel
-from .export import evaluating
 from .latency import RUNS_IN_A_TURN, burst
 from .memory import memory_mb
+from .onnx import evaluating
 from .runtime import THREADS, example_inputs, open_session, runtime_name
 from .scheduling import long_turns
 

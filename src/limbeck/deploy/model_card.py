@@ -143,7 +143,7 @@ def _usage(results: Mapping[str, Any], inputs: Sequence[str], *, transformers: b
     length = length if isinstance(length, int) else None
     cut = f", max_length={length}" if length else ""
     asked = '{"text": "...", "text_pair": "..."}' if pair else '"..."'
-    first = "import limbeck.models.text_small  # tells transformers of this model\n" if own else ""
+    first = "import limbeck.modalities.text.small  # tells transformers of this model\n" if own else ""
     parts.append(
         f"```python\n{first}from transformers import pipeline\n\n"
         f'classify = pipeline("text-classification", model=".", truncation=True{cut})  # this folder, or its name on the hub\n'

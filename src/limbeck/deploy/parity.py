@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from ..errors import LimbeckError
-from ..models.asking import device_of
-from .export import evaluating
-from .runtime import open_session
 
 BATCH = 256
-
-
-def check_parity(model: nn.Module, path: Path, inputs_BCHW: Tensor, max_abs: float, agreement: float) -> dict[str, Any]:
-    """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over normalised images.
-
-    ``max_abs`` is the largest difference allowed between two logits, ``agreement`` the smallest
-    share of images on which both must name the same class. Returns ``max_abs_difference``, ``agreement``,
-    ``n``, ``limits`` and ``passed``; a logit that is not finite never passes. See :func:`require`.
-    """
-    if len(inputs_BCHW) == 0:
-        raise ValueError("parity needs at least one image")
-    session = open_session(path)
-    name = session.get_inputs()[0].name
-    device = device_of(model)
-
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for images_BCHW in inputs_BCHW.to(torch.float32).split(BATCH):
-            expected_BC = model(images_BCHW.to(device)).float().cpu().numpy()
-            yield expected_BC, np.asarray(session.run(None, {name: images_BCHW.cpu().numpy()})[0])
-
-    with evaluating(model), torch.no_grad():
-        return compared(pairs(), path, max_abs=max_abs, agreement=agreement)
 
 
 def compared(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from .predict import METADATA_KEY
+from .metadata import METADATA_KEY
 
 THREADS = 1
 """On how many threads everything is measured: one, which is that of the caller, so that its processor time can be taken."""

@@ -8,19 +8,11 @@ from pathlib import Path
 from ..files import write_text
 
 
-def write_standalone(path: Path) -> None:
-    """Writes the stand-alone script (ONNX Runtime, NumPy, Pillow) to ``path``, atomically.
+def write_standalone(module: str, path: Path) -> None:
+    """Writes a modality's ``predict`` (the dotted name of its module) to ``path``, atomically: its very source.
 
-    It is the very source of :mod:`limbeck.deploy.predict`, so both preprocess alike.
+    So both prepare their input alike.
     """
-    _write("predict.py", path)
-
-
-def write_standalone_text(path: Path) -> None:
-    """The same for models of texts (ONNX Runtime, NumPy, tokenizers): :mod:`limbeck.deploy.predict_text`."""
-    _write("predict_text.py", path)
-
-
-def _write(name: str, path: Path) -> None:
-    source = resources.files("limbeck.deploy").joinpath(name).read_text(encoding="utf-8")
+    package, _, name = module.rpartition(".")
+    source = resources.files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
     write_text(Path(path), source)

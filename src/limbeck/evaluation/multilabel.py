@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import BadInput
-from ..tasks.label_sets import f1_by_class, scores
+from .label_sets import f1_by_class, scores
 
 _LARGEST = -math.log(torch.finfo(torch.float64).tiny)
 _COLDEST, _HOTTEST = 0.01, 100.0

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import __version__
+from ..version import __version__
 from . import fidelity as one_label_fidelity
 from . import losses, metrics, multilabel
 from .compare import calibration_bootstrap, mean_sd, paired_bootstraps, within_possible

@@ -1,121 +1,36 @@
-"""What the pipeline asks of a modality, beside its task: data and models by a recipe, export, what a report shows.
+"""TASKS: a recipe's ``task`` and the folder that does it; the one place that names a modality.
 
-A modality is a module with the functions of :class:`Modality`; :func:`modality_of` finds the one of a recipe. The
-pipeline, the plan and the report know modalities through these functions alone.
+``recipe``, ``cli``, ``pipeline``, ``compare`` and ``api`` reach a modality through these functions alone. No torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+from ..sections.recipe import Recipe
 
-from ..data.images import Progress
-from ..recipe import Export, ImageRecipe, Recipe
-from ..teachers import Teachers
+if TYPE_CHECKING:
+    from ..interfaces.modality import Modality
 
-
-@dataclass(frozen=True)
-class Deploying:
-    """A model to be exported.
-
-    Attributes:
-        role: ``student`` or ``teacher``.
-        name: what the file calls itself.
-        model: in evaluation mode, on the CPU.
-        examples: test examples to hold the exported model to.
-        folder: where to write.
-        limits: what it must prove.
-        int8: whether a student's file in 8 bits is wanted as well, where the modality has such.
-    """
-
-    role: str
-    name: str
-    model: nn.Module
-    task: Any
-    examples: Any
-    folder: Path
-    limits: Export
-    int8: bool = True
+TASKS: dict[str, str] = {
+    "image-classification": "image",
+    "text-classification": "text",
+}
+DEFAULT_TASK = "image-classification"
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """An exported model: ``facts`` are for the results, ``files`` were written (names in the folder)."""
-
-    path: Path
-    facts: dict[str, Any]
-    files: tuple[str, ...]
-    variants: Mapping[str, Path]  # such as int8, measured beside it
-    longest: int | None = None  # tokens of its longest input; None where inputs have one size
+def part_of(task: str, part: str) -> ModuleType:
+    """A module of the folder that does a task: its ``recipe``, ``contradictions``, ``draft``, ``predict`` or ``modality``."""
+    return import_module(f"{__name__}.{TASKS[task]}.{part}")
 
 
-class Modality(Protocol):
-    """What a module of a modality offers."""
-
-    WHAT: str  # one example, in words: "image"
-    LENGTHS: tuple[int, ...]  # tokens of an input at which speed is measured, the usual first; none for one size
-
-    def load(self, recipe: Any, progress: Progress | None = None) -> Any:
-        """The splits that the recipe names; the test split stays shut."""
-        ...
-
-    def origins(self, recipe: Any, splits: Any) -> dict[str, dict[str, list[Any]]]:
-        """Of train, validation and transfer: where each example stands in the data, as columns of equal length."""
-        ...
-
-    def teachers_of(self, recipe: Any, splits: Any, *, trust_code: bool) -> Teachers:
-        """The teachers, their starting weights loaded."""
-        ...
-
-    def student_of(
-        self, recipe: Any, splits: Any, teachers: Teachers, *, trust_code: bool
-    ) -> Callable[[int], nn.Module]:
-        """What makes a fresh student for a seed. One that starts from its teacher takes the teacher as it is by then."""
-        ...
-
-    def check(self, model: nn.Module, splits: Any, name: str) -> None:
-        """Raises :class:`limbeck.errors.BadInput` where a student does not fit the data."""
-        ...
-
-    def task_of(self, recipe: Any, splits: Any, teachers: Teachers, device: torch.device) -> Any:
-        """The task."""
-        ...
-
-    def starts_from_teacher(self, recipe: Any) -> bool:
-        """Whether a student's first weights are made of the teacher's."""
-        ...
-
-    def notes_on(self, student: nn.Module, splits: Any) -> list[str]:
-        """What a person should know of such a student, in sentences."""
-        ...
-
-    def data_facts(self, splits: Any) -> dict[str, Any]:
-        """What the results say of the data beside the numbers of examples."""
-        ...
-
-    def deploy(self, wanted: Deploying) -> Deployed:
-        """Writes the model as ONNX, with what belongs to it, and holds it to PyTorch's answers.
-
-        Raises :class:`limbeck.errors.LimbeckError` where it does not answer alike.
-        """
-        ...
-
-    def publish(self, export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
-        """Copies what a run is for to the top of its folder."""
-        ...
-
-    def shown(self, examples: Any) -> dict[str, Any]:
-        """What the report shows of test examples: ``image`` or ``texts`` of its evidence."""
-        ...
+def recipe_class(task: str) -> type[Recipe]:
+    """What the recipe of a task is."""
+    return part_of(task, "recipe").RECIPES[task]
 
 
 def modality_of(recipe: Recipe) -> Modality:
-    """The modality of a recipe."""
-    name = "image" if isinstance(recipe, ImageRecipe) else "text"
-    return import_module(f"{__name__}.{name}")  # type: ignore[return-value]
+    """The modality of a recipe. Imports torch."""
+    return part_of(recipe.task, "modality")  # type: ignore[return-value]

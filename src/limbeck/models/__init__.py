@@ -1,1 +1,1 @@
-"""Families of teachers and students, a person's own models, and their weights."""
+"""Any model: asked, told from others, its weights."""

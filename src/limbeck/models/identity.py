@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from .. import randomness
 from ..errors import BadInput
-from ..text_pairs import SEGMENTS
-from .asking import Inputs, ask
+from .inference import Inputs, ask
 from .weights import tensors_of
 
-_PROBES = 4
+PROBES = 4
 
 
 class Identity(TypedDict):
@@ -52,26 +50,6 @@ def digest(model: nn.Module) -> str:
     return sha.hexdigest()
 
 
-def probe_images(channels: int, size: int) -> Tensor:
-    """Fixed noise in [0, 1), (4, channels, size, size) float32; the same on every machine."""
-    pixels = torch.arange(_PROBES * channels * size * size)
-    return randomness.uniform(0, pixels, 0, "models.probe").view(_PROBES, channels, size, size)
-
-
-def probe_texts(vocabulary: int, length: int, segments: int = 0) -> dict[str, Tensor]:
-    """Fixed tokens and a mask, (4, length) int64, every text one shorter than the last; the same on every machine.
-
-    With so many kinds of ``segments`` a text has all of them, one after another.
-    """
-    places = torch.arange(_PROBES * length)
-    tokens = (randomness.uniform(0, places, 0, "models.probe").double() * vocabulary).long().clamp(max=vocabulary - 1)
-    there = torch.arange(length) < (length - torch.arange(_PROBES)).clamp(min=1)[:, None]
-    inputs = {"input_ids": tokens.view(_PROBES, length), "attention_mask": there.long()}
-    if segments:
-        inputs[SEGMENTS] = (torch.arange(length) * segments // length).expand(_PROBES, length).contiguous()
-    return inputs
-
-
 def probe(model: nn.Module, inputs: Inputs) -> Tensor:
     """What ``model`` answers to ``inputs`` in evaluation mode, float32 on the CPU; it is untouched.
 
@@ -90,3 +68,9 @@ def same_probe(a: Sequence[float], b: Sequence[float], tolerance: float = 1e-3) 
         return False
     scale = max((abs(value) for value in (*a, *b)), default=0.0)
     return all(abs(x - y) <= tolerance * scale + 1e-6 for x, y in zip(a, b))
+
+
+def coarse(model: Identity) -> dict[str, Any]:
+    """A model's identity, its probe rounded so far that rounding on another machine does not show."""
+    largest = max((abs(value) for value in model["probe"]), default=0.0) or 1.0
+    return {"weights": model["weights"], "probe": [round(20 * value / largest) for value in model["probe"]]}

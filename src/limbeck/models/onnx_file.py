@@ -18,12 +18,11 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput
-from ..recipe_problems import shown
-from ..recipe_section import LARGEST_SIDE
+from ..errors import BadInput, shown
+from ..sections.section import LARGEST_SIDE
 from .outputs import of_two_classes
 
-# Where a file that Limbeck exported says what it takes (limbeck.deploy.predict, which stands alone, has the same).
+# Where a file that Limbeck exported says what it takes (limbeck.modalities.image.predict, which stands alone, has the same).
 METADATA_KEY = "limbeck"
 
 _PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")

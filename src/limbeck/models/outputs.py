@@ -1,4 +1,6 @@
-"""What a model answers with: logits are wanted, and probabilities or a single value for two classes are told from them,
+"""What a model answers with: logits are wanted; other answers are told from them.
+
+Probabilities, a single value for two classes,
 and answers that are no function of the image.
 
 Shapes: N examples, C classes.
@@ -12,7 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
-from .asking import ask
+from .inference import ask
+
+# Examples that a model is asked about to tell logits from probabilities.
+ASKED = 32
+
 
 FEWEST = 8  # answers that it takes to tell probabilities from logits
 ROUNDING = 0.01  # of a sum of probabilities, in half precision

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..text_pairs import Text
+from ..data.ids import Text
 
 
 @dataclass(frozen=True)

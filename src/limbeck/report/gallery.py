@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from .differences import excerpts
 from .evidence import Evidence, divergence, entropy, log_softmax
-from .texts import excerpts
 
 SHOWN = 6  # examples in a group
 SIDE = 96  # pixels: the largest picture that is put into the page

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from ..files import write_text
 from . import formats
@@ -15,18 +15,18 @@ from . import formats
 NOT_TEXT = dict.fromkeys((*range(9), *range(11, 32), 127))
 
 
-def write_html(path: Path, template: str, content: dict[str, Any]) -> None:
-    """Writes a page to ``path``, atomically. Raises :class:`LimbeckError` where it cannot be written."""
-    page = _environment().get_template(template).render(content)
+def write_html(path: Path, package: str, template: str, content: dict[str, Any]) -> None:
+    """Writes a page to ``path``, atomically, from a template of ``package``. Raises :class:`LimbeckError` where it cannot be written."""
+    page = _environment(package).get_template(template).render(content)
     # A folder's name may hold bytes that are no text: shown as escapes rather than refused at the very end.
     page = page.encode("utf-8", "backslashreplace").decode("utf-8").translate(NOT_TEXT)
     write_text(path, page)
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=PackageLoader("limbeck.report", "."),
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("limbeck.report", ".")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

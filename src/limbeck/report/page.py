@@ -16,10 +16,10 @@ import yaml
 from markupsafe import Markup
 
 from . import charts, formats, gallery, losses, svg
+from .differences import most_different
 from .evidence import Accord, Evidence, accord, confusion, log_softmax, reliability
 from .formats import dig, figure
 from .html import write_html
-from .texts import most_different
 
 MATRIX_CLASSES = 20  # beyond that many, the most confused pairs are listed instead of the matrix
 
@@ -45,7 +45,7 @@ class Row:
 def write_report(evidence: Evidence, path: Path) -> None:
     """Writes the page to ``path``, atomically. Raises :class:`LimbeckError` where it cannot be written."""
     content = _content(evidence) | {"names": charts.NAMES, "mark": _legend_mark}
-    write_html(path, "template.html.j2", content)
+    write_html(path, "limbeck.report", "page.html.j2", content)
 
 
 def _content(evidence: Evidence) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What the teacher said: asked, kept, read."""

@@ -13,20 +13,15 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import BadInput
-from .asking import Ask, Asking
-from .check import lacks_a_file
+from ..interfaces.task import Ask
 from .codecs import Codec, Dense
-from .lock import alone
-from .manifest import (
-    MANIFEST,
-    SEAL,
-    StoreIdentity,
-    libraries,
-    read_json,
-)
-from .segment import Segment, missing, read_segments, totals
-from .store import Store
-from .writing import begin, fill, finish, manifest_of, plan_of, settle
+from .store.check import lacks_a_file
+from .store.lock import alone
+from .store.manifest import MANIFEST, SEAL, StoreIdentity, libraries, read_json
+from .store.segment import Segment, missing, read_segments, totals
+from .store.store import Store
+from .store.writer import begin, fill, finish, manifest_of, plan_of, settle
+from .teacher_pass import Asking
 
 Progress = Callable[[int], object]
 

@@ -10,13 +10,13 @@ import torch
 
 from ..errors import BadInput
 from ..files import fingerprint
-from .answers import dense_answers
-from .asking import Asking
 from .codecs import Codec
-from .manifest import StoreIdentity, libraries, read_seal
-from .segment import totals
-from .store import Store
-from .writing import begin, fill, finish, manifest_of, plan_of
+from .store.as_logits import dense_answers
+from .store.manifest import StoreIdentity, libraries, read_seal
+from .store.segment import totals
+from .store.store import Store
+from .store.writer import begin, fill, finish, manifest_of, plan_of
+from .teacher_pass import Asking
 
 BATCH = 512
 

@@ -9,8 +9,8 @@ import torch
 
 from ..interfaces import Batch, DenseLogits, Output, Target
 from ..objectives.modules import Objective
-from .answers import dense_answers
-from .store import Store
+from .store.as_logits import dense_answers
+from .store.store import Store
 
 _AT_ONCE = 4096
 

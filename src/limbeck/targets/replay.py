@@ -15,12 +15,13 @@ from torch import Tensor
 from .. import randomness
 from ..errors import BadInput
 from ..interfaces import Sampled
-from .answers import distribution, reencoded
-from .asking import Ask, flat, rows_of
+from ..interfaces.task import Ask
 from .codecs import Rows
 from .codecs.base import CHUNK, wide
 from .codecs.sample import SampleCodec
-from .store import Store
+from .store.as_logits import distribution, reencoded
+from .store.store import Store
+from .teacher_pass import flat, rows_of
 
 ROUNDING = 1e-3  # of a probability: what another batch size, machine or version may change
 MOST = 0.05  # a codec that loses much, or draws, is still held to this

@@ -1,1 +1,1 @@
-"""One loop for teacher and student alike."""
+"""One loop for teacher and student."""

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..interfaces import Batch, Needs, Output, Source, Target, Task, Teacher
-from ..models.asking import untouched
 from ..models.capture import Capture
+from ..models.inference import untouched
 from ..objectives.modules import Objective, Sum
 
 

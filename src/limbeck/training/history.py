@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..files import write_json
-from ..recipe import Train
+from ..sections.train import Train
 
 
 def score(record: dict[str, float], plan: Train) -> list[float]:

@@ -28,11 +28,11 @@ from ..models.capture import Capture
 from ..objectives.modules import Objective
 from ..objectives.schedules import Progress
 from ..randomness import torch_seed
-from ..recipe import Train
+from ..sections.train import Train
 from . import checkpoint
-from .diagnosis import explain
 from .dry_run import broadcast, has_to_build, of_one_batch
 from .history import score
+from .not_finite import explain
 from .optimizer import optimizer_for
 from .schedule import learning_rate
 from .stopping import stop_requested

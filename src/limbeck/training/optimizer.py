@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from ..recipe import Train
+from ..sections.train import Train
 
 
 def optimizer_for(modules: Iterable[nn.Module], plan: Train) -> Optimizer:

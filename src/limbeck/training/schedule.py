@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..recipe import Train
+from ..sections.train import Train
 
 PEAK = {"sgd": 0.1, "adamw": 0.002}
 

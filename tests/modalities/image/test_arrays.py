@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from limbeck.data.arrays import from_arrays
 from limbeck.errors import BadInput
+from limbeck.modalities.image.arrays import from_arrays
 
 
 def grey(count=80, seed=0) -> np.ndarray:

@@ -4,8 +4,8 @@ import datasets
 import pyarrow.parquet as parquet
 import pytest
 
-from limbeck.data.load import load
-from limbeck.recipe import Data
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data
 from tests.helpers.written_images import CLASSES, many, png, refused, split, write, write_image_folder
 
 

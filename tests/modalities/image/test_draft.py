@@ -11,12 +11,14 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from limbeck import draft, recipe_file
-from limbeck.cli import app
-from limbeck.deploy.export import export_onnx, image_metadata
+from limbeck.cli.main import app
 from limbeck.errors import BadInput
-from limbeck.models.build import build
-from limbeck.recipe import Model
+from limbeck.modalities.image import draft
+from limbeck.modalities.image.export import export_onnx, image_metadata
+from limbeck.recipe import draft as recipe_draft
+from limbeck.recipe import read as recipe_file
+from limbeck.sections.teacher import Model
+from limbeck.vision.build import build
 
 DIGITS = draft.Found("digits", examples=1461, classes=10, channels=1, size=8)
 PHOTOS = draft.Found("./my photos", examples=3000, classes=3, channels=3, size=224, names=("cat", "dog", "hare"))
@@ -164,7 +166,7 @@ def test_a_table_of_paths_is_refused_for_a_teacher_of_images_with_what_would_do(
         assert "file_name" in said
         assert not (tmp_path / "r.yaml").exists()
     (folder / "metadata.csv").write_text("\n".join(rows))
-    drafted = draft.write(teacher="wrn_10_1", data=str(folder), student=None, out=tmp_path / "r.yaml")
+    drafted = recipe_draft.write(teacher="wrn_10_1", data=str(folder), student=None, out=tmp_path / "r.yaml")
     noted = [line for line in drafted.said if line.startswith("Noted: ")]
     assert any("the validation split is carved from train" in line for line in noted)
     for line in noted:

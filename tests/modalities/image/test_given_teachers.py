@@ -16,10 +16,13 @@ from torch import Tensor, nn
 
 import limbeck
 from limbeck.errors import BadInput
-from limbeck.job import job_from_models
+from limbeck.modalities.image.recipe import Data, ImageRecipe, TeacherSection
+from limbeck.modalities.image.teachers import build_teachers
 from limbeck.objectives.modules import KD
-from limbeck.recipe import Data, ImageRecipe, Model, Preprocess, TeacherSection, Train
-from limbeck.teachers import build_teachers
+from limbeck.pipeline.job import job_from_models
+from limbeck.sections.teacher import Model
+from limbeck.sections.train import Train
+from limbeck.vision.sections import Preprocess
 from tests.helpers.given_teachers import NAMES, Says, Sigmoid, SigmoidConfig, onnx_file, pictures, splits_of, teacher_of
 from tests.helpers.tiny import recipe
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.data.load import load
-from limbeck.recipe import Data
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data
 from tests.helpers.written_images import many, picture, png, split, write, write_image_folder
 
 

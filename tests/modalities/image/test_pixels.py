@@ -8,15 +8,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from limbeck.data.arrays import from_arrays
-from limbeck.data.load import load
-from limbeck.data.pixels import Preparation
-from limbeck.deploy import predict as predicting
 from limbeck.errors import BadInput
-from limbeck.modalities import Deploying
-from limbeck.modalities import image as modality
-from limbeck.recipe import Data, Export, ImageRecipe
-from limbeck.tasks.image import ImageClassification, Normalisation
+from limbeck.interfaces.modality import Deploying
+from limbeck.modalities.image import modality
+from limbeck.modalities.image import predict as predicting
+from limbeck.modalities.image.arrays import from_arrays
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.recipe import Data, ImageRecipe
+from limbeck.modalities.image.task import ImageClassification
+from limbeck.sections.recipe import Export
+from limbeck.vision.inputs import Normalisation
+from limbeck.vision.pixels import Preparation
 from tests.helpers.pixels import grey, shape_in_alpha, write
 
 # Where it is deployed

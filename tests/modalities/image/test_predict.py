@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from limbeck.data import pixels as training_images
-from limbeck.deploy import predict as predicting
 from limbeck.deploy.standalone import write_standalone
+from limbeck.modalities.image import predict as predicting
+from limbeck.vision import pixels as training_images
 from tests.helpers.exported import COLOUR, HOSTILE, export, small_network
 
 GREY = {"channels": 1, "height": 12, "width": 12, "mean": (0.3,), "std": (0.35,)}
@@ -165,7 +165,7 @@ def test_names_cannot_steer_the_terminal():
 def test_the_script_stands_alone(colour, tmp_path):
     model, path = colour
     script, picture = tmp_path / "predict.py", tmp_path / "shoe.png"
-    write_standalone(script)
+    write_standalone("limbeck.modalities.image.predict", script)
     photograph(30, 20, 3).save(picture)
     # Run as a script would be, in a process that could not import torch or limbeck if it tried.
     watch = (
@@ -186,6 +186,6 @@ def test_the_script_stands_alone(colour, tmp_path):
 
 
 def test_predict_does_not_import_torch():
-    code = "import sys, limbeck.deploy.predict; print('torch' in sys.modules, 'onnx' in sys.modules)"
+    code = "import sys, limbeck.modalities.image.predict; print('torch' in sys.modules, 'onnx' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -11,12 +11,13 @@ import torch
 import transformers
 from torch import Tensor
 
-from limbeck import draft
 from limbeck.errors import BadInput
-from limbeck.models.asking import ask
+from limbeck.interfaces.modality import Teachers
+from limbeck.modalities.image import draft
+from limbeck.modalities.image.recipe import ImageRecipe
+from limbeck.modalities.image.teachers import build_teachers
+from limbeck.models.inference import ask
 from limbeck.models.onnx_file import OnnxModel
-from limbeck.recipe import ImageRecipe
-from limbeck.teachers import Teachers, build_teachers
 from tests.helpers.given_teachers import Says, Sigmoid, SigmoidConfig, onnx_file, pictures, splits_of, teacher_of
 from tests.helpers.tiny import recipe
 

@@ -13,16 +13,19 @@ import torch
 import yaml
 from onnx import TensorProto, helper
 
-from limbeck import draft, pipeline, stages
-from limbeck.cli import main
-from limbeck.deploy.export import export_onnx, image_metadata
+from limbeck.cli.main import main
 from limbeck.errors import BadInput
 from limbeck.evaluation.metrics import classification
-from limbeck.job import Job
+from limbeck.modalities.image import draft
+from limbeck.modalities.image.export import export_onnx, image_metadata
 from limbeck.models.onnx_file import OnnxModel
-from limbeck.targets.store import Store
-from limbeck.teaching import the_targets, the_teacher
-from limbeck.trained import Trained
+from limbeck.pipeline import run as pipeline
+from limbeck.pipeline import stages
+from limbeck.pipeline.job import Job
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.pipeline.training_stage import Trained
+from limbeck.targets.store.store import Store
 from tests.helpers.tiny import RECIPE, folder_of, job, recipe, snapshot
 
 SMALL = ("data.limit=100", "targets.views=1", "train={epochs: 1, batch_size: 50}", "baseline.label_smoothing=0")

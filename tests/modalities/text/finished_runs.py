@@ -1,16 +1,13 @@
 """Runs of texts that several claims are about."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 import transformers
 
-from tests.helpers import text_runs
 from tests.helpers.text_runs import limbeck
 
 TEXTS = ["the film is good", "a dull plot and very bad actors, never bright", "love"]
@@ -36,17 +33,6 @@ def run(folder: Path, *arguments: object) -> Run:
     code, said, err = limbeck(folder, "run", "tiny.yaml", "--threads", 1, "--out", "run", *arguments)
     assert code == 0, err
     return Run(folder, json.loads((folder / "run" / "results.json").read_text()), said)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run(text_runs.write(tmp_path_factory.mktemp("texts") / "one"), *TRAINED)
-
-
-@pytest.fixture
-def here(finished: Run, tmp_path: Path) -> Path:
-    """The folder of the finished run again, files with their times."""
-    return Path(shutil.copytree(finished.folder, tmp_path / "here"))
 
 
 def by_transformers(student: Path, texts: list[str]) -> torch.Tensor:

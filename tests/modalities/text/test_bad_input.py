@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from limbeck.modalities import text as modality
-from limbeck.models.text_folder import save_folder
-from limbeck.teaching import doubts, the_teacher
+from limbeck.modalities.text import modality
+from limbeck.nlp.folder import save_folder
+from limbeck.pipeline.teacher import doubts, the_teacher
 from tests.helpers import text_runs
 from tests.helpers.text_runs import CLASSES, job, limbeck, recipe
 from tests.helpers.tiny import snapshot

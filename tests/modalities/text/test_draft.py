@@ -10,12 +10,14 @@ import yaml
 
 pytest.importorskip("transformers")
 
-from limbeck import draft, draft_text, recipe_file
-from limbeck.cli import app
-from limbeck.draft_common import Size
-from limbeck.draft_text import FoundTeacher, FoundTexts
+from limbeck.cli.main import app
+from limbeck.deploy.sizing import Size
 from limbeck.errors import BadInput
-from limbeck.models.text_folder import save_folder
+from limbeck.modalities.text import draft as draft_text
+from limbeck.modalities.text.draft import FoundTeacher, FoundTexts
+from limbeck.nlp.folder import save_folder
+from limbeck.recipe import draft as recipe_draft
+from limbeck.recipe import read as recipe_file
 from tests.helpers.tiny_text import CLASSES, tiny_classifier, tiny_tokenizer
 
 FOUND = FoundTexts("reviews.csv", 20_000, ("bad", "good"), False, median=20, most=41, validation=900, test=900)
@@ -66,7 +68,7 @@ def rows(count: int, classes: list[str] | list[int] = CLASSES) -> list[dict[str,
 
 
 def drafted(out: Path, teacher: str, data: str, **asked: Any) -> tuple[dict, list[str]]:
-    written = draft.write(teacher=teacher, data=data, student=asked.pop("student", None), out=out, **asked)
+    written = recipe_draft.write(teacher=teacher, data=data, student=asked.pop("student", None), out=out, **asked)
     warnings = list(written.warnings)
     text = out.read_text(encoding="utf-8")
     assert [line.removeprefix("# Beware: ") for line in text.splitlines() if "Beware" in line] == warnings
@@ -107,7 +109,7 @@ def test_a_teacher_with_a_head_for_the_labels_is_used_as_it_is(teacher: str, tmp
 
 
 def test_the_sizes_said_of_a_student_are_those_of_the_student_that_a_run_makes(teacher: str, tmp_path: Path) -> None:
-    from limbeck.modalities import text
+    from limbeck.modalities.text import modality as text
 
     for kind in ("shrunk", "fresh", "bag", "conv"):
         out = tmp_path / f"{kind}.yaml"
@@ -131,7 +133,7 @@ def test_the_sizes_said_of_a_student_are_those_of_the_student_that_a_run_makes(t
 
 
 def test_what_is_said_of_a_range_is_where_it_ends(teacher: str, tmp_path: Path) -> None:
-    from limbeck.modalities import text
+    from limbeck.modalities.text import modality as text
 
     out = tmp_path / "recipe.yaml"
     drafted(out, teacher, table(tmp_path / "reviews.csv", rows(60)))
@@ -153,7 +155,7 @@ def test_what_is_said_of_a_range_is_where_it_ends(teacher: str, tmp_path: Path) 
 def test_a_teacher_of_other_labels_is_refused_and_nothing_written(teacher: str, tmp_path: Path) -> None:
     data = table(tmp_path / "reviews.csv", rows(60, ["good", "bad"]))
     with pytest.raises(BadInput, match="knows 3 labels and the data has 2"):
-        draft.write(teacher=teacher, data=data, student=None, out=tmp_path / "recipe.yaml")
+        recipe_draft.write(teacher=teacher, data=data, student=None, out=tmp_path / "recipe.yaml")
     assert not (tmp_path / "recipe.yaml").exists()
 
 

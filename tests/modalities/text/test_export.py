@@ -13,18 +13,18 @@ pytest.importorskip("transformers")
 
 import tokenizers
 
-from limbeck.deploy.export_text import (
+from limbeck.deploy.measure import macs, measure_onnx
+from limbeck.deploy.parity import require
+from limbeck.deploy.runtime import example_inputs, open_session
+from limbeck.errors import BadInput, LimbeckError
+from limbeck.modalities.text.export import (
     check_text_parity,
     export_text_onnx,
     quantize_text_onnx,
     text_latency,
     text_metadata,
 )
-from limbeck.deploy.measure import macs, measure_onnx
-from limbeck.deploy.parity import require
-from limbeck.deploy.runtime import example_inputs, open_session
-from limbeck.errors import BadInput, LimbeckError
-from limbeck.models.text_students import text_student
+from limbeck.modalities.text.students import text_student
 from tests.helpers.tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
 
 KINDS = ["shrunk", "bag", "conv"]

@@ -10,7 +10,8 @@ import torch
 import transformers
 
 from limbeck.errors import BadInput
-from limbeck.models.text_folder import load_classifier, save_folder
+from limbeck.modalities.text.classifier import load_classifier
+from limbeck.nlp.folder import save_folder
 from tests.helpers import text_runs
 from tests.helpers.given_teachers import Sigmoid, SigmoidConfig
 from tests.helpers.tiny_text import encode, logits_of, tiny_classifier, tiny_tokenizer

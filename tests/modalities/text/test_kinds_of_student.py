@@ -7,8 +7,8 @@ import pytest
 import torch
 import transformers
 
-from limbeck.modalities import Deploying
-from limbeck.modalities import text as modality
+from limbeck.interfaces.modality import Deploying
+from limbeck.modalities.text import modality
 from tests.helpers import text_runs
 from tests.helpers.text_runs import CLASSES, job
 from tests.helpers.tiny import train

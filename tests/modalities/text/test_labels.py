@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
-from limbeck.models.text_labels import map_labels
+from limbeck.models.labels import map_labels
 
 pytest.importorskip("transformers")
 

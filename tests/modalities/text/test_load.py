@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.data.sentences import sentences_of
-from limbeck.data.text_examples import joined
 from limbeck.errors import BadInput
-from limbeck.recipe_text import TextTransfer
+from limbeck.modalities.text.recipe import TextTransfer
+from limbeck.nlp.sentences import sentences_of
+from limbeck.nlp.tokens import joined
 from tests.helpers.textual import load, sentence, tokenizer
 
 MIRRORS = Path(os.environ.get("LIMBECK_DATA", "nowhere"))

@@ -13,14 +13,14 @@ import torch
 
 pytest.importorskip("transformers")
 
-from limbeck import recipe_file
 from limbeck.data.ids import text_ids
-from limbeck.data.text_columns import usual_pair
-from limbeck.data.text_load import load_texts
-from limbeck.data.text_views import Substitutes, vary
 from limbeck.errors import BadInput
-from limbeck.recipe_text import TextData, TextTransfer, WordViews
-from limbeck.tasks.text import TextClassification
+from limbeck.modalities.text.columns import usual_pair
+from limbeck.modalities.text.load import load_texts
+from limbeck.modalities.text.recipe import TextData, TextTransfer, WordViews
+from limbeck.modalities.text.task import TextClassification
+from limbeck.modalities.text.views import Substitutes, vary
+from limbeck.recipe import read as recipe_file
 from tests.helpers.text_pair_runs import CLASSES, pairs, tokenizer_of_pairs
 from tests.helpers.tiny_text import WORDS, tiny_tokenizer
 

@@ -7,12 +7,18 @@ import torch
 
 pytest.importorskip("transformers")
 
-from limbeck.deploy.export_text import check_text_parity, export_text_onnx, inputs_of, quantize_text_onnx, text_metadata
 from limbeck.errors import BadInput
-from limbeck.models.identity import probe_texts
-from limbeck.models.text_segments import segments_read
-from limbeck.models.text_students import sample_batches, text_student
-from limbeck.text_pairs import encoded
+from limbeck.modalities.text.export import (
+    check_text_parity,
+    export_text_onnx,
+    inputs_of,
+    quantize_text_onnx,
+    text_metadata,
+)
+from limbeck.modalities.text.students import sample_batches, text_student
+from limbeck.nlp.pairs import encoded
+from limbeck.nlp.segments import segments_read
+from limbeck.nlp.tokens import probe_texts
 from tests.helpers.text_pair_runs import CLASSES, pairs, tokenizer_of_pairs
 from tests.helpers.tiny_text import logits_of, tiny_classifier, tiny_tokenizer
 

@@ -16,10 +16,10 @@ pytest.importorskip("transformers")
 
 import transformers
 
-from limbeck.modalities import Deploying
-from limbeck.modalities import text as modality
+from limbeck.interfaces.modality import Deploying
+from limbeck.modalities.text import modality
+from limbeck.modalities.text.task import TextClassification
 from limbeck.models.identity import identity
-from limbeck.tasks.text import TextClassification
 from tests.helpers import text_pair_runs
 from tests.helpers.text_pair_runs import CLASSES, COUNTS, pairs
 from tests.helpers.text_runs import job, limbeck

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +15,17 @@ import pytest
 import torch
 import transformers
 
-from limbeck.arms import plan_of
 from limbeck.interfaces import DenseLogits, Target
-from limbeck.job import supervised
-from limbeck.models.text_students import text_student
-from limbeck.models.text_vocabulary import FromTeacherIds, smaller_tokenizer
-from limbeck.parallel import Asked
-from limbeck.parallel import _share_of_students as share_of_students
-from limbeck.targets.live import LiveTeacher
-from limbeck.targets.stored import StoredTeacher
-from limbeck.teaching import the_targets, the_teacher
+from limbeck.modalities.text.students import text_student
+from limbeck.nlp.vocabulary import FromTeacherIds, smaller_tokenizer
+from limbeck.pipeline.objective import supervised
+from limbeck.pipeline.parallel import Asked
+from limbeck.pipeline.parallel import _share_of_students as share_of_students
+from limbeck.pipeline.students import plan_of
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.targets.live_teacher import LiveTeacher
+from limbeck.targets.stored_teacher import StoredTeacher
 from tests.helpers import text_runs
 from tests.helpers.text_runs import CLASSES, COUNTS, FLAGS, job, limbeck, recipe
 from tests.helpers.tiny import digest, environment, folder_of, snapshot, train
@@ -36,13 +38,26 @@ ARMS = ("student", "baseline", "smoothed")
 
 
 @pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run(text_runs.write(tmp_path_factory.mktemp("texts") / "one"), *TRAINED)
+
+
+@pytest.fixture
+def here(finished: Run, tmp_path: Path) -> Path:
+    """The folder of the finished run again, files with their times."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "here"))
+
+
+@pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(text_runs.write(tmp_path_factory.mktemp("flags") / "several", several=True))
 
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
-    started = Launcher(tmp_path_factory.mktemp("killed"), "limbeck.deploy.export_text, limbeck.modalities.text")
+    started = Launcher(
+        tmp_path_factory.mktemp("killed"), "limbeck.modalities.text.export, limbeck.modalities.text.modality"
+    )
     yield started
     started.end()
 

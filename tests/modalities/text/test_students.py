@@ -7,8 +7,8 @@ import torch
 import transformers
 
 from limbeck.errors import BadInput
-from limbeck.models.text_folder import save_folder
-from limbeck.models.text_students import text_student
+from limbeck.modalities.text.students import text_student
+from limbeck.nlp.folder import save_folder
 from tests.helpers.tiny_text import (
     CLASSES,
     PIECES,

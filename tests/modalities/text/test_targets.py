@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.comparing import Asked
-from limbeck.comparing import _share_of_members as share_of_members
-from limbeck.comparison_bench import members_of
-from limbeck.comparison_file import read
+from limbeck.compare.bench import members_of
+from limbeck.compare.file import read
+from limbeck.compare.run import Asked
+from limbeck.compare.run import _share_of_members as share_of_members
 from tests.helpers import text_runs
 from tests.helpers.text_runs import COUNTS, limbeck
 from tests.helpers.tiny import digest, folder_of, snapshot

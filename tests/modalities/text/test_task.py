@@ -11,11 +11,11 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from limbeck.data.examples import HeldOut
-from limbeck.data.text_examples import TextSplits
 from limbeck.interfaces import IGNORED, DenseLogits, Target
+from limbeck.modalities.text.examples import TextSplits
+from limbeck.modalities.text.recipe import WordViews
+from limbeck.modalities.text.task import TextClassification, pooled
 from limbeck.objectives.modules import KD, CrossEntropy
-from limbeck.recipe_text import WordViews
-from limbeck.tasks.text import TextClassification, pooled
 from tests.helpers.textual import VOCABULARY, examples
 
 NOBODY = nn.Identity()

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.data.text_examples import TextExamples, Vocabulary
-from limbeck.data.text_views import Substitutes, vary
 from limbeck.errors import BadInput
-from limbeck.recipe_text import WordViews
+from limbeck.modalities.text.recipe import WordViews
+from limbeck.modalities.text.views import Substitutes, vary
+from limbeck.nlp.tokens import TextExamples, Vocabulary
 from tests.helpers.textual import VOCABULARY, examples
 
 TEXTS = examples(40)

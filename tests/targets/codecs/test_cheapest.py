@@ -8,15 +8,8 @@ import pytest
 from limbeck.errors import BadInput
 from limbeck.interfaces import TopK
 from limbeck.objectives.modules import DIST, KD
-from limbeck.targets.codecs import (
-    Dense,
-    Int8,
-    SampleCodec,
-    TopKCodec,
-    bytes_per_target,
-    codec_error,
-)
-from limbeck.targets.codecs.auto import candidates, choose
+from limbeck.targets.codecs import Dense, Int8, SampleCodec, TopKCodec, bytes_per_target, codec_error
+from limbeck.targets.codecs.cheapest import candidates, choose
 from tests.helpers.codec_rows import kept, normal, rows_of, zipf
 from tests.helpers.codecs_of_all_kinds import coarse
 

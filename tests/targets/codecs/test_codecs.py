@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, Output, Sampled, Target
 from limbeck.objectives.modules import KD, BinaryCrossEntropy, BinaryKD
-from limbeck.recipe import Targets
-from limbeck.recipe_codecs import CodecSection
+from limbeck.sections.codec import CodecSection
+from limbeck.sections.targets import Targets
 from limbeck.targets.codecs import (
     Dense,
     Int8,
@@ -22,8 +22,8 @@ from limbeck.targets.codecs import (
     codec_from,
     unknown_as_nan,
 )
-from limbeck.targets.codecs.asked import asked_codecs
-from limbeck.targets.codecs.fit import misfit
+from limbeck.targets.codecs.fits_objective import misfit
+from limbeck.targets.codecs.from_recipe import asked_codecs
 from tests.helpers.codec_rows import kept, normal, rows_of
 
 ALL = [

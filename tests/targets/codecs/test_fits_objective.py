@@ -6,13 +6,8 @@ import pytest
 
 from limbeck.objectives.modules import DIST, DKD, KD, CrossEntropy, ForwardKL
 from limbeck.objectives.schedules import Linear
-from limbeck.targets.codecs import (
-    Dense,
-    Int8,
-    SampleCodec,
-    TopKCodec,
-)
-from limbeck.targets.codecs.fit import misfit
+from limbeck.targets.codecs import Dense, Int8, SampleCodec, TopKCodec
+from limbeck.targets.codecs.fits_objective import misfit
 
 # ------------------------------------------------------------------------------------------------ who learns from it
 

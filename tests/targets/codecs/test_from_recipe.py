@@ -3,17 +3,15 @@
 import pytest
 import torch
 
-from limbeck import recipe_codecs, stages
 from limbeck.errors import BadInput
 from limbeck.interfaces import DenseLogits, Sampled, Target, TopK
 from limbeck.objectives.modules import KD
-from limbeck.targets.codecs import (
-    SampleCodec,
-    TopKCodec,
-    bytes_per_target,
-)
-from limbeck.targets.store import Store
-from limbeck.teaching import the_targets, the_teacher
+from limbeck.pipeline import stages
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.sections import codec as recipe_codecs
+from limbeck.targets.codecs import SampleCodec, TopKCodec, bytes_per_target
+from limbeck.targets.store.store import Store
 from tests.helpers.tiny import job as tiny_job
 
 # ------------------------------------------------------------------------------------------------ in a run

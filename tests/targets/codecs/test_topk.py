@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.objectives.functional import kd_positions, rest_at, sparse_kl_positions
-from limbeck.targets.codecs import (
-    TopKCodec,
-)
+from limbeck.targets.codecs import TopKCodec
 from limbeck.targets.codecs.ids import bits_of_an_id, ids_in, pack, unpack
 from limbeck.targets.codecs.topk import LADDER
 from tests.helpers.codec_rows import kept, normal, zipf

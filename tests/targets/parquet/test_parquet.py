@@ -11,16 +11,16 @@ import torch
 
 from limbeck.errors import BadInput
 from limbeck.objectives.modules import KD, ReverseKL
-from limbeck.recipe import Views
-from limbeck.targets import parquet_read
-from limbeck.targets.answers import gathered
 from limbeck.targets.codecs import Dense, Int8, SampleCodec, TopKCodec
 from limbeck.targets.convert import convert
 from limbeck.targets.impossible import cannot_learn_from_minus_infinity, first_impossible
-from limbeck.targets.merge import merge
-from limbeck.targets.parquet import export
-from limbeck.targets.parquet_import import import_parquet
-from limbeck.targets.store import Store, verify
+from limbeck.targets.parquet import rows as parquet_read
+from limbeck.targets.parquet.export import export
+from limbeck.targets.parquet.load import import_parquet
+from limbeck.targets.store.as_logits import gathered
+from limbeck.targets.store.merge import merge
+from limbeck.targets.store.store import Store, verify
+from limbeck.vision.sections import Views
 from tests.helpers.answers_of_digits import CLASSES, VIEWS, Digits, N, contents
 
 DIGITS = Digits()
@@ -183,12 +183,13 @@ def test_targets_made_elsewhere_are_answered(tmp_path, kind):
     order = np.random.default_rng(1).permutation(N)
     logits = DIGITS.ask(torch.arange(N), 0)
     file = elsewhere(tmp_path / "a.parquet", rows=order, logits=pa.array(list(logits.double().numpy())).cast(kind))
-    store = import_parquet(file, tmp_path / "store")
+    unvaried = Views().model_dump(mode="json")
+    store = import_parquet(file, tmp_path / "store", unvaried=unvaried)
     # float16 of centred logits of at most 16: half a unit in the last place is 2**-7
     torch.testing.assert_close(logits_in(store), logits - logits.mean(1, keepdim=True), atol=2**-7, rtol=0)
     assert store.manifest["teacher"]["weights"].startswith("imported, SHA-256")
-    assert store.manifest["views"] == Views().model_dump(mode="json")
-    again = import_parquet(file, tmp_path / "store")
+    assert store.manifest["views"] == unvaried
+    again = import_parquet(file, tmp_path / "store", unvaried=unvaried)
     assert contents(again.path) == contents(store.path)
 
 

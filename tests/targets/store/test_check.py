@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
-from limbeck.targets.manifest import Seal, read_seal, write_seal
-from limbeck.targets.store import Store, verify
+from limbeck.targets.store.manifest import Seal, read_seal, write_seal
+from limbeck.targets.store.store import Store, verify
 from tests.helpers.stores import contents, logits_of, make, shard_file, shuffled_ids
 
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, DenseLogits, Needs
-from limbeck.targets import shard
-from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast, extend
 from limbeck.targets.codecs import TopKCodec
-from limbeck.targets.merge import merge
-from limbeck.targets.store import Store, verify
-from limbeck.targets.stored import StoredTeacher
+from limbeck.targets.store import shard
+from limbeck.targets.store import store as store_module
+from limbeck.targets.store.merge import merge
+from limbeck.targets.store.store import Store, verify
+from limbeck.targets.stored_teacher import StoredTeacher
 
 CLASSES, BLOCK = 4, 4
 IDS_N = torch.arange(22).flip(0) * 577 - 999

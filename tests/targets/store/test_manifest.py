@@ -3,7 +3,7 @@
 import pytest
 
 from limbeck.errors import BadInput
-from limbeck.targets.store import Store
+from limbeck.targets.store.store import Store
 from tests.helpers.stores import contents, identity, logits_of, make, shuffled_ids
 
 # --- whose it is

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.interfaces import RaggedLogits
-from limbeck.targets import mapped
-from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast, extend
 from limbeck.targets.codecs import Dense, Int8, TopKCodec
-from limbeck.targets.store import Store
+from limbeck.targets.store import mapped_files as mapped
+from limbeck.targets.store import store as store_module
+from limbeck.targets.store.store import Store
 
 CLASSES = 6
 IDS_N = torch.arange(40).flip(0) * 577 - 999

@@ -4,11 +4,12 @@ import threading
 
 import torch
 
-from limbeck.arms import the_arms, train_member
-from limbeck.stages import claimed
-from limbeck.targets import store as store_module
-from limbeck.targets.mapped import Mapped
-from limbeck.teaching import the_targets, the_teacher
+from limbeck.pipeline.stages import claimed
+from limbeck.pipeline.students import the_arms, train_member
+from limbeck.pipeline.targets import the_targets
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.targets.store import store as store_module
+from limbeck.targets.store.mapped_files import Mapped
 from tests.helpers.tiny import job
 
 

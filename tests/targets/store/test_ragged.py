@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.interfaces import Batch, DenseLogits, Needs, RaggedLogits, TopK
-from limbeck.targets import store as store_module
 from limbeck.targets.cast import cast
 from limbeck.targets.codecs import Column, Dense
-from limbeck.targets.merge import merge
-from limbeck.targets.store import Store, verify
-from limbeck.targets.stored import StoredTeacher
+from limbeck.targets.store import store as store_module
+from limbeck.targets.store.merge import merge
+from limbeck.targets.store.store import Store, verify
+from limbeck.targets.stored_teacher import StoredTeacher
 
 CLASSES, VIEWS, N = 6, 2, 17
 IDS_N = torch.arange(N).flip(0) * 1009 - 300
@@ -56,7 +56,7 @@ class Best:
 def know_best(monkeypatch):
     monkeypatch.setattr(store_module, "codec_from", lambda name, said: Best())
     # the dense answers that it compares are not what this codec gives
-    monkeypatch.setattr("limbeck.targets.asking.codec_error", lambda codec, logits, rows: {"mean_kl": 0.0})
+    monkeypatch.setattr("limbeck.targets.teacher_pass.codec_error", lambda codec, logits, rows: {"mean_kl": 0.0})
 
 
 def length_of(example_id, view):
@@ -153,7 +153,7 @@ def test_bytes_do_not_depend_on_batches_or_on_merging(dense, tmp_path):
 @pytest.mark.parametrize("rows", [1, 3, 4, 7, 100])
 @pytest.mark.parametrize("block_size", [4, 9])
 def test_the_codec_is_measured_on_the_way_as_it_is_afterwards(tmp_path, monkeypatch, rows, block_size):
-    monkeypatch.setattr("limbeck.targets.asking.ERROR_SAMPLE", rows)
+    monkeypatch.setattr("limbeck.targets.teacher_pass.ERROR_SAMPLE", rows)
     asked = []
 
     def counting(index_B, view):

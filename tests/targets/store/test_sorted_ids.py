@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from limbeck.targets.lookup import Lookup
+from limbeck.targets.store.sorted_ids import Lookup
 
 LOW, HIGH = -(1 << 63), (1 << 63) - 1
 ANY = st.integers(LOW, HIGH)

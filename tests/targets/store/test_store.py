@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
-from limbeck.targets import store as store_module
 from limbeck.targets.codecs import Dense, Rows, codec_error
-from limbeck.targets.store import Store, inspect
+from limbeck.targets.store import store as store_module
+from limbeck.targets.store.store import Store, inspect
 from tests.helpers.stores import CLASSES, VIEWS, N, contents, logits_of, make, shard_file, shuffled_ids
 
 

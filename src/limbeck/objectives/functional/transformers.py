@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .common import Values, at_least_float32, full_precision, mean_of, silenced, total_of, weighted_gap
+from .closed_form import Values
+from .common import at_least_float32, full_precision, mean_of, silenced, total_of, weighted_gap
 
 __all__ = [
     "attention_kl",

@@ -202,7 +202,7 @@ class SimKD(OnFeatures):
 
     **The deployed model of the paper is not the student alone** but its body, the projector and the teacher's
     classifier: :meth:`deployed` puts them together. It has more parameters than the student, so compare it with models
-    of its own size. A recipe trains that model as a whole (:mod:`limbeck.reuse`); in a loop, the student's own
+    of its own size. A recipe trains that model as a whole (:mod:`limbeck.pipeline.simkd`); in a loop, the student's own
     classifier learns nothing from this objective.
 
     Args:

@@ -1,0 +1,1 @@
+"""The command: thin, imports what a sub-command needs when it runs."""

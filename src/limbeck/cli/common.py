@@ -1,0 +1,133 @@
+"""What all sub-commands share: how one is declared, what it says when it is stopped, and where it computes. No torch."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from types import ModuleType
+from typing import Any, ParamSpec
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ..errors import BadInput, LimbeckError, printable, shortened
+
+P = ParamSpec("P")
+STOPPED = "stopped. Run the same command again, and it goes on from where it was."
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Command(TyperCommand):
+    """A sub-command whose help is printed as it is written; its epilog is an example."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _literal(self)
+        super().format_help(ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A command of several sub-commands whose help is printed as it is written; its epilog alone is markup."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for one in (self, *self.commands.values()):
+            _literal(one)
+        super().format_help(ctx, formatter)
+
+
+def _literal(one: Any) -> None:
+    """Help is text: `[...]` in it is printed, not taken for rich's markup, under which it would vanish.
+
+    Done when help is asked for, once: any other command does without rich's markup.
+    """
+    _import_rich_help()
+    from rich.markup import escape
+
+    if getattr(one, "literal", False):
+        return
+    one.literal = True
+    for part in (one, *one.params):
+        for name in ("help", "short_help"):
+            if text := getattr(part, name, None):
+                setattr(part, name, escape(text))
+    if isinstance(one, Command) and one.epilog:
+        one.epilog = f"Example: [bold]{escape(one.epilog)}[/]"
+
+
+def _import_rich_help() -> None:
+    """Imports typer's help without rich's Markdown and tracebacks, which it offers, we do not use, and take a third of `--help`."""
+    unused = [name for name in ("rich.markdown", "rich.traceback") if name not in sys.modules]
+    for name in unused:
+        module = ModuleType(name)
+        module.__dict__["__getattr__"] = lambda called: type(called, (), {})
+        sys.modules[name] = module
+    try:
+        import typer.rich_utils  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    finally:
+        for name in unused:
+            del sys.modules[name]
+
+
+def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Adds a sub-command whose help is its docstring, with an example.
+
+    What a person can mend is printed as a sentence, with its exit code; anything else keeps its traceback.
+    """
+
+    def decorate(function: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(*args, **kwargs)
+            except LimbeckError as error:
+                complain(str(error))
+                raise typer.Exit(error.exit_code) from None
+            except KeyboardInterrupt:
+                complain(STOPPED)
+                raise typer.Exit(130) from None
+            except OSError as error:
+                if (sentence := about_system(error)) is None:
+                    raise
+                complain(sentence)
+                raise typer.Exit(BadInput.exit_code) from None
+
+        # Lines are broken for the source; the terminal has its own width.
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+        return to.command(name, cls=Command, help=text, epilog=example)(wrapped)
+
+    return decorate
+
+
+def about_system(error: OSError) -> str | None:
+    """What the system refuses, in a sentence; None for what is not about a file, such as a pipe or a network."""
+    if type(error).__module__ != "builtins" or isinstance(error, ConnectionError | TimeoutError):
+        return None
+    if error.filename is None:
+        return f"the system says: {error}."
+    name = shortened(printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else "a file")
+    if error.errno == errno.ENOENT:
+        return f"{name} is not there, or not any more. If it was deleted meanwhile, run the same command again."
+    return f"{name} cannot be used: {error.strerror}."
+
+
+def say(*lines: str) -> None:
+    """Says on stdout what was done; what is quoted may come from a file."""
+    for line in lines:
+        print(printable(line))
+
+
+def complain(message: str) -> None:
+    """Says on stderr what is wrong."""
+    print(f"limbeck: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""`limbeck compare`: objectives and students side by side over one store."""

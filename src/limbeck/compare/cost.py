@@ -1,0 +1,142 @@
+"""What the students of a comparison cost: each architecture is exported and measured once, whatever it learnt from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .. import progress
+from ..deploy.costs import latencies, lengths_up_to
+from ..deploy.measure import parameters
+from ..errors import LimbeckError
+from ..files import fingerprint
+from ..interfaces.modality import Deploying
+from ..models.ensemble import Together
+from ..models.onnx_file import OnnxModel
+from ..pipeline.job import Job
+from ..pipeline.stages import stage
+from ..pipeline.training_stage import begun
+
+# Bumped by hand when the meaning of the figures changes.
+MEASURE_VERSION = 1
+
+Cost = dict[str, Any]
+"""``bytes`` of the ONNX file, ``latency_ms`` (:func:`limbeck.deploy.timing.latency`) and ``parameters``; the first two None
+where it could not be exported, and ``problem`` says why."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The teacher's and the students' costs; ``students`` by the architecture's name (:func:`architecture`).
+
+    ``speed`` is what :class:`limbeck.deploy.costs.Latencies` has, its ``speedup`` by the same names; None where nothing was
+    exported. ``tokens`` is the length of the texts it was measured with.
+    """
+
+    stage: str
+    teacher: Cost
+    students: dict[str, Cost]
+    speed: dict[str, Any] | None
+    tokens: int | None
+
+    def of(self, name: str) -> dict[str, Any]:
+        """What the results say of a model: its cost, and ``speedup``, how many times as fast as the teacher it is.
+
+        ``speedup`` is as :func:`limbeck.deploy.timing.ratio` has it; None for the teacher itself, and where the teacher is
+        not exported.
+        """
+        told = self.speed if self.speed and self.speed["reference"] == "teacher" else {"speedup": {}}
+        return {**(self.teacher if name == "teacher" else self.students[name]), "speedup": told["speedup"].get(name)}
+
+
+def architecture(model: nn.Module) -> str:
+    """Names what a model is but for the values of its weights: its modules as they print themselves, and all shapes."""
+    shapes = [[name, list(value.shape), str(value.dtype)] for name, value in model.state_dict().items()]
+    return fingerprint(
+        {"modules": repr(model), "class": f"{type(model).__module__}.{type(model).__qualname__}", "shapes": shapes}
+    )
+
+
+def measured(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) -> Measured:
+    """Exports and measures the teacher and each of the ``students`` (by architecture); a stage, done once.
+
+    Exported models are held to PyTorch's answers on validation examples. One that cannot be exported, or does not answer
+    alike, is left out and the reason said: the comparison stands without its cost.
+    """
+    ingredients = {
+        "version": MEASURE_VERSION,
+        "data": job.splits.fingerprint,
+        "teacher": architecture(teacher),
+        "students": sorted(students),
+        "limits": job.recipe.export.model_dump(mode="json"),
+    }
+    here = begun(job, stage(job.out, "measure", ingredients))
+    if not here.finished:
+        here.prepare()
+        here.finish(_measure(job, teacher, students), [])
+    facts = here.facts()
+    return Measured(here.fingerprint, facts["teacher"], facts["students"], facts["speed"], facts["tokens"])
+
+
+def _measure(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) -> dict[str, Any]:
+    lengths_of = job.modality.LENGTHS
+    longest = max(lengths_of, default=1)
+    costs: dict[str, Cost] = {}
+    paths: dict[str, Path] = {}
+    models = {"teacher": teacher, **students}
+    with tempfile.TemporaryDirectory() as folder, progress.bar(len(models) + 1, "measure") as advance:
+        for number, (name, model) in enumerate(models.items()):
+            costs[name] = {"parameters": parameters(model), "bytes": None, "latency_ms": None}
+            try:
+                found = _exported(job, "teacher" if name == "teacher" else "student", model, Path(folder) / str(number))
+            except LimbeckError as error:
+                progress.note(f"{'The teacher' if name == 'teacher' else 'A student'} is not measured: {error}")
+                costs[name]["problem"] = str(error)
+                found = None
+            if found is not None:
+                paths[name], limit = found
+                costs[name]["bytes"] = paths[name].stat().st_size
+                longest = min(longest, limit or longest)
+            advance()
+        lengths = lengths_up_to(longest, lengths_of)[:1]
+        together = latencies(paths, lengths, again="--force measure") if paths else None
+        advance()
+    for name in paths:
+        assert together is not None
+        costs[name]["latency_ms"] = together.of[name]["latency_ms"]
+    return {
+        "teacher": costs.pop("teacher"),
+        "students": costs,
+        "speed": together.speed if together else None,
+        "tokens": lengths[0] if lengths else None,
+    }
+
+
+def _exported(job: Job, role: str, model: nn.Module, folder: Path) -> tuple[Path, int | None] | None:
+    """The model's ONNX file and the longest text it takes; None for an ensemble, and a file for a fixed batch."""
+    if isinstance(model, OnnxModel):
+        return (model.path, None) if model.batch is None else None
+    if isinstance(model, Together):
+        return None
+    folder.mkdir()
+    device = next((value.device for value in model.parameters()), None)
+    wanted = Deploying(
+        role,
+        f"{job.name} {role}",
+        model.to("cpu").eval(),
+        job.task,
+        job.splits.validation,
+        folder,
+        job.recipe.export,
+        int8=False,
+    )
+    try:
+        deployed = job.modality.deploy(wanted)
+    finally:
+        model.to(device)
+    return deployed.path, deployed.longest

@@ -1,0 +1,38 @@
+"""The types that rooms hand to one another; imports nothing of ours."""
+
+from .task import Ask, Source, Task, Teacher
+from .tensors import (
+    IGNORED,
+    Batch,
+    DenseLogits,
+    Features,
+    Inside,
+    Needs,
+    Output,
+    RaggedLogits,
+    Sampled,
+    Target,
+    Term,
+    TopK,
+    Values,
+)
+
+__all__ = [
+    "IGNORED",
+    "Ask",
+    "Batch",
+    "DenseLogits",
+    "Features",
+    "Inside",
+    "Needs",
+    "Output",
+    "RaggedLogits",
+    "Sampled",
+    "Source",
+    "Target",
+    "Task",
+    "Teacher",
+    "Term",
+    "TopK",
+    "Values",
+]

@@ -1,0 +1,52 @@
+"""What the loop and the pipeline know of a modality's task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from .tensors import Batch, Needs, Output, RaggedLogits, Target
+
+Ask = Callable[[Tensor, int], Tensor | RaggedLogits]
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A live model, stored targets, an ensemble, a remote API: all look alike."""
+
+    def __call__(self, batch: Batch, needs: Needs) -> Target: ...
+
+
+class Source(Protocol):
+    """Where batches come from: a data set is one, a roll-out of the student another."""
+
+    def steps_per_epoch(self) -> int:
+        """How many global batches make an epoch."""
+        ...
+
+    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
+        """One part (of a micro-batch or a process) of a step's global batch: a pure function of its arguments.
+
+        Steps are counted from 0 over the whole run; the parts of a step, put together, are its global batch.
+        """
+        ...
+
+
+class Task(Protocol):
+    """A modality. The loop, the pipeline and the report know it only through this."""
+
+    name: str
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """The student's answer to ``batch.inputs``."""
+        ...
+
+    def validation(self, model: nn.Module) -> dict[str, float]:
+        """Figures over the validation split, ``accuracy`` and ``nll`` among them."""
+        ...
+
+    def answer(self, model: nn.Module, batch: Batch) -> Tensor:
+        """A teacher's logits for ``batch.teacher_inputs`` (or ``inputs``)."""
+        ...

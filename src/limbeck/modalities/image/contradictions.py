@@ -1,0 +1,87 @@
+"""Fields of a recipe of images that are right alone and wrong together, one sentence each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from ...errors import shown
+from ...sections.recipe import Recipe
+from ...sections.teacher import Model
+from ...sections.train import Train, schedule_problems
+from .recipe import Ensemble, ImageRecipe, OnnxTeacher, TeacherSection
+
+# Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
+_TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
+
+
+def contradictions(recipe: ImageRecipe) -> Iterator[str]:
+    """What does not go together in a recipe of images."""
+    teachers = _teachers(recipe)
+    for where, teacher in teachers:
+        yield from _teacher(where, teacher, recipe.data.channels)
+    yield from _precision(recipe, [teacher for _, teacher in teachers])
+    for where, teacher in teachers:
+        yield from _knobs(where, teacher)
+    yield from _knobs("student", recipe.student)
+    for where, teacher in teachers:
+        yield from schedule_problems(f"{where}.train", teacher.train)
+
+
+def _teachers(recipe: Recipe) -> list[tuple[str, TeacherSection | OnnxTeacher]]:
+    """Each teacher with the path of its section."""
+    teacher = recipe.teacher
+    if isinstance(teacher, Ensemble):
+        return [(f"teacher.ensemble.{k}", member) for k, member in enumerate(teacher.ensemble)]
+    return [("teacher", teacher)]
+
+
+def _teacher(where: str, teacher: TeacherSection | OnnxTeacher, channels: int | None) -> Iterator[str]:
+    if isinstance(teacher, TeacherSection):
+        pretrained = teacher.model.startswith("timm/") and teacher.knobs.get("pretrained") is True
+        # A person's own callable may hand back a trained model; nothing but running it can tell.
+        own = ":" in teacher.model
+        if teacher.train is None and teacher.weights is None and not pretrained and not own:
+            yield f"{where}: give train (to train it here) or weights (a file)" + (
+                ", or pretrained: true" if teacher.model.startswith("timm/") else ""
+            )
+        if teacher.views is not None and teacher.train is None:
+            yield f"{where}.views: there is no {where}.train whose examples it could vary; leave it out"
+    preprocess = teacher.preprocess
+    if preprocess is None:
+        return
+    for name, values in (("mean", preprocess.mean), ("std", preprocess.std)):
+        if values is not None and channels is not None and len(values) != channels:
+            yield (
+                f"{where}.preprocess.{name}: {len(values)} values were given; "
+                f"it must hold one for each of the {channels} channels of data.channels"
+            )
+    if preprocess.mean is not None and preprocess.std is not None and len(preprocess.mean) != len(preprocess.std):
+        yield f"{where}.preprocess: mean and std must hold as many values as one another, one for each channel"
+
+
+def _precision(recipe: Recipe, teachers: list[TeacherSection | OnnxTeacher]) -> Iterator[str]:
+    files = any(isinstance(teacher, OnnxTeacher) for teacher in teachers)
+    if files and recipe.targets.precision in ("bfloat16", "float16"):
+        yield (
+            f"targets.precision: {shown(recipe.targets.precision)} was given, and an ONNX file has its precision "
+            "inside; leave it out"
+        )
+    if files and recipe.targets.compile:
+        yield "targets.compile: an ONNX file is not compiled; leave it out"
+
+
+def _knobs(where: str, section: Model | OnnxTeacher) -> Iterator[str]:
+    if isinstance(section, OnnxTeacher):
+        return
+    fields = type(section).model_fields
+    train = f"{where}.train" if where.startswith("teacher") else "train"
+    for knob in section.knobs:
+        # A model's knobs are its own, so only near misses of a section's fields can be told here.
+        near = difflib.get_close_matches(knob, fields, n=1, cutoff=0.75)
+        if knob in _TRAIN_FIELDS and knob in Train.model_fields:
+            yield f"{where}.{knob}: no such field. Did you mean '{train}.{knob}'?"
+        elif knob in ("train", "views", "preprocess"):
+            yield f"{where}.{knob}: no such field. Did you mean '{knob}', beside {where} and not inside it?"
+        elif near:
+            yield f"{where}.{knob}: no such field. Did you mean '{near[0]}'?"

@@ -1,0 +1,335 @@
+"""What `limbeck init` does: look at a teacher and at data, and write a recipe to start from. Images; texts: `draft_text`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...deploy.sizing import Size, size_of, size_sentences
+from ...errors import BadInput, printable
+from ...sections.drafting import Drafted, coarse, flow, knob_lines
+from ...sections.teacher import Model
+from .draft_views import flip_for, views_for
+from .recipe import Data
+
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
+# Below this what is learnt is mostly chance.
+FEW_TO_TRAIN = 1000
+TEXT = "text-classification"
+_HEADS = ("fc.weight", "head.weight", "classifier.weight", "linear.weight", "head.fc.weight")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was seen of the data."""
+
+    name: str
+    examples: int  # in train, after validation is carved off
+    classes: int
+    channels: int
+    size: int  # side in pixels
+    validation: int | None = None  # examples; None: not known
+    test: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
+    names: Sequence[str] = ()  # of the classes
+    notes: Sequence[str] = ()  # what was read, in sentences
+    mean: Sequence[float] = ()  # of each channel, on a scale of 0 to 1; empty: not known
+    std: Sequence[float] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What so few examples mean for the figures, in sentences; usually nothing."""
+        said = []
+        if self.examples < FEW_TO_TRAIN:
+            said.append(
+                f"{self.examples:,} training examples are few: strong views, a transfer set of unlabelled images "
+                "(data.transfer) or a pretrained teacher (timm) make up for some of it; train several seeds."
+            )
+        if self.given.get("test", "test") is None:
+            said.append("no test split is named, or it has no labels, so one is carved from train (data.test: null).")
+        return [*said, *coarse("examples", self.validation, self.test)]
+
+
+def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
+    """Reads the training split of a data set; `given` are other fields of data. Raises `BadInput` where it cannot be read.
+
+    A validation split of the data's own is taken, and a test split without labels is not.
+    """
+    from ... import progress
+    from .load import load, own_fields
+
+    given = {**own_fields(Data(name=name, **(given or {}))), **(given or {})}
+    splits = load(Data(name=name, **given), progress.bar)
+    _, channels, _, size = splits.train.images.shape
+    counts = len(splits.train), len(splits.classes)
+    about = {"names": splits.classes, "notes": splits.notes, "mean": splits.mean, "std": splits.std}
+    return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, **about)
+
+
+def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
+    """The recipe. Raises `BadInput` where a model is unknown or does not fit the data."""
+    lines_teacher, of_teacher, *remarks = _teacher(teacher, found)
+    noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
+    knobs = {"width": _width(found)} if student == "convnet" else {}
+    small = _size(Model.model_validate({"model": student, **knobs}), found, "student")
+    sizes = size_sentences(teacher, of_teacher, student, small)
+    flips, why = flip_for(found.name, found.names)
+    examples = f"{found.examples:,} training examples, {found.classes} classes, "
+    kind = "grey" if found.channels == 1 else "colour"
+    lines = [
+        f"# A recipe to start from: {examples}{kind} images of {found.size}x{found.size} pixels.",
+        *(f"# Beware: {printable(warning)}" for warning in found.warnings),
+        *(f"# {printable(note)}" for note in noted),
+        "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
+        "task: image-classification",
+        f"data: {flow({'name': found.name, **found.given})}",
+        "",
+        "# How examples are varied, for the soft targets and for the student alike.",
+        f"# {printable(why)}",
+        f"views: {flow(views_for(found.size, flips))}",
+        "",
+        *lines_teacher,
+        "",
+        "# The teacher answers so many views of each example, once; then students learn from what it said.",
+        "targets: {views: 8}",
+        "",
+        *(f"# {printable(line)}" for line in sizes),
+        "# (MACs: multiply-accumulates of one pass. A run measures the exported file.)",
+        f"student: {flow({'model': student, **knobs})}",
+        *_knobs(student, knobs, found),
+        "",
+        "# Softened answers of the teacher, and a little of the labels. Try temperatures from 1 to 8;",
+        "# `limbeck objectives` lists what else there is to match.",
+        "objective:",
+        "  kd: {temperature: 4, weight: 0.9}",
+        "  cross_entropy: {weight: 0.1}",
+        "",
+        f"train: {flow(_train(found, 4_000_000, most=60))}",
+        "",
+        "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
+        "seeds: 1",
+    ]
+    return Drafted("\n".join(lines) + "\n", (*sizes, why, *noted), found.warnings)
+
+
+def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
+    """Comments that say what of the student can be changed, and what that makes of its size."""
+    from ...vision import convnet, resnet
+
+    if ":" in student:
+        return ["# Whatever keyword arguments the callable has are its knobs: they stand beside its name."]
+    if student.startswith("timm/"):
+        return ["# Keyword arguments of timm's model are its knobs (drop_rate: 0.1): they stand beside its name."]
+    if student != "convnet":
+        others = ", ".join(resnet.NAMES) if student.startswith("resnet") else "wrn_DEPTH_WIDTH, with a depth of 6n + 4"
+        return [
+            f"# It has no knobs; its family comes in sizes: {others}.",
+            "# convnet has knobs, and is made for small devices.",
+        ]
+    usual = inspect.signature(convnet.ConvNet).parameters
+    known = {}
+    for name, allowed in convnet.KNOBS.items():
+        spelled = ", ".join(map(str, allowed)) if isinstance(allowed, tuple) else f"{allowed[0]} to {allowed[-1]}"
+        default = "" if name in there else f" ({usual[name].default} where not given)"
+        known[name] = (f"{spelled}{default}", convnet.MEANINGS[name])
+    widths = (there["width"] // 2, there["width"] * 2)
+    sizes = {
+        width: _size(Model.model_validate({"model": student, "width": width}), found, "student") for width in widths
+    }
+    return [*knob_lines(known, there), *(f"#   With width: {width}, {size}." for width, size in sizes.items())]
+
+
+def _teacher(name: str, found: Found) -> tuple[list[str], Size | None, *tuple[str, ...]]:
+    """The lines of the section, the model's size (None where it is not known yet), and what to note of it."""
+    if name.partition("#")[0].endswith(_WEIGHTS):  # `file.pt#student` asks for one of several in a file
+        return _teacher_of_weights(name, found)
+    if name.endswith(".onnx"):
+        return _teacher_of_onnx(name, found)
+    if name.startswith("timm/"):
+        return _teacher_of_timm(name, found)
+    comment = "# It runs code that the recipe names: limbeck run --trust-code." if ":" in name else None
+    lines = [
+        *([comment] if comment else []),
+        "teacher:",
+        f"  model: {flow(name)}",
+        f"  train: {flow(_train(found, 2_000_000, most=40))}",
+    ]
+    return lines, _size(Model(model=name), found, "teacher")
+
+
+def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None, str]:
+    from ...models.state_file import read_state
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
+    answers = classes_of(shapes)
+    one_logit = answers == 1 and found.classes == 2  # of the second class against the first
+    if answers is not None and answers != found.classes and not one_logit:
+        raise BadInput(
+            f"the teacher in {path} answers {answers} classes, and {found.name} has {found.classes}; "
+            "give a teacher and data of the same classes."
+        )
+    model = _recognised(shapes, found)
+    if model is None:
+        lines = [
+            "# The file does not name the model it belongs to: put it here, for instance timm/NAME,",
+            "# or module:callable together with limbeck run --trust-code.",
+            "teacher:",
+            "  model: module:callable",
+            f"  weights: {flow(path)}",
+            *_preprocess_lines(found),
+        ]
+        return lines, None, _own_statistics(path, found)
+    lines = [
+        "teacher:",
+        f"  model: {model}  # the names and shapes in the file are this model's",
+        f"  weights: {flow(path)}",
+        *_preprocess_lines(found),
+    ]
+    return lines, _size(Model(model=model), found, "teacher"), _own_statistics(path, found)
+
+
+def _preprocess_lines(found: Found, size: int | None = None) -> list[str]:
+    """The field that says how a network from a file wants its images: a comment, but for a ``size`` that it must have."""
+    values = ", ".join(["0.5"] * found.channels), ", ".join(["0.25"] * found.channels)
+    said = f"mean: [{values[0]}], std: [{values[1]}], size: {size or found.size}"
+    return [
+        "  # Images are given to it less a mean and divided by a deviation, one for each channel on a scale of 0 to 1, and",
+        "  # in the size of the data. Without mean and std these are the data's own, so say those that it was trained with:",
+        f"  # preprocess: {{{said}}}",
+        *([] if size is None else [f"  preprocess: {{size: {size}}}"]),
+    ]
+
+
+def _own_statistics(path: str, found: Found) -> str:
+    """What a network from a file that says nothing of it is given."""
+    own = f" (mean {_rounded(found.mean)}, std {_rounded(found.std)})" if found.mean else ""
+    return (
+        f"{path} does not say which mean and deviation its images had in training, so it is asked with the data's own"
+        f"{own}; where it was trained with others, say so in teacher.preprocess."
+    )
+
+
+def _rounded(values: Sequence[float]) -> str:
+    return flow([round(value, 4) for value in values])
+
+
+def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
+    """How many classes a state dict's last layer answers, where its name gives it away; else None."""
+    heads = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(_HEADS)]
+    return heads[0] if len(heads) == 1 else None
+
+
+def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
+    from ...models.onnx_file import OnnxModel
+    from ...vision.build import check_fits
+    from .teachers import preprocess_said
+
+    model = OnnxModel(path)
+    height, width = model.takes[2:]
+    size = height if height is not None and height == width else found.size
+    model.check_takes(found.channels, size)
+    model.two_classes = found.classes == 2 and model.answers == 1
+    check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
+    costs = Size(model.parameter_count, None, file_bytes=Path(path).stat().st_size)
+    lines, says = ["teacher:", f"  onnx: {flow(path)}"], preprocess_said(model.metadata.get("input"), found.channels)
+    if says is None:
+        lines += _preprocess_lines(found, size if size != found.size else None)
+        return lines, costs, _own_statistics(path, found)
+    told = f"mean {_rounded(says.mean or ())}, std {_rounded(says.std or ())} and size {says.size}"
+    lines.append(f"  # The file's metadata say how its images are prepared: {told}; preprocess would say otherwise.")
+    return lines, costs, f"{path} says in its metadata how its images are prepared, and they are: {told}."
+
+
+def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
+    from ...vision import resnet, wide_resnet
+
+    counts = {"num_batches_tracked"}  # absent from old files
+    wanted = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in counts}
+    for name in (*resnet.NAMES, *wide_resnet.NAMES):
+        model = _build(Model(model=name), found, "teacher")
+        own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+        if wanted == {key: shape for key, shape in own.items() if key.rpartition(".")[2] not in counts}:
+            return name
+    return None
+
+
+def _teacher_of_timm(name: str, found: Found) -> tuple[list[str], Size | None]:
+    _build(Model(model=name), found, "teacher")  # says what is wrong with a name, or that timm is not there
+    import timm
+
+    config = timm.get_pretrained_cfg(name.removeprefix("timm/"), allow_unregistered=False)
+    if config is None or not config.has_weights:
+        size = _size(Model(model=name), found, "teacher")
+        lines = ["teacher:", f"  model: {name}", f"  train: {flow(_train(found, 2_000_000, most=40))}"]
+        return lines, size
+    size = _size(Model(model=name), found, "teacher", config.input_size[-1])
+    preprocess = {"size": config.input_size[-1]}
+    if len(config.mean) == found.channels:
+        preprocess |= {"mean": list(config.mean), "std": list(config.std)}
+    fits = config.num_classes == found.classes
+    comment = (
+        f"# Its published weights know {config.num_classes} classes, as many as the data: used as they are."
+        if fits
+        else f"# Its published weights know {config.num_classes} classes, the data has {found.classes}: "
+        "it is trained on from them."
+    )
+    gentle = {"epochs": 10, "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.0003}
+    lines = [
+        comment,
+        "teacher:",
+        f"  model: {name}",
+        "  pretrained: true",
+        f"  preprocess: {flow(preprocess)}",
+        *([] if fits else [f"  train: {flow(gentle)}"]),
+    ]
+    return lines, size
+
+
+def _size(section: Model, found: Found, role: str, side: int | None = None) -> Size | None:
+    """What the model costs, built and tried on the data's shape (or images of `side`); None for code not trusted yet."""
+    if ":" in section.model:
+        return None
+    import torch
+
+    from ...vision.build import check_fits
+
+    model, size = _build(section, found, role), side or found.size
+    if not section.model.startswith("timm/"):
+        check_fits(model, classes=found.classes, channels=found.channels, size=size, name=role)
+        return size_of(model, torch.zeros(1, found.channels, size, size))
+    try:
+        return size_of(model, torch.zeros(1, found.channels, size, size))
+    except Exception:  # some of timm's want another size, which preprocess gives them
+        return Size(sum(parameter.numel() for parameter in model.parameters()), None)
+
+
+def _build(section: Model, found: Found, role: str) -> Any:
+    from ...vision.build import build
+
+    try:
+        return build(
+            section,
+            classes=found.classes,
+            channels=found.channels,
+            size=found.size,
+            trust_code=False,
+            seed=0,
+        )
+    except BadInput as error:
+        raise BadInput(f"--{role} {section.model}: {error}") from None
+
+
+def _width(found: Found) -> int:
+    """Width of the convolutional student: 8 for small images, more where there is more to tell."""
+    width = 8 if found.size <= 40 else 12 if found.size <= 96 else 16
+    return width if found.classes <= 20 else width * 2
+
+
+def _train(found: Found, examples: int, most: int) -> dict[str, Any]:
+    """Epochs that show about `examples`, from 10 to `most`; batches that leave an epoch 20 steps."""
+    epochs = min(most, max(10, round(examples / max(1, found.examples) / 5) * 5))
+    batch_size = next((size for size in (128, 64, 32) if found.examples >= 20 * size), 16)
+    return {"epochs": epochs, "batch_size": batch_size}

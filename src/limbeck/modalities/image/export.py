@@ -1,0 +1,110 @@
+"""An image classifier as one ONNX file, held to PyTorch's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...deploy.onnx import evaluating, translate, written
+from ...deploy.parity import BATCH, compared
+from ...deploy.runtime import example_inputs, open_session
+from ...errors import LimbeckError
+from ...models.inference import device_of
+from ...version import __version__
+from .predict import SCHEMA_VERSION
+
+
+def image_metadata(
+    *,
+    name: str,
+    classes: Sequence[str],
+    channels: int,
+    height: int,
+    width: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    background: int | None = None,
+    bits: int | None = None,
+) -> dict[str, Any]:
+    """What an image classifier's file says of itself, as ``limbeck predict`` reads it.
+
+    ``mean`` and ``std`` are per channel on the 0-1 scale; whoever feeds the model applies them. ``background`` is the
+    grey level, 0 to 255, that transparent places are laid on (None: transparency is ignored), ``bits`` how many bits
+    of 16-bit grey are in use (None: 16).
+    """
+    prepared = {"background": background, "bits": bits}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": "image-classification",
+        "name": name,
+        "classes": list(classes),
+        "input": {
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "mean": [float(x) for x in mean],
+            "std": [float(x) for x in std],
+            "scale": "0-1",
+            **{name: value for name, value in prepared.items() if value is not None},
+        },
+        "limbeck_version": __version__,
+    }
+
+
+def export_onnx(model: nn.Module, example_1CHW: Tensor, path: Path, metadata: dict[str, Any]) -> None:
+    """Writes ``model`` in eval mode as ONNX: ``image`` (batch, C, H, W) in, ``logits`` (batch, classes) out.
+
+    The batch is dynamic, the weights are inside, batch normalisation is folded into the convolutions before
+    it, and ``metadata`` lies under the key ``limbeck`` of the file's properties. The model takes normalised
+    float32 images. The file is checked and run at two batch sizes before it takes its name; the model's
+    mode is left as it was.
+
+    Raises :class:`BadInput` where the model cannot be exported, :class:`LimbeckError` where what came out
+    does not answer as it should.
+    """
+    # A dimension of 1 would be taken for a constant, so the example is shown twice.
+    example_2CHW = example_1CHW[:1].to(device_of(model), torch.float32).repeat(2, 1, 1, 1)
+    batch = torch.export.Dim("batch")
+    name = type(model).__name__
+    proto = translate(model, (example_2CHW,), ["image"], ({0: batch},), name=name, any_="number of images")
+    with written(proto, path, metadata, name=name) as temporary:
+        _check_answers(temporary, name=name, classes=len(metadata["classes"]))
+
+
+def _check_answers(path: Path, *, name: str, classes: int) -> None:
+    session = open_session(path)
+    for batch in (1, 3):
+        shape = np.shape(np.asarray(session.run(None, example_inputs(session, batch))[0]))
+        if shape != (batch, classes):
+            raise LimbeckError(
+                f"{name}, exported to ONNX, answers {batch} image(s) with shape {shape} where "
+                f"({batch}, {classes}) is right: its forward fixes the number of images, or its outputs "
+                "are not the classes' logits."
+            )
+
+
+def check_parity(model: nn.Module, path: Path, inputs_BCHW: Tensor, max_abs: float, agreement: float) -> dict[str, Any]:
+    """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over normalised images.
+
+    ``max_abs`` is the largest difference allowed between two logits, ``agreement`` the smallest
+    share of images on which both must name the same class. Returns ``max_abs_difference``, ``agreement``,
+    ``n``, ``limits`` and ``passed``; a logit that is not finite never passes. See :func:`require`.
+    """
+    if len(inputs_BCHW) == 0:
+        raise ValueError("parity needs at least one image")
+    session = open_session(path)
+    name = session.get_inputs()[0].name
+    device = device_of(model)
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for images_BCHW in inputs_BCHW.to(torch.float32).split(BATCH):
+            expected_BC = model(images_BCHW.to(device)).float().cpu().numpy()
+            yield expected_BC, np.asarray(session.run(None, {name: images_BCHW.cpu().numpy()})[0])
+
+    with evaluating(model), torch.no_grad():
+        return compared(pairs(), path, max_abs=max_abs, agreement=agreement)

@@ -1,0 +1,174 @@
+"""Images: square pictures with one label each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...deploy.measure import macs
+from ...deploy.parity import require
+from ...deploy.standalone import write_standalone
+from ...errors import BadInput
+from ...files import publish as copy_to
+from ...interfaces.modality import Deployed, Deploying, Teachers
+from ...progress import Bar
+from ...vision.build import build, check_fits
+from ...vision.inputs import Normalisation
+from . import predict
+from .examples import Examples, Splits
+from .export import check_parity, export_onnx, image_metadata
+from .load import load as load_images
+from .origins import origins_of_images
+from .recipe import ImageRecipe
+from .task import ImageClassification
+from .teachers import build_teachers, check_answers
+
+WHAT = "image"
+LENGTHS = ()
+
+# Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.
+PARITY_IMAGES = 5000
+
+
+def load(recipe: ImageRecipe, progress: Bar | None = None) -> Splits:
+    """The splits of the recipe's data."""
+    return load_images(recipe.data, progress)
+
+
+def origins(recipe: ImageRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
+    """The row of each image in its split as it is stored, counted from 0, and its file where it has one."""
+    return origins_of_images(recipe.data, splits)
+
+
+def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
+    """The recipe's teachers."""
+    _shape(splits)
+    teachers = build_teachers(recipe, splits, trust_code=trust_code)
+    return replace(teachers, notes=(*teachers.notes, *_scaled_twice(teachers, splits)))
+
+
+def student_of(
+    recipe: ImageRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
+) -> Callable[[int], nn.Module]:
+    """What makes the recipe's student for a seed."""
+    channels, size = _shape(splits)
+    classes = len(splits.classes)
+    return lambda seed: build(
+        recipe.student, classes=classes, channels=channels, size=size, trust_code=trust_code, seed=seed
+    )
+
+
+def check(model: nn.Module, splits: Splits, name: str) -> None:
+    """Raises :class:`BadInput` where a model does not fit the images."""
+    channels, size = _shape(splits)
+    check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
+    check_answers(model, splits, None, name)
+
+
+def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> ImageClassification:
+    """The task."""
+    return ImageClassification(
+        splits,
+        normalisation=Normalisation(splits.mean, splits.std),
+        teacher_normalisation=teachers.sees,
+        view_seed=recipe.seed,
+        device=device,
+    )
+
+
+def starts_from_teacher(recipe: ImageRecipe) -> bool:
+    """No student of images does."""
+    return False
+
+
+def notes_on(student: nn.Module, splits: Splits) -> list[str]:
+    """None."""
+    return []
+
+
+def data_facts(splits: Splits) -> dict[str, Any]:
+    """The images' channels, height and width."""
+    return {"image": list(splits.train.images.shape[1:])}
+
+
+def deploy(wanted: Deploying) -> Deployed:
+    """ONNX with the preprocessing inside, held to PyTorch's answers on test images."""
+    task, role = wanted.task, wanted.role
+    normalise = task.normalisation if role == "student" else task.teacher_normalisation or task.normalisation
+    inputs = normalise(_unit(wanted.examples.images[:PARITY_IMAGES].cpu())).contiguous()
+    path = wanted.folder / f"{role}.onnx"
+    metadata = image_metadata(
+        name=wanted.name,
+        classes=task.classes,
+        channels=inputs.shape[1],
+        height=inputs.shape[2],
+        width=inputs.shape[3],
+        mean=normalise.mean,
+        std=normalise.std,
+        background=task.how.background,
+        bits=task.how.bits,
+    )
+    export_onnx(wanted.model, inputs[:1], path, metadata)
+    limits = wanted.limits
+    parity = check_parity(wanted.model, path, inputs, max_abs=limits.max_abs_difference, agreement=limits.agreement)
+    require(parity, path)
+    return Deployed(
+        path, {"path": path.name, "parity": parity, "macs": macs(wanted.model, inputs[:1])}, (path.name,), {}
+    )
+
+
+def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
+    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``."""
+    copy_to(export / "student.onnx", out / "student.onnx")
+    if (export / "teacher.onnx").exists():
+        copy_to(export / "teacher.onnx", out / "teacher.onnx")
+    else:  # that of another teacher, before
+        (out / "teacher.onnx").unlink(missing_ok=True)
+    copy_to(student_weights, out / "student.safetensors")
+    write_standalone(predict.__name__, out / "predict.py")
+
+
+def shown(examples: Examples) -> dict[str, Any]:
+    """Test pictures by position, uint8 (height, width, channels)."""
+
+    def image(position: int) -> np.ndarray:
+        one_CHW = examples.images[position].cpu()
+        if one_CHW.is_floating_point():
+            one_CHW = (one_CHW * 255).round().clamp(0, 255).to(torch.uint8)
+        return one_CHW.permute(1, 2, 0).numpy()
+
+    return {"image": image}
+
+
+def _scaled_twice(teachers: Teachers, splits: Splits) -> list[str]:
+    """What teachers lose that see images scaled up again, after ``data.size`` scaled the files down."""
+    size = splits.train.images.shape[-1]
+    largest = max((one.sees.size for one in teachers.members if one.sees and one.sees.size), default=0)
+    if splits.side is None or not size < min(splits.side, largest):
+        return []
+    return [
+        f"data.size: {size} takes detail from files of up to {splits.side} pixels a side before the teacher, which takes "
+        f"{largest}x{largest}, sees them scaled up again; that may cost it much of its accuracy. Either set data.size: "
+        f"{min(splits.side, largest)} (the student then takes as many pixels), or use a teacher that was trained on images of "
+        f"{size}x{size}, such as one trained here (teacher.train, without preprocess.size)."
+    ]
+
+
+def _unit(images: Tensor) -> Tensor:
+    """Images on a 0-1 scale."""
+    return images if images.is_floating_point() else images.float() / 255
+
+
+def _shape(splits: Splits) -> tuple[int, int]:
+    _, channels, height, width = splits.train.images.shape
+    if height != width:
+        raise BadInput(
+            f"images are {width}x{height}: models here take square ones, so set data.size (such as {min(height, width)})."
+        )
+    return channels, height

@@ -1,0 +1,173 @@
+"""The recipe of image classification, and its sections that are of images alone. No torch."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from ...sections.recipe import Recipe
+from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Number, Section, Side
+from ...sections.teacher import Model
+from ...sections.train import Train
+from ...vision.sections import Preprocess, Views
+
+
+class Transfer(Section):
+    """Examples without labels that the teacher answers and the student learns from, beside the training set."""
+
+    name: str
+    """A Hugging Face data set, a local folder of one, or a folder of images."""
+    config: str | None = None
+    """The data set's configuration, where it has several."""
+    split: str = "train"
+    """The split to use; its labels, if any, are ignored."""
+    limit: Count | None = None
+    """Use at most so many examples (those with the smallest ids)."""
+
+
+class Data(Section):
+    """Where the examples come from."""
+
+    name: str
+    """``digits``, a Hugging Face data set, a local folder of one, or a folder of images (one sub-folder a class)."""
+    config: str | None = None
+    """The data set's configuration, where it has several."""
+    train: str = "train"
+    """Name of the training split."""
+    validation: str | None = None
+    """Name of the validation split; where there is none, it is carved from train by a fixed hash of the id."""
+    test: str | None = "test"
+    """Name of the test split, read once, at the end; where the data has none, it is carved from train likewise."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=0.9)
+    """Share of the training examples carved off for validation (and for test, where the data has none)."""
+    image: str | None = None
+    """Column of the images; found by its type where not given."""
+    label: str | None = None
+    """Column of the labels; found by its type where not given."""
+    group: str | None = None
+    """What groups examples that must not be split between train, validation and test (a patient, a track): a column, or, of
+    image files, a regular expression whose parentheses find the group in the path, such as ``(patient_[0-9]+)``."""
+    size: Side | None = None
+    """Side in pixels that every image is resized and centre-cropped to; needed where images differ in size."""
+    channels: Literal[1, 3] | None = None
+    """1 grey, 3 colour; that of the first image where not given."""
+    background: Literal["white", "grey", "black"] = "white"
+    """What images with transparent places are laid on."""
+    on_corrupt: Literal["refuse", "skip"] = "refuse"
+    """What to do with an image that cannot be read: stop and name it, or leave it out and say so."""
+    limit: Count | None = None
+    """Use at most so many training examples (those with the smallest ids): for trying a recipe out."""
+    transfer: Transfer | None = None
+    """A transfer set: unlabelled examples for the soft targets."""
+
+
+class TeacherSection(Model):
+    """The large model. Trained here with ``train``, or ready-made with ``weights``."""
+
+    train: Train | None = None
+    """Train it here (from ``weights``, where given)."""
+    views: Views | None = None
+    """How its training examples are varied; the recipe's ``views`` where not given."""
+    preprocess: Preprocess | None = None
+    """What it wants done to its input, where that differs from the data's own mean and deviation."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return self.model
+
+
+class OnnxTeacher(Section):
+    """An ONNX file, run by ONNX Runtime on the CPU as it is: one input, images (batch, channels, height, width)."""
+
+    onnx: str
+    """The file. Its batch may be dynamic or fixed."""
+    preprocess: Preprocess | None = None
+    """What it wants done to its input; a file that Limbeck exported says so itself."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return PurePath(self.onnx).name
+
+    @property
+    def train(self) -> Train | None:
+        """None: it comes ready-made."""
+        return None
+
+
+def _kind_of_member(value: Any) -> str:
+    return ONNX if isinstance(value, OnnxTeacher) or (isinstance(value, dict) and "onnx" in value) else MODEL
+
+
+Member = Annotated[
+    Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)], Discriminator(_kind_of_member)
+]
+"""One teacher: a model by name, or an ONNX file."""
+
+
+class Ensemble(Section):
+    """Several teachers that answer as one. Those that are trained here are stages of their own.
+
+    Their answers are put together at temperature 1, whatever temperature the student is trained at.
+    """
+
+    ensemble: tuple[Member, ...]
+    """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
+    combine: Literal["probabilities", "logits", "confidence"] = "probabilities"
+    """The mean of their probabilities or of their logits; or of probabilities, the surest weighing most."""
+    weights: tuple[Number, ...] | None = None
+    """A weight for each, in their order; equal where not given."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return f"ensemble of {', '.join(member.title for member in self.ensemble)}"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Ensemble:
+        if len(self.ensemble) < 2:
+            raise ValueError("an ensemble is made of two teachers or more")
+        if self.weights is None:
+            return self
+        if self.combine == "confidence":
+            raise ValueError("confidence weighs the teachers itself: leave out weights")
+        if len(self.weights) != len(self.ensemble):
+            raise ValueError(f"weights has {len(self.weights)} value(s) for {len(self.ensemble)} teachers")
+        if min(self.weights) < 0 or not sum(self.weights) > 0:
+            raise ValueError("weights must not be negative, nor all 0")
+        return self
+
+
+def _kind_of_teacher(value: Any) -> str:
+    several = isinstance(value, Ensemble) or (isinstance(value, dict) and "ensemble" in value)
+    return ENSEMBLE if several else _kind_of_member(value)
+
+
+Teacher = Annotated[
+    Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)] | Annotated[Ensemble, Tag(ENSEMBLE)],
+    Discriminator(_kind_of_teacher),
+]
+"""The large model: by name, an ONNX file, or an ensemble of these."""
+
+
+class ImageRecipe(Recipe):
+    """Image classification: what a recipe is where it names no task."""
+
+    task: Literal["image-classification"] = "image-classification"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The modality."""
+    data: Data
+    """Where the examples come from."""
+    views: Views = Views()
+    """How examples are varied, for the soft targets and for every student."""
+    teacher: Teacher
+    """The large model."""
+    student: Model
+    """The small model."""
+
+
+RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe}
+EXAMPLES = "images"  # what they are called
+STUDENTS: tuple[str, ...] = ()  # kinds of student that no other task's recipes know

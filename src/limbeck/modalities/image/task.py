@@ -1,0 +1,210 @@
+"""Image classification: how examples become batches, and what the models say of them.
+
+Shapes: B batch, N examples, C classes (or channels, in BCHW), H and W rows and columns.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...data.epochs import ViewOf, every_epoch_anew
+from ...interfaces import IGNORED, Batch, Output
+from ...models.inference import device_of
+from ...randomness import order
+from ...vision.inputs import Normalisation, probe_images
+from ...vision.pixels import AS_USUAL
+from ...vision.sections import Views
+from ...vision.views import render
+from .examples import Examples, Splits
+
+PLAIN = Views()
+# Examples whose views are made at a time: so many that the calls, and not so many that the memory, cost nothing to speak of.
+FEWEST, MOST, BYTES = 512, 4096, 2**24
+
+
+class ImageClassification:
+    """The task: normalisation, batches, answers and validation figures.
+
+    Args:
+        splits: the data; train and validation are read here, never test.
+        normalisation: of the student.
+        teacher_normalisation: of the teacher, where it differs.
+        view_seed: seed of the views' randomness.
+        device: where examples that fit are kept and batches are made.
+    """
+
+    name = "image-classification"
+
+    def __init__(
+        self,
+        splits: Splits,
+        *,
+        normalisation: Normalisation,
+        teacher_normalisation: Normalisation | None,
+        view_seed: int,
+        device: torch.device | str = "cpu",
+        batch_size: int = 500,
+    ) -> None:
+        self.classes = splits.classes
+        self.train = splits.train.to(device)
+        self.held_out = splits.validation.to(device)
+        self.how = splits.how
+        self.normalisation = normalisation
+        self.teacher_normalisation = teacher_normalisation
+        self.view_seed = view_seed
+        self.batch_size = batch_size
+        self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
+
+    def seen_through(self, normalisation: Normalisation | None) -> ImageClassification:
+        """The same task for a teacher in the student's place, whose input is normalised so; None: as the student's."""
+        if normalisation is None:
+            return self
+        other = copy.copy(self)
+        other.normalisation, other.teacher_normalisation = normalisation, None
+        return other
+
+    def probe(self, sees: Normalisation | None) -> Tensor:
+        """What a model whose input goes through ``sees`` (None: the student's) is told from others by."""
+        _, channels, size, _ = self.train.images.shape
+        return probe_images(channels, size if sees is None or sees.size is None else sees.size)
+
+    def input_facts(self, sees: Normalisation | None) -> dict[str, Any]:
+        """What the input of such a model goes through, for fingerprints."""
+        # What is usual is left out, so that what was fingerprinted before it could be otherwise stays as it is.
+        unusual = {name: value for name, value in asdict(self.how).items() if value != getattr(AS_USUAL, name)}
+        return asdict(sees or self.normalisation) | unusual
+
+    @property
+    def views_at_once(self) -> int:
+        """How many examples' views are made at a time where a teacher is asked; it may be asked about fewer."""
+        _, channels, size, _ = self.train.images.shape
+        sees = self.teacher_normalisation or self.normalisation
+        bytes_of_one = 4 * channels * max(size, sees.size or size) ** 2
+        # a power of two, as the teacher's batch and a block are, so that none of either is cut
+        fitting = 1 << (max(1, BYTES // bytes_of_one).bit_length() - 1)
+        return max(FEWEST, min(MOST, fitting))
+
+    def of_like_cost(self, examples: Examples, index_B: Tensor) -> Tensor | None:
+        """An order in which neighbours cost a model the same; None: they all do."""
+        return None
+
+    def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
+        """The batch of these examples at these views."""
+        rendered = render(views, self.view_seed, examples, index_B, view_B, len(self.classes))
+        other = self.teacher_normalisation
+        return Batch(
+            ids=examples.ids[index_B],
+            view=view_B,
+            inputs=self.normalisation(rendered.images_BCHW),
+            labels=rendered.labels,
+            teacher_inputs=None if other is None else other(rendered.images_BCHW),
+        )
+
+    def source(
+        self,
+        examples: Examples,
+        *,
+        views: Views,
+        seed: int,
+        batch_size: int,
+        view_of: ViewOf = every_epoch_anew,
+        upcoming: Callable[[Tensor, Tensor], object] | None = None,
+    ) -> ImageSource:
+        """Batches over these examples, in an order of (seed, epoch).
+
+        ``upcoming`` is told, with every batch, the (ids, views) of the same part of the next step.
+        """
+        return ImageSource(self, examples, views, seed, batch_size, view_of, upcoming)
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        return Output(logits=model(batch.inputs))
+
+    def answer(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits (B, C) of a teacher, which gets the input it was made for."""
+        return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
+
+    @torch.inference_mode()
+    def logits(self, model: nn.Module, examples: Examples, *, as_teacher: bool = False) -> Tensor:
+        """Float32 logits (N, C) of the examples as they are, on the CPU, in evaluation mode."""
+        was_training = model.training
+        model.eval()
+        device = device_of(model)
+        answers = []
+        for start in range(0, len(examples), self.batch_size):
+            index_B = torch.arange(start, min(start + self.batch_size, len(examples)), device=examples.ids.device)
+            batch = self.batch(examples, index_B, torch.zeros_like(index_B), PLAIN)
+            inputs = batch.teacher_inputs if as_teacher and batch.teacher_inputs is not None else batch.inputs
+            answers.append(model(inputs.to(device)).float().cpu())
+        model.train(was_training)
+        return torch.cat(answers)
+
+    def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
+        """``accuracy`` and ``nll`` over the validation split."""
+        logits_NC = self.logits(model, self.held_out, as_teacher=as_teacher).double()
+        assert self.held_out.labels is not None
+        labels_N = self.held_out.labels.cpu()
+        return {
+            "accuracy": (logits_NC.argmax(dim=1) == labels_N).double().mean().item(),
+            "nll": F.cross_entropy(logits_NC, labels_N).item(),
+        }
+
+
+@dataclass
+class ImageSource:
+    """An epoch is every example once, in steps of equal size (to within one example, so that none is tiny)."""
+
+    task: ImageClassification
+    examples: Examples
+    views: Views
+    seed: int
+    batch_size: int
+    view_of: ViewOf
+    upcoming: Callable[[Tensor, Tensor], object] | None = None
+
+    def __post_init__(self) -> None:
+        self._epochs: dict[int, tuple[Tensor, Tensor]] = {}  # order and views of all examples, of the last two
+
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.examples) // self.batch_size)
+
+    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
+        del student  # a data set does not look at who learns from it
+        index_B, view_B = self._part(step, part, parts)
+        batch = self.task.batch(self.examples, index_B, view_B, self.views)
+        if self.upcoming is not None:
+            index_B, view_B = self._part(step + 1, part, parts)
+            self.upcoming(self.examples.ids[index_B], view_B)
+        return batch
+
+    def _part(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor]:
+        """Positions (B,) among the examples, and views (B,)."""
+        epoch, place = divmod(step, self.steps_per_epoch())
+        if epoch not in self._epochs:
+            while len(self._epochs) > 1:
+                self._epochs.pop(next(iter(self._epochs)))
+            order_N = order(self.seed, epoch, self.examples.ids)
+            self._epochs[epoch] = (order_N, self.view_of(self.examples.ids[order_N], epoch))
+        order_N, view_N = self._epochs[epoch]
+        number, steps = len(self.examples), self.steps_per_epoch()
+        low, high = number * place // steps, number * (place + 1) // steps
+        low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
+        return order_N[low:high], view_N[low:high]
+
+
+def pooled(labelled: Examples, transfer: Examples) -> Examples:
+    """Training and transfer examples together; the latter carry the label that objectives ignore."""
+    fresh = ~torch.isin(transfer.ids, labelled.ids)
+    assert labelled.labels is not None
+    ignored = torch.full((int(fresh.sum()),), IGNORED, dtype=torch.int64, device=labelled.labels.device)
+    return Examples(
+        images=torch.cat([labelled.images, transfer.images[fresh]]),
+        labels=torch.cat([labelled.labels, ignored]),
+        ids=torch.cat([labelled.ids, transfer.ids[fresh]]),
+    )

@@ -1,0 +1,78 @@
+"""A person's own code, ``module:callable``, where it is trusted."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..errors import BadInput, did_you_mean, short
+from ..sections.teacher import Model
+
+
+def from_code(section: Model, trust_code: bool, *, classes: int, channels: int, size: int) -> nn.Module:
+    module_name, _, attribute = section.model.partition(":")
+    if not trust_code:
+        raise BadInput(
+            f"model: '{section.model}' runs code that did not come with Limbeck; where you trust it, pass --trust-code."
+        )
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise BadInput(f"model: '{section.model}' should be module:callable, such as my_models.nets:small_net.")
+    found: Any = _imported(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            known = [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
+            raise BadInput(f"model: {module_name} has no '{attribute}'.{did_you_mean(part, known)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise BadInput(f"model: {section.model} is a {type(found).__name__} and cannot be called to make a model.")
+    facts = {
+        "classes": classes,
+        "num_classes": classes,
+        "channels": channels,
+        "in_channels": channels,
+        "in_chans": channels,
+        "size": size,
+    }
+    accepted = _parameter_names(found)
+    arguments = {key: value for key, value in facts.items() if key in accepted} | section.knobs
+    try:
+        model = found(**arguments)
+    except Exception as error:
+        raise BadInput(
+            f"model: {section.model} failed when called with {arguments}: {type(error).__name__}: {short(error)}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"model: {section.model} returned a {type(model).__name__}; a torch.nn.Module is wanted.")
+    return model
+
+
+def _imported(module_name: str) -> Any:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        importlib.invalidate_caches()
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise BadInput(
+                f"model: there is no module '{module_name}' in {folder} or among the installed packages."
+            ) from error
+        raise BadInput(f"model: importing {module_name} needs '{error.name}', which is not installed.") from error
+    except Exception as error:
+        raise BadInput(f"model: importing {module_name} failed: {type(error).__name__}: {short(error)}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _parameter_names(function: Any) -> set[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a callable without a signature
+        return set()
+    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

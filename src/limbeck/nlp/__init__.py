@@ -1,0 +1,1 @@
+"""What modalities of texts are made of."""

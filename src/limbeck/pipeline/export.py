@@ -1,0 +1,84 @@
+"""Student and teacher exported, held to PyTorch, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import progress
+from ..deploy.costs import latencies, lengths_up_to, running_cost
+from ..deploy.measure import parameters
+from ..interfaces.modality import Deploying
+from ..models.ensemble import Together
+from ..models.identity import coarse
+from ..models.onnx_file import OnnxModel
+from .evaluate import TestSplit, best_on_validation, normalisations, test_reads
+from .job import Job
+from .stages import Stage, stage
+from .training_stage import Trained, begun
+
+EXPORT_VERSION = 2
+
+
+def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained) -> Stage:
+    """ONNX of student and teacher, held to PyTorch's answers on test examples, then measured side by side.
+
+    A teacher that is an ONNX file is measured as it is. An ensemble is not exported: nobody deploys it, and a member may
+    be such a file.
+    """
+    limits = job.recipe.export
+    here = begun(job, wanted)
+    if here.finished:
+        here.facts()
+        return here
+    here.prepare()
+    examples = test.open("parity of the export")
+    facts: dict[str, Any] = {}
+    paths: dict[str, Path] = {}
+    variants: dict[str, Path] = {}
+    made: list[str] = []
+    longest = max(job.modality.LENGTHS, default=1)
+    with progress.bar(4, "export and measure") as advance:
+        for role, one in (("teacher", teacher), ("student", student)):
+            model = one.model.to("cpu").eval()
+            facts[role] = {"parameters": parameters(model)}
+            if isinstance(model, OnnxModel):
+                if (
+                    model.batch is None and None not in model.takes[1:]
+                ):  # one image of a known size can be set beside it
+                    paths[role] = model.path
+            elif not isinstance(model, Together):
+                name = f"{job.name} {role}"
+                wanted_of = Deploying(role, name, model, job.task, examples, here.folder, limits)
+                deployed = job.modality.deploy(wanted_of)
+                paths[role], variants = deployed.path, {**variants, **deployed.variants}
+                longest = min(longest, deployed.longest or longest)
+                made += deployed.files
+                facts[role] |= deployed.facts
+            advance()
+        lengths = lengths_up_to(longest, job.modality.LENGTHS)
+        found = latencies({**paths, **variants}, lengths, again="--force export")
+        facts["speed"] = found.speed
+        advance()
+        for role, path in paths.items():
+            facts[role] |= running_cost(path, found.of[role]["latency_ms"], lengths) | found.of[role]
+        for name in variants:
+            facts["student"][name] |= found.of[name]
+        advance()
+    here.finish(facts | {"test_reads": test_reads(job.out)}, made)
+    return here
+
+
+def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:
+    """The stage of the export: of the teacher and of the student that did best on validation."""
+    student, limits = arms["student"][best_on_validation(arms["student"])], job.recipe.export
+    ingredients = {
+        "version": EXPORT_VERSION,
+        "student": coarse(student.identity),
+        "teacher": coarse(teacher.identity),
+        "normalisation": normalisations(job),
+        "classes": list(job.splits.classes),
+        "limits": limits.model_dump(mode="json"),
+        "data": job.splits.fingerprint,
+    }
+    return stage(job.out, "export", ingredients)

@@ -1,0 +1,201 @@
+"""A job: a recipe together with the things it names, checked and ready for the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from ..errors import BadInput
+from ..interfaces import Needs
+from ..interfaces.modality import Member, Modality, Teachers
+from ..modalities import modality_of
+from ..modalities.image.recipe import TeacherSection
+from ..modalities.image.teachers import given_teacher
+from ..models.identity import coarse, identity
+from ..objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
+from ..objectives.modules import Objective
+from ..sections.recipe import Recipe
+from ..targets.codecs.from_recipe import Candidates, asked_codecs
+from .objective import (
+    has_label_sets,
+    misfit_with_labels,
+    objective_of,
+    shows_nothing,
+    temperature_of,
+    wants_features,
+    with_layers,
+)
+from .trial import try_out
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the stages need.
+
+    Attributes:
+        modality: what is done otherwise for images than for texts.
+        teacher: what answers, built; its starting weights are loaded.
+        teachers: what it is made of: itself, or the members of the ensemble.
+        student: a fresh student for a seed.
+        objective: a fresh objective (it may hold parameters of its own).
+        code: what identifies models that are not known by name alone; part of the fingerprints.
+        notes: what a person should know of data and models, in sentences.
+        force: names of stages to be made anew, each once.
+        redone: folders of those that were.
+    """
+
+    recipe: Recipe
+    name: str
+    out: Path
+    modality: Modality
+    splits: Any
+    task: Any
+    accelerator: Accelerator
+    teacher: nn.Module
+    teachers: tuple[Member, ...]
+    student: Callable[[int], nn.Module]
+    objective: Callable[[], Objective]
+    code: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    force: tuple[str, ...] = ()
+    redone: set[Path] = field(default_factory=set)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the students, first to last."""
+        return [self.recipe.seed + i for i in range(self.recipe.seeds)]
+
+    @property
+    def needs(self) -> Needs:
+        """What the objective asks for."""
+        return self.objective().needs
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the student learns anything from the teacher."""
+        return bool(self.needs.target or self.needs.teacher_features)
+
+    @property
+    def live(self) -> bool:
+        """Whether the teacher, where it is asked, is asked at every step; only its logits are stored."""
+        return self.recipe.targets.live or bool(self.needs.teacher_features)
+
+    @property
+    def codecs(self) -> Candidates:
+        """How the teacher's answers may be kept."""
+        return asked_codecs(self.recipe.targets, len(self.splits.classes), self.recipe.seed, self.objective())
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that the student is trained at, where its objective has one."""
+        return temperature_of(self.objective())
+
+
+def job_from_recipe(
+    recipe: Recipe, splits: Any, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...]
+) -> Job:
+    """Builds the models a recipe names and checks that they fit the data. Writes nothing."""
+    modality = modality_of(recipe)
+    teachers = modality.teachers_of(recipe, splits, trust_code=trust_code)
+    return job_from_models(
+        recipe,
+        splits,
+        out=out,
+        teacher=teachers,
+        student=modality.student_of(recipe, splits, teachers, trust_code=trust_code),
+        objective=lambda: objective_of(recipe.objective, splits),
+        device=device,
+        force=force,
+    )
+
+
+def job_from_models(
+    recipe: Recipe,
+    splits: Any,
+    *,
+    out: Path,
+    teacher: nn.Module | Teachers,
+    student: Callable[[int], nn.Module],
+    objective: Callable[[], Objective],
+    device: str,
+    force: tuple[str, ...] = (),
+) -> Job:
+    """A job from models at hand. A module as ``teacher`` is what the recipe's section of the teacher describes.
+
+    Raises :class:`limbeck.errors.BadInput` where one does not fit the data, or the objective does not fit both.
+    """
+    modality, classes = modality_of(recipe), len(splits.classes)
+    if isinstance(teacher, nn.Module):
+        assert isinstance(recipe.teacher, TeacherSection)
+        teacher = given_teacher(teacher, recipe.teacher, recipe.seed, splits)
+    first = student(recipe.seed)
+    modality.check(first, splits, "student")
+    if why := misfit_with_labels(objective(), YES_OR_NO if has_label_sets(splits) else ONE_CLASS):
+        raise BadInput(why)
+    objective = partial(_with_layers, objective, first, teacher.model)
+    accelerator = Accelerator(cpu=device == "cpu")
+    task = modality.task_of(recipe, splits, teacher, accelerator.device)
+    needs = objective().needs
+    if needs.teacher_features and recipe.targets.average:
+        raise BadInput(
+            f"targets.average needs stored answers, and {wants_features(objective())} needs the teacher's features, which "
+            "are not stored: leave out targets.average, or that objective."
+        )
+    if needs.teacher_features and (why := shows_nothing(recipe.teacher)):
+        raise BadInput(
+            f"objective: {wants_features(objective())} needs the teacher's features, and {why}: leave out that objective, "
+            "or name a teacher by its model."
+        )
+    if needs.teacher_features and recipe.targets.store is not None:
+        raise BadInput(
+            f"targets.store keeps logits, and {wants_features(objective())} needs the teacher's features: leave out "
+            "targets.store, or that objective."
+        )
+    kept = None
+    if needs.target and not (recipe.targets.live or needs.teacher_features or recipe.targets.store is not None):
+        kept = asked_codecs(recipe.targets, classes, recipe.seed, objective())
+    try_out(objective(), teacher.model, first, task, recipe, kept)
+    return Job(
+        recipe=recipe,
+        name=recipe.name or "run",
+        out=out,
+        modality=modality,
+        splits=splits,
+        task=task,
+        accelerator=accelerator,
+        teacher=teacher.model,
+        teachers=teacher.members,
+        student=student,
+        objective=objective,
+        code={
+            "teachers": [coarse(identity(one.model, task.probe(one.sees))) for one in teacher.members],
+            "student": coarse(identity(first, task.probe(None))),
+            "objective": repr(objective()),
+        },
+        notes=(*splits.notes, _sizes(splits), *teacher.notes, *modality.notes_on(first, splits)),
+        force=force,
+    )
+
+
+def _sizes(splits: Any) -> str:
+    """How many examples each split of the run has, as a sentence."""
+    test = "an unknown number" if splits.test.count is None else f"{splits.test.count:,}"
+    transfer = "" if splits.transfer is None else f"; {len(splits.transfer):,} more without labels to learn from"
+    return f"in all: {len(splits.train):,} examples to train on, {len(splits.validation):,} to select on, {test} to test{transfer}."
+
+
+def _with_layers(objective: Callable[[], Objective], student: nn.Module, teacher: nn.Module) -> Objective:
+    return with_layers(objective(), student, teacher)
+
+
+def use_threads(count: int | None) -> None:
+    """Uses so many threads for arithmetic; None leaves torch's own choice."""
+    if count is not None:
+        torch.set_num_threads(count)

@@ -1,0 +1,118 @@
+"""Several trainings at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import progress
+from ..errors import LimbeckError
+from ..modalities import modality_of
+from ..sections.recipe import Recipe
+from .job import Job, job_from_recipe, use_threads
+from .stages import ARMS
+from .students import examples_of, members, plan_of, the_arms, train_member
+from .targets import the_targets
+from .teacher import the_teacher
+
+Done = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run as it was asked for, to be handed to another process."""
+
+    recipe: Recipe
+    out: Path
+    trust_code: bool
+    force: tuple[str, ...]
+    device: str
+    threads: int
+
+
+def side_by_side(asked: Asked, jobs: int, total: int) -> None:
+    """Finishes the students' stages in ``jobs`` processes. What a process could not finish is left to the caller."""
+    in_processes(_share_of_students, asked, jobs, total, "students and baselines")
+
+
+def in_processes(share: Callable[[Any, int, int, Done], None], asked: Any, jobs: int, total: int, title: str) -> None:
+    """Calls ``share(asked, k, jobs, done)`` for every k below ``jobs`` (there may be none), each in its own process.
+
+    ``share`` is a function of a module, ``asked`` can be pickled, and ``done`` is to be called after each of ``total``
+    pieces of work. What a process could not finish is left to the caller, who meets the same error and says it.
+    """
+    context = torch.multiprocessing.get_context("spawn")
+    done = context.Queue()
+    workers = [context.Process(target=_work, args=(share, asked, k, jobs, done)) for k in range(jobs)]
+    for worker in workers:
+        worker.start()
+    try:
+        with progress.bar(total, f"{title}, {jobs} at a time") as advance:
+            while any(worker.is_alive() for worker in workers):
+                try:
+                    done.get(timeout=0.5)
+                    advance()
+                except queue.Empty:
+                    continue
+    finally:
+        for worker in workers:
+            worker.join()
+
+
+def _work(share: Callable[[Any, int, int, Done], None], asked: Any, number: int, jobs: int, done: Any) -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    try:
+        share(asked, number, jobs, lambda: done.put(number))
+    except (LimbeckError, KeyboardInterrupt):
+        return
+
+
+def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None:
+    """One process's part of :func:`side_by_side`."""
+    use_threads(asked.threads)
+    job = job_from_recipe(
+        asked.recipe,
+        modality_of(asked.recipe).load(asked.recipe),
+        out=asked.out,
+        trust_code=asked.trust_code,
+        device=asked.device,
+        force=tuple(set(asked.force) & set(ARMS)),
+    )
+    teacher = the_teacher(job)
+    arms = the_arms(job, teacher, the_targets(job, teacher))
+    for name, seed in shares(job, jobs)[number]:
+        train_member(job, arms[name], seed)
+        done()
+
+
+def shares(job: Job, jobs: int) -> list[list[tuple[str, int]]]:
+    """The training runs for each of ``jobs`` processes, so that all end at about the same time.
+
+    Each goes, the longest first, to the process with the least to do; what takes long is told by the examples that it sees.
+    """
+
+    def examples(name: str) -> int:
+        return plan_of(job, name).epochs * len(examples_of(job, name))
+
+    given: list[list[tuple[str, int]]] = [[] for _ in range(jobs)]
+    burden = [0] * jobs
+    for name, seed in sorted(members(job), key=lambda one: -examples(one[0])):
+        least = burden.index(min(burden))
+        given[least].append((name, seed))
+        burden[least] += examples(name)
+    return given
+
+
+def _leave_with_parent() -> None:
+    """Ends this process when its parent was killed: the folder is no longer claimed, and another run may begin."""
+    parent = torch.multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,174 @@
+"""``results.json`` and ``report.html``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..deploy.measure import parameters
+from ..evaluation.losses import Groups
+from ..evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
+from ..evaluation.verdict import findings, headline
+from ..files import publish, write_json
+from ..report.evidence import Evidence
+from ..report.page import write_report
+from ..targets.store.store import Store
+from .evaluate import TestSplit, teachers_of, test_reads
+from .job import Job
+from .objective import deployed_with
+from .stages import Stage, stage
+from .targets import fingerprint_of, learnt_from, targets_section
+from .training_stage import Trained, begun
+
+REPORT_VERSION = 2
+
+
+def report(
+    job: Job,
+    test: TestSplit,
+    teacher: Trained,
+    arms: dict[str, list[Trained]],
+    chosen: int,
+    store: Store | None,
+    evaluation: Stage,
+    answers: dict[str, Tensor],
+    export: Stage,
+) -> dict[str, Any]:
+    """``results.json``, ``report.html`` and the products at the top of the run folder."""
+    here = begun(job, report_stage(job, evaluation, export))
+    if not here.finished:
+        here.prepare()
+        examples = test.open("what the report shows")
+        results = _results(job, examples, teacher, arms, store, answers, export)
+        write_json(here.folder / "results.json", results)
+        write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
+        here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
+    here.facts()
+    for name in ("results.json", "report.html"):
+        publish(here.folder / name, job.out / name)
+    student = arms["student"][chosen]
+    weights = job.out / "stages" / "student" / student.fingerprint / "model.safetensors"
+    results = json.loads((here.folder / "results.json").read_text(encoding="utf-8"))
+    job.modality.publish(export.folder, weights, job.out, results)
+    return results | {"out": str(job.out)}
+
+
+def _results(
+    job: Job,
+    examples: Any,
+    teacher: Trained,
+    arms: dict[str, list[Trained]],
+    store: Store | None,
+    answers: dict[str, Tensor],
+    export: Stage,
+) -> dict[str, Any]:
+    facts = export.facts()
+    recipe, teachers = job.recipe, teachers_of(teacher)
+
+    def evidence(model: str, name: str, ones: Sequence[Trained], cost: dict[str, Any]) -> ModelEvidence:
+        runs = []
+        for one in ones:
+            key = name if name in teachers else f"{name}-{one.seed}"
+            test, validation = (
+                Predictions(answers[f"{split}/{key}"], answers[f"{split}/labels"]) for split in ("test", "validation")
+            )
+            runs.append(RunEvidence(one.seed, test, validation, one.seconds))
+        return ModelEvidence(model, runs, cost)
+
+    student_cost = {name: value for name, value in facts["student"].items() if name not in ("parity", "int8", "path")}
+    teacher_cost = {name: value for name, value in facts["teacher"].items() if name not in ("parity", "path")}
+
+    def cost_of(ones: Sequence[Trained]) -> dict[str, Any]:
+        """The exported student's, but for a control that lacks what is deployed with it and was not exported itself."""
+        count = parameters(ones[0].model)
+        return student_cost if count == student_cost["parameters"] else {"parameters": count}
+
+    by_arm = {arm: evidence(recipe.student.model, arm, ones, cost_of(ones)) for arm, ones in arms.items()}
+    timings: dict[str, dict[str, Any]] = {"teacher": {"seconds": teacher.seconds, "runs": len(teacher.members) or 1}}
+    fingerprints: dict[str, Any] = {"data": job.splits.fingerprint, "teacher": teacher.fingerprint}
+    if teacher.members:
+        fingerprints["teacher"] = [member.fingerprint for member in teacher.members]
+    targets = targets_section(job, store, len(arms["student"]))
+    if store is not None and targets is not None:
+        if targets["seconds"] is not None:
+            timings["targets"] = {"seconds": targets["seconds"], "runs": 1}
+        fingerprints["targets"] = fingerprint_of(job, store)
+    for arm, ones in arms.items():
+        timings[arm] = {"seconds": sum(one.seconds for one in ones), "runs": len(ones)}
+        fingerprints[arm] = [one.fingerprint for one in ones]
+    data = {
+        "name": recipe.data.name,
+        "classes": list(job.splits.classes),
+        "train": len(job.splits.train),
+        "validation": len(job.splits.validation),
+        "test": len(answers["test/labels"]),
+        "transfer": 0 if job.splits.transfer is None else len(job.splits.transfer),
+        **job.modality.data_facts(job.splits),
+        "notes": [*job.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
+    }
+    return assemble(
+        name=job.name,
+        task=job.task.name,
+        data=data,
+        teacher=evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost),
+        members=[evidence(one.title, name, [one], {}) for name, one in teachers.items() if one is not teacher],
+        student=by_arm["student"],
+        baseline=by_arm["baseline"],
+        smoothed=by_arm.get("smoothed"),
+        export={
+            "path": facts["student"]["path"],
+            "parity": facts["student"]["parity"],
+            **({"int8": facts["student"]["int8"]} if "int8" in facts["student"] else {}),
+        },
+        speed=facts["speed"],
+        targets=targets,
+        groups=Groups.of(str(recipe.data.group), examples.groups),
+        learnt_from_teacher=learnt_from(job, store, teacher.identity),
+        timings=timings,
+        fingerprints=fingerprints,
+        recipe=recipe.model_dump(mode="json"),
+        test_reads=test_reads(job.out),
+    )
+
+
+def _evidence(
+    job: Job,
+    examples: Any,
+    arms: dict[str, list[Trained]],
+    chosen: int,
+    answers: dict[str, Tensor],
+    results: dict[str, Any],
+    teacher: Trained,
+) -> Evidence:
+    seed = arms["student"][chosen].seed
+
+    return Evidence(
+        results=results,
+        headline=headline(results),
+        findings=findings(results),
+        classes=job.splits.classes,
+        labels_N=answers["test/labels"].numpy(),
+        teacher_logits_NC=answers["test/teacher"].numpy(),
+        student_logits_NC=answers[f"test/student-{seed}"].numpy(),
+        baseline_logits_NC=answers[f"test/baseline-{seed}"].numpy(),
+        what=job.modality.WHAT,
+        **job.modality.shown(examples),
+        histories={"teacher": teacher.history} | {arm: ones[chosen].history for arm, ones in arms.items()},
+        temperature=job.temperature,
+    )
+
+
+def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
+    """The stage of the report."""
+    ingredients = {
+        "version": REPORT_VERSION,
+        "name": job.name,
+        # without what is not there: an objective more in the catalogue is no other recipe
+        "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
+        "evaluate": evaluation.fingerprint,
+        "export": export.fingerprint,
+    }
+    return stage(job.out, "report", ingredients)

@@ -1,0 +1,285 @@
+"""What asking the teacher cost, and over how many students it was spread: the ``targets`` section of the results."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import progress
+from ..errors import BadInput
+from ..evaluation.wording import counted
+from ..files import write_json
+from ..interfaces.task import Ask
+from ..models.identity import Identity, coarse, same_probe
+from ..models.onnx_file import OnnxModel
+from ..sections.recipe import Recipe
+from ..targets.cast import cast
+from ..targets.codecs import Codec, Rows, codec_from
+from ..targets.codecs.cheapest import choose
+from ..targets.codecs.fits_objective import misfit
+from ..targets.find_stores import one_store
+from ..targets.impossible import cannot_learn_from_minus_infinity, first_impossible
+from ..targets.inference_settings import SAMPLE, Asked, Manner, manner_of
+from ..targets.live_teacher import LiveTeacher
+from ..targets.store.check import lacks_a_file
+from ..targets.store.lock import alone
+from ..targets.store.manifest import PLAN, SEAL, StoreIdentity, contents, read_json
+from ..targets.store.store import Store
+from ..targets.teacher_pass import ERROR_SAMPLE
+from .earlier_targets import donor_of, start_from
+from .job import Job
+from .objective import asked_live
+from .stages import Stage, stage
+from .training_stage import Trained, begun
+
+# Bumped by hand when the meaning of the soft targets, or the layout of their files, changes.
+TARGETS_VERSION = 3
+
+
+def targets_section(job: Job, store: Store | None, students: int) -> dict[str, Any] | None:
+    """None where nothing is stored. ``students``: how many were trained from the store.
+
+    ``seconds`` is the teacher's whole pass, over all processes that shared it; None where the store came ready-made.
+    """
+    if store is None:
+        return None
+    given, manifest = job.recipe.targets.store, store.manifest
+    seconds = asked = None
+    if given is None:
+        facts = Stage("targets", {}, store.path.parent).facts()
+        seconds, asked = facts["seconds"], facts.get("asked")
+    return {
+        "source": "cast" if given is None else "given",
+        "store": str(given if given is not None else store.path.relative_to(job.out)),
+        "teacher": manifest["teacher"]["weights"],
+        "made_from": manifest.get("made_from"),
+        "views": store.views,
+        "examples": len(store),
+        "codec": manifest["codec"]["name"],
+        "bytes_per_target": manifest["codec"]["bytes_per_target"],
+        "codec_error": manifest["codec"]["error"],
+        "bytes": store_bytes(store.path),
+        "asked": asked,
+        "seconds": seconds,
+        "students": students,
+        "seconds_per_student": seconds / students if seconds is not None and students else None,
+    }
+
+
+def learnt_from(job: Job, store: Store | None, teacher: Identity) -> bool:
+    """Whether the students learnt from this teacher: not where nobody was asked, or a store of another's answers was given."""
+    if not job.asks_teacher or store is None or job.recipe.targets.store is None:
+        return job.asks_teacher
+    said = store.manifest["teacher"]
+    return said["weights"] == teacher["weights"] and same_probe(said["probe"], teacher["probe"])
+
+
+def fingerprint_of(job: Job, store: Store) -> str:
+    """The name of the stage that cast the store, or, of one that was given, the digest of its contents."""
+    if job.recipe.targets.store is not None:
+        return contents(store.path)
+    return store.path.parent.name
+
+
+def store_bytes(path: Path) -> int:
+    """What a store takes on disk."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def the_targets(job: Job, teacher: Trained) -> Store | None:
+    """The soft targets of every view of every example; None where the teacher is asked live.
+
+    Several processes may call this at once: they share the work.
+    """
+    wanted = job.recipe.targets
+    if job.live or not job.asks_teacher:
+        return None
+    if wanted.store is not None:
+        return given_store(job).to(job.accelerator.device)
+    here = begun(job, targets_stage(job, teacher))
+    path = here.folder / "store"
+    before = 0.0
+    with alone(here.folder):
+        if here.finished:
+            facts = here.facts()
+            before = facts["seconds"]
+            taken = facts.get("asked", {}).get("precision", "float32")
+            known = store_identity(job, teacher, taken if wanted.precision == "auto" else wanted.precision)
+            if not lacks_a_file(path):
+                return Store.open(path, expect=known).to(job.accelerator.device)
+            here.reopen()  # a damaged shard was deleted, as the sentence about it advises: only that one is asked again
+        here.prepare()
+        began = time.monotonic()
+        manner = manner_in(job, teacher, here)
+    pool = job.task.pool
+    known, ask = store_identity(job, teacher, manner.precision), asker(job, teacher, manner)
+    donor = donor_of(here, known, pool.ids)
+    if donor is not None and not (path / SEAL).exists():
+        ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
+        known = StoreIdentity(**{**known, **origin})
+        before = max(before, donor.seconds)
+    with progress.bar(wanted.views * len(pool), "soft targets") as advance:
+        store = cast(
+            path,
+            known,
+            pool.ids,
+            wanted.views,
+            ask,
+            codec=_codec(job, path, ask),
+            batch_size=max(job.task.views_at_once, manner.batch_size),
+            measured={} if manner.error is None else {"precision_error": dict(manner.error)},
+            progress=advance,
+        )
+    seconds = time.monotonic() - began
+    with alone(here.folder):
+        if here.finished:  # by another process, which did its part
+            before = here.facts()["seconds"]
+        facts = {"seconds": before + seconds, "targets": wanted.views * len(pool), "asked": manner.facts()}
+        here.finish(facts, ["store/seal.json"])
+    return store.to(job.accelerator.device)
+
+
+def asker(job: Job, teacher: Trained, manner: Manner) -> Ask:
+    """What asks the teacher about positions in the pool of examples, at one view: logits (B, C), float32."""
+    pool, task, views = job.task.pool, job.task, job.recipe.views
+    model = Asked(LiveTeacher(teacher.model.to(job.accelerator.device), task).model, manner)
+
+    def ask_in_order(index_B: torch.Tensor, view: int) -> torch.Tensor:
+        batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
+        return task.answer(model, batch)
+
+    def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
+        index_B = index_B.to(pool.ids.device)
+        order_B = task.of_like_cost(pool, index_B)
+        if order_B is None:
+            return ask_in_order(index_B, view)
+        answers = [ask_in_order(part, view) for part in index_B[order_B].split(manner.batch_size)]
+        return torch.cat(answers)[torch.argsort(order_B)]
+
+    return ask
+
+
+def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
+    """How the teacher is asked: as a stage of soft targets was begun, or decided and noted there for whoever goes on."""
+    path = here.folder / "asked.json"
+    if path.exists():
+        with contextlib.suppress(ValueError, TypeError):  # damaged: decided anew, as it was the first time
+            return Manner(**json.loads(path.read_text(encoding="utf-8")))
+    manner = manner_for(job, teacher, job.recipe.targets.precision)
+    write_json(path, manner.facts())
+    return manner
+
+
+def manner_for(job: Job, teacher: Trained, wanted: str) -> Manner:
+    """How the teacher is asked in the precision ``wanted``, which may be ``auto``.
+
+    Raises :class:`limbeck.errors.BadInput` where it cannot be asked in that precision.
+    """
+    task, pool = job.task, job.task.pool
+    index_B = pool.ids.argsort()[:SAMPLE]
+    batch = task.batch(pool, index_B, torch.zeros_like(index_B), job.recipe.views)
+    sample = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
+    model = teacher.model.to(job.accelerator.device)
+    # an ONNX file has its precision inside, and so has an ensemble with one in it
+    fixed = any(isinstance(module, OnnxModel) for module in model.modules())
+    if fixed and wanted not in ("float32", "auto"):
+        raise BadInput(f"targets.precision: {wanted}, and an ONNX file has its precision inside; leave it out.")
+    return manner_of(model, sample, precision="float32" if fixed else wanted, compile=job.recipe.targets.compile)
+
+
+def about_targets(job: Job) -> str:
+    """What is asked of the teacher, or was given in its place, in words."""
+    if job.recipe.targets.store is not None:
+        views = given_store(job).views
+        return f"{counted(views, 'view')} of {len(job.task.pool):,} examples, as given"
+    return f"{counted(job.recipe.targets.views, 'view')} of {len(job.task.pool):,} examples"
+
+
+def given_store(job: Job) -> Store:
+    """The store that the recipe names, held to what can be known of it: classes, views and examples.
+
+    Raises :class:`limbeck.errors.BadInput` where one of them does not fit, saying what differs.
+    """
+    recipe, pool = job.recipe, job.task.pool
+    assert recipe.targets.store is not None
+    path = one_store(Path(recipe.targets.store))
+    expect: dict[str, Any] = {"classes": len(job.splits.classes), "views": recipe.views.model_dump(mode="json")}
+    if recipe.views != type(recipe.views)():
+        expect["view_seed"] = recipe.seed
+    store = Store.open(path, expect=expect)
+    if why := misfit(store.codec, job.objective(), average=recipe.targets.average):
+        raise BadInput(f"targets.store: {path}: {why}")
+    unable = cannot_learn_from_minus_infinity(job.objective())
+    if unable is not None and (found := first_impossible(store)) is not None:
+        raise BadInput(
+            f"targets.store: {path}: example id {found[0]} has -inf for class {found[1]} (a class that cannot be), and {unable} "
+            "cannot learn from that: take an objective on probabilities such as kd, or give large negative numbers instead."
+        )
+    store.require(pool.ids)
+    if mixes(recipe) and len(store) != len(pool):
+        raise BadInput(
+            f"targets.store: the store {path} was cast over {len(store)} examples and the data has {len(pool)}: under mixup "
+            "and CutMix an example's partner depends on all of them, so the two must be the same."
+        )
+    return store
+
+
+def mixes(recipe: Recipe) -> bool:
+    """Whether an example's views have a partner in them, which depends on all examples."""
+    return any(getattr(recipe.views, name, 0) for name in ("mixup", "cutmix"))
+
+
+def _codec(job: Job, path: Path, ask: Ask) -> Codec:
+    """The codec that is asked for; where the teacher's answers are to decide, the one they once decided for."""
+    wanted = job.codecs
+    if wanted.mean_kl is None:
+        return wanted.codecs[0]
+    if (path / PLAN).exists():
+        there = read_json(path / PLAN)["codec"]
+        return codec_from(there["name"], there["settings"])
+    ids_N, index_N = job.task.pool.ids.cpu().sort()
+    logits_NC = ask(index_N[:ERROR_SAMPLE], 0)
+    assert isinstance(logits_NC, torch.Tensor)
+    logits_NC = logits_NC.cpu()
+    if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
+        return wanted.codecs[-1]  # casting says what is wrong with such answers
+    rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))
+    return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
+
+
+def why_live(job: Job) -> str | None:
+    """One line for a person who did not ask for a live teacher and gets one."""
+    if job.recipe.targets.live or not job.needs.teacher_features:
+        return None
+    return f"{asked_live(job.objective())}, and no soft targets are kept."
+
+
+def store_identity(job: Job, teacher: Trained, precision: str) -> StoreIdentity:
+    """What a store of soft targets must agree with to be used in this job."""
+    return {
+        "classes": len(job.splits.classes),
+        "data": job.splits.fingerprint,
+        "teacher": teacher.identity,
+        "preprocess": job.task.input_facts(job.task.teacher_normalisation),
+        "precision": precision,
+        "views": job.recipe.views.model_dump(mode="json"),
+        "view_seed": job.recipe.seed,
+    }
+
+
+def targets_stage(job: Job, teacher: Trained) -> Stage:
+    """The stage of the soft targets; its precision is the one asked for, which may be ``auto``."""
+    wanted = job.recipe.targets
+    ingredients = {
+        "version": TARGETS_VERSION,
+        **store_identity(job, teacher, wanted.precision),
+        "teacher": coarse(teacher.identity),
+        "count": wanted.views,
+        "codec": job.codecs.ingredient,
+    }
+    return stage(job.out, "targets", ingredients)

@@ -1,0 +1,177 @@
+"""The teacher trained, or as it came; is it any good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from .. import progress
+from ..evaluation.doubts import at_chance, commonest_share, confused, right_of, taken_for
+from ..files import fingerprint
+from ..interfaces import DenseLogits
+from ..interfaces.modality import Member
+from ..modalities.image.recipe import ImageRecipe, OnnxTeacher
+from ..models.ensemble import Together
+from ..models.identity import coarse, identity
+from ..targets.store.as_logits import distribution, gathered
+from ..targets.store.store import Store
+from ..training.history import kept
+from .job import Job
+from .objective import supervised
+from .stages import Stage, stage
+from .targets import given_store
+from .training_stage import TRAINING_VERSION, Trained, named, train_stage
+
+# Examples that a teacher which came ready-made is measured on, before anything is learnt from it.
+DOUBTED = 512
+
+
+def the_teacher(job: Job) -> Trained:
+    """The teacher: trained here, or as it came; for an ensemble, what all of them say together."""
+    members = [_one_teacher(job, member, title) for member, title in zip(job.teachers, titles(job), strict=True)]
+    if not isinstance(job.teacher, Together):
+        return members[0]
+    known = identity(job.teacher, job.task.probe(job.task.teacher_normalisation))
+    named_by = fingerprint([member.fingerprint for member in members] + [coarse(known)])
+    seconds = sum(member.seconds for member in members)
+    # each as the ensemble asks it: about images on a 0-1 scale
+    asked = [replace(one, model=inner) for one, inner in zip(members, job.teacher.members, strict=True)]
+    return Trained(job.teacher, job.recipe.seed, seconds, named_by, known, [], "ensemble", tuple(asked))
+
+
+def beware(job: Job, teacher: Trained) -> tuple[str, ...]:
+    """Says what is wrong with whom the students are to learn from, before anything is learnt; the sentences."""
+    if not job.asks_teacher:
+        return ()
+    given = job.recipe.targets.store is not None
+    said = doubts_of_given(job, given_store(job)) if given else doubts(job, teacher)
+    said = [f"Beware: {one}" for one in said]
+    for one in said:
+        progress.note(one)
+    return tuple(said)
+
+
+def doubts(job: Job, teacher: Trained) -> list[str]:
+    """What is wrong with a teacher by what it says of the validation split, in sentences; empty where nothing is.
+
+    One that was trained here was measured then; any other is asked about a part of the split, and its accuracy is said.
+    """
+    validation, plans = job.splits.validation, [one.section.train for one in job.teachers]
+    if teacher.history and plans[0] is not None:
+        right = kept(teacher.history, plans[0])["validation_accuracy"]
+        share = commonest_share(validation.labels.cpu())
+        if not at_chance(right, share, len(validation)):
+            return []
+        return [
+            f"{_chance(right, share, 'validation', len(validation))}: train it longer, or look whether its labels are the data's."
+        ]
+    validation = validation.take(validation.ids.argsort()[:DOUBTED])
+    device = job.accelerator.device
+    logits_NC = job.task.logits(teacher.model.to(device), validation.to(device), as_teacher=True)
+    labels = validation.labels.cpu()
+    right = right_of(logits_NC, labels).double().mean().item()
+    progress.note(f"The teacher is right on {100 * right:.1f} % of {len(labels)} validation examples.")
+    first = "Look first whether its labels are the data's, and stand in their order."
+    if isinstance(job.recipe, ImageRecipe):
+        first = (
+            "Look first at teacher.preprocess (mean and std on a scale of 0 to 1, and size), then whether its classes stand in "
+            "the order of the data's."
+        )
+    return _misgivings(job, logits_NC, labels, "validation", first)
+
+
+def doubts_of_given(job: Job, store: Store) -> list[str]:
+    """What is wrong with soft targets that were given, by the labels of some training examples; as :func:`doubts`."""
+    train = job.splits.train.take(job.splits.train.ids.argsort()[:DOUBTED])
+    labels, answer = train.labels.cpu(), gathered(store, train.ids.cpu(), 0)
+    if labels.ndim == 1:
+        logits_NC = distribution(answer, store.classes)[:, :-1].log().cpu()
+    elif isinstance(answer, DenseLogits):
+        logits_NC = answer.logits.float().cpu()
+    else:  # of several labels, other kinds of answer keep only a part
+        return []
+    first = "Look first whether these soft targets are of the data's classes, in their order."
+    return [f"targets.store: {one}" for one in _misgivings(job, logits_NC, labels, "training examples", first)]
+
+
+def _misgivings(job: Job, logits_NC: torch.Tensor, labels: torch.Tensor, asked: str, first: str) -> list[str]:
+    """Sentences on answers that cannot be those of a teacher of the data's classes."""
+    right, share = right_of(logits_NC, labels).double().mean().item(), commonest_share(labels)
+    said = [f"{_chance(right, share, asked, len(labels))}. {first}"] if at_chance(right, share, len(labels)) else []
+    mixed = confused(taken_for(logits_NC, labels), job.splits.classes) if labels.ndim == 1 else None
+    return said + ([] if mixed is None else [mixed])
+
+
+def _chance(right: float, share: float, asked: str, count: int) -> str:
+    figures = f"({100 * right:.1f} % vs {100 * share:.1f})"
+    if right > share:
+        return (
+            f"the teacher is not shown to be better than always naming the commonest answer {figures} on {count} "
+            f"{asked.removesuffix(' examples')} examples, so what students learn from it may mean little"
+        )
+    return (
+        f"the teacher is no better on {asked} than always naming the commonest answer {figures}, so what students learn "
+        "from it means little"
+    )
+
+
+def titles(job: Job) -> list[str]:
+    """What a person sees above each teacher's training."""
+    if len(job.teachers) == 1:
+        return ["teacher"]
+    return [f"teacher {k + 1}/{len(job.teachers)}, {one.section.title}" for k, one in enumerate(job.teachers)]
+
+
+def _one_teacher(job: Job, member: Member, title: str) -> Trained:
+    section = member.section
+    if isinstance(section, OnnxTeacher) or section.train is None:
+        # laid out as training leaves it: convolutions are quicker so
+        member.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        known = identity(member.model, job.task.probe(member.sees))
+        return Trained(member.model, member.seed, 0.0, "as it came", known, [], section.title)
+    trained = train_stage(
+        job,
+        member_stage(job, member),
+        title=title,
+        build=lambda: member.model,
+        objective=supervised(job.splits),
+        plan=section.train,
+        views=section.views or job.recipe.views,
+        seed=member.seed,
+        sees=member.sees,
+    )
+    return replace(trained, title=section.title)
+
+
+def teacher_stages(job: Job) -> list[Stage]:
+    """The stages of the teachers that are trained here."""
+    return [member_stage(job, member) for member in job.teachers if member.section.train is not None]
+
+
+def member_stage(job: Job, member: Member) -> Stage:
+    """The stage of one teacher that is trained here."""
+    section = member.section
+    assert not isinstance(section, OnnxTeacher)
+    assert section.train is not None
+    ingredients = {
+        "version": TRAINING_VERSION,
+        "model": named(section.model, section.knobs),
+        "initial": job.code["teachers"][job.teachers.index(member)],
+        "train": section.train.model_dump(mode="json"),
+        "views": (section.views or job.recipe.views).model_dump(mode="json"),
+        "seed": member.seed,
+        "data": job.splits.labelled,
+        "normalisation": job.task.input_facts(member.sees),
+    }
+    return stage(job.out, "teacher", ingredients)
+
+
+def about_teacher(job: Job) -> str:
+    """What is done for the teacher, in words."""
+    title = job.recipe.teacher.title
+    plans = [one.section.train for one in job.teachers if one.section.train is not None]
+    if not plans:
+        return f"{title}, as it comes"
+    epochs = " and ".join(dict.fromkeys(str(plan.epochs) for plan in plans))
+    return f"{title}, {epochs} epochs of {len(job.splits.train):,} examples"

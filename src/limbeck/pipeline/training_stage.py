@@ -1,0 +1,105 @@
+"""Training as a stage: skipped where finished, resumed where begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..data.epochs import ViewOf, every_epoch_anew
+from ..models.identity import Identity, identity
+from ..models.weights import load_weights, save_weights
+from ..objectives.modules import Objective
+from ..sections.train import Train
+from ..targets.live_teacher import LiveTeacher
+from ..targets.stored_teacher import StoredTeacher
+from ..training.history import read_history, write_history
+from ..training.loop import Training, fit
+from ..vision.inputs import Normalisation
+from . import stages
+from .job import Job
+from .stages import Stage
+
+# Bumped by hand when the meaning of training changes, so that results of an older version are not taken for new ones.
+TRAINING_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model at the end of its stage."""
+
+    model: nn.Module
+    seed: int
+    seconds: float  # of training; 0 for a model that came ready-made
+    fingerprint: str
+    identity: Identity
+    history: list[dict[str, float]]
+    title: str = ""  # how a person sees it, where the recipe has several of its kind
+    members: tuple[Trained, ...] = ()  # of an ensemble; each takes what the ensemble takes
+
+
+def train_stage(
+    job: Job,
+    here: Stage,
+    *,
+    title: str,
+    build: Callable[[], nn.Module],
+    objective: Objective,
+    plan: Train,
+    views: Any,
+    seed: int,
+    teacher: LiveTeacher | StoredTeacher | None = None,
+    view_of: ViewOf = every_epoch_anew,
+    sees: Normalisation | None = None,
+) -> Trained:
+    """One training stage: skipped where finished, resumed where begun.
+
+    ``sees``: what its input goes through, where that differs from the student's.
+    """
+    here = begun(job, here)
+    model, task = build(), job.task.seen_through(sees)
+    if here.finished:
+        (here.folder / "checkpoint.pt").unlink(missing_ok=True)  # of a run killed just after it had finished
+        facts = here.facts()
+        load_weights(model, here.folder / "model.safetensors", title)
+        # laid out as training leaves it, or its answers would differ in the last bit from those given before a restart
+        model.to(memory_format=torch.channels_last).eval()
+        history = read_history(here.folder)
+        return Trained(model, seed, facts["seconds"], here.fingerprint, facts["identity"], history)
+    here.prepare()
+    # only a teacher has something to say of the unlabelled examples of a transfer set
+    examples = task.train if teacher is None else task.pool
+    upcoming = teacher.upcoming if isinstance(teacher, StoredTeacher) else None
+    source = task.source(
+        examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of, upcoming=upcoming
+    )
+    run = Training(title, model, task, source, objective, teacher, plan, seed, here.folder, examples.ids)
+    history = fit(run, job.accelerator)
+    known = identity(model, job.task.probe(sees))
+    save_weights(model, here.folder / "model.safetensors")
+    write_history(here.folder, history)
+    facts = {"seconds": history[-1]["seconds"], "identity": known, "seed": seed}
+    here.finish(facts, ["model.safetensors", "history.json"])
+    (here.folder / "checkpoint.pt").unlink(missing_ok=True)
+    return Trained(model, seed, facts["seconds"], here.fingerprint, known, history)
+
+
+def begun(job: Job, here: Stage) -> Stage:
+    """The stage, set aside first where ``--force`` names it: once, however often it is come by."""
+    if here.name in job.force and here.folder not in job.redone:
+        job.redone.add(here.folder)
+        stages.redo(job.out, here)
+    return here
+
+
+def taken_over(job: Job, *here: Stage) -> str:
+    """What a step's line ends with where its stages are finished and not to be done anew; empty otherwise."""
+    finished = bool(here) and all(one.finished and one.name not in job.force for one in here)
+    return ", finished before" if finished else ""
+
+
+def named(model: str, knobs: dict[str, Any]) -> dict[str, Any]:
+    return {"name": model, "knobs": knobs}

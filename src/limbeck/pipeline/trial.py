@@ -1,0 +1,77 @@
+"""Both models and the objective tried on two examples, before anything is trained."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import BadInput
+from ..interfaces import Batch, DenseLogits, Features, Output, Target
+from ..models.capture import Capture
+from ..models.inference import Inputs, ask, moved
+from ..objectives.modules import Objective
+from ..sections.recipe import Recipe
+from ..targets.codecs import Rows
+from ..targets.codecs.from_recipe import Candidates
+from .simkd import simkd_in, taught_as_one, with_teachers_classifier
+
+
+def try_out(
+    objective: Objective,
+    teacher: nn.Module,
+    student: nn.Module,
+    task: Any,
+    recipe: Recipe,
+    kept: Candidates | None,
+) -> None:
+    """Asks both models about two examples, and the objective about what they say: a misfit shows before any training.
+
+    ``kept`` says how the teacher's answers will be kept, where they will be.
+    """
+    batch = two_examples(task, recipe)
+    if (wanted := simkd_in(objective)) is not None:
+        student = with_teachers_classifier(wanted, copy.deepcopy(student), teacher, batch, recipe.seed)
+        objective = taught_as_one(objective)
+    needs = objective.needs
+    target = Target()
+    logits, features = _answer(student, batch.inputs, needs.features, "student")
+    output = Output(logits=logits, features=features)
+    if needs.target or needs.teacher_features:
+        inputs = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
+        logits, features = _answer(teacher, inputs, needs.teacher_features, "teacher")
+        target = Target((DenseLogits(logits), Features(features)) if features else (DenseLogits(logits),))
+        if kept is not None:
+            rows = Rows(batch.ids, 0, torch.zeros_like(batch.ids))
+            columns = kept.codecs[0].encode(logits, rows)
+            target = Target((kept.codecs[0].decode(columns, logits.shape[1]),))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            objective.build(output, target, batch, task.pool.ids.cpu())
+            objective(output, target, batch)
+    except ValueError as error:
+        raise BadInput(f"objective: {error}") from error
+
+
+def two_examples(task: Any, recipe: Recipe) -> Batch:
+    """The first examples at view 0, on the CPU: from what models say of them an objective learns their shapes."""
+    index_B = torch.arange(min(2, len(task.pool)), device=task.pool.ids.device)
+    batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), recipe.views)
+    there = {one.name: getattr(batch, one.name) for one in dataclasses.fields(batch)}
+    on_cpu = {name: moved(value, "cpu") for name, value in there.items() if value is not None}
+    return dataclasses.replace(batch, **on_cpu)
+
+
+def _answer(
+    model: nn.Module, inputs: Inputs, paths: tuple[str, ...], name: str
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Logits and features on the CPU, in evaluation mode. Raises :class:`BadInput` where there are no such features."""
+    try:
+        with Capture(model, paths) as features:
+            logits = ask(model, inputs)
+    except ValueError as error:
+        raise BadInput(f"the {name}'s features: {error}") from error
+    return logits.float().cpu(), {path: value.cpu() for path, value in features.items()}

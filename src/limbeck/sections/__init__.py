@@ -1,0 +1,1 @@
+"""The sections that every recipe has; no torch."""

@@ -1,0 +1,81 @@
+"""What every recipe asks for.
+
+Pydantic models, strict: an unknown field is an error. Every field is documented here, and the documentation page
+and the JSON schema are generated from these classes. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from ..objectives.catalogue.entry import ONE_CLASS
+from .objective import Objective
+from .section import (
+    Positive,
+    Section,
+    Seeds,
+    Times,
+)
+from .targets import Targets
+from .train import Train
+
+LONGEST_NAME = 200  # file systems allow 255 bytes
+
+
+class Baseline(Section):
+    """The controls: the same student, under the same budget, without a teacher."""
+
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Smoothing of the second control, which asks whether soft labels of any kind would do as well; 0: leave it out."""
+    epochs: Times | None = None
+    """Passes over the labelled examples, which are all that a control learns from; as many as ``train.epochs`` where not
+    given, or, beside a transfer set, as many as give it the student's number of steps."""
+
+
+class Export(Section):
+    """The exported model, and what it must prove."""
+
+    max_abs_difference: Positive = 1e-3
+    """Largest difference allowed between a logit in PyTorch and in onnxruntime."""
+    agreement: float = Field(default=0.999, gt=0, le=1)
+    """Smallest share of test examples on which both must name the same class."""
+
+
+class Recipe(Section):
+    """All that a run needs to know. What the examples, their views and the models are called depends on the task."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=LONGEST_NAME)
+    """Names the run and its folder; the file's name where not given."""
+    task: str
+    """The modality."""
+    data: Any
+    """Where the examples come from."""
+    views: Any
+    """How examples are varied, for the soft targets and for every student."""
+    teacher: Any
+    """The large model."""
+    targets: Targets = Targets()
+    """How it is asked."""
+    student: Any
+    """The small model."""
+    objective: Objective = Objective.model_validate(
+        {"kd": {"temperature": 4, "weight": 0.9}, "cross_entropy": {"weight": 0.1}}
+    )
+    """What the student is asked to match."""
+    train: Train = Train()
+    """How the student and its baselines are trained."""
+    baseline: Baseline = Baseline()
+    """The student without a teacher, which every result is set beside."""
+    seeds: Seeds = 1
+    """How many students (and baselines) are trained, for mean and standard deviation."""
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    """The first seed; the views and the teacher use it too."""
+    export: Export = Export()
+    """The exported model, and what it must prove."""
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], str]:
+        """How answers may be read, as the catalogue of objectives says it (more than one way: the data decides), and why."""
+        return (ONE_CLASS,), f"with task: {self.task} an example has one label"

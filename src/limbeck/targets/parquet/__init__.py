@@ -1,0 +1,1 @@
+"""Soft targets as parquet files, for exchange."""

@@ -1,1 +1,0 @@
-"""The modalities, one file each."""

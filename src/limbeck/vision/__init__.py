@@ -1,0 +1,1 @@
+"""What modalities that look at pictures are made of."""

@@ -1,0 +1,177 @@
+"""A model by its name in a recipe: ours, timm's, or a person's own; and whether it fits the data."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import BadInput, did_you_mean, short, shortened
+from ..models.inference import ask
+from ..models.own_code import from_code
+from ..models.seeding import seeded
+from ..models.weights import load_weights
+from ..sections.teacher import Model
+from . import convnet, resnet, wide_resnet
+
+
+def build(
+    section: Model,
+    *,
+    classes: int,
+    channels: int,
+    size: int,
+    trust_code: bool,
+    seed: int,
+    notes: list[str] | None = None,
+) -> nn.Module:
+    """The model that a recipe's section names, from images (B, channels, size, size) to logits (B, classes).
+
+    Initialised from ``seed`` alone, then given the section's weights, if any; torch's random state stays as
+    it was. A ``module:callable`` is called with the section's knobs, and with ``classes``, ``channels`` and
+    ``size`` (also ``num_classes``, ``in_channels``, ``in_chans``) where it has parameters of those names. ``notes`` gains
+    what had to be taken for granted of its weights, in sentences.
+
+    Raises:
+        BadInput: the name or a knob is unknown, a knob is out of range, code is not trusted or does not give
+            a module, an extra is not installed, or the weights do not fit.
+    """
+    with seeded(seed):
+        if section.model.startswith("timm/"):
+            model = _from_timm(section, classes=classes, channels=channels)
+        elif ":" in section.model:
+            model = from_code(section, trust_code, classes=classes, channels=channels, size=size)
+        else:
+            model = _ours(section, classes=classes, channels=channels, size=size)
+    if section.weights is not None:
+        said = load_weights(model, section.weights, section.model)
+        if notes is not None:
+            notes += said
+    return model
+
+
+def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name: str) -> None:
+    """Asks ``model`` about two images (2, channels, size, size); it is afterwards as it was.
+
+    ``name`` (``teacher``, ``student``) is how messages speak of it.
+
+    Raises:
+        BadInput: it fails on the shape, or does not answer with finite logits (2, classes).
+    """
+    try:
+        answer = ask(model, torch.full((2, channels, size, size), 0.5))
+    except Exception as error:
+        raise BadInput(
+            f"the {name} fails on the data's images, which are {channels}x{size}x{size} "
+            f"(channels, height, width): {short(error)}"
+        ) from error
+    if not isinstance(answer, Tensor):
+        raise BadInput(
+            f"the {name} answers with a {type(answer).__name__}; it should answer with a tensor of logits "
+            f"(images, classes){_wrapped(answer, classes)}."
+        )
+    if not answer.is_floating_point():
+        raise BadInput(
+            f"the {name} answers with {str(answer.dtype).removeprefix('torch.')} numbers; logits are floating-point numbers."
+        )
+    if answer.dim() == 2 and answer.shape[0] == 2 and answer.shape[1] != classes:
+        raise BadInput(
+            f"the {name} answers {answer.shape[1]} classes, the data has {classes}: give it a last layer of "
+            f"{classes}, or data with {answer.shape[1]} classes."
+        )
+    if answer.shape != (2, classes):
+        raise BadInput(
+            f"the {name} answers two images with the shape {tuple(answer.shape)}; (2, {classes}) is what "
+            f"{classes} classes need."
+        )
+    if not bool(torch.isfinite(answer).all()):
+        raise BadInput(f"the {name} answers a plain grey image with NaN or infinity: its weights are not usable.")
+
+
+def _wrapped(answer: object, classes: int) -> str:
+    """How to get at the logits within an answer, where they are there to be seen: the line for a module around the model."""
+    if isinstance(answer, Mapping):
+        within = {f"[{key!r}]": one for key, one in answer.items()}
+    elif isinstance(answer, list | tuple):
+        within = {f"[{k}]": one for k, one in enumerate(answer)}
+    else:
+        within = {".logits": getattr(answer, "logits", None)}
+    place = next((key for key, one in within.items() if isinstance(one, Tensor) and one.shape == (2, classes)), None)
+    if place is None:
+        return ""
+    return f": put a module around it whose forward(self, images) is: return self.model(images){place}"
+
+
+def _ours(section: Model, *, classes: int, channels: int, size: int) -> nn.Module:
+    name, knobs = section.model, section.knobs
+    if name == "convnet":
+        _check_knobs(name, knobs, convnet.KNOBS)
+        return convnet.ConvNet(classes, channels, size, **knobs)
+    if re.fullmatch(r"resnet\d+(x4)?", name):
+        _check_knobs(name, knobs, {})
+        return resnet.resnet(name, classes=classes, channels=channels)
+    if re.fullmatch(r"wrn_\d+_\d+", name):
+        _check_knobs(name, knobs, {})
+        return wide_resnet.wide_resnet(name, classes=classes, channels=channels)
+    known = ("convnet", *resnet.NAMES, *wide_resnet.NAMES)
+    raise BadInput(
+        f"model: there is no model '{shortened(name, 60)}'.{did_you_mean(name, known)} timm/NAME and module:callable also work."
+    )
+
+
+def _check_knobs(name: str, knobs: dict[str, Any], known: dict[str, range | tuple[int, ...]]) -> None:
+    for knob, value in knobs.items():
+        if knob not in known:
+            if not known:
+                raise BadInput(f"model: {name} has no knobs, so '{knob}' cannot be set.")
+            raise BadInput(f"model: {name} has no knob '{knob}'; it has {', '.join(known)}.")
+        allowed = known[knob]
+        if type(value) is not int or value not in allowed:
+            right = (
+                f"a whole number from {allowed[0]} to {allowed[-1]}"
+                if isinstance(allowed, range)
+                else "one of " + ", ".join(map(str, allowed))
+            )
+            raise BadInput(f"model: {name}'s {knob} is {value!r}; it must be {right}.")
+
+
+def _from_timm(section: Model, *, classes: int, channels: int) -> nn.Module:
+    try:
+        timm = importlib.import_module("timm")
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"model: {section.model} needs timm, which is not installed: install limbeck[vision]."
+        ) from error
+    name, knobs = section.model.removeprefix("timm/"), section.knobs
+    if not isinstance(knobs.get("pretrained", False), bool):
+        raise BadInput(f"model: {section.model}'s pretrained is {knobs['pretrained']!r}; it must be true or false.")
+    bare = name.partition(".")[0]  # what follows the dot names a set of pretrained weights
+    if not timm.is_model(bare):
+        near = difflib.get_close_matches(bare, timm.list_models(), n=1)
+        hint = f" Did you mean 'timm/{near[0]}'?" if near else " timm.list_models() lists them."
+        raise BadInput(f"model: timm has no model '{name}'.{hint}")
+    pretrained = knobs.pop("pretrained", False)
+    if pretrained and getattr(section, "train", section) is None and section.weights is None:
+        _refuse_fresh_head(section.model, knobs, timm.get_pretrained_cfg(name), classes)
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=classes, in_chans=channels, **knobs)
+    except Exception as error:  # timm hands knobs to constructors of every kind, and may reach for the network
+        tried = f" with {section.knobs}" if section.knobs else ""
+        raise BadInput(f"model: timm could not make {name}{tried}: {short(error)}") from error
+
+
+def _refuse_fresh_head(model: str, knobs: dict[str, Any], published: Any, classes: int) -> None:
+    """Raises :class:`BadInput` where timm would put a last layer that nobody trained in the place of the published one."""
+    overlay = knobs.get("pretrained_cfg_overlay")
+    known = overlay.get("num_classes") if isinstance(overlay, dict) else None
+    known = known if known is not None else getattr(published, "num_classes", None)
+    if known is not None and known != classes:
+        raise BadInput(
+            f"teacher: the published weights of {model} know {known} classes and the data has {classes}, so its last layer "
+            "would be a random one and its answers would mean nothing: give teacher.train, or data of those classes."
+        )

@@ -1,0 +1,86 @@
+"""How a recipe says that images are varied. No torch."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from ..sections.section import Deviations, Means, NotNegative, Section, Side
+
+
+class Affine(Section):
+    """Rotation, scale and shear drawn uniformly around the image's centre."""
+
+    degrees: float = Field(default=0.0, ge=0, le=180)
+    """Rotation up to so many degrees either way."""
+    scale: float = Field(default=0.0, ge=0, lt=1)
+    """Scale between 1 - s and 1 + s."""
+    shear: float = Field(default=0.0, ge=0, le=60)
+    """Shear up to so many degrees either way."""
+
+
+class ColorJitter(Section):
+    """Brightness, contrast and saturation, each multiplied by a factor between 1 - x and 1 + x."""
+
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Spread of the brightness factor."""
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Spread of the contrast factor."""
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    """Spread of the saturation factor (colour images)."""
+
+
+class ResizedCrop(Section):
+    """A crop of random area and shape, scaled back to the image's size."""
+
+    scale: tuple[NotNegative, NotNegative] = (0.35, 1.0)
+    """Smallest and largest share of the area."""
+    ratio: tuple[NotNegative, NotNegative] = (0.75, 1.3333333333333333)
+    """Narrowest and widest shape."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ResizedCrop:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError("scale must be two shares of the area, 0 < smallest <= largest <= 1")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError("ratio must be two positive numbers, narrowest first")
+        return self
+
+
+class Views(Section):
+    """How an example is varied. View 0 of an empty section is the image as it is.
+
+    Whatever is random is computed from (seed, view, example id), so a stored soft target belongs to the very pixels
+    that the student sees.
+    """
+
+    pad_crop: int = Field(default=0, ge=0, le=8_192)
+    """Pad by so many pixels and crop back at a random place."""
+    shift: float = Field(default=0.0, ge=0, lt=1)
+    """Shift by up to this share of the side, to a fraction of a pixel."""
+    flip: bool = False
+    """Mirror left and right, half of the time."""
+    resized_crop: ResizedCrop | None = None
+    """A random crop scaled back to full size."""
+    affine: Affine | None = None
+    """Rotation, scale, shear."""
+    color: ColorJitter | None = None
+    """Brightness, contrast, saturation."""
+    erase: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a random rectangle (2 % to 33 % of the area) is replaced by grey noise."""
+    cutout: int = Field(default=0, ge=0, le=8_192)
+    """Side in pixels of a square blanked at a random place; 0: none."""
+    mixup: NotNegative = 0.0
+    """Beta(a, a) of mixup; 0: none. Teacher and student see the same mix."""
+    cutmix: NotNegative = 0.0
+    """Beta(a, a) of CutMix; 0: none. With mixup too, each example takes one of the two."""
+
+
+class Preprocess(Section):
+    """What a teacher from elsewhere wants done to its input."""
+
+    mean: Means | None = None
+    """Mean of each channel on a 0-1 scale, subtracted."""
+    std: Deviations | None = None
+    """Standard deviation of each channel on a 0-1 scale, divided by."""
+    size: Side | None = None
+    """Side in pixels the image is scaled to."""
