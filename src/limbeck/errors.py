@@ -71,6 +71,7 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 
 def short(error: Exception) -> str:
+    """What an exception says, on one line and not at length; its type where it says nothing."""
     return " ".join(str(error).split())[:240] or type(error).__name__
 
 

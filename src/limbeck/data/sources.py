@@ -1,4 +1,4 @@
-"""Where a data set is found: with scikit-learn, in a folder, among local mirrors, on the Hugging Face hub.
+"""Where a data set is found: in a folder, among local mirrors, on the Hugging Face hub.
 
 Every source comes out as named splits of encoded rows; nothing is decoded here.
 """
@@ -33,7 +33,7 @@ def open_source(
     Raises ``BadInput``, naming ``field``, where there is no such data set or it cannot be read.
     """
     if not name.strip():
-        raise BadInput(f"{field} is empty: name a folder, a Hugging Face data set, or digits.")
+        raise BadInput(f"{field} is empty: name a folder or a Hugging Face data set.")
     path = Path(name).expanduser()
     if path.is_dir():
         return read_folder(path, config, field)

@@ -27,7 +27,7 @@ class Size:
 
 def size_of(model: Any, example: Any, what: str = "an image") -> Size:
     """A module's size; ``example`` is an image (1, C, H, W), or a text's inputs by name, (1, L) each."""
-    from ..deploy.measure import macs, parameters
+    from .measure import macs, parameters
 
     return Size(parameters(model), macs(model, example), what)
 

@@ -18,7 +18,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, shown
+from ..errors import BadInput, short, shown
 from ..sections.section import LARGEST_SIDE
 from .outputs import of_two_classes
 
@@ -108,7 +108,7 @@ class OnnxModel(nn.Module):
         try:
             answer = np.asarray(self.session.run([self._output], {self._input: given})[0])
         except Exception as error:  # as in _open
-            raise BadInput(f"{self.path} fails on images of {_shape(list(given.shape))}: {_short(error)}") from error
+            raise BadInput(f"{self.path} fails on images of {_shape(list(given.shape))}: {short(error)}") from error
         if np.isnan(answer).any() or np.isposinf(answer).any():
             raise BadInput(
                 f"{self.path} answers with values that are no numbers (NaN or infinity): its weights are damaged, or its "
@@ -154,7 +154,7 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a class for each kind, none of them public
-        raise BadInput(f"{path} cannot be run by ONNX Runtime: {_short(error)}") from error
+        raise BadInput(f"{path} cannot be run by ONNX Runtime: {short(error)}") from error
 
 
 def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
@@ -182,7 +182,7 @@ def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from error
     except Exception as error:  # protobuf has its own classes
-        raise BadInput(f"{path} is not a whole ONNX file ({_short(error)}).") from error
+        raise BadInput(f"{path} is not a whole ONNX file ({short(error)}).") from error
 
 
 def _beside(proto: onnx.ModelProto) -> set[str]:
@@ -255,7 +255,3 @@ def _is_real(tensor: onnx.TensorProto) -> bool:
 
 def _shape(shape: list[Any]) -> str:
     return "(" + ", ".join("any" if not isinstance(side, int) else str(side) for side in shape) + ")"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

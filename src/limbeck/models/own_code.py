@@ -15,6 +15,10 @@ from ..sections.teacher import Model
 
 
 def from_code(section: Model, trust_code: bool, *, classes: int, channels: int, size: int) -> nn.Module:
+    """A model made by a person's callable, given the facts that it has parameters for and the section's knobs.
+
+    Raises :class:`BadInput` where the code is not trusted, not there, or makes no module.
+    """
     module_name, _, attribute = section.model.partition(":")
     if not trust_code:
         raise BadInput(

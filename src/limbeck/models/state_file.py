@@ -16,7 +16,7 @@ import safetensors
 import torch
 from torch import Tensor
 
-from ..errors import BadInput, did_you_mean
+from ..errors import BadInput, did_you_mean, short
 
 PICKLED = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
 # Words that say nothing of whose weights these are: what wraps a model, and what state dicts are called.
@@ -200,7 +200,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise BadInput(
-            f"weights: {path} is not a whole safetensors file ({_short(error)}); copy or download it again."
+            f"weights: {path} is not a whole safetensors file ({short(error)}); copy or download it again."
         ) from error
     shared = {name: state[kept] for name, kept in aliases.items() if name not in state and kept in state}
     return {**state, **shared}
@@ -217,8 +217,4 @@ def _read_pickle(path: Path) -> Any:
         holds = f"holds a Python object ({named[1]})" if named else "is not a file of plain weights, or is damaged"
         raise BadInput(f"weights: {path} {holds} and was not loaded, since that could run code. {convert}") from error
     except Exception as error:  # a damaged archive fails anywhere within the reader
-        raise BadInput(f"weights: {path} is not a whole PyTorch file ({_short(error)}). {convert}") from error
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(f"weights: {path} is not a whole PyTorch file ({short(error)}). {convert}") from error

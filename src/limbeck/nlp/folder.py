@@ -18,7 +18,7 @@ import safetensors
 from torch import nn
 
 from .. import hub
-from ..errors import BadInput
+from ..errors import BadInput, short
 from ..files import atomic_folder, near
 from . import vocabulary as text_vocabulary
 from .extra import transformers
@@ -161,10 +161,10 @@ def sentences_of(name: str, role: str) -> Iterator[None]:
         raise
     except safetensors.SafetensorError as error:
         raise BadInput(
-            f"{role}: the weights of {name} are damaged ({_short(error)}); copy or download them again."
+            f"{role}: the weights of {name} are damaged ({short(error)}); copy or download them again."
         ) from error
     except Exception as error:  # configurations, weights and the network fail with errors of every kind
-        said = _short(error)
+        said = short(error)
         if not name.startswith("package:") and not Path(name).expanduser().exists():
             _refuse_hub_name(name, role, said, error)
         if "trust_remote_code" in said or "custom code" in said:
@@ -209,7 +209,3 @@ def quiet() -> Iterator[None]:
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

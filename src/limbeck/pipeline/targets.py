@@ -1,4 +1,4 @@
-"""What asking the teacher cost, and over how many students it was spread: the ``targets`` section of the results."""
+"""The teacher asked once about every example; what that cost, and over how many students it was spread."""
 
 from __future__ import annotations
 

@@ -156,6 +156,7 @@ def _from_timm(section: Model, *, classes: int, channels: int) -> nn.Module:
         hint = f" Did you mean 'timm/{near[0]}'?" if near else " timm.list_models() lists them."
         raise BadInput(f"model: timm has no model '{name}'.{hint}")
     pretrained = knobs.pop("pretrained", False)
+    # a teacher (a student has no such field) that nothing is going to train
     if pretrained and getattr(section, "train", section) is None and section.weights is None:
         _refuse_fresh_head(section.model, knobs, timm.get_pretrained_cfg(name), classes)
     try:

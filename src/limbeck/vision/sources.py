@@ -35,8 +35,6 @@ def open_images(
     """
     if name == "digits":
         return digits()
-    if not name.strip():
-        raise BadInput(f"{field} is empty: name a folder, a Hugging Face data set, or digits.")
     return open_source(name, config, field, partial(read_folder, labelled=labelled, label=label))
 
 
