@@ -1,4 +1,4 @@
-"""What all sub-commands share: how one is declared, what it says when it is stopped, and where it computes. No torch."""
+"""What all sub-commands share: options, how one is declared, what it says when it is stopped, and where it computes. No torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from types import ModuleType
-from typing import Any, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -27,6 +28,20 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Let the recipe run code that it names (module:callable).")
+]
+ComputeOn = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, metavar="N", help="CPU threads; torch decides otherwise.")
+]
+Jobs = Annotated[
+    int,
+    typer.Option("--jobs", min=1, metavar="N", help="Train so many students at a time, the threads shared out."),
+]
 
 
 class Command(TyperCommand):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BadInput, LimbeckError
-from .common import Device, Group, command, say
+from .common import ComputeOn, Device, Group, RecipeFile, Threads, TrustCode, command, say
 
 app = typer.Typer(
     cls=Group,
@@ -16,25 +16,17 @@ app = typer.Typer(
     help="Ask the teacher once and keep what it said: cast, look into, verify, extend, merge, convert, exchange.",
 )
 
-Recipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A store of soft targets, or a run's folder.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, e.g. targets.views=8. May be repeated."),
 ]
 NewStore = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the new store.")]
-TrustCode = Annotated[
-    bool, typer.Option("--trust-code", help="Let the recipe run code that it names (module:callable).")
-]
-ComputeOn = Annotated[Device, typer.Option("--device", help="Where to compute.")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, metavar="N", help="CPU threads; torch decides otherwise.")
-]
 
 
 @command(app, "cast", example="limbeck targets cast recipes/digits.yaml")
 def cast(
-    recipe: Recipe,
+    recipe: RecipeFile,
     set_: Set = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run's folder; runs/NAME where not given.")
@@ -59,7 +51,7 @@ def cast(
 
 @command(app, "ids", example="limbeck targets ids recipes/digits.yaml --out ids.csv")
 def ids(
-    recipe: Recipe,
+    recipe: RecipeFile,
     set_: Set = None,
     out: Annotated[
         Path | None,

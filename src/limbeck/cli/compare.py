@@ -1,0 +1,70 @@
+"""`limbeck compare`: objectives and students side by side, or what comparing them would do"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import ComputeOn, Device, Jobs, Threads, TrustCode
+
+CompareStage = StrEnum(
+    "CompareStage", ["teacher", "targets", "student", "baseline", "smoothed", "evaluate", "measure", "compare"]
+)
+
+
+def compare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison file, a YAML file.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field of its recipe, e.g. seeds=5. May be repeated."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The comparison's folder; runs/NAME where not given.")
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what would run, how long and how much disk it takes; run nothing."),
+    ] = False,
+    force: Annotated[
+        list[CompareStage] | None,
+        typer.Option(metavar="STAGE", help="Do a finished stage of all rows again. May be repeated."),
+    ] = None,
+    trust_code: TrustCode = False,
+    device: ComputeOn = Device.auto,
+    threads: Threads = None,
+    jobs: Jobs = 1,
+) -> None:
+    """Compare objectives (and students) over seeds: one teacher, one store of soft targets, the same budget for all.
+
+    Finished students are never trained again, so the same command resumes a comparison that was stopped, and a row more
+    costs that row alone. Results land in the folder: compare.html, compare.csv, compare.tex, compare.json.
+    """
+    from ..compare import file as comparison_file
+    from . import console
+
+    read = comparison_file.read(file, set_ or ())
+    folder = out if out is not None else Path("runs") / read.name
+    if plan:
+        from ..compare import plan as comparison_plan
+
+        console.print_plan(
+            comparison_plan.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs)
+        )
+        return
+    from ..compare import run as comparing
+
+    results = comparing.compare(
+        read,
+        out=folder,
+        trust_code=trust_code,
+        force=tuple(str(stage) for stage in force or ()),
+        device=device.value,
+        threads=threads,
+        jobs=jobs,
+    )
+    console.print_comparison(results)

@@ -1,0 +1,64 @@
+"""`limbeck init`: a recipe to start from, written for a teacher and data"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import say
+
+
+class Task(StrEnum):
+    """What `init` writes a recipe for."""
+
+    images = "image-classification"
+    texts = "text-classification"
+
+
+def init(
+    teacher: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Of images: a name (wrn_16_2), timm/NAME, module:callable, a file of weights, or an ONNX file. Of texts: a "
+            "name on the Hugging Face hub, a folder, or package:NAME/FOLDER.",
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="digits, a Hugging Face data set, a folder (of images, or a data set), or a CSV or JSONL file of texts.",
+        ),
+    ],
+    student: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The small model; convnet for images, shrunk for texts where not given."),
+    ] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="Images or texts; found by teacher and data where that is plain.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="A field of data, e.g. data.text=review, 'data.text=[premise, hypothesis]' or 'data.label=[billing, delivery]'. May be repeated.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.yaml"),
+) -> None:
+    """Look at a teacher and at data, and write a recipe to start from.
+
+    The recipe is commented, and sized by what was found: image size or length of the texts, number of classes and of
+    examples. A teacher whose classes do not fit the data is refused. An existing file is never overwritten.
+    """
+    from ..recipe import draft
+
+    named = None if task is None else task.value
+    drafted = draft.write(teacher=teacher, data=data, student=student, out=out, task=named, overrides=set_ or ())
+    say(*drafted.said, *(f"Beware: {warning}" for warning in drafted.warnings))
+    say(f"{out} written. Look it over, then:", "", f"  limbeck run {out} --plan", f"  limbeck run {out}")
