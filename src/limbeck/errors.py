@@ -64,10 +64,21 @@ def shortened(text: str, most: int = 200) -> str:
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest known name, or the list of known names where none is near."""
     known = sorted(known)
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
-    if near:
-        return f" Did you mean '{near[0]}'?"
-    return f" Known: {', '.join(known)}." if known else ""
+    return near(given, known) or (f" Known: {', '.join(known)}." if known else "")
+
+
+def near(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`` Did you mean 'x'?`` for the nearest known name; empty where none is near."""
+    found = difflib.get_close_matches(given, known, n=1, cutoff=cutoff)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def not_installed(what: str, missing: ModuleNotFoundError, extra: str) -> BadInput:
+    """What to install where a library is missing that comes with ``limbeck[extra]``; ``what`` needs it, in the plural."""
+    return BadInput(
+        f"{what} need {missing.name}, which is not installed: pip install 'limbeck[{extra}]', or in a copy of the "
+        f"repository uv run --extra {extra} limbeck ... (pip install '.[{extra}]' without uv)."
+    )
 
 
 def short(error: Exception) -> str:

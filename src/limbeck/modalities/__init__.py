@@ -1,6 +1,8 @@
 """TASKS: a recipe's ``task`` and the folder that does it; the one place that names a modality.
 
 ``recipe``, ``cli``, ``pipeline``, ``compare`` and ``api`` reach a modality through these functions alone. No torch.
+Each raises :class:`limbeck.errors.BadInput` for a task that there is not, and where a library is missing that comes
+with an extra.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ..errors import BadInput, near, not_installed, shown
+from ..sections.outline import Outline
 from ..sections.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,9 +25,17 @@ TASKS: dict[str, str] = {
 DEFAULT_TASK = "image-classification"
 
 
-def part_of(task: str, part: str) -> ModuleType:
-    """A module of the folder that does a task: its ``recipe``, ``contradictions``, ``draft``, ``predict`` or ``modality``."""
-    return import_module(f"{__name__}.{TASKS[task]}.{part}")
+def unknown_task(task: object) -> str | None:
+    """A sentence where there is no such task; None where there is."""
+    if isinstance(task, str) and task in TASKS:
+        return None
+    hint = near(task, TASKS, cutoff=0.86) if isinstance(task, str) else ""
+    return f"task: {shown(task)} is not one of {', '.join(TASKS)}.{hint}"
+
+
+def outline_of(task: str) -> Outline:
+    """What a task is, in words."""
+    return import_module(_folder(task)).OUTLINES[task]
 
 
 def recipe_class(task: str) -> type[Recipe]:
@@ -31,6 +43,23 @@ def recipe_class(task: str) -> type[Recipe]:
     return part_of(task, "recipe").RECIPES[task]
 
 
+def part_of(task: str, part: str) -> ModuleType:
+    """A module of the folder that does a task: its ``recipe``, ``contradictions``, ``draft``, ``predict`` or ``modality``."""
+    try:
+        return import_module(f"{_folder(task)}.{part}")
+    except ModuleNotFoundError as missing:
+        outline = outline_of(task)
+        if outline.extra is None or str(missing.name).startswith(f"{__package__}."):
+            raise
+        raise not_installed(f"models of {outline.examples}", missing, outline.extra) from missing
+
+
 def modality_of(recipe: Recipe) -> Modality:
     """The modality of a recipe. Imports torch."""
     return part_of(recipe.task, "modality")  # type: ignore[return-value]
+
+
+def _folder(task: str) -> str:
+    if why := unknown_task(task):
+        raise BadInput(why)
+    return f"{__name__}.{TASKS[task]}"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from ..errors import BadInput
+from ..errors import not_installed
 
 try:
     import tokenizers
     import transformers
     from transformers.modeling_outputs import SequenceClassifierOutput
 except ModuleNotFoundError as missing:
-    raise BadInput(
-        f"text models need {missing.name}, which is not installed: pip install 'limbeck[text]', or in a copy of the "
-        "repository uv run --extra text limbeck ... (pip install '.[text]' without uv)."
-    ) from missing
+    raise not_installed("text models", missing, "text") from missing
 
 __all__ = ["SequenceClassifierOutput", "tokenizers", "transformers"]

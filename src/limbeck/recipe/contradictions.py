@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import shown
-from ..modalities import TASKS, part_of
+from ..modalities import TASKS, outline_of, part_of
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.fit import misfit, parts_of
 from ..sections.recipe import Recipe
@@ -28,10 +28,11 @@ def contradictions(recipe: Recipe) -> list[str]:
 
 def _student_of_another_task(recipe: Recipe) -> Iterator[str]:
     model = recipe.student.model
-    of_own = part_of(recipe.task, "recipe").STUDENTS
+    if model in outline_of(recipe.task).students:
+        return
     for task in TASKS:
-        if model in part_of(task, "recipe").STUDENTS and model not in of_own:
-            yield f"student.model: '{model}' is a student of {part_of(task, 'recipe').EXAMPLES}; give task: {task}"
+        if model in (other := outline_of(task)).students:
+            yield f"student.model: '{model}' is a student of {other.examples}; give task: {task}"
 
 
 def _splits(recipe: Recipe) -> Iterator[str]:

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from ..errors import BadInput, did_you_mean, shortened, shown
+from ..modalities import DEFAULT_TASK, unknown_task
 from ..sections.recipe import LONGEST_NAME, Recipe
 from .contradictions import contradictions
-from .sentences import accepts_none, recipe_for, section_of, sentences, unknown_task
+from .sentences import accepts_none, recipe_for, section_of, sentences
 
 _MOST_VALUES = 10_000  # a recipe has some hundred; YAML aliases can unfold a few lines into millions
 _MOST_BYTES = 1_000_000
@@ -121,7 +122,7 @@ def named_after(path: Path, values: dict[str, Any]) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """The recipe that plain values (as from YAML) describe. `where` heads the message of `BadInput`."""
     check_plain(values, where)
-    if problem := unknown_task(values):
+    if problem := unknown_task(values.get("task", DEFAULT_TASK)):
         raise refusal(where, [problem])
     kind = recipe_for(values)
     try:

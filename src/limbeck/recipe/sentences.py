@@ -53,15 +53,6 @@ def recipe_for(values: Mapping[str, Any]) -> type[Recipe]:
     return recipe_class(task if isinstance(task, str) and task in TASKS else DEFAULT_TASK)
 
 
-def unknown_task(values: Mapping[str, Any]) -> str | None:
-    """A sentence where plain values name a task that there is not."""
-    task = values.get("task", DEFAULT_TASK)
-    if isinstance(task, str) and task in TASKS:
-        return None
-    hint = did_you_mean(task, TASKS) if isinstance(task, str) else ""
-    return f"task: {shown(task)} is not one of {', '.join(TASKS)}.{hint}"
-
-
 def section_of(annotation: Any) -> type[BaseModel] | None:
     """The section class behind a field's annotation (`Train | None` gives `Train`); None for a value."""
     for member in members(annotation):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, did_you_mean, short, shortened
+from ..errors import BadInput, did_you_mean, not_installed, short, shortened
 from ..models.inference import ask
 from ..models.own_code import from_code
 from ..models.seeding import seeded
@@ -144,9 +144,7 @@ def _from_timm(section: Model, *, classes: int, channels: int) -> nn.Module:
     try:
         timm = importlib.import_module("timm")
     except ModuleNotFoundError as error:
-        raise BadInput(
-            f"model: {section.model} needs timm, which is not installed: install limbeck[vision]."
-        ) from error
+        raise not_installed("models of timm", error, "vision") from error
     name, knobs = section.model.removeprefix("timm/"), section.knobs
     if not isinstance(knobs.get("pretrained", False), bool):
         raise BadInput(f"model: {section.model}'s pretrained is {knobs['pretrained']!r}; it must be true or false.")

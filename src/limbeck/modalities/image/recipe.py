@@ -169,5 +169,3 @@ class ImageRecipe(Recipe):
 
 
 RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe}
-EXAMPLES = "images"  # what they are called
-STUDENTS: tuple[str, ...] = ()  # kinds of student that no other task's recipes know

@@ -13,7 +13,8 @@ from ...deploy.sizing import Size, size_of, size_sentences
 from ...errors import BadInput, printable
 from ...sections.drafting import Drafted, coarse, flow, knob_lines
 from ...sections.section import meanings
-from .recipe import STUDENTS, TextData, TextStudent
+from . import OUTLINES
+from .recipe import TextData, TextStudent
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of images may be one
@@ -149,8 +150,9 @@ def _splits(data: TextData) -> tuple[str | None, bool]:
 
 def draft(teacher: str, data: str, student: str | None, given: Mapping[str, Any] | None = None) -> Drafted:
     """The recipe, and what to say of it. Raises `BadInput` as :func:`look`, and for an unknown student."""
-    if student is not None and student not in STUDENTS:
-        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(STUDENTS)}.")
+    kinds = OUTLINES["text-classification"].students
+    if student is not None and student not in kinds:
+        raise BadInput(f"--student {student}: a student of texts is one of {', '.join(kinds)}.")
     found, about, splits, loaded = look(teacher, data, given or {})
     section, size, remark = _student(student, splits, loaded)
     text = recipe(found, about, section, size, remark, _knobs(section, loaded))

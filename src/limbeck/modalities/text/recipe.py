@@ -12,9 +12,6 @@ from ...sections.section import Count, Depth, Layer, Names, NotNegative, Positiv
 from ...sections.targets import Targets
 from ...sections.train import Train
 
-EXAMPLES = "texts"  # what they are called
-STUDENTS = ("shrunk", "fresh", "bag", "conv")
-
 
 def _one_or_two(text: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
     if isinstance(text, tuple) and not (len(text) == 2 and len(set(text)) == 2):

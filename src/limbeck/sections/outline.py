@@ -1,0 +1,34 @@
+"""What a modality is, in words: what help texts, drafts, documentation and reports call it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A task of a modality, as a person is told of it.
+
+    Attributes:
+        title: what it is called: "Text classification".
+        about: a paragraph, for the head of its chapter in ``docs/recipe.md``.
+        article, example, examples: what one example is called, and several: "an", "image", "images".
+        smallest: the smallest recipe, as plain values; without ``task``.
+        student_file: the exported student, in the folder of a finished run.
+        students: kinds of student that only its recipes know.
+        positions: what the length of an example is counted in ("tokens"); None where all examples have one size.
+        extra: what is installed with Limbeck for it, as in ``pip install limbeck[text]``; None: nothing more.
+    """
+
+    title: str
+    about: str
+    article: str
+    example: str
+    examples: str
+    smallest: Mapping[str, Any]
+    student_file: str
+    students: tuple[str, ...] = ()
+    positions: str | None = None
+    extra: str | None = None
