@@ -27,7 +27,6 @@ from .objective import (
     has_label_sets,
     misfit_with_labels,
     objective_of,
-    shows_nothing,
     temperature_of,
     wants_features,
     with_layers,
@@ -148,7 +147,7 @@ def job_from_models(
             f"targets.average needs stored answers, and {wants_features(objective())} needs the teacher's features, which "
             "are not stored: leave out targets.average, or that objective."
         )
-    if needs.teacher_features and (why := shows_nothing(recipe.teacher)):
+    if needs.teacher_features and (why := recipe.teacher.opaque):
         raise BadInput(
             f"objective: {wants_features(objective())} needs the teacher's features, and {why}: leave out that objective, "
             "or name a teacher by its model."

@@ -9,7 +9,6 @@ from torch import nn
 
 from ..errors import BadInput, did_you_mean
 from ..interfaces import DenseLogits
-from ..modalities.image.recipe import Ensemble, OnnxTeacher, TeacherSection
 from ..nlp.anatomy import inside
 from ..objectives import modules, schedules
 from ..objectives.catalogue import CATALOGUE
@@ -147,13 +146,6 @@ def deployed_with(objective: Objective) -> str | None:
         "simkd: what is trained, measured and exported is the student's body, a projector and the teacher's classifier; "
         "it is larger than the student, which the baselines are."
     )
-
-
-def shows_nothing(teacher: TeacherSection | OnnxTeacher | Ensemble) -> str | None:
-    """Why the inner modules of a teacher cannot be looked at; None where they can."""
-    if isinstance(teacher, OnnxTeacher):
-        return "an ONNX file gives its logits alone"
-    return "an ensemble gives its logits alone" if isinstance(teacher, Ensemble) else None
 
 
 def asked_live(objective: Objective) -> str:

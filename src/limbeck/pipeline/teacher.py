@@ -11,7 +11,7 @@ from ..evaluation.doubts import at_chance, commonest_share, confused, right_of, 
 from ..files import fingerprint
 from ..interfaces import DenseLogits
 from ..interfaces.modality import Member
-from ..modalities.image.recipe import ImageRecipe, OnnxTeacher
+from ..modalities.image.recipe import ImageRecipe
 from ..models.ensemble import Together
 from ..models.identity import coarse, identity
 from ..targets.store.as_logits import distribution, gathered
@@ -125,7 +125,7 @@ def titles(job: Job) -> list[str]:
 
 def _one_teacher(job: Job, member: Member, title: str) -> Trained:
     section = member.section
-    if isinstance(section, OnnxTeacher) or section.train is None:
+    if section.train is None:
         # laid out as training leaves it: convolutions are quicker so
         member.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         known = identity(member.model, job.task.probe(member.sees))
@@ -152,7 +152,6 @@ def teacher_stages(job: Job) -> list[Stage]:
 def member_stage(job: Job, member: Member) -> Stage:
     """The stage of one teacher that is trained here."""
     section = member.section
-    assert not isinstance(section, OnnxTeacher)
     assert section.train is not None
     ingredients = {
         "version": TRAINING_VERSION,

@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
-from ..modalities.image.recipe import Ensemble, ImageRecipe, OnnxTeacher
+from ..modalities.image.recipe import ImageRecipe
 from ..modalities.text.recipe import TextRecipe
 from ..sections.recipe import Recipe
-from ..sections.section import ORDINARY, Schedule, Way, meanings
-from ..sections.teacher import Model
+from ..sections.section import ENSEMBLE, ONNX, ORDINARY, Schedule, Way, meanings
+from ..sections.teacher import Model, kind_of_section
 from .sentences import limit_text, section_of, sections_of
 
 _PREFACE = """\
@@ -68,7 +68,7 @@ student: {model: shrunk, layers: 3}
 """
 
 # What heads the chapters of a section that may be of several kinds.
-_KINDS: dict[type[BaseModel], str] = {OnnxTeacher: ": an ONNX file", Ensemble: ": an ensemble"}
+_KINDS = {ONNX: ": an ONNX file", ENSEMBLE: ": an ensemble"}
 
 
 def schema() -> dict[str, Any]:
@@ -101,7 +101,7 @@ def page() -> str:
 
 
 def _chapter(path: str, section: type[BaseModel], field: FieldInfo, mark: str = "") -> str:
-    parts = [f"\n## `{path}`{mark}{_KINDS.get(section, '')}\n\n{_text(section.__doc__)}\n\n"]
+    parts = [f"\n## `{path}`{mark}{_KINDS.get(kind_of_section(section), '')}\n\n{_text(section.__doc__)}\n\n"]
     if absent := _absent(field):
         parts.append(f"{absent}\n\n")
     parts.append(_table(section, f"{path}.", mark))
@@ -112,17 +112,19 @@ def _chapter(path: str, section: type[BaseModel], field: FieldInfo, mark: str = 
 
 def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tuple[str, type[BaseModel], FieldInfo]]:
     for name, field in section.model_fields.items():
-        if section is Ensemble or (section is OnnxTeacher and name == "preprocess"):
+        kind = kind_of_section(section)
+        if kind == ENSEMBLE or (kind == ONNX and name == "preprocess"):
             continue  # a list of what has a chapter, and what has had one
         below = section_of(field.annotation)
         if below is None or below is Schedule:  # which has a chapter of its own
             continue
         # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
         again = prefix == "teacher." and name in Recipe.model_fields
-        for kind in [below, *(other for other in sections_of(field.annotation) if other in _KINDS)]:
-            yield prefix + name, kind, field
+        others = (one for one in sections_of(field.annotation) if kind_of_section(one) in _KINDS)
+        for one in [below, *others]:
+            yield prefix + name, one, field
             if not again:
-                yield from _sections(kind, f"{prefix}{name}.")
+                yield from _sections(one, f"{prefix}{name}.")
 
 
 def _absent(field: FieldInfo) -> str:

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import did_you_mean, shown
 from ..modalities import DEFAULT_TASK, TASKS, recipe_class
-from ..modalities.image.recipe import Ensemble, OnnxTeacher, TeacherSection
 from ..sections.recipe import Recipe
 from ..sections.section import ENSEMBLE, MODEL, ONNX, TAGS, meanings
+from ..sections.teacher import kind_of_section
 
-_KINDS: dict[str, type[BaseModel]] = {MODEL: TeacherSection, ONNX: OnnxTeacher, ENSEMBLE: Ensemble}
+_KINDS = (MODEL, ONNX, ENSEMBLE)  # of teachers
 
 _WANTED = {
     "int_type": "a whole number",
@@ -95,7 +95,7 @@ def _sentence(problem: dict[str, Any], root: type[BaseModel]) -> str:
     path = ".".join(str(part) for part in location) or "recipe"
     kind, given, context = problem["type"], problem["input"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"{path}: no such field.{_elsewhere(problem['loc']) or _hint(problem['loc'], root)}"
+        return f"{path}: no such field.{_elsewhere(problem['loc'], root) or _hint(problem['loc'], root)}"
     if kind == "missing" and isinstance(location[-1], int):
         parent = ".".join(str(part) for part in location[:-1])
         return f"{parent}: {shown(given)} was given; a value is missing at place {location[-1] + 1}"
@@ -148,18 +148,21 @@ def _sections_at(location: tuple[str | int, ...], root: type[BaseModel]) -> list
     sections: list[type[BaseModel]] = [root]
     for part in location:
         if part in _KINDS:
-            sections = [_KINDS[str(part)]]
+            sections = [section for section in sections if kind_of_section(section) == part]
         elif part not in TAGS and not isinstance(part, int):
             fields = [section.model_fields[part] for section in sections if part in section.model_fields]
             sections = [section for field in fields for section in sections_of(field.annotation)]
     return sections
 
 
-def _elsewhere(tagged: tuple[str | int, ...]) -> str:
+def _elsewhere(tagged: tuple[str | int, ...], root: type[BaseModel]) -> str:
     """What to do about a field that a teacher of another kind has."""
     *before, name = tagged
     kind = before[-1] if before else None
-    fields = {*TeacherSection.model_fields, *OnnxTeacher.model_fields, *Ensemble.model_fields}
+    if kind not in _KINDS:
+        return ""
+    first = next(place for place, part in enumerate(before) if part in _KINDS)
+    fields = {field for section in _sections_at(tagged[:first], root) for field in section.model_fields}
     if kind == ONNX and name in fields:
         return " An ONNX file is used as it is: leave it out."
     if kind == ENSEMBLE and name in fields:

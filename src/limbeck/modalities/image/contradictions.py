@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from ...errors import shown
 from ...sections.recipe import Recipe
-from ...sections.teacher import Model
+from ...sections.teacher import Model, members_of
 from ...sections.train import Train, schedule_problems
-from .recipe import Ensemble, ImageRecipe, OnnxTeacher, TeacherSection
+from .recipe import ImageRecipe, OnnxTeacher, TeacherSection
 
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
 _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
@@ -17,7 +17,7 @@ _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_d
 
 def contradictions(recipe: ImageRecipe) -> Iterator[str]:
     """What does not go together in a recipe of images."""
-    teachers = _teachers(recipe)
+    teachers = members_of(recipe.teacher)
     for where, teacher in teachers:
         yield from _teacher(where, teacher, recipe.data.channels)
     yield from _precision(recipe, [teacher for _, teacher in teachers])
@@ -26,14 +26,6 @@ def contradictions(recipe: ImageRecipe) -> Iterator[str]:
     yield from _knobs("student", recipe.student)
     for where, teacher in teachers:
         yield from schedule_problems(f"{where}.train", teacher.train)
-
-
-def _teachers(recipe: Recipe) -> list[tuple[str, TeacherSection | OnnxTeacher]]:
-    """Each teacher with the path of its section."""
-    teacher = recipe.teacher
-    if isinstance(teacher, Ensemble):
-        return [(f"teacher.ensemble.{k}", member) for k, member in enumerate(teacher.ensemble)]
-    return [("teacher", teacher)]
 
 
 def _teacher(where: str, teacher: TeacherSection | OnnxTeacher, channels: int | None) -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
+from ...sections import teacher
 from ...sections.recipe import Recipe
-from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Number, Section, Side
+from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Section, Side
 from ...sections.teacher import Model
 from ...sections.train import Train
 from ...vision.sections import Preprocess, Views
@@ -78,37 +78,26 @@ class TeacherSection(Model):
         """How a person sees it."""
         return self.model
 
-
-class OnnxTeacher(Section):
-    """An ONNX file, run by ONNX Runtime on the CPU as it is: one input, images (batch, channels, height, width)."""
-
-    onnx: str
-    """The file. Its batch may be dynamic or fixed."""
-    preprocess: Preprocess | None = None
-    """What it wants done to its input; a file that Limbeck exported says so itself."""
-
     @property
-    def title(self) -> str:
-        """How a person sees it."""
-        return PurePath(self.onnx).name
-
-    @property
-    def train(self) -> Train | None:
-        """None: it comes ready-made."""
+    def opaque(self) -> str | None:
+        """None: its inner modules can be looked at."""
         return None
 
 
-def _kind_of_member(value: Any) -> str:
-    return ONNX if isinstance(value, OnnxTeacher) or (isinstance(value, dict) and "onnx" in value) else MODEL
+class OnnxTeacher(teacher.OnnxTeacher):
+    """An ONNX file, run by ONNX Runtime on the CPU as it is: one input, images (batch, channels, height, width)."""
+
+    preprocess: Preprocess | None = None
+    """What it wants done to its input; a file that Limbeck exported says so itself."""
 
 
 Member = Annotated[
-    Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)], Discriminator(_kind_of_member)
+    Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)], Discriminator(teacher.kind_of_member)
 ]
 """One teacher: a model by name, or an ONNX file."""
 
 
-class Ensemble(Section):
+class Ensemble(teacher.Ensemble):
     """Several teachers that answer as one. Those that are trained here are stages of their own.
 
     Their answers are put together at temperature 1, whatever temperature the student is trained at.
@@ -116,39 +105,11 @@ class Ensemble(Section):
 
     ensemble: tuple[Member, ...]
     """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
-    combine: Literal["probabilities", "logits", "confidence"] = "probabilities"
-    """The mean of their probabilities or of their logits; or of probabilities, the surest weighing most."""
-    weights: tuple[Number, ...] | None = None
-    """A weight for each, in their order; equal where not given."""
-
-    @property
-    def title(self) -> str:
-        """How a person sees it."""
-        return f"ensemble of {', '.join(member.title for member in self.ensemble)}"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Ensemble:
-        if len(self.ensemble) < 2:
-            raise ValueError("an ensemble is made of two teachers or more")
-        if self.weights is None:
-            return self
-        if self.combine == "confidence":
-            raise ValueError("confidence weighs the teachers itself: leave out weights")
-        if len(self.weights) != len(self.ensemble):
-            raise ValueError(f"weights has {len(self.weights)} value(s) for {len(self.ensemble)} teachers")
-        if min(self.weights) < 0 or not sum(self.weights) > 0:
-            raise ValueError("weights must not be negative, nor all 0")
-        return self
-
-
-def _kind_of_teacher(value: Any) -> str:
-    several = isinstance(value, Ensemble) or (isinstance(value, dict) and "ensemble" in value)
-    return ENSEMBLE if several else _kind_of_member(value)
 
 
 Teacher = Annotated[
     Annotated[TeacherSection, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)] | Annotated[Ensemble, Tag(ENSEMBLE)],
-    Discriminator(_kind_of_teacher),
+    Discriminator(teacher.kind_of_teacher),
 ]
 """The large model: by name, an ONNX file, or an ensemble of these."""
 

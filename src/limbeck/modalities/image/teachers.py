@@ -19,6 +19,7 @@ from ...models.inference import ask
 from ...models.labels import listed, unnamed
 from ...models.onnx_file import OnnxModel
 from ...models.outputs import ASKED, OneLogit, is_one_logit, of_one_logit, refuse_changing, refuse_probabilities
+from ...sections.teacher import seeds_of
 from ...vision.build import build, check_fits
 from ...vision.inputs import Normalisation, Prepared, probe_images
 from ...vision.pixels import LARGEST_SIZE
@@ -38,11 +39,10 @@ def build_teachers(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> 
     section = recipe.teacher
     if not isinstance(section, Ensemble):
         return alone(_member(section, recipe.seed, splits, trust_code, "teacher"))
-    members = []
-    for k, one in enumerate(section.ensemble):
-        # a model that is listed again starts from another seed, or it would be the same teacher twice
-        seed = recipe.seed + section.ensemble[:k].count(one)
-        members.append(_member(one, seed, splits, trust_code, f"teacher in teacher.ensemble.{k}"))
+    members = [
+        _member(one, seed, splits, trust_code, f"teacher in teacher.ensemble.{k}")
+        for k, (one, seed) in enumerate(zip(section.ensemble, seeds_of(section, recipe.seed), strict=True))
+    ]
     return together(members, section, splits)
 
 

@@ -138,6 +138,11 @@ class TextTeacher(Section):
         return self.model
 
     @property
+    def opaque(self) -> str | None:
+        """None: its inner modules can be looked at."""
+        return None
+
+    @property
     def knobs(self) -> dict[str, Any]:
         """None: the folder says all about it."""
         return {}
