@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput
+from ..interfaces import Answers
 from .groups import Groups
 
 Recorder = Callable[[str], None]
@@ -87,6 +88,24 @@ def check_labels(labels: Tensor, classes: tuple[str, ...], split: str) -> None:
         )
 
 
+def check_numbers(labels: Tensor, names: Sequence[str], split: str) -> None:
+    """Raise ``BadInput`` naming the split and row of the first of ``labels`` (N, D) that is not finite; ``names`` are of the D.
+
+    ``ValueError`` where they are of another shape or type.
+    """
+    if labels.ndim != 2 or labels.shape[1] != len(names) or not labels.is_floating_point():
+        raise ValueError(
+            f"labels {tuple(labels.shape)} {labels.dtype} are not (N, {len(names)}) floating-point numbers"
+        )
+    wrong = (~labels.isfinite()).nonzero()
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise BadInput(
+            f"split '{split}', row {row} (counted from 0): '{names[column]}' is {float(labels[row, column]):g}; every "
+            "labelled example needs a finite number."
+        )
+
+
 def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when: str = "") -> None:
     """Raise ``BadInput`` naming the classes of which ``labels`` (N,) or (N, K) holds no example, or where there is one alone."""
     if labels.ndim == 1 and len(classes) == 1:
@@ -127,7 +146,7 @@ class AnyExamples(Protocol):
 
     @property
     def labels(self) -> Tensor | None:
-        """(N,) int64 class numbers; (N, K) of 0 and 1 where an example may have several; None without labels."""
+        """(N,) int64 class numbers; (N, K) of 0 and 1 where an example may have several; (N, D) numbers; None without labels."""
         ...
 
     @property
@@ -196,6 +215,15 @@ class SplitsOf(Generic[E]):
     fingerprint: str
     labelled: str
     notes: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()  # of a regression: what its numbers are called; it has no classes
+
+    @property
+    def answers(self) -> Answers:
+        """What an example's answer is."""
+        assert self.train.labels is not None
+        if self.numbers:
+            return Answers("values", len(self.numbers), self.numbers)
+        return Answers("label_sets" if self.train.labels.ndim == 2 else "classes", len(self.classes), self.classes)
 
     def __post_init__(self) -> None:
         for split, examples in (("train", self.train), ("validation", self.validation)):
@@ -203,6 +231,11 @@ class SplitsOf(Generic[E]):
                 raise BadInput(f"split '{split}' is empty: it needs at least one example.")
             if examples.labels is None:
                 raise BadInput(f"split '{split}' has no labels: training and validation need one for each example.")
-            check_labels(examples.labels, self.classes, split)
+            if self.numbers:
+                check_numbers(examples.labels, self.numbers, split)
+            else:
+                check_labels(examples.labels, self.classes, split)
+        if self.numbers:
+            return
         assert self.train.labels is not None
         check_every_class(self.train.labels, self.classes, "train")

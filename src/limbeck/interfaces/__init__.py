@@ -1,6 +1,6 @@
 """The types that rooms hand to one another; imports nothing of ours."""
 
-from .task import Ask, Source, Task, Teacher
+from .task import Answers, Ask, Source, Task, Teacher
 from .tensors import (
     IGNORED,
     Batch,
@@ -19,6 +19,7 @@ from .tensors import (
 
 __all__ = [
     "IGNORED",
+    "Answers",
     "Ask",
     "Batch",
     "DenseLogits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -10,6 +11,23 @@ from torch import Tensor, nn
 from .tensors import Batch, Needs, Output, RaggedLogits, Target
 
 Ask = Callable[[Tensor, int], Tensor | RaggedLogits]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an example's answer is: labels, a student's and a teacher's alike.
+
+    Attributes:
+        kind: a name in :data:`limbeck.evaluation.kinds.KINDS`: classes, label_sets, sequences, frames or values.
+        width: C classes, V tokens or D numbers; of what width codecs and stores are.
+        names: of the C, V or D, in their order; empty where they have none.
+        ragged: whether an example has an answer for each of its positions.
+    """
+
+    kind: str
+    width: int
+    names: tuple[str, ...] = ()
+    ragged: bool = False
 
 
 @runtime_checkable
@@ -38,6 +56,7 @@ class Task(Protocol):
     """A modality. The loop, the pipeline and the report know it only through this."""
 
     name: str
+    answers: Answers
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's answer to ``batch.inputs``."""

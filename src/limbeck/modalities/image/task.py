@@ -52,7 +52,7 @@ class ImageClassification:
         device: torch.device | str = "cpu",
         batch_size: int = 500,
     ) -> None:
-        self.classes = splits.classes
+        self.classes, self.answers = splits.classes, splits.answers
         self.train = splits.train.to(device)
         self.held_out = splits.validation.to(device)
         self.how = splits.how

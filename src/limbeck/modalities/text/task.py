@@ -60,6 +60,7 @@ class TextClassification:
         segments: bool = True,
     ) -> None:
         self.classes, self.pair = splits.classes, splits.pair
+        self.answers = splits.answers
         self.segments = splits.vocabulary.segments if segments else 0  # kinds; 0: models are not shown any
         self.multi_label = splits.multi_label
         self.train = splits.train.to(device)
