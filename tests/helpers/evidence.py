@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from limbeck.report import Evidence
+from limbeck.report.shown import Picture
 
 FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -30,11 +31,11 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
 
     teacher_NC, student_NC, baseline_NC = logits_NC(0.2, 1.6), logits_NC(0.7, 1.0), logits_NC(0.9, 1.4)
 
-    def image(position: int) -> np.ndarray:
+    def picture(position: int) -> Picture:
         draw = np.random.default_rng(position)
         y, x = np.mgrid[0:28, 0:28] / 27
         shade = np.exp(-(((x - draw.uniform(0.3, 0.7)) / 0.2) ** 2) - ((y - draw.uniform(0.3, 0.7)) / 0.3) ** 2)
-        return (255 * shade).astype(np.uint8)[:, :, None]
+        return Picture((255 * shade).astype(np.uint8)[:, :, None])
 
     def history(epochs: int, floor: float) -> list[dict[str, Any]]:
         return [
@@ -131,12 +132,12 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
         results=results,
         headline="The student has 101 times fewer parameters than its teacher and answers 35 times faster; it "
         "keeps 97.9 % of the accuracy. The same network without the teacher is 0.41 points behind.",
-        classes=classes,
-        labels_N=labels_N,
-        teacher_logits_NC=teacher_NC,
-        student_logits_NC=student_NC,
-        baseline_logits_NC=baseline_NC,
-        image=image,
+        kind="classes",
+        names=classes,
+        labels=labels_N,
+        answers={"teacher": teacher_NC, "student": student_NC, "baseline": baseline_NC},
+        show=picture,
+        what="image",
         histories={
             "teacher": history(12, 0.06),
             "student": history(30, 0.09),

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from limbeck.report import Evidence, gallery, write_report
+from limbeck.report import Evidence, write_report
+from limbeck.report.kinds import gallery
+from limbeck.report.shown import Picture
 from tests.helpers.evidence import FASHION, make_evidence
 
 HOSTILE = (
@@ -121,7 +123,7 @@ def test_hostile_texts_stay_text(evidence: Evidence, innocent: Page, tmp_path: P
     results = renamed(evidence.results, name)
     for part in ("timings", "environment", "fingerprints", "recipe"):
         results[part] = {name: {"seconds": 1.0, name: name}}
-    hostile = replace(evidence, results=results, headline=name, classes=tuple(f"{name}{i}" for i in range(10)))
+    hostile = replace(evidence, results=results, headline=name, names=tuple(f"{name}{i}" for i in range(10)))
     content = written(hostile, tmp_path)
     page = Page(content)
     assert_harmless(page)
@@ -174,30 +176,24 @@ def test_of_a_busy_machine_there_is_a_note_and_no_headline(evidence: Evidence, t
 def test_one_epoch_one_image_one_class_right(evidence: Evidence, tmp_path: Path) -> None:
     one = make_evidence(("only", "other"), count=1)
     write_report(replace(one, histories={"student": one.histories["student"][:1]}), tmp_path / "one.html")
-    perfect_NC = 20 * np.eye(2, dtype=np.float32)[one.labels_N]
+    perfect_NC = 20 * np.eye(2, dtype=np.float32)[one.labels]
     perfect_NC[perfect_NC == 0] = -np.inf
-    same = replace(one, teacher_logits_NC=perfect_NC, student_logits_NC=perfect_NC, baseline_logits_NC=perfect_NC)
+    same = replace(one, answers=dict.fromkeys(one.answers, perfect_NC))
     perfect = [{"epoch": 0, "train_loss": 0.0, "validation_accuracy": 1.0, "validation_nll": 0.0}]
     content = written(replace(same, histories={"student": perfect, "teacher": []}), tmp_path)
     assert "There is no such image" in content
     assert not re.search(r'"[^"]*\b(nan|inf)\b[^"]*"', content)
-    empty = replace(
-        same,
-        labels_N=one.labels_N[:0],
-        teacher_logits_NC=perfect_NC[:0],
-        student_logits_NC=perfect_NC[:0],
-        baseline_logits_NC=perfect_NC[:0],
-    )
+    empty = replace(same, labels=one.labels[:0], answers=dict.fromkeys(one.answers, perfect_NC[:0]))
     assert "<img" not in written(empty, tmp_path)
 
 
 def test_many_classes_are_bounded(tmp_path: Path) -> None:
     names = tuple(f"a rather long-winded name of class number {index}" for index in range(200))
 
-    def photograph(position: int) -> np.ndarray:
-        return np.random.default_rng(position).integers(0, 256, (224, 180, 3)).astype(np.uint8)
+    def photograph(position: int) -> Picture:
+        return Picture(np.random.default_rng(position).integers(0, 256, (224, 180, 3)).astype(np.uint8))
 
-    content = written(replace(make_evidence(names, 4000), image=photograph), tmp_path)
+    content = written(replace(make_evidence(names, 4000), show=photograph), tmp_path)
     page = Page(content)
     assert len(content) < 600_000
     assert "commonest mistakes" in page.text
@@ -223,9 +219,7 @@ def test_where_the_lost_examples_are_is_said():
     labels_N = np.zeros(60, dtype=np.int64)
     teacher_NC, student_NC = np.tile([[4.0, 0.0]], (60, 1)), np.tile([[4.0, 0.0]], (60, 1))
     student_NC[:20] = [0.0, 1.0]
-    found = gallery.groups(
-        replace(evidence, labels_N=labels_N, teacher_logits_NC=teacher_NC, student_logits_NC=student_NC)
-    )
+    found = gallery.groups(replace(evidence, labels=labels_N, answers={"teacher": teacher_NC, "student": student_NC}))
     lost = next(group for group in found if group.title == "What the student lost")
     above = sum(card.position < 20 for card in found[0].cards)
     assert (above, len(lost.cards)) == (3, 3)

@@ -101,8 +101,8 @@ class Modality(Protocol):
         """Copies what a run is for to the top of its folder."""
         ...
 
-    def shown(self, examples: Any) -> dict[str, Any]:
-        """What the report shows of test examples: ``image`` or ``texts`` of its evidence."""
+    def show(self, examples: Any) -> Callable[[int], Any]:
+        """A test example by its position, as a page shows it: a :data:`limbeck.report.shown.Shown`."""
         ...
 
 

@@ -23,7 +23,7 @@ from .stages import Stage, stage
 from .targets import fingerprint_of, learnt_from, targets_section
 from .training_stage import Trained, begun
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 
 
 def report(
@@ -149,13 +149,19 @@ def _evidence(
         results=results,
         headline=headline(results),
         findings=findings(results),
-        classes=job.splits.classes,
-        labels_N=answers["test/labels"].numpy(),
-        teacher_logits_NC=answers["test/teacher"].numpy(),
-        student_logits_NC=answers[f"test/student-{seed}"].numpy(),
-        baseline_logits_NC=answers[f"test/baseline-{seed}"].numpy(),
+        kind="label_sets" if answers["test/labels"].ndim == 2 else "classes",
+        names=job.splits.classes,
+        labels=answers["test/labels"].numpy(),
+        answers={
+            role: answers[f"test/{name}"].numpy()
+            for role, name in (
+                ("teacher", "teacher"),
+                ("student", f"student-{seed}"),
+                ("baseline", f"baseline-{seed}"),
+            )
+        },
         what=job.modality.WHAT,
-        **job.modality.shown(examples),
+        show=job.modality.show(examples),
         histories={"teacher": teacher.history} | {arm: ones[chosen].history for arm, ones in arms.items()},
         temperature=job.temperature,
     )

@@ -1,107 +1,28 @@
-"""What a report is made from, and the few figures that the page works out of it."""
+"""What a report is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..data.ids import Text
+from .shown import Shown
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the page shows. N test examples, C classes."""
+    """All that the page shows. N test examples; C classes, or D numbers."""
 
     results: dict[str, Any]  # the contents of results.json; whatever is optional there may be missing or None
     headline: str  # what the student is worth beside its teacher, a plain sentence
-    classes: tuple[str, ...]  # C names, as the data says them: untrusted
-    labels_N: np.ndarray  # int
-    teacher_logits_NC: np.ndarray  # float32
-    student_logits_NC: np.ndarray  # float32, of the exported seed
-    baseline_logits_NC: np.ndarray  # float32, of that seed
+    kind: str  # of answer, as `limbeck.report.kinds` knows it
+    names: tuple[str, ...]  # of the classes or numbers, as the data says them: untrusted
+    labels: np.ndarray  # (N,) int class numbers, (N, C) of 0 and 1 of label sets, (N, D) numbers
+    answers: Mapping[str, np.ndarray]  # teacher's, student's and baseline's, (N, C) logits or (N, D) numbers, float32
     histories: dict[str, list[dict[str, Any]]]  # per model, one entry an epoch; 'teacher' may be missing
-    temperature: float | None  # of the distillation term; None where there is none
+    temperature: float | None = None  # of the distillation term; None where there is none
     findings: Sequence[tuple[str, str, str]] = ()  # (better, worse, level or doubt; about what; a sentence)
-    image: Callable[[int], np.ndarray] | None = None  # test position -> uint8 (height, width, channels)
-    texts: Sequence[Text] | None = None  # N, where the examples are texts or pairs of them
-    what: str = "image"  # one example, in words
-
-
-class Bins(NamedTuple):
-    """Predictions grouped by confidence, in bins of equal width; a bin without predictions holds zeros."""
-
-    confidence: np.ndarray  # (bins,) mean confidence
-    accuracy: np.ndarray  # (bins,) share that is right
-    size: np.ndarray  # (bins,) how many answers
-
-    def calibration_error(self) -> float:
-        """The expected calibration error: the mean gap of confidence and accuracy, weighted by size."""
-        return float((np.abs(self.confidence - self.accuracy) * self.size).sum() / max(1, self.size.sum()))
-
-
-class Accord(NamedTuple):
-    """How a model's answers stand to the teacher's: counts of test examples, which add up to N."""
-
-    both_right: int
-    only_teacher_right: int
-    only_model_right: int
-    same_mistake: int
-    different_mistakes: int
-
-
-def log_softmax(logits_NC: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Log-probabilities (N, C) of logits that may hold -inf; float64."""
-    scaled_NC = logits_NC.astype(np.float64) / temperature
-    shifted_NC = scaled_NC - scaled_NC.max(axis=1, keepdims=True)
-    return shifted_NC - np.log(np.exp(shifted_NC).sum(axis=1, keepdims=True))
-
-
-def entropy(log_probs_NC: np.ndarray) -> np.ndarray:
-    """Entropy in nats, (N,)."""
-    return -(np.exp(log_probs_NC) * _finite(log_probs_NC)).sum(axis=1)
-
-
-def divergence(teacher_log_probs_NC: np.ndarray, student_log_probs_NC: np.ndarray) -> np.ndarray:
-    """KL(teacher || student) in nats, (N,); large, not infinite, where the student rules a class out."""
-    gap_NC = _finite(teacher_log_probs_NC) - _finite(student_log_probs_NC)
-    return (np.exp(teacher_log_probs_NC) * gap_NC).sum(axis=1)
-
-
-def reliability(log_probs_NC: np.ndarray, labels_N: np.ndarray, bins: int = 15) -> Bins:
-    """Confidence against accuracy of the top answers."""
-    confidence_N = np.exp(log_probs_NC.max(axis=1))
-    right_N = log_probs_NC.argmax(axis=1) == labels_N
-    bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
-    size = np.bincount(bin_N, minlength=bins)
-    at_least_one = np.maximum(size, 1)
-    return Bins(
-        confidence=np.bincount(bin_N, weights=confidence_N, minlength=bins) / at_least_one,
-        accuracy=np.bincount(bin_N, weights=right_N, minlength=bins) / at_least_one,
-        size=size,
-    )
-
-
-def confusion(answers_N: np.ndarray, labels_N: np.ndarray, classes: int) -> np.ndarray:
-    """Counts (C, C): row the true class, column the answer."""
-    return np.bincount(labels_N * classes + answers_N, minlength=classes * classes).reshape(classes, classes)
-
-
-def accord(teacher_N: np.ndarray, model_N: np.ndarray, labels_N: np.ndarray) -> Accord:
-    """Who is right where, from top answers (N,) and labels (N,)."""
-    teacher_right, model_right = teacher_N == labels_N, model_N == labels_N
-    both_wrong = ~teacher_right & ~model_right
-    return Accord(
-        both_right=int((teacher_right & model_right).sum()),
-        only_teacher_right=int((teacher_right & ~model_right).sum()),
-        only_model_right=int((~teacher_right & model_right).sum()),
-        same_mistake=int((both_wrong & (teacher_N == model_N)).sum()),
-        different_mistakes=int((both_wrong & (teacher_N != model_N)).sum()),
-    )
-
-
-def _finite(log_probs_NC: np.ndarray) -> np.ndarray:
-    """-inf becomes a number so small that its probability is zero, since 0 * -inf has no value."""
-    return np.maximum(log_probs_NC, -1e4)
+    show: Callable[[int], Shown] | None = None  # a test example by its position; None where it cannot be shown
+    what: str = "example"  # one example, in words

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
+from markupsafe import Markup
 
 from ..files import write_text
-from . import formats
+from . import charts, formats, svg
 
 # C0 controls and DEL have no place in HTML; tab and line feed do.
 NOT_TEXT = dict.fromkeys((*range(9), *range(11, 32), 127))
@@ -35,4 +36,10 @@ def _environment(package: str) -> Environment:
         environment.filters[name] = getattr(formats, name)
     for name in ("mean_count", "things", "unbroken"):
         environment.filters[name] = getattr(formats, name)
+    environment.globals |= {"names": charts.NAMES, "mark": legend_mark}
     return environment
+
+
+def legend_mark(key: str) -> Markup:
+    """The sign of a model beside its name."""
+    return svg.drawing(14, 14, "", svg.mark(key, 7, 7, 4.2), class_="key")

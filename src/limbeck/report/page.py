@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from markupsafe import Markup
 
-from . import charts, formats, gallery, losses, svg
-from .differences import most_different
-from .evidence import Accord, Evidence, accord, confusion, log_softmax, reliability
+from . import charts, formats, kinds, losses
+from .evidence import Evidence
 from .formats import dig, figure
 from .html import write_html
-
-MATRIX_CLASSES = 20  # beyond that many, the most confused pairs are listed instead of the matrix
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,7 @@ class Row:
 
 def write_report(evidence: Evidence, path: Path) -> None:
     """Writes the page to ``path``, atomically. Raises :class:`LimbeckError` where it cannot be written."""
-    content = _content(evidence) | {"names": charts.NAMES, "mark": _legend_mark}
-    write_html(path, "limbeck.report", "page.html.j2", content)
+    write_html(path, "limbeck.report", "page.html.j2", _content(evidence))
 
 
 def _content(evidence: Evidence) -> dict[str, Any]:
@@ -61,7 +56,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "created": dig(results, "created"),
         "data": dig(results, "data") or {},
         "image": "×".join(formats.count(side) for side in dig(results, "data", "image") or ()),
-        "class_count": len(evidence.classes),
+        "answers": kinds.about(evidence.kind, evidence.names),
         "what": evidence.what,
         "int8": dig(results, "export", "int8"),
         "as_long": not dig(results, "recipe", "baseline", "epochs"),
@@ -85,7 +80,10 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "trade_offs": _trade_offs(results, keys),
         "curve_keys": [key for key in charts.NAMES if evidence.histories.get(key)],
         "curves": _curves(evidence.histories, figure(dig(results, "data", "validation"))),
-        "temperatures": gallery.temperatures(evidence),
+        "fidelity": _fidelity(results) if evidence.kind == "classes" and len(evidence.labels) else [],
+        "tested": len(evidence.labels),
+        "kind": kinds.template_of(evidence.kind),
+        "of": kinds.sections(evidence),
         "parity": dig(results, "export", "parity") or {},
         "export_path": dig(results, "export", "path"),
         "timings": _timings(results),
@@ -104,56 +102,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
             )
             if value
         ],
-        **_from_answers(evidence),
     }
-
-
-def _from_answers(evidence: Evidence) -> dict[str, Any]:
-    """What is worked out of the logits on the test split: nothing where the split is empty."""
-    if evidence.labels_N.ndim == 2:
-        return _from_sets(evidence)
-    labels_N, classes = evidence.labels_N.astype(np.int64), evidence.classes
-    empty = {"tested": len(labels_N), "reliability": [], "matrix": None, "pairs": [], "fidelity": []}
-    empty["differing"] = ()
-    if not len(labels_N):
-        return empty | {"per_class": None, "per_class_shown": 0, "gallery": []}
-    logits = {
-        "teacher": evidence.teacher_logits_NC,
-        "student": evidence.student_logits_NC,
-        "baseline": evidence.baseline_logits_NC,
-    }
-    bins = {key: reliability(log_softmax(logits_NC), labels_N) for key, logits_NC in logits.items()}
-    answers = {key: logits_NC.argmax(axis=1) for key, logits_NC in logits.items()}
-    counts_CC = confusion(answers["student"], labels_N, len(classes))
-    by_class = _by_class(classes, labels_N, answers["teacher"], answers["student"])
-    few = len(classes) <= MATRIX_CLASSES
-    return empty | {
-        "reliability": [
-            (key, found.calibration_error(), charts.reliability(found, key)) for key, found in bins.items()
-        ],
-        "matrix": charts.confusion(counts_CC, classes) if few else None,
-        "pairs": [] if few else _pairs(counts_CC, classes),
-        "fidelity": [
-            _fidelity(name, dig(evidence.results, key), accord(answers["teacher"], answers[model], labels_N))
-            for name, key, model in (
-                ("Student", "fidelity", "student"),
-                ("No teacher", "fidelity_baseline", "baseline"),
-            )
-        ],
-        "per_class": charts.per_class(by_class[:MATRIX_CLASSES]) if by_class else None,
-        "per_class_shown": len(by_class[:MATRIX_CLASSES]),
-        "gallery": gallery.groups(evidence),
-    }
-
-
-def _from_sets(evidence: Evidence) -> dict[str, Any]:
-    """The same where an example may have several labels: each class is a yes or no of its own."""
-    cards = ()
-    if evidence.texts is not None and len(evidence.labels_N):
-        answers = (evidence.teacher_logits_NC, evidence.student_logits_NC)
-        cards = most_different(evidence.texts, evidence.classes, evidence.labels_N, *answers)
-    none = {"reliability": [], "matrix": None, "pairs": [], "fidelity": [], "per_class": None, "per_class_shown": 0}
-    return {"tested": len(evidence.labels_N), **none, "gallery": [], "differing": cards}
 
 
 def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
@@ -326,45 +275,17 @@ def _curves(histories: dict[str, list[dict[str, Any]]], examples: float | None) 
     return drawn
 
 
-def _by_class(
-    classes: tuple[str, ...], labels_N: np.ndarray, teacher_N: np.ndarray, student_N: np.ndarray
-) -> list[tuple[str, float, float]]:
-    """(name, teacher's accuracy, student's) of classes that have examples, the greatest loss first."""
-    support = np.bincount(labels_N, minlength=len(classes))
-    right = [np.bincount(labels_N[a == labels_N], minlength=len(classes)) for a in (teacher_N, student_N)]
-    rows = [
-        (name, float(right[0][index] / support[index]), float(right[1][index] / support[index]))
-        for index, name in enumerate(classes)
-        if support[index]
-    ]
-    return sorted(rows, key=lambda row: row[2] - row[1])
-
-
-def _pairs(counts_CC: np.ndarray, classes: tuple[str, ...]) -> list[tuple[str, str, int, float]]:
-    """The most frequent mistakes: true class, answer, how many, and what share of the true class."""
-    mistakes = counts_CC - np.diag(np.diag(counts_CC))
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:MATRIX_CLASSES]
-    rows, columns = np.unravel_index(order, mistakes.shape)
+def _fidelity(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """How the student and the baseline stand to the teacher."""
     return [
-        (
-            classes[row],
-            classes[column],
-            int(mistakes[row, column]),
-            float(mistakes[row, column] / counts_CC[row].sum()),
-        )
-        for row, column in zip(rows.tolist(), columns.tolist())
-        if mistakes[row, column]
+        {
+            "name": name,
+            "agreement": dig(results, key, "agreement"),
+            "kl": dig(results, key, "kl"),
+            "where_wrong": dig(results, key, "agreement_where_teacher_wrong"),
+        }
+        for name, key in (("Student", "fidelity"), ("No teacher", "fidelity_baseline"))
     ]
-
-
-def _fidelity(name: str, measured: Any, found: Accord) -> dict[str, Any]:
-    return {
-        "name": name,
-        "agreement": dig(measured, "agreement"),
-        "kl": dig(measured, "kl"),
-        "where_wrong": dig(measured, "agreement_where_teacher_wrong"),
-        "accord": found,
-    }
 
 
 def _timings(results: dict[str, Any]) -> list[tuple[str, float, float]]:
@@ -379,7 +300,3 @@ def _yaml(value: Any) -> str:
     if not value or isinstance(value, str):
         return value or ""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=88, default_flow_style=False)
-
-
-def _legend_mark(key: str) -> Markup:
-    return svg.drawing(14, 14, "", svg.mark(key, 7, 7, 4.2), class_="key")

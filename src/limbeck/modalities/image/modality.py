@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from ...errors import BadInput
 from ...files import publish as copy_to
 from ...interfaces.modality import Deployed, Deploying, Teachers
 from ...progress import Bar
+from ...report.shown import Picture
 from ...vision.build import build, check_fits
 from ...vision.inputs import Normalisation
 from . import predict
@@ -134,16 +134,16 @@ def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str
     write_standalone(predict.__name__, out / "predict.py")
 
 
-def shown(examples: Examples) -> dict[str, Any]:
-    """Test pictures by position, uint8 (height, width, channels)."""
+def show(examples: Examples) -> Callable[[int], Picture]:
+    """A test picture by its position."""
 
-    def image(position: int) -> np.ndarray:
+    def picture(position: int) -> Picture:
         one_CHW = examples.images[position].cpu()
         if one_CHW.is_floating_point():
             one_CHW = (one_CHW * 255).round().clamp(0, 255).to(torch.uint8)
-        return one_CHW.permute(1, 2, 0).numpy()
+        return Picture(one_CHW.permute(1, 2, 0).numpy())
 
-    return {"image": image}
+    return picture
 
 
 def _scaled_twice(teachers: Teachers, splits: Splits) -> list[str]:

@@ -32,6 +32,7 @@ from ...nlp.segments import segments_read
 from ...nlp.tokens import TextExamples, probe_texts
 from ...nlp.vocabulary import FromTeacherIds, count_tokens, inner, smaller_tokenizer, unknown_share
 from ...progress import Bar
+from ...report import shown
 from . import predict
 from .classifier import load_classifier
 from .examples import TextSplits
@@ -241,9 +242,14 @@ def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str
     write_standalone(predict.__name__, out / "predict.py")
 
 
-def shown(examples: TextExamples) -> dict[str, Any]:
-    """The test texts."""
-    return {"texts": examples.texts}
+def show(examples: TextExamples) -> Callable[[int], shown.Text]:
+    """A test text by its position, or both sides of a pair."""
+
+    def text(position: int) -> shown.Text:
+        one = examples.texts[position]
+        return shown.Text((one,) if isinstance(one, str) else tuple(one))
+
+    return text
 
 
 def _model_type(folder: Path) -> str:

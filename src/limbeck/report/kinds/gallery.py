@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from .differences import excerpts
-from .evidence import Evidence, divergence, entropy, log_softmax
-
-SHOWN = 6  # examples in a group
-SIDE = 96  # pixels: the largest picture that is put into the page
-HEAVY = 6_000  # bytes of PNG above which a picture is reduced to a palette
+from ..differences import SHOWN
+from ..evidence import Evidence
+from ..shown import Shown
+from .class_figures import divergence, entropy, log_softmax
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,7 @@ class Answer:
 class Card:
     """One test example."""
 
-    picture: str | None  # data URI of a PNG
-    coarse: bool  # so few pixels that they are shown as squares
-    sides: tuple[str, ...]  # a text, or both sides of a pair; none of an image
+    example: Shown | None
     position: int
     truth: str
     teacher_says: str
@@ -58,12 +51,11 @@ def temperatures(evidence: Evidence) -> tuple[float, ...]:
 
 def groups(evidence: Evidence) -> list[Group]:
     """Four groups of cards; an example stands in one at most, and a class twice in a group unless there are few."""
-    what, each = evidence.what, max(2, -(-SHOWN // len(evidence.classes)))
-    teacher_NC = log_softmax(evidence.teacher_logits_NC)
-    student_NC = log_softmax(evidence.student_logits_NC)
+    what, each, labels_N = evidence.what, max(2, -(-SHOWN // len(evidence.names))), evidence.labels
+    teacher_NC, student_NC = (log_softmax(evidence.answers[role]) for role in ("teacher", "student"))
     divergence_N = divergence(teacher_NC, student_NC)
-    right_N = teacher_NC.argmax(axis=1) == evidence.labels_N
-    lost_N = right_N & (student_NC.argmax(axis=1) != evidence.labels_N)
+    right_N = teacher_NC.argmax(axis=1) == labels_N
+    lost_N = right_N & (student_NC.argmax(axis=1) != labels_N)
     lost = np.where(lost_N, divergence_N, -np.inf)
     wanted = (
         (
@@ -90,28 +82,13 @@ def groups(evidence: Evidence) -> list[Group]:
     )
     made, used = [], set[int]()
     for title, explanation, score_N in wanted:
-        chosen = _highest(score_N, evidence.labels_N, used, each)
+        chosen = _highest(score_N, labels_N, used, each)
         if score_N is lost:
-            explanation += _left_out(lost_N, evidence.labels_N, used, chosen, each)
+            explanation += _left_out(lost_N, labels_N, used, chosen, each)
         cards = tuple(_card(evidence, position, float(divergence_N[position])) for position in chosen)
         used.update(chosen)
         made.append(Group(title, explanation, cards))
     return made
-
-
-def data_uri(pixels_HWC: np.ndarray) -> tuple[str, bool]:
-    """A PNG as a data URI, and whether it is coarse enough to show its pixels as squares."""
-    pixels_HWC = np.asarray(pixels_HWC, dtype=np.uint8)
-    if pixels_HWC.ndim == 3 and pixels_HWC.shape[2] not in (3, 4):
-        pixels_HWC = pixels_HWC[:, :, 0]
-    picture = Image.fromarray(pixels_HWC)
-    coarse = max(picture.size) <= SIDE
-    if not coarse:
-        picture.thumbnail((SIDE, SIDE))
-    content = _png(picture)
-    if len(content) > HEAVY and picture.mode == "RGB":
-        content = _png(picture.quantize(64))
-    return "data:image/png;base64," + base64.b64encode(content).decode(), coarse
 
 
 def _highest(score_N: np.ndarray, labels_N: np.ndarray, used: Iterable[int], each: int) -> list[int]:
@@ -144,26 +121,23 @@ def _left_out(lost_N: np.ndarray, labels_N: np.ndarray, used: set[int], chosen: 
 
 def _card(evidence: Evidence, position: int, divergence: float) -> Card:
     here = slice(position, position + 1)
-    teacher = [np.exp(log_softmax(evidence.teacher_logits_NC[here], t)[0]) for t in temperatures(evidence)]
-    student = [np.exp(log_softmax(evidence.student_logits_NC[here], t)[0]) for t in temperatures(evidence)]
-    label = int(evidence.labels_N[position])
+    teacher = [np.exp(log_softmax(evidence.answers["teacher"][here], t)[0]) for t in temperatures(evidence)]
+    student = [np.exp(log_softmax(evidence.answers["student"][here], t)[0]) for t in temperatures(evidence)]
+    label = int(evidence.labels[position])
     best = np.argsort(-teacher[0], kind="stable")[:3].tolist()
     also = [int(student[0].argmax()), label]
     shown = list(dict.fromkeys(best + also))
     shown.sort(key=lambda index: -teacher[0][index])
-    picture, coarse = data_uri(evidence.image(position)) if evidence.image is not None else (None, False)
     return Card(
-        picture=picture,
-        coarse=coarse,
-        sides=() if evidence.texts is None else excerpts(evidence.texts[position]),
+        example=evidence.show(position) if evidence.show is not None else None,
         position=position,
-        truth=evidence.classes[label],
-        teacher_says=evidence.classes[best[0]],
-        student_says=evidence.classes[also[0]],
+        truth=evidence.names[label],
+        teacher_says=evidence.names[best[0]],
+        student_says=evidence.names[also[0]],
         divergence=divergence,
         answers=tuple(
             Answer(
-                name=evidence.classes[index],
+                name=evidence.names[index],
                 true=index == label,
                 teacher=tuple(float(probs[index]) for probs in teacher),
                 student=tuple(float(probs[index]) for probs in student),
@@ -171,9 +145,3 @@ def _card(evidence: Evidence, position: int, divergence: float) -> Card:
             for index in shown
         ),
     )
-
-
-def _png(picture: Image.Image) -> bytes:
-    content = io.BytesIO()
-    picture.save(content, "PNG", optimize=True)
-    return content.getvalue()
