@@ -116,18 +116,22 @@ class OnnxModel(nn.Module):
             )
         return torch.from_numpy(answer.astype(np.float32, copy=False))[: count if self.batch is not None else None]
 
-    def check_takes(self, channels: int, size: int) -> None:
-        """Raises :class:`BadInput` where images (channels, size, size) are not what the file was made for."""
-        wanted = (channels, size, size)
+    def check_takes(self, channels: int, size: int | tuple[int, int]) -> None:
+        """Raises :class:`BadInput` where images (channels, height, width) are not what the file was made for.
+
+        ``size`` is the side of square ones, or (height, width).
+        """
+        wanted = (channels, size, size) if isinstance(size, int) else (channels, *size)
         if all(side is None or side == want for side, want in zip(self.takes[1:], wanted, strict=True)):
             return
         shown = "x".join("any" if side is None else str(side) for side in self.takes[1:])
         height, width = self.takes[2:]
-        other = height == width and height not in (None, size) and self.takes[1] in (None, channels)
+        other = None not in (height, width) and (height, width) != wanted[1:] and self.takes[1] in (None, channels)
+        side = height if height == width else [height, width]
         raise BadInput(
             f"{self.path} takes images of {shown} (channels, height, width), and it would be given "
-            f"{channels}x{size}x{size}: "
-            + (f"set preprocess.size: {height} beside it." if other else "export it for such images.")
+            f"{'x'.join(map(str, wanted))}: "
+            + (f"set preprocess.size: {side} beside it." if other else "export it for such images.")
         )
 
 

@@ -14,7 +14,9 @@ from ..errors import BadInput, did_you_mean, short
 from ..sections.teacher import Model
 
 
-def from_code(section: Model, trust_code: bool, *, classes: int, channels: int, size: int) -> nn.Module:
+def from_code(
+    section: Model, trust_code: bool, *, classes: int, channels: int, size: int | tuple[int, int]
+) -> nn.Module:
     """A model made by a person's callable, given the facts that it has parameters for and the section's knobs.
 
     Raises :class:`BadInput` where the code is not trusted, not there, or makes no module.
@@ -41,6 +43,8 @@ def from_code(section: Model, trust_code: bool, *, classes: int, channels: int, 
         "in_channels": channels,
         "in_chans": channels,
         "size": size,
+        "height": size if isinstance(size, int) else size[0],
+        "width": size if isinstance(size, int) else size[1],
     }
     accepted = _parameter_names(found)
     arguments = {key: value for key, value in facts.items() if key in accepted} | section.knobs

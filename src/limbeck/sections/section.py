@@ -108,6 +108,8 @@ Seeds = Annotated[int, Field(gt=0, le=1_000)]
 LARGEST_SIDE = 4_096
 Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]
 """Of an image, in pixels: as many as ``limbeck.vision.pixels.MOST_PIXELS`` allows."""
+Pixel = Annotated[int, Field(ge=0, le=LARGEST_SIDE)]
+"""A row or a column of an image, from 0."""
 Width = Annotated[int, Field(gt=0, le=ORDINARY)]
 """Of a layer, or of what is kept of an answer."""
 Depth = Annotated[int, Field(gt=0, le=1_000)]
@@ -259,6 +261,11 @@ Names = Annotated[
     Discriminator(_one_or_several),
 ]
 """A name, or several."""
+
+Sides = Annotated[
+    Annotated[Side, Tag(ONE)] | Annotated[tuple[Side, Side], Tag(SEVERAL)], Discriminator(_one_or_several)
+]
+"""The side of square images in pixels, or their height and width."""
 
 _Paths = Annotated[str, Tag(ONE)] | Annotated[tuple[str, ...], Field(min_length=1), Tag(SEVERAL)]
 StudentPaths = Annotated[

@@ -18,6 +18,7 @@ from ..models.seeding import seeded
 from ..models.weights import load_weights
 from ..sections.teacher import Model
 from . import convnet, resnet, wide_resnet
+from .pixels import Size, sides
 
 
 def build(
@@ -25,17 +26,17 @@ def build(
     *,
     classes: int,
     channels: int,
-    size: int,
+    size: Size,
     trust_code: bool,
     seed: int,
     notes: list[str] | None = None,
 ) -> nn.Module:
-    """The model that a recipe's section names, from images (B, channels, size, size) to logits (B, classes).
+    """The model that a recipe's section names, from images (B, channels, height, width) to logits (B, classes).
 
     Initialised from ``seed`` alone, then given the section's weights, if any; torch's random state stays as
     it was. A ``module:callable`` is called with the section's knobs, and with ``classes``, ``channels`` and
-    ``size`` (also ``num_classes``, ``in_channels``, ``in_chans``) where it has parameters of those names. ``notes`` gains
-    what had to be taken for granted of its weights, in sentences.
+    ``size`` (also ``num_classes``, ``in_channels``, ``in_chans``, ``height``, ``width``) where it has parameters of those
+    names; ``size`` is a pair, (height, width), where images are not square. ``notes`` gains what had to be taken for granted of its weights, in sentences.
 
     Raises:
         BadInput: the name or a knob is unknown, a knob is out of range, code is not trusted or does not give
@@ -55,8 +56,8 @@ def build(
     return model
 
 
-def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name: str) -> None:
-    """Asks ``model`` about two images (2, channels, size, size); it is afterwards as it was.
+def check_fits(model: nn.Module, *, classes: int, channels: int, size: Size, name: str) -> None:
+    """Asks ``model`` about two images (2, channels, height, width); it is afterwards as it was.
 
     ``name`` (``teacher``, ``student``) is how messages speak of it.
 
@@ -64,10 +65,10 @@ def check_fits(model: nn.Module, *, classes: int, channels: int, size: int, name
         BadInput: it fails on the shape, or does not answer with finite logits (2, classes).
     """
     try:
-        answer = ask(model, torch.full((2, channels, size, size), 0.5))
+        answer = ask(model, torch.full((2, channels, *sides(size)), 0.5))
     except Exception as error:
         raise BadInput(
-            f"the {name} fails on the data's images, which are {channels}x{size}x{size} "
+            f"the {name} fails on the data's images, which are {'x'.join(map(str, (channels, *sides(size))))} "
             f"(channels, height, width): {short(error)}"
         ) from error
     if not isinstance(answer, Tensor):
@@ -107,11 +108,11 @@ def _wrapped(answer: object, classes: int) -> str:
     return f": put a module around it whose forward(self, images) is: return self.model(images){place}"
 
 
-def _ours(section: Model, *, classes: int, channels: int, size: int) -> nn.Module:
+def _ours(section: Model, *, classes: int, channels: int, size: Size) -> nn.Module:
     name, knobs = section.model, section.knobs
     if name == "convnet":
         _check_knobs(name, knobs, convnet.KNOBS)
-        return convnet.ConvNet(classes, channels, size, **knobs)
+        return convnet.ConvNet(classes, channels, min(sides(size)), **knobs)
     if re.fullmatch(r"resnet\d+(x4)?", name):
         _check_knobs(name, knobs, {})
         return resnet.resnet(name, classes=classes, channels=channels)

@@ -27,7 +27,7 @@ MEANINGS = {
 
 
 class ConvNet(nn.Module):
-    """Images (B, channels, size, size) to logits (B, classes).
+    """Images (B, channels, height, width), of which ``size`` is the shorter side, to logits (B, classes).
 
     ``width`` channels in the stem, ``depth`` blocks in the last stage and one in those before it, depthwise kernels of ``kernel`` by ``kernel``.
     """

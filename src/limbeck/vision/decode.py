@@ -24,7 +24,18 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..progress import Bar
-from .pixels import AS_USUAL, DEEP_BITS, FEW_LEVELS, Look, Preparation, bits_in_use, looked_at, natural_channels, pixels
+from .pixels import (
+    AS_USUAL,
+    DEEP_BITS,
+    FEW_LEVELS,
+    Look,
+    Preparation,
+    Size,
+    bits_in_use,
+    looked_at,
+    natural_channels,
+    pixels,
+)
 
 IN_MEMORY_BYTES = 4 << 30
 _CHUNK = 256
@@ -51,7 +62,7 @@ class Form:
 class Wanted:
     """What a recipe asks of images; ``form`` and the bits of ``how`` are the training images', once they are read."""
 
-    size: int | None = None
+    size: Size | None = None
     channels: int | None = None
     skip_corrupt: bool = False
     form: Form | None = None

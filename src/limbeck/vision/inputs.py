@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import randomness
 from ..data.ids import number
 from ..models.identity import PROBES
+from .pixels import Size, sides
 
 
 def content_ids(images: Tensor) -> Tensor:
@@ -27,10 +28,11 @@ def content_ids(images: Tensor) -> Tensor:
     return content
 
 
-def probe_images(channels: int, size: int) -> Tensor:
-    """Fixed noise in [0, 1), (4, channels, size, size) float32; the same on every machine."""
-    pixels = torch.arange(PROBES * channels * size * size)
-    return randomness.uniform(0, pixels, 0, "models.probe").view(PROBES, channels, size, size)
+def probe_images(channels: int, size: Size) -> Tensor:
+    """Fixed noise in [0, 1), (4, channels, height, width) float32; the same on every machine."""
+    height, width = sides(size)
+    pixels = torch.arange(PROBES * channels * height * width)
+    return randomness.uniform(0, pixels, 0, "models.probe").view(PROBES, channels, height, width)
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,12 @@ class Normalisation:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    size: int | None = None  # None: as the images are
+    size: Size | None = None  # None: as the images are
 
     def __call__(self, images_BCHW: Tensor) -> Tensor:
-        if self.size is not None and images_BCHW.shape[-2:] != (self.size, self.size):
+        if self.size is not None and images_BCHW.shape[-2:] != sides(self.size):
             images_BCHW = F.interpolate(
-                images_BCHW, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+                images_BCHW, sides(self.size), mode="bilinear", antialias=True, align_corners=False
             )
         mean = images_BCHW.new_tensor(self.mean).view(1, -1, 1, 1)
         std = images_BCHW.new_tensor(self.std).view(1, -1, 1, 1)
@@ -59,7 +61,8 @@ class Prepared(nn.Module):
     def __init__(self, model: nn.Module, sees: Normalisation) -> None:
         super().__init__()
         self.model, self.sees = model, sees
-        settings = torch.tensor([*sees.mean, *sees.std, sees.size or 0], dtype=torch.float32)
+        size = sees.size if isinstance(sees.size, tuple) else [sees.size or 0]
+        settings = torch.tensor([*sees.mean, *sees.std, *size], dtype=torch.float32)
         self.register_buffer("settings", settings)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One image as pixels of eight bits: upright, laid on a background, grey scaled by the bits in use, cropped to size.
+"""One image as pixels of eight bits: upright, laid on a background, grey scaled by the bits in use, cropped, brought to size.
 
 Shapes: C channels, H rows, W columns. :mod:`limbeck.modalities.image.predict` does the same without this package.
 """
@@ -19,6 +19,9 @@ MOST_PIXELS = 1 << 24
 LARGEST_SIZE = 4096
 """The largest side that images are brought to; its square is ``MOST_PIXELS``."""
 
+Size = int | tuple[int, int]
+"""The side in pixels of square images, or (height, width)."""
+
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "PA")
 _ORIENTATION = 0x0112
@@ -31,10 +34,13 @@ class Preparation:
     Attributes:
         background: grey level, 0 to 255, that transparent places are laid on.
         bits: how many bits of 16-bit grey are in use; None: all 16.
+        rows, columns: first and last (not taken) that are kept of the upright picture, in its own pixels; None: all.
     """
 
     background: int = BACKGROUNDS["white"]
     bits: int | None = None
+    rows: tuple[int, int] | None = None
+    columns: tuple[int, int] | None = None
 
     @property
     def ground(self) -> str:
@@ -77,6 +83,8 @@ def looked_at(image: Image.Image, how: Preparation) -> tuple[Image.Image, Look]:
     image.load()
     if image.format != "PNG" and image.getexif().get(_ORIENTATION, 1) != 1:
         image = ImageOps.exif_transpose(image)
+    if how.rows is not None or how.columns is not None:
+        image = cut_out(image, how)
     side = min(image.size)
     if image.mode == "I" or image.mode.startswith("I;16"):
         values_HW = np.asarray(image)
@@ -92,6 +100,15 @@ def looked_at(image: Image.Image, how: Preparation) -> tuple[Image.Image, Look]:
         raise ValueError("floating-point pixels are not supported")
     flat = laid_on(image, how.background)
     return flat, Look(side, transparent=flat is not image, deep_colour=deep_colour, frames=frames)
+
+
+def cut_out(image: Image.Image, how: Preparation) -> Image.Image:
+    """The rows and columns of an upright image that are kept. Raises ``ValueError`` where it has fewer."""
+    width, height = image.size
+    (top, bottom), (left, right) = how.rows or (0, height), how.columns or (0, width)
+    if bottom > height or right > width:
+        raise ValueError(f"it is {width}x{height}, and data.crop takes what lies within {right}x{bottom}")
+    return image.crop((left, top, right, bottom))
 
 
 def laid_on(image: Image.Image, background: int) -> Image.Image:
@@ -117,29 +134,39 @@ def bits_in_use(peak: int) -> int:
     return bits + bits % 2
 
 
-def pixels(image: Image.Image, channels: int, size: int | None) -> np.ndarray:
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width of such images."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def size_of(height: int, width: int) -> Size:
+    """One number where the two are equal."""
+    return height if height == width else (height, width)
+
+
+def pixels(image: Image.Image, channels: int, size: Size | None) -> np.ndarray:
     """An upright image as uint8 (C, H, W); resized (bicubic, antialiased) and centre-cropped to ``size``."""
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
-    if size is not None and image.size != (size, size):
-        image = _covering(image, size)
+    if size is not None and image.size[::-1] != sides(size):
+        image = _covering(image, *sides(size))
     array = np.asarray(image)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
-def _covering(image: Image.Image, size: int) -> Image.Image:
-    """The middle of the image, scaled until its shorter side is ``size``; no more than ``MOST_PIXELS`` are ever made."""
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    if width * height <= MOST_PIXELS:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-        return image.crop((left, top, left + size, top + size))
+def _covering(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The middle of the image, scaled until it just covers ``height`` x ``width``; no more than ``MOST_PIXELS`` are ever made."""
+    scale = max(width / image.width, height / image.height)
+    across, down = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+    left, top = (across - width) // 2, (down - height) // 2
+    if across * down <= MOST_PIXELS:
+        image = image.resize((across, down), Image.Resampling.BICUBIC)
+        return image.crop((left, top, left + width, top + height))
     # The same crop in the image's own pixels, so that only what stays is scaled.
-    across, down = image.width / width, image.height / height
-    box = (left * across, top * down, (left + size) * across, (top + size) * down)
-    return image.resize((size, size), Image.Resampling.BICUBIC, box)
+    x, y = image.width / across, image.height / down
+    box = (left * x, top * y, (left + width) * x, (top + height) * y)
+    return image.resize((width, height), Image.Resampling.BICUBIC, box)
 
 
 def _frames(image: Image.Image) -> int:

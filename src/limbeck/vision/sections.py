@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from ..sections.section import Deviations, Means, NotNegative, Section, Side
+from ..sections.section import Deviations, Means, NotNegative, Pixel, Section, Side, Sides
 
 
 class Affine(Section):
@@ -75,6 +75,26 @@ class Views(Section):
     """Beta(a, a) of CutMix; 0: none. With mixup too, each example takes one of the two."""
 
 
+class Crop(Section):
+    """The part of each picture that is kept, in its own pixels, before it is brought to a size."""
+
+    rows: tuple[Pixel, Side] | None = None
+    """The first row that is kept and the first below that is not: ``[60, 140]``; all where not given."""
+    columns: tuple[Pixel, Side] | None = None
+    """Likewise from left to right."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Crop:
+        for name, kept in (("rows", self.rows), ("columns", self.columns)):
+            if kept is not None and not kept[0] < kept[1]:
+                raise ValueError(
+                    f"{name} must be the first that is kept and the first after them that is not, such as [60, 140]"
+                )
+        if self.rows is None and self.columns is None:
+            raise ValueError("give rows, columns or both")
+        return self
+
+
 class Preprocess(Section):
     """What a teacher from elsewhere wants done to its input."""
 
@@ -82,5 +102,5 @@ class Preprocess(Section):
     """Mean of each channel on a 0-1 scale, subtracted."""
     std: Deviations | None = None
     """Standard deviation of each channel on a 0-1 scale, divided by."""
-    size: Side | None = None
-    """Side in pixels the image is scaled to."""
+    size: Sides | None = None
+    """Side in pixels that the image is scaled to, or its height and width: ``[48, 160]``."""

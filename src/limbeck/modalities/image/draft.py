@@ -30,7 +30,7 @@ class Found:
     examples: int  # in train, after validation is carved off
     classes: int
     channels: int
-    size: int  # side in pixels
+    size: int | tuple[int, int]  # side in pixels, or height and width
     validation: int | None = None  # examples; None: not known
     test: int | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
@@ -38,6 +38,11 @@ class Found:
     notes: Sequence[str] = ()  # what was read, in sentences
     mean: Sequence[float] = ()  # of each channel, on a scale of 0 to 1; empty: not known
     std: Sequence[float] = ()
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     @property
     def warnings(self) -> list[str]:
@@ -59,11 +64,12 @@ def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
     A validation split of the data's own is taken, and a test split without labels is not.
     """
     from ... import progress
+    from .examples import shape_of
     from .load import load, own_fields
 
     given = {**own_fields(Data(name=name, **(given or {}))), **(given or {})}
     splits = load(Data(name=name, **given), progress.bar)
-    _, channels, _, size = splits.train.images.shape
+    channels, size = shape_of(splits)
     counts = len(splits.train), len(splits.classes)
     about = {"names": splits.classes, "notes": splits.notes, "mean": splits.mean, "std": splits.std}
     return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, **about)
@@ -80,7 +86,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
     examples = f"{found.examples:,} training examples, {found.classes} classes, "
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
-        f"# A recipe to start from: {examples}{kind} images of {found.size}x{found.size} pixels.",
+        f"# A recipe to start from: {examples}{kind} images of {found.sides[1]}x{found.sides[0]} pixels.",
         *(f"# Beware: {printable(warning)}" for warning in found.warnings),
         *(f"# {printable(note)}" for note in noted),
         "# Every field is described in docs/recipe.md; `limbeck recipe schema` lets an editor complete them.",
@@ -89,7 +95,7 @@ def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
         "",
         "# How examples are varied, for the soft targets and for the student alike.",
         f"# {printable(why)}",
-        f"views: {flow(views_for(found.size, flips))}",
+        f"views: {flow(views_for(min(found.sides), flips))}",
         "",
         *lines_teacher,
         "",
@@ -191,15 +197,15 @@ def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None
     return lines, _size(Model(model=model), found, "teacher"), _own_statistics(path, found)
 
 
-def _preprocess_lines(found: Found, size: int | None = None) -> list[str]:
+def _preprocess_lines(found: Found, size: int | tuple[int, int] | None = None) -> list[str]:
     """The field that says how a network from a file wants its images: a comment, but for a ``size`` that it must have."""
     values = ", ".join(["0.5"] * found.channels), ", ".join(["0.25"] * found.channels)
-    said = f"mean: [{values[0]}], std: [{values[1]}], size: {size or found.size}"
+    said = f"mean: [{values[0]}], std: [{values[1]}], size: {flow(size or found.size)}"
     return [
         "  # Images are given to it less a mean and divided by a deviation, one for each channel on a scale of 0 to 1, and",
         "  # in the size of the data. Without mean and std these are the data's own, so say those that it was trained with:",
         f"  # preprocess: {{{said}}}",
-        *([] if size is None else [f"  preprocess: {{size: {size}}}"]),
+        *([] if size is None else [f"  preprocess: {{size: {flow(size)}}}"]),
     ]
 
 
@@ -229,7 +235,7 @@ def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
 
     model = OnnxModel(path)
     height, width = model.takes[2:]
-    size = height if height is not None and height == width else found.size
+    size = found.size if height is None or width is None else height if height == width else (height, width)
     model.check_takes(found.channels, size)
     model.two_classes = found.classes == 2 and model.answers == 1
     check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
@@ -238,7 +244,7 @@ def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
     if says is None:
         lines += _preprocess_lines(found, size if size != found.size else None)
         return lines, costs, _own_statistics(path, found)
-    told = f"mean {_rounded(says.mean or ())}, std {_rounded(says.std or ())} and size {says.size}"
+    told = f"mean {_rounded(says.mean or ())}, std {_rounded(says.std or ())} and size {flow(says.size)}"
     lines.append(f"  # The file's metadata say how its images are prepared: {told}; preprocess would say otherwise.")
     return lines, costs, f"{path} says in its metadata how its images are prepared, and they are: {told}."
 
@@ -297,11 +303,12 @@ def _size(section: Model, found: Found, role: str, side: int | None = None) -> S
     from ...vision.build import check_fits
 
     model, size = _build(section, found, role), side or found.size
+    sides = (side, side) if side else found.sides
     if not section.model.startswith("timm/"):
         check_fits(model, classes=found.classes, channels=found.channels, size=size, name=role)
-        return size_of(model, torch.zeros(1, found.channels, size, size))
+        return size_of(model, torch.zeros(1, found.channels, *sides))
     try:
-        return size_of(model, torch.zeros(1, found.channels, size, size))
+        return size_of(model, torch.zeros(1, found.channels, *sides))
     except Exception:  # some of timm's want another size, which preprocess gives them
         return Size(sum(parameter.numel() for parameter in model.parameters()), None)
 
@@ -324,7 +331,7 @@ def _build(section: Model, found: Found, role: str) -> Any:
 
 def _width(found: Found) -> int:
     """Width of the convolutional student: 8 for small images, more where there is more to tell."""
-    width = 8 if found.size <= 40 else 12 if found.size <= 96 else 16
+    width = 8 if min(found.sides) <= 40 else 12 if min(found.sides) <= 96 else 16
     return width if found.classes <= 20 else width * 2
 
 

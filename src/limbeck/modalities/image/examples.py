@@ -10,7 +10,7 @@ from torch import Tensor
 from ...data.examples import Identified, SplitsOf, check_groups
 from ...data.groups import Groups, taken
 from ...errors import BadInput
-from ...vision.pixels import AS_USUAL, Preparation
+from ...vision.pixels import AS_USUAL, Preparation, Size, size_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,12 @@ class Splits(SplitsOf[Examples]):
                     f"images of '{split}' are {_size_of(shape)} and those of 'train' "
                     f"{_size_of(shapes['train'])}: set data.size and data.channels so that all are alike."
                 )
+
+
+def shape_of(splits: Splits) -> tuple[int, Size]:
+    """Channels of the images, and their size."""
+    _, channels, height, width = splits.train.images.shape
+    return channels, size_of(height, width)
 
 
 def _size_of(shape: torch.Size) -> str:

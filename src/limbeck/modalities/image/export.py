@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,16 @@ def image_metadata(
     std: Sequence[float],
     background: int | None = None,
     bits: int | None = None,
+    crop: Mapping[str, tuple[int, int] | None] | None = None,
 ) -> dict[str, Any]:
     """What an image classifier's file says of itself, as ``limbeck predict`` reads it.
 
     ``mean`` and ``std`` are per channel on the 0-1 scale; whoever feeds the model applies them. ``background`` is the
     grey level, 0 to 255, that transparent places are laid on (None: transparency is ignored), ``bits`` how many bits
-    of 16-bit grey are in use (None: 16).
+    of 16-bit grey are in use (None: 16), ``crop`` the ``rows`` and ``columns`` that are kept of a picture (None: all).
     """
-    prepared = {"background": background, "bits": bits}
+    kept = {name: list(part) for name, part in (crop or {}).items() if part is not None}
+    prepared = {"background": background, "bits": bits, "crop": kept or None}
     return {
         "schema_version": SCHEMA_VERSION,
         "task": "image-classification",

@@ -124,7 +124,11 @@ def wanted_of(data: Data) -> Wanted:
         size=data.size,
         channels=data.channels,
         skip_corrupt=data.on_corrupt == "skip",
-        how=Preparation(BACKGROUNDS[data.background]),
+        how=Preparation(
+            BACKGROUNDS[data.background],
+            rows=None if data.crop is None else data.crop.rows,
+            columns=None if data.crop is None else data.crop.columns,
+        ),
     )
 
 

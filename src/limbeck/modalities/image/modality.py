@@ -1,4 +1,4 @@
-"""Images: square pictures with one label each."""
+"""Images: pictures with one label each."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from ...deploy.measure import macs
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
-from ...errors import BadInput
 from ...files import publish as copy_to
 from ...interfaces.modality import Deployed, Deploying, Teachers
 from ...progress import Bar
 from ...report.shown import Picture
 from ...vision.build import build, check_fits
 from ...vision.inputs import Normalisation
+from ...vision.pixels import sides
 from . import predict
-from .examples import Examples, Splits
+from .examples import Examples, Splits, shape_of
 from .export import check_parity, export_onnx, image_metadata
 from .load import load as load_images
 from .origins import origins_of_images
@@ -48,7 +48,6 @@ def origins(recipe: ImageRecipe, splits: Splits) -> dict[str, dict[str, list[Any
 
 def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
     """The recipe's teachers."""
-    _shape(splits)
     teachers = build_teachers(recipe, splits, trust_code=trust_code)
     return replace(teachers, notes=(*teachers.notes, *_scaled_twice(teachers, splits)))
 
@@ -57,7 +56,7 @@ def student_of(
     recipe: ImageRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed."""
-    channels, size = _shape(splits)
+    channels, size = shape_of(splits)
     classes = len(splits.classes)
     return lambda seed: build(
         recipe.student, classes=classes, channels=channels, size=size, trust_code=trust_code, seed=seed
@@ -66,7 +65,7 @@ def student_of(
 
 def check(model: nn.Module, splits: Splits, name: str) -> None:
     """Raises :class:`BadInput` where a model does not fit the images."""
-    channels, size = _shape(splits)
+    channels, size = shape_of(splits)
     check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
     check_answers(model, splits, None, name)
 
@@ -113,6 +112,7 @@ def deploy(wanted: Deploying) -> Deployed:
         std=normalise.std,
         background=task.how.background,
         bits=task.how.bits,
+        crop={"rows": task.how.rows, "columns": task.how.columns},
     )
     export_onnx(wanted.model, inputs[:1], path, metadata)
     limits = wanted.limits
@@ -148,8 +148,8 @@ def show(examples: Examples) -> Callable[[int], Picture]:
 
 def _scaled_twice(teachers: Teachers, splits: Splits) -> list[str]:
     """What teachers lose that see images scaled up again, after ``data.size`` scaled the files down."""
-    size = splits.train.images.shape[-1]
-    largest = max((one.sees.size for one in teachers.members if one.sees and one.sees.size), default=0)
+    size = min(splits.train.images.shape[-2:])
+    largest = max((min(sides(one.sees.size)) for one in teachers.members if one.sees and one.sees.size), default=0)
     if splits.side is None or not size < min(splits.side, largest):
         return []
     return [
@@ -163,12 +163,3 @@ def _scaled_twice(teachers: Teachers, splits: Splits) -> list[str]:
 def _unit(images: Tensor) -> Tensor:
     """Images on a 0-1 scale."""
     return images if images.is_floating_point() else images.float() / 255
-
-
-def _shape(splits: Splits) -> tuple[int, int]:
-    _, channels, height, width = splits.train.images.shape
-    if height != width:
-        raise BadInput(
-            f"images are {width}x{height}: models here take square ones, so set data.size (such as {min(height, width)})."
-        )
-    return channels, height

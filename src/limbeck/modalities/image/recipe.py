@@ -8,10 +8,10 @@ from pydantic import Discriminator, Field, Tag
 
 from ...sections import teacher
 from ...sections.recipe import Recipe
-from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Section, Side
+from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Section, Sides
 from ...sections.teacher import Model
 from ...sections.train import Train
-from ...vision.sections import Preprocess, Views
+from ...vision.sections import Crop, Preprocess, Views
 
 
 class Transfer(Section):
@@ -49,8 +49,11 @@ class Data(Section):
     group: str | None = None
     """What groups examples that must not be split between train, validation and test (a patient, a track): a column, or, of
     image files, a regular expression whose parentheses find the group in the path, such as ``(patient_[0-9]+)``."""
-    size: Side | None = None
-    """Side in pixels that every image is resized and centre-cropped to; needed where images differ in size."""
+    crop: Crop | None = None
+    """The part of each picture that is kept, before it is brought to a size."""
+    size: Sides | None = None
+    """Side in pixels that every image is resized and centre-cropped to, or height and width (``[24, 80]``); needed where
+    images differ in size."""
     channels: Literal[1, 3] | None = None
     """1 grey, 3 colour; that of the first image where not given."""
     background: Literal["white", "grey", "black"] = "white"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import device_of
 from ...randomness import order
 from ...vision.inputs import Normalisation, probe_images
-from ...vision.pixels import AS_USUAL
+from ...vision.pixels import AS_USUAL, sides, size_of
 from ...vision.sections import Views
 from ...vision.views import render
 from .examples import Examples, Splits
@@ -72,8 +73,8 @@ class ImageClassification:
 
     def probe(self, sees: Normalisation | None) -> Tensor:
         """What a model whose input goes through ``sees`` (None: the student's) is told from others by."""
-        _, channels, size, _ = self.train.images.shape
-        return probe_images(channels, size if sees is None or sees.size is None else sees.size)
+        _, channels, height, width = self.train.images.shape
+        return probe_images(channels, size_of(height, width) if sees is None or sees.size is None else sees.size)
 
     def input_facts(self, sees: Normalisation | None) -> dict[str, Any]:
         """What the input of such a model goes through, for fingerprints."""
@@ -84,9 +85,10 @@ class ImageClassification:
     @property
     def views_at_once(self) -> int:
         """How many examples' views are made at a time where a teacher is asked; it may be asked about fewer."""
-        _, channels, size, _ = self.train.images.shape
+        _, channels, height, width = self.train.images.shape
         sees = self.teacher_normalisation or self.normalisation
-        bytes_of_one = 4 * channels * max(size, sees.size or size) ** 2
+        pixels = height * width if sees.size is None else max(height * width, prod(sides(sees.size)))
+        bytes_of_one = 4 * channels * pixels
         # a power of two, as the teacher's batch and a block are, so that none of either is cut
         fitting = 1 << (max(1, BYTES // bytes_of_one).bit_length() - 1)
         return max(FEWEST, min(MOST, fitting))

@@ -22,9 +22,9 @@ from ...models.outputs import ASKED, OneLogit, is_one_logit, of_one_logit, refus
 from ...sections.teacher import seeds_of
 from ...vision.build import build, check_fits
 from ...vision.inputs import Normalisation, Prepared, probe_images
-from ...vision.pixels import LARGEST_SIZE
+from ...vision.pixels import LARGEST_SIZE, Size, sides, size_of
 from ...vision.sections import Preprocess
-from .examples import Splits
+from .examples import Splits, shape_of
 from .recipe import Ensemble, ImageRecipe, OnnxTeacher, TeacherSection
 
 # Examples, beside noise, that it is asked about more than once.
@@ -83,14 +83,14 @@ def _noise_and_images(splits: Splits, sees: Normalisation | None, count: int) ->
     seen = sees or Normalisation(splits.mean, splits.std)
     images = torch.cat([of.images[of.ids.argsort()[:count]].cpu() for of in (splits.validation, splits.train)])[:count]
     images_BCHW = seen(images if images.is_floating_point() else images.float() / 255)
-    return probe_images(images_BCHW.shape[1], images_BCHW.shape[2]), images_BCHW
+    return probe_images(images_BCHW.shape[1], size_of(*images_BCHW.shape[2:])), images_BCHW
 
 
 def _member(section: TeacherSection | OnnxTeacher, seed: int, splits: Splits, trust_code: bool, name: str) -> Member:
     if isinstance(section, OnnxTeacher):
         return _of_file(section, seed, splits, name)
     sees = _normalisation(section.preprocess, splits)
-    _, channels, size, _ = splits.train.images.shape
+    channels, size = shape_of(splits)
     notes: list[str] = []
     model = build(
         section,
@@ -132,7 +132,7 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
         )
     try:
         sees = _normalisation(preprocess_said(said.get("input"), len(splits.mean)), splits, section.preprocess)
-        _, channels, size, _ = splits.train.images.shape
+        channels, size = shape_of(splits)
         model.check_takes(channels, sees.size if sees and sees.size else size)
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
@@ -150,14 +150,20 @@ def preprocess_said(found: object, channels: int) -> Preprocess | None:
     """The preprocessing that a file of ours names. Raises :class:`BadInput` where it is for other images."""
     if not isinstance(found, dict):
         return None
-    if isinstance(height := found.get("height"), int) and height > LARGEST_SIZE:
-        raise BadInput(
-            f"teacher: the ONNX file's metadata claim images of {height} pixels a side, and {LARGEST_SIZE} is the most: "
-            "export it again."
-        )
+    for side in (found.get("height"), found.get("width")):
+        if isinstance(side, int) and side > LARGEST_SIZE:
+            raise BadInput(
+                f"teacher: the ONNX file's metadata claim images of {side} pixels a side, and {LARGEST_SIZE} is the most: "
+                "export it again."
+            )
     try:
+        height, width = found["height"], found.get("width", found["height"])
         said = Preprocess.model_validate(
-            {"mean": tuple(found["mean"]), "std": tuple(found["std"]), "size": found["height"]}
+            {
+                "mean": tuple(found["mean"]),
+                "std": tuple(found["std"]),
+                "size": height if height == width else (height, width),
+            }
         )
     except ValidationError as error:
         wrong = error.errors()[0]
@@ -194,7 +200,7 @@ def _normalisation(said: Preprocess | None, splits: Splits, asked: Preprocess | 
 
 def _fitting(member: Member, splits: Splits, name: str) -> Member:
     """The member, of two outputs where it had one for two classes. Raises :class:`BadInput` where it does not fit."""
-    _, channels, size, _ = splits.train.images.shape
+    channels, size = shape_of(splits)
     size = member.sees.size if member.sees and member.sees.size else size
     notes, model, ready = list(member.notes), member.model, member.section.train is None
     if one := _one_logit(model, splits, channels, size):
@@ -211,12 +217,12 @@ def _fitting(member: Member, splits: Splits, name: str) -> Member:
     return replace(member, model=model, notes=tuple(notes))
 
 
-def _one_logit(model: nn.Module, splits: Splits, channels: int, size: int) -> bool:
+def _one_logit(model: nn.Module, splits: Splits, channels: int, size: Size) -> bool:
     """Whether it gives one value for two classes; where it fails, :func:`check_fits` says so."""
     if len(splits.classes) != 2:
         return False
     try:
-        answer = ask(model, torch.full((2, channels, size, size), 0.5))
+        answer = ask(model, torch.full((2, channels, *sides(size)), 0.5))
     except Exception:  # a model of any kind fails in any way
         return False
     return is_one_logit(answer, 2, len(splits.classes))
