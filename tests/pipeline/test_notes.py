@@ -43,7 +43,7 @@ def test_a_drafted_recipe_takes_the_data_s_own_validation_split(tmp_path: Path) 
     name = pictures(tmp_path / "pets", "train", "val")
     found = draft.look_at_data(name)
     assert found.validation == 80
-    written = yaml.safe_load(draft.draft("wrn_16_2", found).text)
+    written = yaml.safe_load(draft.recipe("wrn_16_2", found).text)
     assert written["data"] == {"name": name, "validation": "validation"}
     assert "validation" not in draft.look_at_data(name, {"validation": None}).given.values()
     assert draft.look_at_data("digits").given == {}

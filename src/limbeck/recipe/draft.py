@@ -11,8 +11,7 @@ import yaml
 
 from ..errors import BadInput
 from ..files import write_text
-from ..modalities.image.draft import TEXT, draft, look_at_data
-from ..modalities.text import draft as draft_text
+from ..modalities import DEFAULT_TASK, TASKS, outline_of, part_of
 from ..sections.drafting import Drafted
 from . import read as recipe_file
 
@@ -28,7 +27,7 @@ def write(
 ) -> Drafted:
     """Writes a commented recipe for `teacher` and `data` to `out`; returns it, with what to say of it.
 
-    Where no `task` is given, it is text classification if teacher or data plainly are of texts, and images otherwise.
+    Where no `task` is given, it is the first that teacher or data plainly are of, and the usual one otherwise.
     `overrides` are fields of data, such as `data.text=review`.
 
     Raises `BadInput` where `out` exists, the data cannot be read, a model is not known, or the teacher's
@@ -36,23 +35,16 @@ def write(
     """
     if out.exists():
         raise BadInput(f"{out} exists and is not overwritten; choose another file with --out.")
-    draft_text.refuse_image_model_with_table(teacher, data)
-    of_texts = task == TEXT or (task is None and draft_text.is_text(teacher, data))
-    given = data_fields(overrides, TEXT if of_texts else "image-classification", data)
+    plain = task or next((one for one in TASKS if part_of(one, "draft").plainly(teacher, data)), None)
+    chosen = plain or DEFAULT_TASK
+    given = data_fields(overrides, chosen, data)
     try:
-        if of_texts:
-            drafted = draft_text.draft(teacher, data, student, given)
-        else:
-            try:
-                found = look_at_data(data, given)
-            except BadInput as error:
-                hint = "" if task else " (Where these are texts, say --task text-classification.)"
-                raise BadInput(f"{error}{hint}") from None
-            drafted = draft(teacher, found, student or "convnet")
+        drafted: Drafted = part_of(chosen, "draft").draft(chosen, teacher, data, student, given)
     except BadInput as error:
-        if named := re.search(r"name one with (data\.\w+)", str(error)):
-            raise BadInput(f"{error} Here: --set {named[1]}=COLUMN.") from None
-        raise
+        said = str(error) if plain else f"{error}{_others(chosen)}"
+        if named := re.search(r"name one with (data\.\w+)", said):
+            said = f"{said} Here: --set {named[1]}=COLUMN."
+        raise BadInput(*said.split("\n")) from None
     recipe_file.from_dict(yaml.safe_load(drafted.text), "the draft")
     write_text(out, drafted.text)
     return drafted
@@ -66,10 +58,15 @@ def data_fields(overrides: Sequence[str], task: str, name: str) -> dict[str, Any
                 f"--set {override}: init takes fields of data alone, such as data.label=COLUMN; change any other in the recipe "
                 "that it writes, or with limbeck run --set."
             )
-    # the rest stands for what is found later, and fits any labels
-    rest: dict[str, Any] = {"teacher": {"model": "resnet20", "train": {}}, "student": {"model": "convnet"}}
-    if task == "text-classification":
-        rest = {"teacher": {"model": "any"}, "student": {"model": "shrunk"}, "objective": {"binary_kd": {}}}
-    values = recipe_file.apply_overrides({"task": task, "data": {"name": name}, **rest}, overrides)
+    # the rest stands for what is found later; an objective that reads no answers fits any labels
+    rest = {**outline_of(task).smallest, "objective": {"rkd": {"student": "any", "teacher": "any"}}}
+    values = recipe_file.apply_overrides({"task": task, **rest, "data": {"name": name}}, overrides)
     recipe_file.from_dict(values, "--set")
     return {field: value for field, value in values["data"].items() if field != "name"}
+
+
+def _others(chosen: str) -> str:
+    """What to say where these are examples of another modality than the usual one that was taken."""
+    firsts = {folder: task for task, folder in reversed(TASKS.items()) if folder != TASKS[chosen]}
+    said = [f"Where these are {outline_of(task).examples}, say --task {task}." for task in reversed(firsts.values())]
+    return f" ({' '.join(said)})" if said else ""

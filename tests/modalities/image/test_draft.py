@@ -57,15 +57,15 @@ def test_what_cannot_be_measured_yet_is_said_to_be_so(tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     save_file({"features.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(10, 4)}, path)
     for teacher in (str(path), "my.nets:large"):
-        first, second, *_ = draft.draft(teacher, DIGITS).said
+        first, second, *_ = draft.recipe(teacher, DIGITS).said
         assert first == f"teacher {teacher}: its size is not known before the model can be built."
         assert second.startswith(f"student convnet: {PARAMETERS:,} parameters")
-    warned = draft.draft("convnet", DIGITS, "resnet8").said
+    warned = draft.recipe("convnet", DIGITS, "resnet8").said
     assert "The student has no fewer parameters than the teacher." in warned
 
 
 def test_every_knob_is_shown_with_where_its_range_ends() -> None:
-    lines = [line[4:] for line in draft.draft("resnet8", DIGITS).text.splitlines() if line.startswith("#   ")]
+    lines = [line[4:] for line in draft.recipe("resnet8", DIGITS).text.splitlines() if line.startswith("#   ")]
     ends = {"width": ("1 to 512; 8 here", 0, 513), "depth": ("1 to 12 (3 where", 0, 13), "kernel": ("3, 5, 7 (3", 1, 9)}
     assert [line.split(":")[0] for line in lines[:3]] == list(ends)
     for line, (knob, (shown, below, above)) in zip(lines, ends.items(), strict=False):
@@ -81,7 +81,7 @@ def test_every_knob_is_shown_with_where_its_range_ends() -> None:
         "my.nets:small": "keyword arguments",
     }
     for student, words in others.items():
-        assert words in draft.draft("wrn_16_2", DIGITS, student).text
+        assert words in draft.recipe("wrn_16_2", DIGITS, student).text
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_why_images_are_mirrored_is_said_with_how_to_change_it(
     name: str, names: tuple[str, ...], flips: bool, why: str
 ) -> None:
     found = dataclasses.replace(PHOTOS, name=name, names=names, classes=len(names), size=32)
-    drafted = draft.draft("resnet8", found)
+    drafted = draft.recipe("resnet8", found)
     assert yaml.safe_load(drafted.text)["views"]["flip"] is flips
     said = next(line for line in drafted.said if line.startswith(f"views.flip is {'on' if flips else 'off'}: "))
     assert why in said
@@ -120,7 +120,7 @@ def test_a_teacher_from_a_file_is_said_to_be_asked_with_which_mean_and_deviation
     del proto.metadata_props[:]
     onnx.save(proto, dumb)
     for path in (state, dumb):
-        drafted = draft.draft(str(path), found)
+        drafted = draft.recipe(str(path), found)
         noted = next(line for line in drafted.said if "deviation" in line)
         assert noted.startswith(f"Noted: {path} does not say")
         assert "(mean [0.305], std [0.376])" in noted
@@ -129,7 +129,7 @@ def test_a_teacher_from_a_file_is_said_to_be_asked_with_which_mean_and_deviation
         uncommented = yaml.safe_load(drafted.text.replace(line, line.replace("# ", "")))
         section = recipe_file.from_dict(uncommented, "x").teacher
         assert section.preprocess.model_dump() == {"mean": (0.5,), "std": (0.25,), "size": 8}
-    drafted = draft.draft(str(told), found)
+    drafted = draft.recipe(str(told), found)
     assert (
         f"Noted: {told} says in its metadata how its images are prepared, and they are: mean [0.5], std [0.25] and size 8."
         in drafted.said

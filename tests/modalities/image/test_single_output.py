@@ -81,4 +81,4 @@ def test_an_onnx_file_with_one_output_answers_two_classes(tmp_path: Path, steps:
         torch.testing.assert_close(logits_B2[:, 0], torch.zeros(20))
     assert any("the logit of 'bee' against 'ant'" in one for one in found.notes)
     data = draft.Found("photos", examples=100, classes=2, channels=1, size=3)
-    assert str(tmp_path / "file.onnx") in draft.draft(str(tmp_path / "file.onnx"), data).text
+    assert str(tmp_path / "file.onnx") in draft.recipe(str(tmp_path / "file.onnx"), data).text

@@ -176,9 +176,9 @@ def test_a_run_with_a_live_onnx_teacher_measures_the_file_as_it_is(plain: Taught
 
 def test_a_draft_names_the_file_or_says_what_does_not_fit(plain: Taught) -> None:
     found = draft.Found("digits", examples=100, classes=10, channels=1, size=8)
-    assert yaml.safe_load(draft.draft(str(plain.file), found).text)["teacher"] == {"onnx": str(plain.file)}
+    assert yaml.safe_load(draft.recipe(str(plain.file), found).text)["teacher"] == {"onnx": str(plain.file)}
     with pytest.raises(BadInput, match="answers 10 classes, the data has 7"):
-        draft.draft(str(plain.file), dataclasses.replace(found, classes=7))
+        draft.recipe(str(plain.file), dataclasses.replace(found, classes=7))
 
 
 # --- an ensemble

@@ -13,6 +13,7 @@ pytest.importorskip("transformers")
 from limbeck.cli.main import app
 from limbeck.deploy.sizing import Size
 from limbeck.errors import BadInput
+from limbeck.modalities.image import draft as draft_image
 from limbeck.modalities.text import draft as draft_text
 from limbeck.modalities.text.draft import FoundTeacher, FoundTexts
 from limbeck.nlp.folder import save_folder
@@ -208,12 +209,28 @@ def test_enough_texts_are_not_warned_of() -> None:
 
 
 def test_what_is_plainly_of_texts_is_found_by_itself(teacher: str, tmp_path: Path) -> None:
-    texts = [("package:some/model", "x"), ("owner/model-v1.5", "x"), (teacher, "x"), ("wrn_16_2", "mine.csv")]
+    texts = [("package:some/model", "x"), ("owner/model-v1.5", "x"), (teacher, "x"), ("mine", "mine.csv")]
     images = [
-        ("wrn_16_2", "owner/data"), ("timm/resnet18.a1_in1k", "x"), ("code.nets:net", "x"), ("a/b.safetensors", "x"),
-        ("nets/t.onnx", "x"), (str(tmp_path), "x"),
-    ]  # fmt: skip
-    assert [draft_text.is_text(*one) for one in (*texts, *images)] == [True] * len(texts) + [False] * len(images)
+        ("wrn_16_2", "owner/data"),
+        ("timm/resnet18.a1_in1k", "x"),
+        ("a/b.safetensors", "x"),
+        ("nets/t.onnx", "x"),
+    ]
+    neither = [("code.nets:net", "x"), (str(tmp_path), "x"), ("bert-base-uncased", "a folder")]
+    for drafts, found in ((draft_text, texts), (draft_image, images)):
+        told = [one for one in (*texts, *images, *neither) if drafts.plainly(*one)]
+        assert told == found
+
+
+def test_a_network_of_images_is_refused_for_a_table_and_what_is_not_plain_hears_of_the_other_tasks(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "recipe.yaml"
+    with pytest.raises(BadInput, match="wrn_16_2 is a model of images, and a table by itself is read as texts"):
+        recipe_draft.write(teacher="wrn_16_2", data="mine.csv", student=None, out=out)
+    with pytest.raises(BadInput, match=r"\(Where these are texts, say --task text-classification\.\)$"):
+        recipe_draft.write(teacher="code.nets:net", data=str(tmp_path / "nowhere"), student=None, out=out)
+    assert not out.exists()
 
 
 def test_the_command_says_which_students_there_are(

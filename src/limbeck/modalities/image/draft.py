@@ -1,8 +1,9 @@
-"""What `limbeck init` does: look at a teacher and at data, and write a recipe to start from. Images; texts: `draft_text`."""
+"""What `limbeck init` writes for images: it looks at the teacher and at the data, and sizes a student by them."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ from .recipe import Data
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
 # Below this what is learnt is mostly chance.
 FEW_TO_TRAIN = 1000
-TEXT = "text-classification"
+# A table by itself is read as texts.
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _HEADS = ("fc.weight", "head.weight", "classifier.weight", "linear.weight", "head.fc.weight")
 
 
@@ -58,6 +60,28 @@ class Found:
         return [*said, *coarse("examples", self.validation, self.test)]
 
 
+def plainly(teacher: str, data: str) -> bool:
+    """Whether a teacher and data plainly are of images, by their names alone."""
+    return (
+        teacher == "convnet"
+        or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", teacher) is not None
+        or teacher.startswith("timm/")
+        or _is_file_of_weights(teacher)
+        or Path(teacher.partition("#")[0]).suffix == ".onnx"
+    )
+
+
+def draft(task: str, teacher: str, data: str, student: str | None, given: Mapping[str, Any]) -> Drafted:
+    """The recipe, and what to say of it; `given` are other fields of data. Raises `BadInput` as :func:`look_at_data` and :func:`recipe`."""
+    if Path(data).suffix.lower() in _TABLES and not Path(data).is_dir():
+        raise BadInput(
+            f"--data {data}: {teacher} is a model of images, and a table by itself is read as texts: paths in it are not followed. Name the "
+            "folder of the images, with one sub-folder for each class, or with a table metadata.csv in it, whose column file_name "
+            "holds each image's path inside that folder and whose column label holds its class. (For texts, name a teacher of texts.)"
+        )
+    return recipe(teacher, look_at_data(data, given), student or "convnet")
+
+
 def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
     """Reads the training split of a data set; `given` are other fields of data. Raises `BadInput` where it cannot be read.
 
@@ -75,8 +99,8 @@ def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
     return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, **about)
 
 
-def draft(teacher: str, found: Found, student: str = "convnet") -> Drafted:
-    """The recipe. Raises `BadInput` where a model is unknown or does not fit the data."""
+def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
+    """The recipe for data that was looked at. Raises `BadInput` where a model is unknown or does not fit the data."""
     lines_teacher, of_teacher, *remarks = _teacher(teacher, found)
     noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
     knobs = {"width": _width(found)} if student == "convnet" else {}
@@ -150,7 +174,7 @@ def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
 
 def _teacher(name: str, found: Found) -> tuple[list[str], Size | None, *tuple[str, ...]]:
     """The lines of the section, the model's size (None where it is not known yet), and what to note of it."""
-    if name.partition("#")[0].endswith(_WEIGHTS):  # `file.pt#student` asks for one of several in a file
+    if _is_file_of_weights(name):
         return _teacher_of_weights(name, found)
     if name.endswith(".onnx"):
         return _teacher_of_onnx(name, found)
@@ -164,6 +188,10 @@ def _teacher(name: str, found: Found) -> tuple[list[str], Size | None, *tuple[st
         f"  train: {flow(_train(found, 2_000_000, most=40))}",
     ]
     return lines, _size(Model(model=name), found, "teacher")
+
+
+def _is_file_of_weights(name: str) -> bool:
+    return name.partition("#")[0].endswith(_WEIGHTS)  # `file.pt#student` asks for one of several in a file
 
 
 def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None, str]:

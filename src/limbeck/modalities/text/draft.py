@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,6 +68,17 @@ class FoundTeacher:
     size: Size
     longest: int  # tokens of an input
     notes: tuple[str, ...]
+
+
+def plainly(teacher: str, data: str) -> bool:
+    """Whether a teacher and data plainly are of texts, by their names and what lies there alone."""
+    if Path(data).suffix.lower() in SUFFIXES or teacher.startswith("package:"):
+        return True
+    folder = Path(teacher).expanduser()
+    if folder.is_dir():
+        return (folder / "config.json").is_file()
+    # a name on the hub: no teacher of images is called owner/model, but timm's, code and files of weights
+    return "/" in teacher and not teacher.startswith("timm/") and ":" not in teacher and folder.suffix not in _FILES
 
 
 def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
@@ -148,12 +158,12 @@ def _splits(data: TextData) -> tuple[str | None, bool]:
     return own, False
 
 
-def draft(teacher: str, data: str, student: str | None, given: Mapping[str, Any] | None = None) -> Drafted:
+def draft(task: str, teacher: str, data: str, student: str | None, given: Mapping[str, Any]) -> Drafted:
     """The recipe, and what to say of it. Raises `BadInput` as :func:`look`, and for an unknown student."""
-    kinds = OUTLINES["text-classification"].students
+    kinds = OUTLINES[task].students
     if student is not None and student not in kinds:
         raise BadInput(f"--student {student}: a student of texts is one of {', '.join(kinds)}.")
-    found, about, splits, loaded = look(teacher, data, given or {})
+    found, about, splits, loaded = look(teacher, data, given)
     section, size, remark = _student(student, splits, loaded)
     text = recipe(found, about, section, size, remark, _knobs(section, loaded))
     noted = (f"Noted: {' '.join(note.split())}" for note in (*found.notes, *about.notes))
@@ -347,31 +357,3 @@ def _counted(kind: str, knobs: dict[str, Any], splits: Any, loaded: Any) -> tupl
     except BadInput:  # its tokenizer is of a kind from which nothing can be taken
         used, reached = {}, size({})
     return {"model": kind, **knobs, **used}, reached
-
-
-def is_text(teacher: str, data: str) -> bool:
-    """Whether a teacher and data plainly are of texts, by their names and what lies there alone."""
-    if Path(data).suffix.lower() in SUFFIXES or teacher.startswith("package:"):
-        return True
-    folder = Path(teacher).expanduser()
-    if folder.is_dir():
-        return (folder / "config.json").is_file()
-    # a name on the hub: no teacher of images is called owner/model, but timm's, code and files of weights
-    return "/" in teacher and not teacher.startswith("timm/") and ":" not in teacher and folder.suffix not in _FILES
-
-
-def refuse_image_model_with_table(teacher: str, data: str) -> None:
-    """Raises `BadInput` where a teacher plainly is of images and the data a table, whose paths no program would follow."""
-    of_images = (
-        teacher == "convnet"
-        or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", teacher) is not None
-        or teacher.startswith("timm/")
-        or Path(teacher.partition("#")[0]).suffix in _FILES
-    )
-    if not of_images or Path(data).suffix.lower() not in SUFFIXES or Path(data).is_dir():
-        return
-    raise BadInput(
-        f"--data {data}: {teacher} is a model of images, and a table by itself is read as texts: paths in it are not followed. Name the "
-        "folder of the images, with one sub-folder for each class, or with a table metadata.csv in it, whose column file_name "
-        "holds each image's path inside that folder and whose column label holds its class. (For texts, name a teacher of texts.)"
-    )
