@@ -83,7 +83,10 @@ def test_a_run_leaves_its_products(finished: Finished) -> None:
 def test_a_folder_in_the_place_of_an_image_is_said_to_be_one(
     finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for lost, said in ((tmp_path, f"{tmp_path} is a folder: give the image files"), (tmp_path / "x", "no such file")):
+    for lost, said in (
+        (tmp_path, f"{tmp_path} is a folder: give the files of images"),
+        (tmp_path / "x", "no such file"),
+    ):
         with pytest.raises(SystemExit) as end:
             app(["predict", str(finished.out), str(lost)])
         assert end.value.code == 2

@@ -8,14 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ..modalities import TASKS
 from .common import say
 
-
-class Task(StrEnum):
-    """What `init` writes a recipe for."""
-
-    images = "image-classification"
-    texts = "text-classification"
+Task = StrEnum("Task", {task.replace("-", "_"): task for task in TASKS})
 
 
 def init(
@@ -23,23 +19,24 @@ def init(
         str,
         typer.Option(
             metavar="MODEL",
-            help="Of images: a name (wrn_16_2), timm/NAME, module:callable, a file of weights, or an ONNX file. Of texts: a "
-            "name on the Hugging Face hub, a folder, or package:NAME/FOLDER.",
+            help="A name (wrn_16_2), timm/NAME, or a name on the Hugging Face hub; a folder, or package:NAME/FOLDER; a file of "
+            "weights, or an ONNX file; or module:callable.",
         ),
     ],
     data: Annotated[
         str,
         typer.Option(
             metavar="DATA",
-            help="digits, a Hugging Face data set, a folder (of images, or a data set), or a CSV or JSONL file of texts.",
+            help="digits, a Hugging Face data set, a folder of files or of a data set, or a CSV or JSONL file.",
         ),
     ],
     student: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="The small model; convnet for images, shrunk for texts where not given."),
+        typer.Option(metavar="MODEL", help="The small model; one that suits the teacher where not given."),
     ] = None,
     task: Annotated[
-        Task | None, typer.Option(help="Images or texts; found by teacher and data where that is plain.")
+        Task | None,  # pyright: ignore[reportInvalidTypeForm]
+        typer.Option(help="What it is to do; found by teacher and data where that is plain."),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -53,8 +50,7 @@ def init(
 ) -> None:
     """Look at a teacher and at data, and write a recipe to start from.
 
-    The recipe is commented, and sized by what was found: image size or length of the texts, number of classes and of
-    examples. A teacher whose classes do not fit the data is refused. An existing file is never overwritten.
+    The recipe is commented, and sized by what was found: of the examples their size and number, and the number of classes. A teacher whose classes do not fit the data is refused. An existing file is never overwritten.
     """
     from ..recipe import draft
 

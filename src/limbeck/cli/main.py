@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ..modalities import TASKS, outline_of
 from ..version import __version__
 from . import recipe, targets
 from .common import Group, command
@@ -30,11 +31,12 @@ GROUPS: dict[str, tuple[typer.Typer, str]] = {  # of sub-commands, likewise
     "recipe": (recipe.app, "limbeck recipe check recipes/digits.yaml"),
     "targets": (targets.app, "limbeck targets inspect runs/digits"),
 }
+EXAMPLES = " or ".join(dict.fromkeys(outline_of(task).examples for task in TASKS))
 
 app = typer.Typer(
     name="limbeck",
     cls=Group,
-    help="Distil a large classifier of images or texts into a small one: teacher, soft targets, student, evidence.",
+    help=f"Distil a large model of {EXAMPLES} into a small one: teacher, soft targets, student, evidence.",
     epilog="Start with: [bold]limbeck run recipes/digits.yaml[/], or for your own data "
     "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/], or with texts "
     "[bold]limbeck init --teacher OWNER/MODEL --data FILE.csv[/]",

@@ -18,50 +18,48 @@ def predict(
         Path, typer.Argument(metavar="MODEL", help="An exported .onnx file, a student's folder, or a run's.")
     ],
     examples: Annotated[
-        list[str], typer.Argument(metavar="EXAMPLE", help="Image files, or texts in quotes; of a model of pairs two.")
+        list[str],
+        typer.Argument(
+            metavar="EXAMPLE", help="What the model takes: files, or texts in quotes; of a model of pairs two."
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Show the N likeliest classes.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Classify images or texts with an exported model, in onnxruntime (torch is not needed).
+    """Ask an exported model about examples, in onnxruntime (torch is not needed).
 
-    The model file carries its class names and says what it takes; a model of texts has its tokenizer.json beside it. A
-    run's folder stands for the student that it exported. A model of pairs of texts takes the two sides of one.
+    The model file says what it takes and what its answers mean; what else it needs, such as a tokenizer, lies beside it. A
+    run's folder stands for the student that it exported.
     """
-    from ..modalities.image import predict as of_images
-    from ..modalities.text import predict as of_texts
+    from ..deploy.metadata import task_of
+    from ..modalities import DEFAULT_TASK, TASKS, part_of
 
     file = _model_file(model)
+    task = task_of(file)
+    does = part_of(task if task in TASKS else DEFAULT_TASK, "predict")  # which says what is wrong with any other
+    if task in TASKS:
+        _check_names(task, examples, files=does.FILES)
     try:
-        if of_images.task_of(file) == "text-classification":
-            answers = of_texts.predict(file, of_texts.arranged(file, examples), top=top)
-            said, key = of_texts.table(answers), "text"
-            for one in filter(_is_file, examples):
-                name = of_texts.printable(one)
-                print(f"{name} is a file; its name was classified, since this model takes texts.", file=sys.stderr)
-        else:
-            if lost := next((one for one in examples if not _is_file(one)), None):
-                shown = of_images.printable(lost)
-                if os.path.isdir(lost):
-                    raise BadInput(
-                        f"{shown} is a folder: give the image files themselves, such as {shown.rstrip('/')}/*.png."
-                    )
-                raise BadInput(f"{shown}: there is no such file; this is a model of images.")
-            answers = of_images.predict(file, [Path(one) for one in examples], top=top)
-            said, key = of_images.table(answers), "image"
+        answers = does.predict(file, examples, top=top)
     except ValueError as error:  # the modules stand alone, so they know no errors of ours
         raise BadInput(str(error)) from None
-    if not as_json:
-        print(said)
-        return
-    plain = [
-        {
-            key: answer[0] if isinstance(answer[0], tuple) else str(answer[0]),
-            "top": [{"class": name, "probability": probability} for name, probability in answer.classes],
-        }
-        for answer in answers
-    ]
-    print(_seen(json.dumps(plain, indent=2, ensure_ascii=False)))
+    print(_seen(json.dumps(does.plain(answers), indent=2, ensure_ascii=False)) if as_json else does.table(answers))
+
+
+def _check_names(task: str, examples: list[str], *, files: bool) -> None:
+    """Raises `BadInput` where an example should be a file and is none; says so where it is one and should not be."""
+    from ..modalities import outline_of
+
+    takes = outline_of(task).examples
+    if not files:
+        for one in filter(_is_file, examples):
+            name = printable(one)
+            print(f"{name} is a file; its name was classified, since this model takes {takes}.", file=sys.stderr)
+    elif lost := next((one for one in examples if not _is_file(one)), None):
+        if os.path.isdir(lost):
+            folder = lost.rstrip("/")
+            raise BadInput(f"{lost} is a folder: give the files of {takes} in it themselves, such as {folder}/*.png.")
+        raise BadInput(f"{lost}: there is no such file; this is a model of {takes}.")
 
 
 def _seen(text: str) -> str:
@@ -82,7 +80,11 @@ def _model_file(model: Path) -> Path:
         if not model.is_file():
             raise BadInput(f"{model}: there is no such file; give an exported .onnx file or a finished run.")
         return model
-    inside = [model / "student.onnx", model / "model.onnx", model / "student" / "model.onnx"]
+    from ..modalities import TASKS, outline_of
+
+    # of a run, or of the folder that a run's student is
+    files = [Path(outline_of(task).student_file) for task in TASKS]
+    inside = [model / name for name in dict.fromkeys([*files, *(Path(file.name) for file in files)])]
     file = next((one for one in inside if one.is_file()), None)
     if file is not None:
         return file

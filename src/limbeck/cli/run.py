@@ -49,7 +49,7 @@ def run(
 
     Finished stages are skipped and an unfinished one goes on from its last checkpoint, so the same command
     resumes a run that was stopped. Results land in the run's folder: report.html, results.json, and the exported
-    student: student.onnx, or of texts the folder student.
+    student.
     """
     from ..recipe import read as recipe_file
     from . import console

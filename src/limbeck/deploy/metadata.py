@@ -1,4 +1,72 @@
 """What an exported file says of itself: the key under which it says it, and the version of what it says. No torch."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
+
+# Of ONNX's ModelProto (onnx/onnx.proto): `metadata_props`, entries of a key and a value.
+_METADATA, _KEY, _VALUE = 14, 1, 2
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how protobuf writes a field
+
+
+def task_of(path: Path) -> str | None:
+    """The task that an exported model's metadata names; None where it names none, or the file is no ONNX model.
+
+    Only the metadata are read, whatever the size of the graph: nothing is imported for it.
+    """
+    try:
+        with open(path, "rb") as file:
+            entries = [dict(_fields(entry)) for number, entry in _of_file(file) if number == _METADATA]
+        said = next(one[_VALUE] for one in entries if one.get(_KEY) == METADATA_KEY.encode())
+        task = json.loads(said)["task"]
+    except (OSError, ValueError, LookupError, TypeError, StopIteration, RecursionError):
+        return None
+    return task if isinstance(task, str) else None
+
+
+def _of_file(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The metadata of a model in a file; its other fields are passed over."""
+    while (tag := _number(file)) is not None:
+        number, kind = tag >> 3, tag & 7
+        if kind == _LENGTH:
+            size = _number(file) or 0
+            if number == _METADATA:
+                yield number, file.read(size)
+            else:
+                file.seek(size, 1)
+        elif kind == _VARINT:
+            _number(file)
+        elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
+            file.seek(8 if kind == _EIGHT_BYTES else 4, 1)
+        else:
+            raise ValueError(f"protobuf has no fields of kind {kind}")
+
+
+def _fields(entry: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields of an entry of the metadata."""
+    from io import BytesIO
+
+    file = BytesIO(entry)
+    while (tag := _number(file)) is not None:
+        yield tag >> 3, file.read(_number(file) or 0)
+
+
+def _number(file: BinaryIO) -> int | None:
+    """The next whole number, seven bits a byte, the lowest first; None at the end."""
+    value = shift = 0
+    while byte := file.read(1):
+        value |= (byte[0] & 127) << shift
+        if byte[0] < 128:
+            return value
+        shift += 7
+        if shift > 63:
+            break
+    if shift:
+        raise ValueError("no protobuf number")
+    return None

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import BadInput, near, not_installed, shown
 from ..sections.outline import Outline
-from ..sections.recipe import Recipe
 
 if TYPE_CHECKING:
     from ..interfaces.modality import Modality
+    from ..sections.recipe import Recipe
 
 TASKS: dict[str, str] = {
     "image-classification": "image",

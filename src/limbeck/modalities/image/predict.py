@@ -32,6 +32,7 @@ from PIL import Image, ImageOps
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
 BATCH = 64
+FILES = True  # whether an example on the command line is the name of a file
 EXIF_ORIENTATION = 0x0112
 ALPHA_MODES = ("RGBA", "RGBa", "LA", "PA")
 GREY_MODES = ("1", "L", "LA")
@@ -60,8 +61,8 @@ class Metadata(NamedTuple):
     background: int | None = None
 
 
-def predict(model: Path, images: Sequence[Path], top: int = 3) -> list[Prediction]:
-    """The ``top`` most probable classes of every image.
+def predict(model: Path, images: Sequence[Path | str], top: int = 3) -> list[Prediction]:
+    """The ``top`` most probable classes of every image, which are files.
 
     Raises ``ValueError``, with a sentence, for a model or an image that is missing or cannot be used.
     """
@@ -98,16 +99,6 @@ def open_model(path: Path) -> onnxruntime.InferenceSession:
             f"model {path} cannot be loaded: it is not an ONNX model, or it is damaged. "
             f"Export or copy it again. (ONNX Runtime says: {_first_line(error)})"
         ) from error
-
-
-def task_of(path: Path) -> str | None:
-    """The task that a model's metadata names; None where it names none. Raises as :func:`open_model`."""
-    text = _metadata_text(open_model(path), path)
-    try:
-        found = _json(text)["task"] if text is not None else None
-    except (KeyError, ValueError):
-        return None
-    return found if isinstance(found, str) else None
 
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
@@ -223,6 +214,17 @@ def table(predictions: Sequence[Prediction]) -> str:
         lines.append(printable(str(prediction.image)))
         lines += [f"  {probability:7.2%}  {printable(name)}" for name, probability in prediction.classes]
     return "\n".join(lines)
+
+
+def plain(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """The predictions as JSON can say them."""
+    return [
+        {
+            "image": str(image),
+            "top": [{"class": name, "probability": probability} for name, probability in classes],
+        }
+        for image, classes in predictions
+    ]
 
 
 def printable(text: str) -> str:

@@ -30,6 +30,7 @@ METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
 PAIRS_VERSION = 2  # of models of pairs
 BATCH = 32
+FILES = False  # whether an example on the command line is the name of a file
 MOST_TOKENS = 1_000_000
 
 Text = str | tuple[str, str]
@@ -56,7 +57,7 @@ class Metadata(NamedTuple):
 
 
 def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction]:
-    """The ``top`` most probable classes of every text, or of every pair where the model takes pairs.
+    """The ``top`` most probable classes of every text, or of every pair where the model takes pairs; two strings are one.
 
     Where a text may have several labels each class has a probability of its own, and they do not sum to 1. Raises
     ``ValueError``, with a sentence, for a model or a tokenizer that is missing or cannot be used, for an empty text, and for
@@ -66,6 +67,7 @@ def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction
         raise ValueError(f"top is {top}; at least 1 class can be asked for.")
     session = open_model(model)
     metadata = read_metadata(session, model)
+    texts = _arranged(texts, metadata.pair)
     for number, text in enumerate(texts, 1):
         _check(text, number, metadata)
     tokenizer = open_tokenizer(Path(model).parent / metadata.tokenizer, metadata)
@@ -164,23 +166,6 @@ def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata
     return metadata
 
 
-def arranged(model: Path, texts: Sequence[str]) -> list[Text]:
-    """Texts as they stand on a command line, as :func:`predict` takes them: as they are, or two of them as one pair.
-
-    Raises ``ValueError`` as :func:`open_model` and :func:`read_metadata` do, and where a model of pairs is given another
-    number of texts than two.
-    """
-    pair = read_metadata(open_model(model), model).pair
-    if pair is None:
-        return list(texts)
-    if len(texts) != 2:
-        raise ValueError(
-            f"{len(texts)} text{'s were' if len(texts) != 1 else ' was'} given, and this model takes a pair: give its two "
-            f"sides, '{pair[0]}' and '{pair[1]}', each in quotes."
-        )
-    return [(texts[0], texts[1])]
-
-
 def softmax(logits_BC: np.ndarray) -> np.ndarray:
     """Probabilities that sum to 1."""
     powers_BC = np.exp(logits_BC.astype(np.float64) - logits_BC.max(axis=1, keepdims=True))
@@ -203,6 +188,12 @@ def table(predictions: Sequence[Prediction]) -> str:
     return "\n".join(lines)
 
 
+def plain(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """The predictions as JSON can say them."""
+    told = [[{"class": name, "probability": probability} for name, probability in one.classes] for one in predictions]
+    return [{"text": one.text, "top": top} for one, top in zip(predictions, told)]
+
+
 def printable(text: str) -> str:
     """``text`` on one line, with what cannot be seen (controls, line ends, marks of direction, half characters) escaped.
 
@@ -221,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--top", type=int, default=3, help="show the N likeliest classes")
     given = parser.parse_args(arguments)
     try:
-        print(table(predict(given.model, arranged(given.model, given.texts), given.top)))
+        print(table(predict(given.model, given.texts, given.top)))
     except ValueError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -263,6 +254,16 @@ def _pair(names: Any) -> tuple[str, str]:
     if not isinstance(names, list) or len(names) != 2:
         raise ValueError("input.pair must hold the names of two sides")
     return str(names[0]), str(names[1])
+
+
+def _arranged(texts: Sequence[Text], pair: tuple[str, str] | None) -> list[Text]:
+    """Texts as they are, or two strings for a model of pairs, such as stand on a command line, as its one pair."""
+    if pair is None or not all(isinstance(text, str) for text in texts):
+        return list(texts)
+    if len(texts) != 2:
+        said = f"{len(texts)} text{'s were' if len(texts) != 1 else ' was'} given, and this model takes a pair"
+        raise ValueError(f"{said}: give its two sides, '{pair[0]}' and '{pair[1]}', each in quotes.")
+    return [(str(texts[0]), str(texts[1]))]
 
 
 def _check(text: Text, number: int, metadata: Metadata) -> None:
