@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from limbeck.modalities import outline_of
 from limbeck.report import Evidence
 from limbeck.report.shown import Picture
 
@@ -90,7 +91,8 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
         "created": "2025-06-01 12:30 UTC",
         "data": {
             "name": "zalando-datasets/fashion_mnist", "classes": number, "train": 54000, "validation": 6000,
-            "test": count, "transfer": None, "image": [1, 28, 28], "notes": ["a validation split was carved"],
+            "test": count, "transfer": None, "image": [1, 28, 28], "about": "images 1×28×28",
+            "notes": ["a validation split was carved"],
         },
         "teacher": model(teacher_NC, "wrn_16_4", 2_748_218, 3.9, 1),
         "student": model(student_NC, "convnet, width 12", 27_112, 0.11, 5),
@@ -130,6 +132,7 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
     }  # fmt: skip
     return Evidence(
         results=results,
+        outline=outline_of("image-classification"),
         headline="The student has 101 times fewer parameters than its teacher and answers 35 times faster; it "
         "keeps 97.9 % of the accuracy. The same network without the teacher is 0.41 points behind.",
         kind="classes",
@@ -137,7 +140,6 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
         labels=labels_N,
         answers={"teacher": teacher_NC, "student": student_NC, "baseline": baseline_NC},
         show=picture,
-        what="image",
         histories={
             "teacher": history(12, 0.06),
             "student": history(30, 0.09),

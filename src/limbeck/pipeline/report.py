@@ -13,6 +13,7 @@ from ..evaluation.losses import Groups
 from ..evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
 from ..evaluation.verdict import findings, headline
 from ..files import publish, write_json
+from ..modalities import outline_of
 from ..report.evidence import Evidence
 from ..report.page import write_report
 from ..targets.store.store import Store
@@ -147,6 +148,7 @@ def _evidence(
 
     return Evidence(
         results=results,
+        outline=outline_of(job.task.name),
         headline=headline(results),
         findings=findings(results),
         kind="label_sets" if answers["test/labels"].ndim == 2 else "classes",
@@ -160,7 +162,6 @@ def _evidence(
                 ("baseline", f"baseline-{seed}"),
             )
         },
-        what=job.modality.WHAT,
         show=job.modality.show(examples),
         histories={"teacher": teacher.history} | {arm: ones[chosen].history for arm, ones in arms.items()},
         temperature=job.temperature,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..sections.outline import Outline
 from .shown import Shown
 
 
@@ -16,6 +17,7 @@ class Evidence:
     """All that the page shows. N test examples; C classes, or D numbers."""
 
     results: dict[str, Any]  # the contents of results.json; whatever is optional there may be missing or None
+    outline: Outline  # what an example is called
     headline: str  # what the student is worth beside its teacher, a plain sentence
     kind: str  # of answer, as `limbeck.report.kinds` knows it
     names: tuple[str, ...]  # of the classes or numbers, as the data says them: untrusted
@@ -25,4 +27,3 @@ class Evidence:
     temperature: float | None = None  # of the distillation term; None where there is none
     findings: Sequence[tuple[str, str, str]] = ()  # (better, worse, level or doubt; about what; a sentence)
     show: Callable[[int], Shown] | None = None  # a test example by its position; None where it cannot be shown
-    what: str = "example"  # one example, in words

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from ..sections.outline import Outline
 from . import charts, formats, kinds, losses
 from .evidence import Evidence
 from .formats import dig, figure
@@ -44,7 +45,7 @@ def write_report(evidence: Evidence, path: Path) -> None:
 
 
 def _content(evidence: Evidence) -> dict[str, Any]:
-    results = evidence.results
+    results, outline = evidence.results, evidence.outline
     keys = [key for key in charts.NAMES if dig(results, key)]
     comparison = dig(results, "comparison") or {}
     return {
@@ -55,17 +56,16 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "lost": dig(results, "losses", "examples"),
         "created": dig(results, "created"),
         "data": dig(results, "data") or {},
-        "image": "×".join(formats.count(side) for side in dig(results, "data", "image") or ()),
         "answers": kinds.about(evidence.kind, evidence.names),
-        "what": evidence.what,
+        "outline": outline,
         "int8": dig(results, "export", "int8"),
         "as_long": not dig(results, "recipe", "baseline", "epochs"),
-        "tiles": _tiles(results, evidence.what),
+        "tiles": _tiles(results, outline),
         "keys": keys,
         "models": {key: dig(results, key, "model") for key in keys},
         "quality": _quality(results, keys),
-        "cost": _cost(results, keys, evidence.what),
-        "undisturbed": _undisturbed(results, keys),
+        "cost": _cost(results, keys, outline),
+        "undisturbed": _undisturbed(results, keys, outline),
         "speed_note": dig(results, "speed", "note"),
         "seeds": _seeds(results),
         "differences": [
@@ -105,7 +105,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
+def _tiles(results: dict[str, Any], outline: Outline) -> list[Tile]:
     tiles = []
     student, teacher = (figure(dig(results, key, "metrics", "accuracy")) for key in ("student", "teacher"))
     if student is not None:
@@ -116,7 +116,7 @@ def _tiles(results: dict[str, Any], what: str) -> list[Tile]:
     for label, ratio, keys, show in (
         ("fewer parameters", "parameters", ("parameters",), formats.count),
         (
-            f"faster, one {what} at a time",
+            f"faster, one {outline.example} at a time",
             "latency",
             ("latency_ms", "p50"),
             lambda value: formats.with_unit(value, "ms"),
@@ -161,7 +161,7 @@ def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
     return _told(rows)
 
 
-def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
+def _cost(results: dict[str, Any], keys: list[str], outline: Outline) -> list[Row]:
     def row(label: str, hint: str, path: tuple[str, ...], show: Any) -> Row:
         return Row(label, hint, tuple((show(dig(results, key, *path)), "") for key in keys))
 
@@ -171,10 +171,10 @@ def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
     def of_usual(length: str) -> bool:
         return all(dig(results, key, "latency_by_length", length) == dig(results, key, "latency_ms") for key in keys)
 
-    a_what = f"{'an' if what == 'image' else 'a'} {what}"
+    a_what, one = f"{outline.article} {outline.example}", f"one {outline.example}"
     lengths = list(dig(results, "student", "latency_by_length") or {})
     usual = next(filter(of_usual, lengths), None)
-    one = f"one {what}, one thread" if usual is None else f"one {what} of {usual} tokens, one thread"
+    of_usual_length = "" if usual is None else f" of {usual} {outline.positions}"
     energy = Row(
         "Energy",
         f"millijoules {a_what}",
@@ -190,24 +190,33 @@ def _cost(results: dict[str, Any], keys: list[str], what: str) -> list[Row]:
             row("Parameters", "", ("parameters",), formats.count),
             row("MACs", f"multiply-adds {a_what}", ("macs",), formats.count),
             row("File", "ONNX", ("bytes",), formats.size),
-            Row("Latency p50", one, tuple(ms("latency_ms", "p50"))),
-            Row("Latency p95", one, tuple(ms("latency_ms", "p95"))),
+            Row("Latency p50", f"{one}{of_usual_length}, one thread", tuple(ms("latency_ms", "p50"))),
+            Row("Latency p95", f"{one}{of_usual_length}, one thread", tuple(ms("latency_ms", "p95"))),
             *(
-                Row("Latency p50", f"one {what} of {n} tokens, one thread", tuple(ms("latency_by_length", n, "p50")))
+                Row(
+                    "Latency p50",
+                    f"{one} of {n} {outline.positions}, one thread",
+                    tuple(ms("latency_by_length", n, "p50")),
+                )
                 for n in lengths
                 if n != usual
             ),
-            row("Throughput", f"{what}s a second, in batches, one thread", ("throughput_per_s",), formats.number),
+            row(
+                "Throughput",
+                f"{outline.examples} a second, in batches, one thread",
+                ("throughput_per_s",),
+                formats.number,
+            ),
             row("Peak memory", "beside the runtime's own", ("peak_memory_mb",), lambda v: formats.with_unit(v, "MB")),
             energy,
         ]
     )
 
 
-def _undisturbed(results: dict[str, Any], keys: list[str]) -> str:
-    """Of which models, at which lengths of texts, more than one run in ten was disturbed; empty where of none."""
+def _undisturbed(results: dict[str, Any], keys: list[str], outline: Outline) -> str:
+    """Of which models, at which lengths, more than one run in ten was disturbed; empty where of none."""
     lengths = list(dig(results, "student", "latency_by_length") or {})
-    of = [("", "latency_ms")] + [(f" at {n} tokens", n) for n in lengths]
+    of = [("", "latency_ms")] + [(f" at {n} {outline.positions}", n) for n in lengths]
     said = dict[str, None]()
     for key in keys:
         seen = []

@@ -93,7 +93,8 @@ def notes_on(student: nn.Module, splits: Splits) -> list[str]:
 
 def data_facts(splits: Splits) -> dict[str, Any]:
     """The images' channels, height and width."""
-    return {"image": list(splits.train.images.shape[1:])}
+    shape = list(splits.train.images.shape[1:])
+    return {"image": shape, "about": f"images {'×'.join(map(str, shape))}"}
 
 
 def deploy(wanted: Deploying) -> Deployed:

@@ -51,7 +51,8 @@ def temperatures(evidence: Evidence) -> tuple[float, ...]:
 
 def groups(evidence: Evidence) -> list[Group]:
     """Four groups of cards; an example stands in one at most, and a class twice in a group unless there are few."""
-    what, each, labels_N = evidence.what, max(2, -(-SHOWN // len(evidence.names))), evidence.labels
+    outline, labels_N = evidence.outline, evidence.labels
+    each = max(2, -(-SHOWN // len(evidence.names)))
     teacher_NC, student_NC = (log_softmax(evidence.answers[role]) for role in ("teacher", "student"))
     divergence_N = divergence(teacher_NC, student_NC)
     right_N = teacher_NC.argmax(axis=1) == labels_N
@@ -60,7 +61,7 @@ def groups(evidence: Evidence) -> list[Group]:
     wanted = (
         (
             "Where the teacher is in two minds",
-            f"Right, yet least certain: the soft target says what else the {what} is like; a label cannot.",
+            f"Right, yet least certain: the soft target says what else the {outline.example} is like; a label cannot.",
             np.where(right_N, entropy(teacher_NC), -np.inf),
         ),
         (
@@ -71,7 +72,7 @@ def groups(evidence: Evidence) -> list[Group]:
         ),
         (
             "Where student and teacher differ most in their probabilities",
-            f"The largest divergence KL(teacher‖student) among the {what}s that both have right.",
+            f"The largest divergence KL(teacher‖student) among the {outline.examples} that both have right.",
             np.where(right_N & ~lost_N, divergence_N, -np.inf),
         ),
         (
