@@ -1,23 +1,27 @@
 """The schema and the reference page say what the recipe's models say."""
 
 import json
+import re
 from pathlib import Path
 
 import yaml
 
-from limbeck.modalities.image.recipe import ImageRecipe
-from limbeck.modalities.text.recipe import TextRecipe
+from limbeck.modalities import DEFAULT_TASK, TASKS, recipe_class
 from limbeck.recipe import read as recipe_file
 from limbeck.recipe import reference as recipe_reference
 from limbeck.recipe.sentences import field_paths
 
 
-def test_the_schema_knows_every_field_and_refuses_others() -> None:
+def test_the_schema_knows_every_field_of_every_task_and_refuses_others() -> None:
     schema = recipe_reference.schema()
-    assert schema["$defs"]["ImageRecipe"]["properties"].keys() == ImageRecipe.model_fields.keys()
-    assert schema["$defs"]["TextRecipe"]["properties"].keys() == TextRecipe.model_fields.keys()
-    assert all(schema["$defs"][kind]["additionalProperties"] is False for kind in ("ImageRecipe", "TextRecipe"))
-    assert schema["then"] == {"$ref": "#/$defs/TextRecipe"}
+    assert schema["properties"]["task"]["enum"] == list(TASKS)
+    for task, rule in zip(TASKS, schema["allOf"], strict=True):
+        kind = recipe_class(task)
+        assert rule["if"]["properties"] == {"task": {"const": task}}
+        assert ("required" not in rule["if"]) == (task == DEFAULT_TASK)  # it is that of a recipe without a task too
+        assert rule["then"] == {"$ref": f"#/$defs/{kind.__name__}"}
+        assert schema["$defs"][kind.__name__]["properties"].keys() == kind.model_fields.keys()
+        assert schema["$defs"][kind.__name__]["additionalProperties"] is False
     sections = [schema, *schema["$defs"].values()]
     bare = [
         (section.get("title"), name)
@@ -36,13 +40,19 @@ def test_the_committed_reference_page_is_what_the_models_say() -> None:
     )
 
 
-def test_the_reference_page_shows_every_field() -> None:
+def test_the_reference_page_shows_every_field_of_every_task_once() -> None:
     page = recipe_reference.page()
-    missing = [path for path in field_paths(ImageRecipe) if f"`{path.split('.')[-1]}`" not in page]
-    assert missing == []
+    for task in TASKS:
+        missing = [path for path in field_paths(recipe_class(task)) if f"`{path.split('.')[-1]}`" not in page]
+        assert missing == []
+    headings = [line for line in page.splitlines() if line.startswith("#")]
+    assert len(headings) == len(set(headings))
     assert "| section | section" not in page
+    anchors = {re.sub(r"[^a-z0-9_ -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in headings}
+    assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= anchors
 
 
-def test_the_recipe_in_the_reference_page_is_right() -> None:
-    example = recipe_reference.page().split("```yaml\n")[1].split("```")[0]
-    assert recipe_file.from_dict(yaml.safe_load(example)).teacher.model == "resnet20"
+def test_the_smallest_recipes_in_the_reference_page_are_right() -> None:
+    blocks = re.findall(r"(?m)^```yaml\n(.*?)^```", recipe_reference.page(), re.DOTALL)
+    assert len(blocks) == len(TASKS)
+    assert {recipe_file.from_dict(yaml.safe_load(one)).task for one in blocks} == set(TASKS)

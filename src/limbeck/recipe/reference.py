@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import models_json_schema
 
-from ..modalities.image.recipe import ImageRecipe
-from ..modalities.text.recipe import TextRecipe
+from ..modalities import DEFAULT_TASK, TASKS, outline_of, recipe_class
+from ..sections.drafting import flow
 from ..sections.recipe import Recipe
 from ..sections.section import ENSEMBLE, ONNX, ORDINARY, Schedule, Way, meanings
 from ..sections.teacher import Model, kind_of_section
@@ -31,9 +31,7 @@ check RECIPE` checks it alone, and `limbeck init` writes one to start from. The 
 and a student:
 
 ```yaml
-data: {name: digits}
-teacher: {model: resnet20, train: {epochs: 20}}
-student: {model: convnet, width: 8}
+{smallest}
 ```
 
 * A field that is not known, or a value that does not fit, is refused with a sentence; nothing is guessed.
@@ -50,64 +48,101 @@ student: {model: convnet, width: 8}
   ```yaml
   # yaml-language-server: $schema=recipe.schema.json
   ```
+
+What a recipe holds depends on its `task`. Where it names none it is `{task}`, which the chapters up to
+{others} describe.
 """
 
-
-_TEXTS = """
-# Text classification
-
-With `task: text-classification` the recipe has the same top level, and the sections below in the place of those above;
-`objective`, `baseline` and `export` are the same. It needs `pip install limbeck[text]`. The smallest recipe:
-
-```yaml
-task: text-classification
-data: {name: stanfordnlp/sst2}
-teacher: {model: some/encoder, train: {}}
-student: {model: shrunk, layers: 3}
-```
-"""
+Told = dict[
+    tuple[str, type[BaseModel]], str
+]  # chapters that are written: path and section, and the mark in their heading
 
 # What heads the chapters of a section that may be of several kinds.
 _KINDS = {ONNX: ": an ONNX file", ENSEMBLE: ": an ensemble"}
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a recipe, with every field's description; unknown fields are errors in it too."""
-    kinds = {kind: {"$ref": f"#/$defs/{kind.__name__}"} for kind in (ImageRecipe, TextRecipe)}
-    _, shared = models_json_schema([(kind, "validation") for kind in kinds])
-    of_texts = {"properties": {"task": {"const": "text-classification"}}, "required": ["task"]}
+    """The JSON schema of a recipe, with every field's description; unknown fields are errors in it too.
+
+    An ``if`` for each task, and no ``oneOf``: an editor then says what is wrong with the recipe of this task, and not that
+    it is the recipe of none.
+    """
+    kinds = {task: recipe_class(task) for task in TASKS}
+    refs, shared = models_json_schema([(kind, "validation") for kind in kinds.values()])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Limbeck recipe",
         "description": "What a run of limbeck needs to know.",
         "type": "object",
-        "if": of_texts,
-        "then": kinds[TextRecipe],
-        "else": kinds[ImageRecipe],
+        "properties": {"task": {"description": "What is learnt.", "enum": list(TASKS), "default": DEFAULT_TASK}},
+        "allOf": [
+            {
+                # where there is no task, this holds too: of a property that is not there nothing is asked
+                "if": {"properties": {"task": {"const": task}}}
+                | ({} if task == DEFAULT_TASK else {"required": ["task"]}),
+                "then": refs[kind, "validation"],
+            }
+            for task, kind in kinds.items()
+        ],
         "$defs": shared["$defs"],
     }
 
 
 def page() -> str:
-    """The reference page in Markdown: a table for each section, in the order of the recipe."""
-    parts = [_PREFACE, "\n## Top level\n\n", _table(ImageRecipe, "")]
-    parts += [_chapter(*one) for one in _sections(ImageRecipe)]
-    parts.append(_TEXTS)
-    own = TextRecipe.__annotations__
-    parts += [_chapter(*one, mark=", texts") for one in _sections(TextRecipe) if one[0].split(".")[0] in own]
+    """The reference page in Markdown: a table for each section, in the order of the recipe; then what other tasks have of their own."""
+    others = [task for task in TASKS if task != DEFAULT_TASK]
+    links = (f"[{outline_of(task).title}](#{_anchor(outline_of(task).title)})" for task in others)
+    parts = [_PREFACE.format(smallest=_smallest(DEFAULT_TASK), task=DEFAULT_TASK, others=", ".join(links))]
+    told: Told = {}
+    parts += ["\n## Top level\n\n", _table(recipe_class(DEFAULT_TASK)), *_chapters(DEFAULT_TASK, "", told)]
     parts.append(f"\n## Schedule\n\n{_text(Schedule.__doc__)} Weights and temperatures of objectives may be one.\n\n")
-    parts.append(f"{_table(Schedule, '')}\nEach of the three:\n\n{_table(Way, '')}")
+    parts.append(f"{_table(Schedule)}\nEach of the three:\n\n{_table(Way)}")
+    for k, task in enumerate(others):
+        outline, before = outline_of(task), {outline_of(one).examples for one in (DEFAULT_TASK, *others[:k])}
+        mark = outline.title.lower() if outline.examples in before else outline.examples
+        extra = "" if outline.extra is None else f" It needs `pip install limbeck[{outline.extra}]`."
+        parts.append(
+            f"\n# {outline.title}\n\n{outline.about}{extra} With `task: {task}` the recipe has the same top level, and the "
+            "sections below in the place of those above; all others are the same. The smallest recipe:\n\n"
+            f"```yaml\ntask: {task}\n{_smallest(task)}\n```\n"
+        )
+        parts += _chapters(task, f", {mark}", told)
     return "".join(parts)
 
 
-def _chapter(path: str, section: type[BaseModel], field: FieldInfo, mark: str = "") -> str:
-    parts = [f"\n## `{path}`{mark}{_KINDS.get(kind_of_section(section), '')}\n\n{_text(section.__doc__)}\n\n"]
-    if absent := _absent(field):
-        parts.append(f"{absent}\n\n")
-    parts.append(_table(section, f"{path}.", mark))
-    if issubclass(section, Model):
-        parts.append("\nFurther fields are the model's knobs, such as `width: 8`.\n")
-    return "".join(parts)
+def _smallest(task: str) -> str:
+    return "\n".join(f"{field}: {flow(value)}" for field, value in outline_of(task).smallest.items())
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it of a heading."""
+    return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def _chapters(task: str, mark: str, told: Told) -> typing.Iterator[str]:
+    """The chapters of the sections that nothing was said of yet; ``told`` is added to."""
+    recipe = recipe_class(task)
+    there = {(path, section) for path, section, _ in _sections(recipe)}
+    new = {key: mark for key in there if key not in told}
+    marks = told | new
+    for path, section, field in _sections(recipe):
+        heading = f"\n## `{path}`{mark}{_KINDS.get(kind_of_section(section), '')}\n\n"
+        absent = f"{_absent(field)}\n\n" if _absent(field) else ""
+        if (path, section) not in new:
+            if "." not in path and field.default != recipe_class(DEFAULT_TASK).model_fields[path].default:
+                yield f"{heading}{absent}{_same(path, marks[path, section])}"
+            continue
+        yield f"{heading}{_text(section.__doc__)}\n\n{absent}"
+        # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
+        top = path.removeprefix("teacher.")
+        yield _same(top, marks[top, section]) if top != path and (top, section) in there else _table(section)
+        if issubclass(section, Model):
+            yield "\nFurther fields are the model's knobs, such as `width: 8`.\n"
+    told |= new
+
+
+def _same(path: str, mark: str) -> str:
+    return f"The same fields as [`{path}`](#{_anchor(path + mark)}).\n"
 
 
 def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tuple[str, type[BaseModel], FieldInfo]]:
@@ -118,8 +153,7 @@ def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tup
         below = section_of(field.annotation)
         if below is None or below is Schedule:  # which has a chapter of its own
             continue
-        # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
-        again = prefix == "teacher." and name in Recipe.model_fields
+        again = prefix == "teacher." and name in Recipe.model_fields  # with the sections of that name at the top
         others = (one for one in sections_of(field.annotation) if kind_of_section(one) in _KINDS)
         for one in [below, *others]:
             yield prefix + name, one, field
@@ -134,11 +168,7 @@ def _absent(field: FieldInfo) -> str:
     return f"Where left out: `{_plain(given)}`." if given else ""
 
 
-def _table(section: type[BaseModel], prefix: str, mark: str = "") -> str:
-    if prefix in ("teacher.train.", "teacher.views."):
-        name = prefix.split(".")[1]
-        anchor = f"{name}{mark.replace(', ', '-')}"
-        return f"The same fields as [`{name}`](#{anchor}).\n"
+def _table(section: type[BaseModel]) -> str:
     rows = ["| field | kind | default | |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
         rows.append(f"| `{name}` | {_kind(field)} | {_default(field)} | {_text(meanings(section)[name])} |")
