@@ -27,7 +27,7 @@ import torch
 from common import arguments, job_of, mean_sd, print_conditions, print_table
 from torch import Tensor
 
-from limbeck.evaluation.metrics import classification
+from limbeck.evaluation.classes import classification
 from limbeck.modalities.image.examples import Examples
 from limbeck.modalities.image.load import load
 from limbeck.pipeline import stages

@@ -42,7 +42,7 @@ from scipy.stats import t as students_t
 from torch import Tensor
 
 from limbeck import progress, randomness
-from limbeck.evaluation.metrics import reliability
+from limbeck.evaluation.classes import reliability
 from limbeck.interfaces import Batch, DenseLogits, Output, Target, TopK
 from limbeck.objectives.modules import KD
 from limbeck.pipeline.job import use_threads

@@ -28,8 +28,7 @@ import torch
 from common import arguments, borrow_teacher, job_of, mean_sd, print_conditions, print_table
 from torch import Tensor
 
-from limbeck.evaluation.fidelity import fidelity
-from limbeck.evaluation.metrics import classification
+from limbeck.evaluation.classes import classification, fidelity, kept
 from limbeck.interfaces import Batch, Needs, Target
 from limbeck.modalities.image.load import load
 from limbeck.pipeline import stages
@@ -121,7 +120,7 @@ def main() -> None:
         for name, ones in trained.items():
             answers = [job.task.logits(one.model.to(job.accelerator.device), test) for one in ones]
             figures = [classification(answer, test.labels) for answer in answers]
-            agreement = [fidelity(answer, by_teacher, test.labels)["agreement"] or 0.0 for answer in answers]
+            agreement = [fidelity(kept(answer, test.labels, by_teacher))["agreement"] or 0.0 for answer in answers]
             row = [name, mean_sd([one["accuracy"] for one in figures], scale=100)]
             row += [mean_sd([one["nll"] for one in figures], 4), mean_sd(agreement, scale=100)]
             row += [mean_sd([one.seconds for one in ones], 1), f"{ways[name][2]:.1f}"]

@@ -7,7 +7,7 @@ from torch import nn
 
 from limbeck.compare.cost import architecture
 from limbeck.compare.front import front
-from limbeck.evaluation.compare import paired_bootstrap, paired_bootstraps
+from limbeck.evaluation.intervals import paired_bootstrap, paired_bootstraps
 
 
 def test_the_front_by_hand() -> None:

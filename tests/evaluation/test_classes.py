@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from limbeck.errors import BadInput
-from limbeck.evaluation.fidelity import fidelity
-from limbeck.evaluation.metrics import (
+from limbeck.evaluation.classes import (
     classification,
     confusion,
     correct,
+    fidelity,
     fit_temperature,
+    kept,
     log_probabilities,
     negative_log_likelihood,
     per_class,
@@ -105,7 +106,7 @@ def test_fidelity_equals_a_plain_loop(examples, classes, seed):
     student_NC, labels_N = random_split(examples, classes, seed)
     teacher_NC, _ = random_split(examples, classes, seed + 1)
     expected = fidelity_by_loop(student_NC.double().numpy(), teacher_NC.double().numpy(), labels_N.numpy())
-    assert close(fidelity(student_NC, teacher_NC, labels_N), expected)
+    assert close(fidelity(kept(student_NC, labels_N, teacher_NC)), expected)
 
 
 def test_ece_equals_torchmetrics_where_no_confidence_is_one():
@@ -135,8 +136,8 @@ def test_classes_ruled_out_change_nothing_but_top5(examples, classes, seed):
     padded = classification(padded_NC, labels_N)
     assert {name: padded[name] for name in figures} == pytest.approx(figures, rel=1e-12, abs=1e-12)
     other_NC = torch.cat([logits_NC.flip(0), torch.full((examples, 7), -INF)], dim=1)
-    expected = fidelity(logits_NC, logits_NC.flip(0), labels_N)
-    assert close(fidelity(padded_NC, other_NC, labels_N), expected)
+    expected = fidelity(kept(logits_NC, labels_N, logits_NC.flip(0)))
+    assert close(fidelity(kept(padded_NC, labels_N, other_NC)), expected)
 
 
 def test_known_values():
@@ -164,16 +165,16 @@ def test_known_values():
 def test_kl_is_not_symmetric_and_runs_from_teacher_to_student():
     even_NC, sure_NC = torch.zeros(1, 2), torch.tensor([[math.log(9.0), 0.0]], dtype=torch.float64)
     label_N = torch.tensor([0])
-    assert fidelity(even_NC, sure_NC, label_N)["kl"] == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2))
-    assert fidelity(sure_NC, even_NC, label_N)["kl"] == pytest.approx(-0.5 * math.log(4 * 0.09))
+    assert fidelity(kept(even_NC, label_N, sure_NC))["kl"] == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2))
+    assert fidelity(kept(sure_NC, label_N, even_NC))["kl"] == pytest.approx(-0.5 * math.log(4 * 0.09))
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_kl_is_exactly_zero_for_equal_logits_and_small_for_shifted_ones(scale):
     logits_NC, labels_N = random_split(50, 10, seed=1, scale=scale)
     logits_NC[:, 3] = -INF
-    assert fidelity(logits_NC, logits_NC.clone(), labels_N)["kl"] == 0.0
-    assert abs(fidelity(logits_NC.double() + 5, logits_NC, labels_N)["kl"]) < 1e-11
+    assert fidelity(kept(logits_NC, labels_N, logits_NC.clone()))["kl"] == 0.0
+    assert abs(fidelity(kept(logits_NC.double() + 5, labels_N, logits_NC))["kl"]) < 1e-11
 
 
 def test_extreme_logits_stay_exact_and_finite():
@@ -191,16 +192,16 @@ def test_a_label_or_class_ruled_out_costs_much_but_not_infinitely():
     label_N = torch.tensor([1])
     worst = -math.log(np.finfo(np.float64).tiny)
     assert classification(ruled_out_NC, label_N)["nll"] == pytest.approx(worst)
-    assert fidelity(ruled_out_NC, open_NC, label_N)["kl"] == pytest.approx(0.5 * worst - math.log(2))
-    assert fidelity(open_NC, ruled_out_NC, label_N)["kl"] == pytest.approx(math.log(2))
+    assert fidelity(kept(ruled_out_NC, label_N, open_NC))["kl"] == pytest.approx(0.5 * worst - math.log(2))
+    assert fidelity(kept(open_NC, label_N, ruled_out_NC))["kl"] == pytest.approx(math.log(2))
 
 
 def test_agreement_is_none_where_there_is_no_such_example():
     logits_NC = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
-    right = fidelity(logits_NC.flip(1), logits_NC, torch.tensor([0, 1]))
+    right = fidelity(kept(logits_NC.flip(1), torch.tensor([0, 1]), logits_NC))
     assert right["agreement_where_teacher_wrong"] is None
     assert right["agreement_where_teacher_right"] == 0.0
-    wrong = fidelity(logits_NC, logits_NC, torch.tensor([1, 0]))
+    wrong = fidelity(kept(logits_NC, torch.tensor([1, 0]), logits_NC))
     assert wrong["agreement_where_teacher_right"] is None
     assert wrong["agreement_where_teacher_wrong"] == 1.0
 
@@ -286,4 +287,4 @@ def test_what_cannot_be_evaluated_is_refused_in_a_sentence(logits, labels, words
         with pytest.raises(BadInput, match=words):
             measure(logits, labels)
     with pytest.raises(BadInput, match=words):
-        fidelity(torch.zeros_like(logits), logits, labels)
+        fidelity(kept(torch.zeros_like(logits), labels, logits))

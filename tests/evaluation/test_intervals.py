@@ -13,8 +13,17 @@ from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
 from limbeck.errors import BadInput
-from limbeck.evaluation.compare import calibration_bootstrap, difference_p, holm, mean_sd, paired_bootstrap, sign_flip_p
-from limbeck.evaluation.metrics import calibration_gaps, classification
+from limbeck.evaluation.classes import SUMS, calibration_gaps, classification
+from limbeck.evaluation.intervals import (
+    difference_p,
+    holm,
+    mean_sd,
+    paired_bootstrap,
+    sign_flip_p,
+    sums_bootstrap,
+    within_possible,
+)
+from limbeck.evaluation.values import SUMS as VALUES
 
 
 def test_mean_and_sample_deviation():
@@ -89,7 +98,7 @@ def test_an_interval_of_shares_ends_where_the_possible_does():
     assert (found["difference"], found["low"], found["high"]) == (0.5, -1.0, 1.0)
     nats = paired_bootstrap(3 * right_SN, np.zeros((2, 16)))
     assert nats["low"] < -10 < 10 < nats["high"]
-    gaps = calibration_bootstrap(right_SN[:, :, None], np.zeros((2, 16, 1)))
+    gaps = within_possible(sums_bootstrap(right_SN[:, :, None], np.zeros((2, 16, 1)), SUMS["ece"]))
     assert (gaps["low"], gaps["high"]) == (-1.0, 1.0)
 
 
@@ -141,11 +150,11 @@ def test_calibration_is_compared_by_the_errors_that_are_reported():
     labels_N = torch.randint(4, (300,), generator=draw)
     logits_SNC = torch.randn(2, 300, 4, generator=draw) + 2 * torch.nn.functional.one_hot(labels_N, 4)
     gaps = [torch.stack([calibration_gaps(scale * one, labels_N) for one in logits_SNC]) for scale in (4.0, 1.0)]
-    found = calibration_bootstrap(*gaps, draws=500)
+    found = sums_bootstrap(*gaps, SUMS["ece"], draws=500)
     errors = [[classification(scale * one, labels_N)["ece"] for one in logits_SNC] for scale in (4.0, 1.0)]
     assert found["difference"] == pytest.approx(np.mean(errors[0]) - np.mean(errors[1]))
     assert found["low"] <= found["difference"] <= found["high"]
-    assert calibration_bootstrap(gaps[0][:1], gaps[0][:1], draws=50)["high"] == 0.0
+    assert sums_bootstrap(gaps[0][:1], gaps[0][:1], SUMS["ece"], draws=50)["high"] == 0.0
 
 
 def test_two_models_calibrated_alike_are_seldom_told_apart_and_unlike_ones_are():
@@ -158,7 +167,7 @@ def test_two_models_calibrated_alike_are_seldom_told_apart_and_unlike_ones_are()
         return (gap_N[:, None] * (np.digitize(sure_N, edges)[:, None] == np.arange(15)))[None]
 
     def told(a: float, b: float) -> float:
-        found = [calibration_bootstrap(gaps(a), gaps(b), draws=200) for _ in range(150)]
+        found = [sums_bootstrap(gaps(a), gaps(b), SUMS["ece"], draws=200) for _ in range(150)]
         return float(np.mean([one["low"] > 0 or one["high"] < 0 for one in found]))
 
     assert told(0.1, 0.1) <= 0.08
@@ -188,3 +197,14 @@ def test_scores_that_do_not_pair_are_refused():
         paired_bootstrap(np.full((1, 2), np.inf), np.zeros((1, 2)))
     with pytest.raises(BadInput, match="nothing to compare"):
         paired_bootstrap(np.zeros((2, 0)), np.zeros((2, 0)))
+
+
+def test_a_root_of_sums_is_drawn_as_it_is_measured():
+    """The interval of a difference of RMSE: every draw's, computed by a plain loop over the same draws."""
+    rng = np.random.default_rng(1)
+    a_N1, b_N1 = rng.gamma(2.0, 1.0, (60, 1)), rng.gamma(2.0, 1.2, (60, 1))
+    found = sums_bootstrap(a_N1[None], b_N1[None], VALUES["rmse"], draws=300, seed=5)
+    draws = np.random.Generator(np.random.Philox(5)).integers(0, 60, size=(300, 60))
+    plain = [math.sqrt(a_N1[rows].mean()) - math.sqrt(b_N1[rows].mean()) for rows in draws]
+    assert found["difference"] == pytest.approx(math.sqrt(a_N1.mean()) - math.sqrt(b_N1.mean()))
+    assert [found["low"], found["high"]] == pytest.approx(np.quantile(plain, [0.025, 0.975]))

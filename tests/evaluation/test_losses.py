@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from limbeck.evaluation import label_sets
 from limbeck.evaluation.losses import Groups, by_class, by_group, lost_examples
 from limbeck.evaluation.paid import paid, too_few
-from limbeck.evaluation.results import Predictions, RunEvidence, losses_section
+from limbeck.evaluation.results import RunEvidence, losses_section
 
 
 def test_examples_lost_and_gained_by_hand():
@@ -89,11 +90,13 @@ def test_several_labels_are_tested_answer_by_answer():
     student_NC[:, 1] = -4.0
 
     def run(logits_NC: torch.Tensor) -> RunEvidence:
-        both = Predictions(logits_NC, labels_NC)
+        both = label_sets.kept(logits_NC, labels_NC)
         return RunEvidence(0, both, both, 1.0)
 
     of_N = ["x", "y", "z"] * 8
-    found = losses_section([run(student_NC)], [run(knows_NC)], run(knows_NC), ["joy", "fear"], Groups("page", of_N))
+    found = losses_section(
+        label_sets, [run(student_NC)], [run(knows_NC)], run(knows_NC), ["joy", "fear"], Groups("page", of_N)
+    )
     assert [row["finding"] for row in found["classes"]["baseline"]] == [None, "lost"]
     assert found["classes"]["teacher"][1]["difference"] == pytest.approx(-2 / 3)
     assert [row["difference"] for row in found["groups"]["teacher"]] == [-1.0, -1.0, 0.0]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.evaluation.fidelity import fidelity
-from limbeck.evaluation.metrics import classification, fit_temperature
-from limbeck.evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble, environment
+from limbeck.evaluation.classes import classification, fidelity, fit_temperature, kept
+from limbeck.evaluation.figure import Kept
+from limbeck.evaluation.results import ModelEvidence, RunEvidence, assemble, environment
 from limbeck.evaluation.verdict import findings, headline, verdict
+from limbeck.interfaces import Answers
 
 CLASSES = ["cat", "dog", "<b>", "owl", "eel", "yak", "emu"]
 LABELS = {"test": torch.arange(70) % 7, "validation": torch.arange(49) % 7}
@@ -24,10 +25,10 @@ LABELS = {"test": torch.arange(70) % 7, "validation": torch.arange(49) % 7}
 SPEED = {"reference": "teacher", "disturbed": False, "speedup": {"student": {"ratio": 23.5}}}
 
 
-def predictions(split: str, skill: float, seed: int) -> Predictions:
+def predictions(split: str, skill: float, seed: int) -> Kept:
     labels_N = LABELS[split]
     noise_NC = torch.randn(len(labels_N), 7, generator=torch.Generator().manual_seed(seed))
-    return Predictions(noise_NC + skill * torch.nn.functional.one_hot(labels_N, 7), labels_N)
+    return kept(noise_NC + skill * torch.nn.functional.one_hot(labels_N, 7), labels_N)
 
 
 def evidence(model: str, skill: float, seeds: range, seconds: float, size: int) -> ModelEvidence:
@@ -43,6 +44,7 @@ def parts(seeds: int = 3, **changes) -> dict:
     return {
         "name": "digits",
         "task": "image-classification",
+        "answers": Answers("classes", 7, tuple(CLASSES)),
         "data": {"name": "digits", "classes": CLASSES, "train": 10, "notes": ()},
         "teacher": evidence("wrn_16_2", 4.0, range(1), 200.0, 2500),
         "student": evidence("convnet", 2.5, range(seeds), 40.0, 100),
@@ -66,20 +68,20 @@ def test_every_figure_can_be_computed_again_from_the_stored_predictions(results)
     given = parts()
     for role in ("teacher", "student", "baseline", "smoothed"):
         for run, said in zip(given[role].runs, results[role]["runs"], strict=True):
-            temperature = fit_temperature(run.validation.logits_NC, run.validation.labels_N)
-            scaled = classification(run.test.logits_NC.double() / temperature, run.test.labels_N)
-            plain = classification(run.test.logits_NC, run.test.labels_N)
+            temperature = fit_temperature(run.validation["answer"], run.validation["labels"])
+            scaled = classification(run.test["answer"].double() / temperature, run.test["labels"])
+            plain = classification(run.test["answer"], run.test["labels"])
             assert {name: said["metrics"][name] for name in plain} == plain
             assert said["metrics"]["nll_scaled"] == scaled["nll"]
             assert said["metrics"]["ece_scaled"] == scaled["ece"]
-            hits = run.test.logits_NC.numpy().argmax(axis=1) == run.test.labels_N.numpy()
+            hits = run.test["answer"].numpy().argmax(axis=1) == run.test["labels"].numpy()
             assert said["metrics"]["accuracy"] == hits.mean()
         means = [run["metrics"]["accuracy"] for run in results[role]["runs"]]
         assert results[role]["metrics"]["accuracy"]["mean"] == pytest.approx(np.mean(means))
         recall = [row["accuracy"] for row in results[role]["per_class"]]
         assert np.mean(recall) == pytest.approx(np.mean(means))  # the classes are of one size here
-    teacher_NC = given["teacher"].runs[0].test.logits_NC
-    kls = [fidelity(run.test.logits_NC, teacher_NC, run.test.labels_N)["kl"] for run in given["student"].runs]
+    teacher_NC = given["teacher"].runs[0].test["answer"]
+    kls = [fidelity({**run.test, "teacher": teacher_NC})["kl"] for run in given["student"].runs]
     assert results["fidelity"]["kl"]["mean"] == pytest.approx(np.mean(kls))
     gained = results["student"]["metrics"]["nll"]["mean"] - results["baseline"]["metrics"]["nll"]["mean"]
     assert results["comparison"]["baseline"]["nll"]["difference"] == pytest.approx(gained)
@@ -113,8 +115,8 @@ def test_ratios_and_seconds_are_of_the_teacher_to_one_student(results):
     assert results["ratios"]["parameters"] == 25
     assert results["ratios"]["latency"] == 23.5  # as measured in turns, and not one median over the other
     assert results["ratios"]["bytes"] is None
-    kept = results["student"]["metrics"]["accuracy"]["mean"] / results["teacher"]["metrics"]["accuracy"]["mean"]
-    assert results["ratios"]["accuracy_kept"] == kept
+    share = results["student"]["metrics"]["accuracy"]["mean"] / results["teacher"]["metrics"]["accuracy"]["mean"]
+    assert results["ratios"]["accuracy_kept"] == share
     assert results["student_over_teacher_seconds"] == pytest.approx((40 + 10) / 200)
     ready_made = assemble(**parts(teacher=evidence("timm/x", 4.0, range(1), 0.0, 2500)))
     assert ready_made["student_over_teacher_seconds"] is None
@@ -140,7 +142,7 @@ def test_without_the_smoothed_control_its_places_hold_none():
 def test_models_tested_on_other_labels_or_seeds_are_refused():
     student = evidence("convnet", 2.5, range(3), 40.0, 100)
     test = student.runs[1].test
-    shuffled = RunEvidence(1, Predictions(test.logits_NC, test.labels_N.flip(0)), student.runs[1].validation, 1.0)
+    shuffled = RunEvidence(1, kept(test["answer"], test["labels"].flip(0)), student.runs[1].validation, 1.0)
     mixed = ModelEvidence("convnet", [student.runs[0], shuffled, student.runs[2]], student.cost)
     with pytest.raises(ValueError, match="seed 1, was tested on other labels"):
         assemble(**parts(student=mixed))
@@ -323,16 +325,17 @@ def test_one_class_with_most_of_the_split_and_classes_that_a_split_lacks_are_sai
     labels_N = torch.tensor([0] * 8 + [1, 2])
     never_NC = torch.tensor([[2.0, 1.0, 0.0, -9.0]]).expand(10, 4)  # always the commonest
     knows_NC = 4.0 * torch.nn.functional.one_hot(labels_N, 4)
-    validation = Predictions(knows_NC[:8], labels_N[:8])
+    validation = kept(knows_NC[:8], labels_N[:8])
 
     def model(logits_NC: torch.Tensor, seeds: int) -> ModelEvidence:
-        runs = [RunEvidence(seed, Predictions(logits_NC, labels_N), validation, 1.0) for seed in range(seeds)]
+        runs = [RunEvidence(seed, kept(logits_NC, labels_N), validation, 1.0) for seed in range(seeds)]
         return ModelEvidence("net", runs, {})
 
     data = {"classes": ["ok", "worn", "broken\x1b", "lost"], "test": 10}
     found = assemble(
         **parts(
             data=data,
+            answers=Answers("classes", 4, tuple(data["classes"])),
             teacher=model(knows_NC, 1),
             student=model(never_NC, 2),
             baseline=model(never_NC, 2),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Measures, and which way is better.
-MEASURES = {"accuracy": 1, "nll": -1}
+from ..evaluation.figure import Figure
 
 
 def milliseconds(speed: Mapping[str, Any] | None) -> str:
@@ -34,18 +33,21 @@ def front(points: Sequence[tuple[float, float]], better: int = 1) -> list[bool]:
     ]
 
 
-def with_fronts(rows: Sequence[dict[str, Any]], speed: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The rows, each with its ``cost`` (:func:`costs`) and ``front``: by measure and cost whether it is on it.
+def with_fronts(
+    rows: Sequence[dict[str, Any]], speed: Mapping[str, Any] | None, figures: Sequence[Figure]
+) -> list[dict[str, Any]]:
+    """The rows, each with its ``cost`` (:func:`costs`) and ``front``: by figure and cost whether it is on it.
 
     The front is that of the means over seeds, of all rows together; None where a row has no such cost.
     """
-    found = [row | {"cost": costs(row, speed), "front": {measure: {} for measure in MEASURES}} for row in rows]
-    for measure, better in MEASURES.items():
+    found = [row | {"cost": costs(row, speed), "front": {figure.name: {} for figure in figures}} for row in rows]
+    for figure in figures:
+        measure = figure.name
         for name in ("bytes", "ms"):
             there = [row for row in found if row["cost"][name] is not None]
             points = [(row["cost"][name], row["metrics"][measure]["mean"]) for row in there]
             for row in found:
                 row["front"][measure][name] = None
-            for row, on in zip(there, front(points, better), strict=True):
+            for row, on in zip(there, front(points, figure.sign), strict=True):
                 row["front"][measure][name] = on
     return found

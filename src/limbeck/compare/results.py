@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from ..deploy.measure import parameters
-from ..evaluation.results import Predictions, RunEvidence, environment, run_metrics
-from ..pipeline.evaluate import test_reads
+from ..evaluation.kinds import KINDS
+from ..evaluation.results import RunEvidence, environment, run_metrics
+from ..pipeline.evaluate import kept_of, test_reads
 from ..pipeline.job import Job
 from ..pipeline.objective import deployed_with
 from ..pipeline.targets import targets_section, the_targets
@@ -20,7 +21,7 @@ from ..targets.store.store import Store
 from ..version import __version__
 from .bench import Bench, Choice
 from .cost import Measured, architecture
-from .figures import RowEvidence, rows_section
+from .figures import RowEvidence, compared, rows_section
 from .file import Comparison, Row
 from .front import costs, milliseconds, with_fronts
 
@@ -41,11 +42,10 @@ def results_of(
 ) -> dict[str, Any]:
     """``names`` are those of the rows' architectures, by the row's key."""
     job = bench.job
+    by = KINDS[job.splits.answers.kind]
 
     def run(key: str, one: Trained) -> RunEvidence:
-        test, validation = (
-            Predictions(answers[f"{split}/{key}"], answers[f"{split}/labels"]) for split in ("test", "validation")
-        )
+        test, validation = (kept_of(by, answers, split, key) for split in ("test", "validation"))
         return RunEvidence(one.seed, test, validation, one.seconds)
 
     taught = run("teacher", teacher)
@@ -75,7 +75,7 @@ def results_of(
         },
         "teacher": {
             "model": comparison.recipe.teacher.title,
-            "metrics": run_metrics(taught),
+            "metrics": run_metrics(by, taught),
             "seconds": teacher.seconds,
             **cost.of("teacher"),
             "cost": costs(cost.of("teacher"), cost.speed),
@@ -95,7 +95,7 @@ def results_of(
         "tokens": cost.tokens,
         "tuning": comparison.tuning,
         "against": comparison.against,
-        "rows": with_fronts(rows_section(evidence, taught.test, comparison.against), cost.speed),
+        "rows": with_fronts(rows_section(by, evidence, taught.test, comparison.against), cost.speed, compared(by)),
         "recipe": comparison.recipe.model_dump(mode="json"),
         "comparison": comparison.file.model_dump(mode="json"),
         "environment": environment(),

@@ -1,6 +1,6 @@
 """Who paid: the classes and groups that a student answers worse than another model, and the examples that it lost.
 
-Every class (or group) is tested by itself, paired by test example and seed, two-sided, with :func:`limbeck.evaluation.compare.difference_p`;
+Every class (or group) is tested by itself, paired by test example and seed, two-sided, with :func:`limbeck.evaluation.intervals.difference_p`;
 the p-values are then corrected for their number by Holm's method, so that at most 5 of 100 such tables name a class that
 neither lost nor gained. A class of few examples is never named: chance alone could have done as much. Shapes: S seeds,
 N test examples, C classes, G groups.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..data.groups import Groups as DataGroups
-from .compare import LEVEL, difference_p, holm, mean_sd
+from .intervals import LEVEL, difference_p, holm, mean_sd
 
 MOST_GROUPS = 50  # beyond that many, a group has few examples and the correction leaves nothing to be found
 

@@ -9,21 +9,24 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..interfaces import Answers
 from ..version import __version__
-from . import fidelity as one_label_fidelity
-from . import losses, metrics, multilabel
-from .compare import calibration_bootstrap, mean_sd, paired_bootstraps, within_possible
+from . import losses
+from .figure import Kept
+from .intervals import mean_sd, paired_bootstraps, sums_bootstrap, within_possible
+from .kinds import KINDS
 
 SCHEMA_VERSION = 2
 COST_FIELDS = (
@@ -40,20 +43,12 @@ COST_FIELDS = (
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a model said of a split."""
-
-    logits_NC: Tensor
-    labels_N: Tensor
-
-
-@dataclass(frozen=True)
 class RunEvidence:
-    """One trained model of one seed: its predictions, and how long it trained."""
+    """One trained model of one seed: what is kept of its answers (:mod:`limbeck.evaluation.kinds`), and how long it trained."""
 
     seed: int
-    test: Predictions
-    validation: Predictions
+    test: Kept
+    validation: Kept
     seconds: float  # of training; 0 for a model that came ready-made
 
 
@@ -66,44 +61,27 @@ class ModelEvidence:
     cost: Mapping[str, Any]
 
 
-def _figures(labels: Tensor) -> Any:
-    """The module whose functions fit such labels: (N,) class numbers, or (N, C) where an example may have several."""
-    return multilabel if labels.ndim == 2 else metrics
-
-
-def run_metrics(run: RunEvidence) -> dict[str, float]:
-    """Test figures of one run, with NLL and ECE also after a temperature fitted on its validation split."""
-    by = _figures(run.test.labels_N)
-    temperature = by.fit_temperature(run.validation.logits_NC, run.validation.labels_N)
-    scaled = by.classification(run.test.logits_NC.double() / temperature, run.test.labels_N)
-    return by.classification(run.test.logits_NC, run.test.labels_N) | {
-        "nll_scaled": scaled["nll"],
-        "ece_scaled": scaled["ece"],
-        "temperature": temperature,
-    }
+def run_metrics(by: ModuleType, run: RunEvidence) -> dict[str, float]:
+    """Test figures of one run, of the kind ``by``, also with what is fitted on its validation split."""
+    return by.figures(run.test, run.validation)
 
 
 def model_section(
-    name: str, runs: Sequence[RunEvidence], cost: Mapping[str, Any], classes: Sequence[str]
+    by: ModuleType, name: str, runs: Sequence[RunEvidence], cost: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, Any]:
-    """The section of one model: its metrics over seeds, per class, cost and runs."""
-    flat = [run_metrics(run) for run in runs]
-    by = _figures(runs[0].test.labels_N)
-    rows = [by.per_class(run.test.logits_NC, run.test.labels_N, classes) for run in runs]
+    """The section of one model: its metrics over seeds, per class or number, cost and runs."""
+    flat = [run_metrics(by, run) for run in runs]
     return {
         "model": name,
         "metrics": {figure: mean_sd([one[figure] for one in flat]) for figure in flat[0]},
-        "per_class": [
-            same_class[0] | {"accuracy": _mean([row["accuracy"] for row in same_class])}
-            for same_class in zip(*rows, strict=True)
-        ],
+        **({by.ROWS: by.rows([run.test for run in runs], names)} if by.ROWS else {}),
         **dict.fromkeys(COST_FIELDS),
         **cost,
         "runs": [
             {
                 "seed": run.seed,
                 "metrics": metrics,
-                "validation": by.classification(run.validation.logits_NC, run.validation.labels_N),
+                "validation": by.figures(run.validation),
                 "seconds": run.seconds,
             }
             for run, metrics in zip(runs, flat, strict=True)
@@ -111,10 +89,14 @@ def model_section(
     }
 
 
-def fidelity_section(runs: Sequence[RunEvidence], teacher: Predictions) -> dict[str, Any]:
+def beside(by: ModuleType, kept: Kept, teacher: Kept) -> Kept:
+    """What is kept of a model, with the teacher's answers; they are in it already where answers are not kept whole."""
+    return {**kept, "teacher": teacher["answer"]} if by.WHOLE else kept
+
+
+def fidelity_section(by: ModuleType, runs: Sequence[RunEvidence], teacher: Kept) -> dict[str, Any]:
     """How closely the runs follow the teacher on test, over seeds; a figure that has no examples is None."""
-    of = multilabel.fidelity if teacher.labels_N.ndim == 2 else one_label_fidelity.fidelity
-    flat = [of(run.test.logits_NC, teacher.logits_NC, run.test.labels_N) for run in runs]
+    flat = [by.fidelity(beside(by, run.test, teacher)) for run in runs]
     section: dict[str, Any] = {}
     for figure in flat[0]:
         values = [value for one in flat if (value := one[figure]) is not None]
@@ -123,13 +105,16 @@ def fidelity_section(runs: Sequence[RunEvidence], teacher: Predictions) -> dict[
 
 
 def comparison_sections(
-    student: Sequence[RunEvidence], controls: Mapping[str, Sequence[RunEvidence]], teacher: RunEvidence
+    by: ModuleType,
+    student: Sequence[RunEvidence],
+    controls: Mapping[str, Sequence[RunEvidence]],
+    teacher: RunEvidence,
 ) -> dict[str, dict[str, Any]]:
     """Differences with intervals over seeds and test examples: the student minus each control and minus the teacher.
 
     ``teacher_minus_baseline`` is the teacher minus the control ``baseline``, where there is one. The controls are paired
-    by seed; the teacher is one model, the same for all seeds. Of each pair: ``accuracy``, ``nll``, ``ece``, and
-    ``balanced_accuracy`` where more than half of the test examples are of one class. Raises ``ValueError`` for other seeds.
+    by seed; the teacher is one model, the same for all seeds. Of each pair the figures that the kind of answer compares.
+    Raises ``ValueError`` for other seeds.
     """
     for others in controls.values():
         if [run.seed for run in student] != [other.seed for other in others]:
@@ -138,56 +123,50 @@ def comparison_sections(
     pairs = {role: (student, others) for role, others in controls.items()} | {"teacher": (student, taught)}
     if "baseline" in controls:
         pairs["teacher_minus_baseline"] = (taught, controls["baseline"])
-    labels = teacher.test.labels_N
-    by = _figures(labels)
 
-    def stacked(runs: Sequence[RunEvidence], score: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
-        return np.stack([score(run.test.logits_NC, run.test.labels_N).numpy() for run in runs])
+    def stacked(runs: Sequence[RunEvidence], figure: str) -> np.ndarray:
+        return np.stack([by.scores(run.test, figure).numpy() for run in runs])
 
-    scores: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": by.correct, "nll": by.negative_log_likelihood}
-    if labels.ndim == 1 and commonest(labels, None)["share"] > 0.5:
-        scores["balanced_accuracy"] = lambda logits, of: metrics.balanced(metrics.correct(logits, of), of)
-    wanted = [(role, name) for role in pairs for name in scores]
-    found = paired_bootstraps(
-        [
-            stacked(a, scores[name]) - stacked(b, scores[name])
-            for a, b, name in ((*pairs[role], name) for role, name in wanted)
-        ]
-    )
-    sections: dict[str, dict[str, Any]] = {role: {} for role in pairs}
-    for (role, name), one in zip(wanted, found, strict=True):
-        sections[role][name] = one if name == "nll" else within_possible(one)
+    figures = by.compared(teacher.test)
+    wanted = [(role, name) for role in pairs for name in figures if name not in by.SUMS]
+    differences = [stacked(pairs[role][0], name) - stacked(pairs[role][1], name) for role, name in wanted]
+    found = dict(zip(wanted, paired_bootstraps(differences), strict=True)) if wanted else {}
     for role, (a, b) in pairs.items():
-        sections[role]["ece"] = calibration_bootstrap(stacked(a, by.calibration_gaps), stacked(b, by.calibration_gaps))
-    return sections
+        for name in set(figures) & set(by.SUMS):
+            found[role, name] = sums_bootstrap(stacked(a, name), stacked(b, name), by.SUMS[name])
+    shares = {figure.name for figure in by.FIGURES if figure.share}
+    return {
+        role: {name: within_possible(found[role, name]) if name in shares else found[role, name] for name in figures}
+        for role in pairs
+    }
 
 
 def losses_section(
+    by: ModuleType,
     student: Sequence[RunEvidence],
     baseline: Sequence[RunEvidence],
     teacher: RunEvidence,
-    classes: Sequence[str],
+    names: Sequence[str],
     groups: losses.Groups | None,
-) -> dict[str, Any]:
-    """Who paid: classes and groups against the baseline and against the teacher, and the examples that were lost."""
-    labels = teacher.test.labels_N.cpu()
-    by = _figures(labels)
+) -> dict[str, Any] | None:
+    """Who paid: classes and groups against the baseline and against the teacher, and the examples that were lost.
 
-    def right(runs: Sequence[RunEvidence], of: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
-        return np.stack([of(run.test.logits_NC, run.test.labels_N).cpu().numpy().astype(np.int64) for run in runs])
-
+    None where answers are not right or wrong.
+    """
     sides = {"student": student, "baseline": baseline, "teacher": [teacher]}
-    right_SN = {role: right(runs, by.correct) for role, runs in sides.items()}
-    if labels.ndim == 2:
-        answers_SNC = {role: right(runs, multilabel.right) for role, runs in sides.items()}
-        asked_NC = np.ones(labels.shape, dtype=bool)
-    else:
-        answers_SNC = {role: of_SN[:, :, None] for role, of_SN in right_SN.items()}
-        asked_NC = labels[:, None].numpy() == np.arange(len(classes))
+    found = {role: [by.right(run.test) for run in runs] for role, runs in sides.items()}
+    if found["teacher"][0] is None:
+        return None
+
+    def right(role: str, part: int) -> np.ndarray:
+        return np.stack([one[part].cpu().numpy().astype(np.int64) for one in found[role]])
+
+    right_SN, answers_SNC = ({role: right(role, part) for role in sides} for part in (0, 1))
+    asked_NC = found["teacher"][0][2].numpy()
     others = ("baseline", "teacher")
     return {
         "classes": {
-            other: losses.by_class(answers_SNC["student"], answers_SNC[other], asked_NC, classes) for other in others
+            other: losses.by_class(answers_SNC["student"], answers_SNC[other], asked_NC, names) for other in others
         },
         "groups": groups
         and {"column": groups.column, "count": len(set(groups.of_N))}
@@ -196,25 +175,11 @@ def losses_section(
     }
 
 
-def commonest(labels: Tensor, classes: Sequence[str] | None) -> dict[str, Any]:
-    """``{"labels", "share"}``: the class (of label sets, the set) that most test examples have, and their share."""
-    sets, counts = labels.cpu().unique(dim=0, return_counts=True)
-    most = sets[int(counts.argmax())]
-    numbers = most.nonzero()[:, 0].tolist() if labels.ndim == 2 else [int(most)]
-    names = None if classes is None else [classes[number] for number in numbers]
-    return {"labels": names, "share": int(counts.max()) / len(labels)}
-
-
-def _lacking(labels: Tensor, classes: Sequence[str]) -> list[str]:
-    """The classes of which a split has no example."""
-    count_C = labels.sum(dim=0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(classes))
-    return [name for name, count in zip(classes, count_C.tolist(), strict=True) if not count]
-
-
 def assemble(
     *,
     name: str,
     task: str,
+    answers: Answers,
     data: Mapping[str, Any],
     teacher: ModelEvidence,
     student: ModelEvidence,
@@ -234,7 +199,7 @@ def assemble(
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
-    ``data`` holds ``classes`` (names in label order) among its fields. ``targets`` says what was stored of the teacher's
+    ``answers`` says of what kind the models' answers are. ``targets`` says what was stored of the teacher's
     answers, how it was asked and what that cost, None where it was asked live; ``learnt_from_teacher`` whether the student
     learnt from this teacher at all, without which no share of its accuracy or time says anything. ``groups`` says to which
     group each test example belongs, None where nothing does. ``timings`` gives each stage
@@ -245,24 +210,21 @@ def assemble(
     """
     controls = {"baseline": baseline} | ({"smoothed": smoothed} if smoothed else {})
     _check_same_test([teacher, student, *controls.values(), *members])
+    by = KINDS[answers.kind]
     sections = {
-        role: model_section(evidence.model, evidence.runs, evidence.cost, data["classes"])
+        role: model_section(by, evidence.model, evidence.runs, evidence.cost, answers.names)
         for role, evidence in ({"teacher": teacher, "student": student} | controls).items()
     }
     sections["teacher"]["members"] = [
-        {"model": member.model, "seed": run.seed, "metrics": run_metrics(run), "seconds": run.seconds}
+        {"model": member.model, "seed": run.seed, "metrics": run_metrics(by, run), "seconds": run.seconds}
         for member in members
         for run in member.runs
     ]
-    answers = teacher.runs[0].test
+    taught = teacher.runs[0]
     comparisons = comparison_sections(
-        student.runs, {role: control.runs for role, control in controls.items()}, teacher.runs[0]
+        by, student.runs, {role: control.runs for role, control in controls.items()}, taught
     )
-    labels = {"validation": teacher.runs[0].validation.labels_N, "test": answers.labels_N}
-    of_data = {
-        "commonest": commonest(answers.labels_N, data["classes"]),
-        "lacking": {split: found for split, of in labels.items() if (found := _lacking(of.cpu(), data["classes"]))},
-    }
+    fidelity = fidelity_section(by, student.runs, taught.test)
     return _plain(
         {
             "schema_version": SCHEMA_VERSION,
@@ -270,17 +232,19 @@ def assemble(
             "name": name,
             "task": task,
             "created": created or datetime.now(UTC).isoformat(timespec="seconds"),
-            "data": {**data, **of_data},
+            "answers": {"kind": answers.kind, "width": answers.width, "names": answers.names},
+            "figures": [asdict(figure) for figure in by.FIGURES if figure.name in sections["student"]["metrics"]],
+            "fidelity_figures": [asdict(figure) for figure in by.FIDELITY if figure.name in fidelity],
+            "data": {**data, **by.about_labels({"validation": taught.validation, "test": taught.test}, answers.names)},
             "teacher": sections["teacher"],
             "student": sections["student"],
             "baseline": sections["baseline"],
             "smoothed": sections.get("smoothed"),
-            "fidelity": fidelity_section(student.runs, answers),
-            "fidelity_baseline": fidelity_section(baseline.runs, answers),
+            "fidelity": fidelity,
+            "fidelity_baseline": fidelity_section(by, baseline.runs, taught.test),
             "comparison": {"smoothed": None} | comparisons,
-            "losses": losses_section(student.runs, baseline.runs, teacher.runs[0], data["classes"], groups),
-            "ratios": ratios(sections["teacher"], sections["student"], speed)
-            | ({} if learnt_from_teacher else {"accuracy_kept": None}),
+            "losses": losses_section(by, student.runs, baseline.runs, taught, answers.names, groups),
+            "ratios": ratios(by, sections["teacher"], sections["student"], speed, learnt_from_teacher),
             "speed": speed,
             "export": export,
             "targets": targets,
@@ -298,18 +262,28 @@ def assemble(
 
 
 def ratios(
-    teacher: Mapping[str, Any], student: Mapping[str, Any], speed: Mapping[str, Any] | None
-) -> dict[str, float | None]:
+    by: ModuleType,
+    teacher: Mapping[str, Any],
+    student: Mapping[str, Any],
+    speed: Mapping[str, Any] | None,
+    learnt_from_teacher: bool,
+) -> dict[str, Any]:
     """Teacher over student for ``parameters``, ``macs``, ``bytes`` and ``latency``; None: not measured.
 
     ``latency`` is None as well where the measurement was disturbed: what is shown at first sight is never of that.
-    ``accuracy_kept`` is the student's mean accuracy over the teacher's.
+    ``student_over_teacher`` is the other way round: of the first figure, which it names, the student's mean over the
+    teacher's; ``accuracy_kept`` is the same of an accuracy. Both None where nothing was learnt from this teacher.
     """
     cost = {field: _ratio(teacher[field], student[field]) for field in ("parameters", "macs", "bytes")}
     told = speed if speed and speed["reference"] == "teacher" and not speed["disturbed"] else None
+    first = by.FIGURES[0].name
+    share = (
+        _ratio(student["metrics"][first]["mean"], teacher["metrics"][first]["mean"]) if learnt_from_teacher else None
+    )
     return cost | {
         "latency": told["speedup"]["student"]["ratio"] if told else None,
-        "accuracy_kept": _ratio(student["metrics"]["accuracy"]["mean"], teacher["metrics"]["accuracy"]["mean"]),
+        "accuracy_kept": share if first == "accuracy" else None,
+        "student_over_teacher": {"figure": first, "ratio": share},
     }
 
 
@@ -336,16 +310,11 @@ def _student_over_teacher_seconds(
 
 
 def _check_same_test(models: Sequence[ModelEvidence]) -> None:
-    labels_N = models[0].runs[0].test.labels_N.cpu()
+    labels = models[0].runs[0].test.get("labels")
     for model in models:
         for run in model.runs:
-            if not torch.equal(run.test.labels_N.cpu(), labels_N):
+            if labels is not None and not torch.equal(run.test["labels"].cpu(), labels.cpu()):
                 raise ValueError(f"{model.model}, seed {run.seed}, was tested on other labels than the teacher")
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
 
 
 def _ratio(top: float | None, bottom: float | None) -> float | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from safetensors.torch import load_file
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from .. import progress
 from ..evaluation import test_reads as record
+from ..evaluation.figure import Kept
 from ..files import atomic_path, sha256_file
 from ..models.identity import coarse
 from . import stages
@@ -107,6 +109,14 @@ def evaluate(
         temporary.write_bytes(safetensors_bytes({name: value.cpu().contiguous() for name, value in answers.items()}))
     here.finish({"examples": len(examples), "test_reads": test_reads(job.out)}, ["answers.safetensors"])
     return here, answers
+
+
+def kept_of(by: ModuleType, answers: Mapping[str, Tensor], split: str, model: str) -> Kept:
+    """What was kept of a model's answers to a split, with the labels where answers are kept whole."""
+    if by.WHOLE:
+        return by.kept(answers[f"{split}/{model}"], answers[f"{split}/labels"])
+    start = f"{split}/{model}/"
+    return {name.removeprefix(start): found for name, found in answers.items() if name.startswith(start)}
 
 
 def evaluate_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:

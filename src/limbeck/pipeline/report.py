@@ -9,15 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from ..deploy.measure import parameters
+from ..evaluation.kinds import KINDS
 from ..evaluation.losses import Groups
-from ..evaluation.results import ModelEvidence, Predictions, RunEvidence, assemble
+from ..evaluation.results import ModelEvidence, RunEvidence, assemble
 from ..evaluation.verdict import findings, headline
 from ..files import publish, write_json
 from ..modalities import outline_of
 from ..report.evidence import Evidence
 from ..report.page import write_report
 from ..targets.store.store import Store
-from .evaluate import TestSplit, teachers_of, test_reads
+from .evaluate import TestSplit, kept_of, teachers_of, test_reads
 from .job import Job
 from .objective import deployed_with
 from .stages import Stage, stage
@@ -68,14 +69,13 @@ def _results(
 ) -> dict[str, Any]:
     facts = export.facts()
     recipe, teachers = job.recipe, teachers_of(teacher)
+    by = KINDS[job.splits.answers.kind]
 
     def evidence(model: str, name: str, ones: Sequence[Trained], cost: dict[str, Any]) -> ModelEvidence:
         runs = []
         for one in ones:
             key = name if name in teachers else f"{name}-{one.seed}"
-            test, validation = (
-                Predictions(answers[f"{split}/{key}"], answers[f"{split}/labels"]) for split in ("test", "validation")
-            )
+            test, validation = (kept_of(by, answers, split, key) for split in ("test", "validation"))
             runs.append(RunEvidence(one.seed, test, validation, one.seconds))
         return ModelEvidence(model, runs, cost)
 
@@ -113,6 +113,7 @@ def _results(
     return assemble(
         name=job.name,
         task=job.task.name,
+        answers=job.splits.answers,
         data=data,
         teacher=evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost),
         members=[evidence(one.title, name, [one], {}) for name, one in teachers.items() if one is not teacher],

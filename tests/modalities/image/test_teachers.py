@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from limbeck.cli.main import main
 from limbeck.errors import BadInput
-from limbeck.evaluation.metrics import classification
+from limbeck.evaluation.classes import classification
 from limbeck.modalities.image import draft
 from limbeck.modalities.image.export import export_onnx, image_metadata
 from limbeck.models.onnx_file import OnnxModel

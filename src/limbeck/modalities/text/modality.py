@@ -19,8 +19,7 @@ from ...deploy.model_card import model_card
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
 from ...errors import BadInput
-from ...evaluation import metrics, multilabel
-from ...evaluation.fidelity import fidelity
+from ...evaluation.kinds import KINDS
 from ...files import atomic_folder
 from ...files import publish as copy_to
 from ...interfaces.modality import Deployed, Deploying, Member, Teachers
@@ -258,17 +257,16 @@ def _model_type(folder: Path) -> str:
 
 def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying, names: Sequence[str]) -> dict[str, Any]:
     """What the int8 file costs in accuracy, on all test texts, against the float32 file; both as they are deployed."""
-    examples, several = wanted.examples, wanted.task.multi_label
-    by, alike = (multilabel, multilabel.fidelity) if several else (metrics, fidelity)
+    examples, by = wanted.examples, KINDS[wanted.task.answers.kind]
     batches = list(_batches(tokenizer, examples.texts, wanted.task.max_length, names, in_order=True))
     exact_NC, ours_NC = (onnx_logits(file, batches) for file in (path, int8))
     labels = examples.labels.cpu()
-    accuracy, exact = (by.classification(logits, labels)["accuracy"] for logits in (ours_NC, exact_NC))
+    accuracy, exact = (by.figures(by.kept(logits, labels))["accuracy"] for logits in (ours_NC, exact_NC))
     return {
         "bytes": int8.stat().st_size,
         "accuracy": accuracy,
         "accuracy_float32": exact,
-        "agreement": alike(ours_NC, exact_NC, labels)["agreement"],
+        "agreement": by.fidelity(by.kept(ours_NC, labels, exact_NC))["agreement"],
         "n": len(labels),
     }
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...data.epochs import ViewOf, every_epoch_anew
 from ...data.length_buckets import bucketed_order, edges
-from ...evaluation.label_sets import scores
+from ...evaluation.label_sets import told_figures
 from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import answered, device_of, moved
 from ...nlp.pairs import SEGMENTS, encoded
@@ -186,7 +186,7 @@ class TextClassification:
         labels = self.held_out.labels.cpu()
         if self.multi_label:
             nll = F.binary_cross_entropy_with_logits(logits_NC, labels.double()).item()
-            return {**scores(logits_NC > 0, labels > 0.5), "nll": nll}
+            return {**told_figures(logits_NC > 0, labels > 0.5), "nll": nll}
         return {
             "accuracy": (logits_NC.argmax(dim=1) == labels).double().mean().item(),
             "nll": F.cross_entropy(logits_NC, labels).item(),

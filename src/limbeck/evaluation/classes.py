@@ -1,6 +1,7 @@
-"""Figures over a whole split, in float64, from logits and labels.
+"""Answers that name one of several classes: logits, and how right, how calibrated and how close to the teacher they are.
 
-Shapes: N examples, C classes. Logits may hold -inf (a class ruled out); such a class counts as having the
+What a kind of answer offers, and what its functions take and give, is said in :mod:`limbeck.evaluation.kinds`. Figures are over
+a whole split, in float64. Shapes: N examples, C classes. Logits may hold -inf (a class ruled out); such a class counts as having the
 smallest positive normal float64 (2.2e-308) as its probability, so that every figure stays finite. NaN and
 +inf are refused.
 """
@@ -8,13 +9,45 @@ smallest positive normal float64 (2.2e-308) as its probability, so that every fi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import BadInput
+from ..interfaces import DenseLogits
+from .figure import Figure, Kept, largest_difference, share, whole
+
+FIGURES = (
+    share("accuracy", "accuracy"),
+    Figure("nll", "NLL", "less", unit="nats"),
+    share("ece", "ECE", "less"),
+    share("balanced_accuracy", "balanced accuracy"),
+    share("top5", "top-5 accuracy"),
+    Figure("brier", "Brier score", "less"),
+    Figure("nll_scaled", "NLL at the fitted temperature", "less", unit="nats"),
+    share("ece_scaled", "ECE at the fitted temperature", "less"),
+    Figure("temperature", "fitted temperature", "less"),
+)
+FIDELITY = (
+    share("agreement", "agreement with the teacher"),
+    Figure("kl", "KL from the teacher", "less", unit="nats"),
+    share("agreement_where_teacher_wrong", "agreement where the teacher is wrong", "less"),
+    share("agreement_where_teacher_right", "agreement where the teacher is right"),
+)
+PLAIN = "cross_entropy"
+TARGET = DenseLogits
+ROWS = "per_class"
+WHOLE = True
+SUMS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "ece": lambda sums, count: np.abs(sums).sum(axis=-1) / count
+}
+ONE_SIDED = 0.5  # the share of one class above which accuracy says little
+
+kept = whole
 
 _RULED_OUT = math.log(torch.finfo(torch.float64).tiny)
 _COLDEST, _HOTTEST = (
@@ -45,6 +78,99 @@ def classification(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
         "ece": _calibration_gap(reliability(logits_NC, labels_N)),
         "brier": brier_N.mean().item(),
     }
+
+
+def figures(kept: Kept, fitted_on: Kept | None = None) -> dict[str, float]:
+    """:func:`classification`; with ``nll_scaled``, ``ece_scaled`` and ``temperature`` where one is fitted on another split."""
+    logits_NC, labels_N = kept["answer"], kept["labels"]
+    if fitted_on is None:
+        return classification(logits_NC, labels_N)
+    temperature = fit_temperature(fitted_on["answer"], fitted_on["labels"])
+    scaled = classification(logits_NC.double() / temperature, labels_N)
+    return classification(logits_NC, labels_N) | {
+        "nll_scaled": scaled["nll"],
+        "ece_scaled": scaled["ece"],
+        "temperature": temperature,
+    }
+
+
+def fidelity(kept: Kept) -> dict[str, float | None]:
+    """How closely a student follows its teacher (Stanton et al. 2021): not the same as being right.
+
+    Top-1 ``agreement`` (fraction), also where the teacher is right and where it is wrong (None where there is no such
+    example), and mean ``kl``: KL(teacher || student) at temperature 1 in nats, float64; exactly 0 for equal logits, and finite
+    for logits of -inf. Raises ``ValueError`` where the two differ in shape.
+    """
+    student_logits_NC, teacher_logits_NC, labels_N = kept["answer"], kept["teacher"], kept["labels"]
+    if student_logits_NC.shape != teacher_logits_NC.shape:
+        shapes = f"{tuple(student_logits_NC.shape)} and {tuple(teacher_logits_NC.shape)}"
+        raise ValueError(f"student's and teacher's logits differ in shape: {shapes}")
+    student_NC = log_probabilities(student_logits_NC, labels_N)
+    teacher_NC = log_probabilities(teacher_logits_NC, labels_N)
+    kl_N = (teacher_NC.exp() * (teacher_NC - student_NC)).sum(dim=1)
+    agree_N = student_logits_NC.argmax(dim=1).cpu() == teacher_logits_NC.argmax(dim=1).cpu()
+    right_N = correct(teacher_logits_NC, labels_N).bool()
+    return {
+        "agreement": agree_N.double().mean().item(),
+        "kl": kl_N.mean().item(),
+        "agreement_where_teacher_wrong": _mean_or_none(agree_N[~right_N]),
+        "agreement_where_teacher_right": _mean_or_none(agree_N[right_N]),
+    }
+
+
+def compared(kept: Kept) -> tuple[str, ...]:
+    """Accuracy, NLL and ECE, and the balanced accuracy where more than half of the examples are of one class."""
+    one_sided = (commonest(kept["labels"]) or 0.0) > ONE_SIDED
+    return ("accuracy", "nll", *(("balanced_accuracy",) if one_sided else ()), "ece")
+
+
+def scores(kept: Kept, figure: str) -> Tensor:
+    """(N,) of accuracy, balanced accuracy and NLL; (N, bins) of ECE."""
+    logits_NC, labels_N = kept["answer"], kept["labels"]
+    if figure == "balanced_accuracy":
+        return balanced(correct(logits_NC, labels_N), labels_N)
+    of = {"accuracy": correct, "nll": negative_log_likelihood, "ece": calibration_gaps}[figure]
+    return of(logits_NC, labels_N)
+
+
+def commonest(labels: Tensor) -> float | None:
+    """The share of the commonest class."""
+    return int(torch.bincount(labels.cpu()).max()) / len(labels)
+
+
+def rows(kepts: Sequence[Kept], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each class its recall, the mean over the seeds, and its number of examples."""
+    each = [per_class(kept["answer"], kept["labels"], names) for kept in kepts]
+    return [same[0] | {"accuracy": _mean([row["accuracy"] for row in same])} for same in zip(*each, strict=True)]
+
+
+def right(kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether the answer is right (N,), once more for all classes (N, 1), and whose class it tells of (N, C)."""
+    right_N = correct(kept["answer"], kept["labels"])
+    asked_NC = kept["labels"].cpu()[:, None] == torch.arange(kept["answer"].shape[1])
+    return right_N, right_N[:, None], asked_NC
+
+
+def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
+    """``commonest``: of the test split, the class that most examples have and its share; ``lacking``: classes without any."""
+    labels = {split: kept["labels"] for split, kept in kepts.items()}
+    classes, counts = labels["test"].cpu().unique(return_counts=True)
+    lacking = {
+        split: [names[c] for c in (torch.bincount(of.cpu(), minlength=len(names)) == 0).nonzero()[:, 0].tolist()]
+        for split, of in labels.items()
+    }
+    return {
+        "commonest": {
+            "labels": [names[int(classes[int(counts.argmax())])]],
+            "share": int(counts.max()) / len(labels["test"]),
+        },
+        "lacking": {split: found for split, found in lacking.items() if found},
+    }
+
+
+def alike(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """The largest difference of a logit, and the share of examples on which both name the same class."""
+    return largest_difference(a, b), _share(a.argmax(dim=-1) == b.argmax(dim=-1))
 
 
 def correct(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
@@ -202,6 +328,15 @@ def _label_rank(logits_NC: Tensor, labels_N: Tensor) -> Tensor:
 
 def _of_label(values_NC: Tensor, labels_N: Tensor) -> Tensor:
     return values_NC.gather(1, labels_N.to(values_NC.device)[:, None])[:, 0]
+
+
+def _mean_or_none(flags_N: Tensor) -> float | None:
+    return flags_N.double().mean().item() if len(flags_N) else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _share(flags_N: Tensor) -> float:

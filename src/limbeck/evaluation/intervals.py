@@ -6,14 +6,14 @@ which miss the truth once in four times), so the mean over S of them is spread b
 freedom. With two seeds that is wide, as it must be. What is random in both is counted in both: the interval is rather too
 wide than too narrow.
 
-Shapes: K comparisons, S seeds, N test examples, D bootstrap draws, B bins.
+Shapes: K comparisons, S seeds, N test examples, D bootstrap draws, M numbers of an example.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,34 +89,42 @@ def paired_bootstraps(
     return found
 
 
-def calibration_bootstrap(
-    a_SNB: ArrayLike, b_SNB: ArrayLike, *, draws: int = 2_000, level: float = LEVEL, seed: int = 0
+def sums_bootstrap(
+    a_SNM: ArrayLike,
+    b_SNM: ArrayLike,
+    of: Callable[[np.ndarray, int], np.ndarray],
+    *,
+    draws: int = 2_000,
+    level: float = LEVEL,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """The difference of two expected calibration errors A - B, as :func:`paired_bootstrap` gives that of two means.
+    """The difference A - B of a figure that is no mean over examples, as :func:`paired_bootstrap` gives that of two means.
 
-    ``a_SNB`` and ``b_SNB`` hold what each example adds to the gap of confidence and accuracy of each bin; a calibration
-    error is the sum over bins of the absolute value of the mean over examples. It is that *as measured*: noise alone makes it
-    positive, more so in a draw than in the data, so that of two models the better calibrated one's lead comes out
-    too small rather than too large.
+    ``a_SNM`` and ``b_SNM`` hold M numbers of each example, from whose sums over N examples ``of(sums (..., M), N)`` makes the
+    figure (...): the root of the mean squared error, a correlation, an expected calibration error (the sum over bins of the
+    absolute mean gap). It is the figure *as measured*: a calibration error is made positive by noise alone, more so in a draw
+    than in the data, so that of two models the better calibrated one's lead comes out too small rather than too large.
     """
-    a_SNB, b_SNB = np.asarray(a_SNB, dtype=np.float64), np.asarray(b_SNB, dtype=np.float64)
-    if a_SNB.shape != b_SNB.shape or a_SNB.ndim != 3:
-        raise ValueError(f"gaps must be two (S, N, B) arrays of one shape, not {a_SNB.shape} and {b_SNB.shape}")
-    seeds, examples, bins = a_SNB.shape
+    a_SNM, b_SNM = np.asarray(a_SNM, dtype=np.float64), np.asarray(b_SNM, dtype=np.float64)
+    if a_SNM.shape != b_SNM.shape or a_SNM.ndim != 3:
+        raise ValueError(f"scores must be two (S, N, M) arrays of one shape, not {a_SNM.shape} and {b_SNM.shape}")
+    if a_SNM.size == 0:
+        raise BadInput("There is nothing to compare: no seeds or no test examples.")
+    seeds, examples, numbers = a_SNM.shape
 
-    a_NC, b_NC = (gap_SNB.transpose(1, 0, 2).reshape(examples, seeds * bins) for gap_SNB in (a_SNB, b_SNB))
+    a_NC, b_NC = (one_SNM.transpose(1, 0, 2).reshape(examples, seeds * numbers) for one_SNM in (a_SNM, b_SNM))
 
-    def error_DS(gap_NC: np.ndarray, times_DN: np.ndarray) -> np.ndarray:
-        return np.abs(times_DN @ gap_NC).reshape(-1, seeds, bins).sum(axis=2) / examples
+    def figure_DS(one_NC: np.ndarray, times_DN: np.ndarray) -> np.ndarray:
+        return of((times_DN @ one_NC).reshape(-1, seeds, numbers), examples)
 
     rng = np.random.Generator(np.random.Philox(seed))
     difference_D = np.empty(draws)
     for rows, times_DN in _drawn(rng, draws, examples):
-        difference_D[rows] = (error_DS(a_NC, times_DN) - error_DS(b_NC, times_DN)).mean(axis=1)
+        difference_D[rows] = (figure_DS(a_NC, times_DN) - figure_DS(b_NC, times_DN)).mean(axis=1)
     once = np.ones((1, examples))
-    difference_S = (error_DS(a_NC, once) - error_DS(b_NC, once))[0]
+    difference_S = (figure_DS(a_NC, once) - figure_DS(b_NC, once))[0]
     difference_D += _seed_noise(rng, difference_S[None], draws)[:, 0]
-    return within_possible(_interval(float(difference_S.mean()), difference_D, level, seeds, examples))
+    return _interval(float(difference_S.mean()), difference_D, level, seeds, examples)
 
 
 def within_possible(found: dict[str, Any]) -> dict[str, Any]:
