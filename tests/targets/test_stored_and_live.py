@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from limbeck.errors import BadInput
-from limbeck.interfaces import Batch, DenseLogits, Needs
+from limbeck.interfaces import Answers, Batch, DenseLogits, Needs
 from limbeck.targets.live_teacher import LiveTeacher
 from limbeck.targets.store.store import Store
 from limbeck.targets.stored_teacher import StoredTeacher
@@ -15,6 +15,8 @@ from tests.helpers.stores import VIEWS, N, logits_of, shuffled_ids
 
 
 class Task:
+    answers = Answers("classes", 5)
+
     def answer(self, model, batch):
         return model(batch.inputs)
 

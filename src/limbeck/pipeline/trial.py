@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from ..errors import BadInput
-from ..interfaces import Batch, DenseLogits, Features, Output, Target
+from ..interfaces import Batch, Features, Output, Target
 from ..models.capture import Capture
 from ..models.inference import Inputs, ask, moved
 from ..objectives.modules import Objective
 from ..sections.recipe import Recipe
 from ..targets.codecs import Rows
 from ..targets.codecs.from_recipe import Candidates
+from ..targets.live_teacher import as_target
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
 
 
@@ -38,16 +39,18 @@ def try_out(
         objective = taught_as_one(objective)
     needs = objective.needs
     target = Target()
-    logits, features = _answer(student, batch.inputs, needs.features, "student")
-    output = Output(logits=logits, features=features)
+    answer, features = _answer(student, batch.inputs, needs.features, "student")
+    numbers = task.answers.kind == "values"
+    output = Output(None if numbers else answer, answer if numbers else None, features=features)
     if needs.target or needs.teacher_features:
         inputs = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
-        logits, features = _answer(teacher, inputs, needs.teacher_features, "teacher")
-        target = Target((DenseLogits(logits), Features(features)) if features else (DenseLogits(logits),))
+        answer, features = _answer(teacher, inputs, needs.teacher_features, "teacher")
+        said = as_target(answer, task.answers)
+        target = Target((said, Features(features)) if features else (said,))
         if kept is not None:
             rows = Rows(batch.ids, 0, torch.zeros_like(batch.ids))
-            columns = kept.codecs[0].encode(logits, rows)
-            target = Target((kept.codecs[0].decode(columns, logits.shape[1]),))
+            columns = kept.codecs[0].encode(answer, rows)
+            target = Target((kept.codecs[0].decode(columns, answer.shape[1]),))
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             objective.build(output, target, batch, task.pool.ids.cpu())

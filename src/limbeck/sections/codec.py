@@ -83,7 +83,7 @@ class CodecSection(Section):
         return one
 
 
-_WORDS = ("dense", "int8")
+_WORDS = ("dense", "int8", "float32", "float16")
 
 
 def _kind(value: Any) -> str:
@@ -96,7 +96,9 @@ def _known_word(value: Any) -> Any:
         if value in CodecSection.model_fields:
             raise ValueError(f"'{value}' has settings: {_example(value)}; {{{value}: {{}}}} takes the defaults")
         near = did_you_mean(value, [*_WORDS, *CodecSection.model_fields])
-        raise ValueError(f"{value!r} is not one of dense, int8, or a section of topk, sample or auto.{near}")
+        raise ValueError(
+            f"{value!r} is not one of dense, int8, float32, float16, or a section of topk, sample or auto.{near}"
+        )
     return value
 
 
@@ -107,7 +109,7 @@ def _example(name: str) -> str:
 
 
 Codec = Annotated[
-    Annotated[Literal["dense", "int8"], BeforeValidator(_known_word), Tag(WORD)]
+    Annotated[Literal["dense", "int8", "float32", "float16"], BeforeValidator(_known_word), Tag(WORD)]
     | Annotated[CodecSection, Tag(SECTION)],
     Discriminator(_kind),
 ]

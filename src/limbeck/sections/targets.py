@@ -16,9 +16,10 @@ class Targets(Section):
     views: Times = 4
     """How many views of each example it answers; epoch e shows view (e + hash(id)) mod views."""
     codec: Codec = "dense"
-    """How an answer is stored: ``dense`` is every class's logit in float16, ``int8`` in one byte; or a section."""
+    """How an answer is stored: ``dense`` is every class's logit in float16, ``int8`` in one byte; or a section. The numbers
+    of a regression are kept in ``float32`` (``dense`` too) or ``float16``."""
     average: bool = False
-    """Answer every view with the mean of the teacher's probabilities over all stored views of the example."""
+    """Answer every view with the mean of the teacher's probabilities, or numbers, over all stored views of the example."""
     live: bool = False
     """Ask at every step instead of storing: for endless views, at a teacher's pass each epoch."""
     store: str | None = None

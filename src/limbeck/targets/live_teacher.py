@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..interfaces import Batch, DenseLogits, Features, Needs, Target, Task
+from ..interfaces import Answers, Batch, DenseLogits, Features, Needs, Target, Task, Values
 from ..models.capture import Capture
 
 
@@ -18,7 +18,7 @@ class LiveTeacher:
         self._captures: dict[tuple[str, ...], Capture] = {}
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        """Logits (B, C), float32, on the model's device; and the features that are needed, as the modules give them.
+        """Logits (B, C), or numbers (B, D), float32, on the model's device; and the features that are needed, as the modules give them.
 
         Raises ``ValueError`` as :class:`limbeck.models.capture.Capture` does.
         """
@@ -27,8 +27,8 @@ class LiveTeacher:
             self.model.eval()
         # no_grad, not inference_mode: an inference tensor cannot take part in the student's backward pass
         with torch.no_grad(), self._capture(needs.teacher_features) as features:
-            logits = DenseLogits(self.task.answer(self.model, batch).float())
-        return Target((logits, Features(features)) if features else (logits,))
+            answer = as_target(self.task.answer(self.model, batch).float(), self.task.answers)
+        return Target((answer, Features(features)) if features else (answer,))
 
     def _capture(self, paths: tuple[str, ...]) -> Capture:
         if paths not in self._captures:
@@ -38,3 +38,8 @@ class LiveTeacher:
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         """Which view each example shows in an epoch: a new one each time; int64 (B,)."""
         return torch.full_like(ids_B, epoch)
+
+
+def as_target(answer: Tensor, answers: Answers) -> DenseLogits | Values:
+    """A teacher's answer as the kind of target that it is: numbers (B, D) of a regression, or logits (B, C)."""
+    return Values(answer) if answers.kind == "values" else DenseLogits(answer)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import randomness
 from ..errors import BadInput
-from ..interfaces import Sampled
+from ..interfaces import Sampled, Values
 from ..interfaces.task import Ask
 from .codecs import Rows
 from .codecs.base import CHUNK, wide
@@ -97,12 +97,19 @@ def _differences(store: Store, logits_PC: Tensor, lengths_B: Tensor, ids_B: Tens
         now, at = now_P[here], then_P[here]
         asked = reencoded(store, logits_PC[now], Rows(rows.ids_N[now], view, rows.position_N[now]))
         kept = store.codec.decode({name: column[at] for name, column in stored.columns.items()}, store.classes)
-        if isinstance(store.codec, SampleCodec) and isinstance(kept, Sampled):
+        if isinstance(kept, Values) and isinstance(asked, Values):
+            difference_P[here] = (asked.values - kept.values).abs().amax(1).double() / _size_of(store)
+        elif isinstance(store.codec, SampleCodec) and isinstance(kept, Sampled):
             difference_P[here] = _of_draws(store.codec, logits_PC[now], kept, asked)
         else:
             difference_P[here] = _apart(distribution(asked, store.classes), distribution(kept, store.classes))
     example_P = torch.arange(len(ids_B)).repeat_interleave(lengths_B)[now_P]
     return (~alike_B).double().scatter_reduce(0, example_P, difference_P, "amax")
+
+
+def _size_of(store: Store) -> float:
+    """What the differences between numbers are shares of: the size of numbers in this store."""
+    return float(store.manifest["codec"]["error"]["rms"]) or 1.0
 
 
 def _of_draws(codec: SampleCodec, logits_PC: Tensor, then: Sampled, now: Sampled) -> Tensor:
@@ -126,7 +133,10 @@ def _apart(one_PX: Tensor, other_PX: Tensor) -> Tensor:
 
 def allowed(store: Store) -> float:
     """The difference between two castings of one answer that rounding can account for."""
-    error = (store.manifest["codec"]["error"] or {}).get("p99_kl") or 0.0
+    measured = store.manifest["codec"]["error"] or {}
+    if store.codec.kind is Values:  # one rounding may tip over into the next number
+        return ROUNDING + 2 * measured["max_difference"] / _size_of(store)
+    error = measured.get("p99_kl") or 0.0
     return ROUNDING + min(MOST, math.sqrt(max(error, 0.0) / 2))
 
 

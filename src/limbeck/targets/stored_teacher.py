@@ -8,20 +8,27 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from ..interfaces import Batch, DenseLogits, Needs, Target
+from ..interfaces import Batch, DenseLogits, Needs, Target, Values
 from .store.store import Store
 
 
 class StoredTeacher:
     """Answers from a store; an :class:`interfaces.Teacher`.
 
-    With ``average``, every view of an example is answered with the mean of the teacher's probabilities over
-    all stored views, and the student may see any view.
+    With ``average``, every view of an example is answered with the mean of the teacher's probabilities, or of its numbers,
+    over all stored views, and the student may see any view; beside numbers stands their deviation over the views.
     """
 
     def __init__(self, store: Store, average: bool = False) -> None:
         self.store, self.average = store, average
-        self._mean_NC = store.mean_probabilities().to(store.device) if average else None
+        self._numbers = average and store.codec.kind is Values
+        mean_NC, spread_ND = None, None
+        if self._numbers:
+            mean_NC, spread_ND = store.mean_numbers()
+        elif average:
+            mean_NC = store.mean_probabilities()
+        self._mean_NC = None if mean_NC is None else mean_NC.to(store.device)
+        self._spread_ND = None if spread_ND is None else spread_ND.to(store.device)
 
     @property
     def upcoming(self) -> Callable[[Tensor, Tensor], None] | None:
@@ -39,6 +46,9 @@ class StoredTeacher:
                 f"the teacher's features at {', '.join(needs.teacher_features)} are needed, and a store keeps none: ask a "
                 "live teacher"
             )
+        if self._mean_NC is not None and self._numbers:
+            spread_BD = None if self._spread_ND is None else self.store.gather_rows(self._spread_ND, batch.ids)
+            return Target((Values(self.store.gather_rows(self._mean_NC, batch.ids), spread_BD),))
         if self._mean_NC is not None:
             return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
         length = None if batch.mask is None or not self.store.ragged else batch.mask.shape[1]

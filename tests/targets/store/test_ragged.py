@@ -34,7 +34,7 @@ IDENTITY = {
 class Best:
     """The two largest logits, and which example and position each row says it answers: two kinds of column."""
 
-    name, settings = "best", {"k": 2}
+    name, kind, settings = "best", TopK, {"k": 2}
 
     def layout(self, classes):
         return (

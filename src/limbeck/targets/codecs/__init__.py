@@ -9,10 +9,13 @@ from ...errors import BadInput, did_you_mean
 from .base import Answer, Codec, Column, Rows, bytes_per_target, unknown_as_nan
 from .dense import Dense, Int8
 from .error import codec_error
+from .numbers import Numbers
 from .sample import SampleCodec
 from .topk import TopKCodec
 
-_CODECS: dict[str, Callable[..., Codec]] = {codec.name: codec for codec in (Dense, Int8, TopKCodec, SampleCodec)}
+_CODECS: dict[str, Callable[..., Codec]] = {
+    codec.name: codec for codec in (Dense, Int8, TopKCodec, SampleCodec, Numbers)
+}
 
 
 def codec_from(name: str, settings: Mapping[str, Any] | None = None) -> Codec:
@@ -35,6 +38,7 @@ __all__ = [
     "Column",
     "Dense",
     "Int8",
+    "Numbers",
     "Rows",
     "SampleCodec",
     "TopKCodec",

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...interfaces import DenseLogits, Sampled, TopK
+from ...interfaces import DenseLogits, Sampled, TopK, Values
 
-Answer = DenseLogits | TopK | Sampled
-"""What a store gives back, of one of three kinds."""
+Answer = DenseLogits | TopK | Sampled | Values
+"""What a store gives back, of one of four kinds."""
 
 FLOAT16_MAX = 65504.0
 # Elements that are worked on at a time: float64 copies of a batch of vocabularies would not fit beside the teacher.
@@ -50,7 +50,7 @@ class Codec(Protocol):
     name: ClassVar[str]
     """The name in the recipe and the manifest."""
     kind: ClassVar[type]
-    """What :meth:`decode` answers: ``DenseLogits``, ``TopK`` or ``Sampled``."""
+    """What :meth:`decode` answers: ``DenseLogits``, ``TopK``, ``Sampled`` or ``Values``."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -108,6 +108,8 @@ def unknown_as_nan(answer: Answer, known_B: Tensor) -> Answer:
 
     if isinstance(answer, DenseLogits):
         return DenseLogits(marked(answer.logits))
+    if isinstance(answer, Values):
+        return Values(marked(answer.values), None if answer.spread is None else marked(answer.spread))
     if isinstance(answer, TopK):
         return TopK(answer.ids, marked(answer.logits), marked(answer.log_rest), answer.temperatures)
     return Sampled(answer.ids, marked(answer.counts), answer.temperature, answer.weights)

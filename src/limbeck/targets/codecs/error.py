@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...interfaces import DenseLogits, Sampled, TopK
+from ...interfaces import DenseLogits, Sampled, TopK, Values
 from ...objectives.functional import rest_at
 from .base import Answer, Codec, Rows, wide
 
@@ -29,7 +29,11 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float 
     * ``bias``: the total variation between the mean estimate and the mean of the teacher's probabilities. It falls with
       the number of rows, and so it would not if the estimate were biased;
     * ``mean_classes``: how many different classes a row keeps.
+
+    Of the numbers of a regression, ``n``, ``rmse`` and ``max_difference`` in the numbers' unit, and ``rms``, their own size.
     """
+    if codec.kind is Values:
+        return _of_numbers(codec, logits_NC, rows)
     classes = logits_NC.shape[1]
     parts: list[dict[str, Tensor]] = []
     sums: list[Tensor] = []
@@ -44,6 +48,7 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float 
             figures, difference_C = _of_sample(answer, log_p_NC)
             sums.append(difference_C)
         else:
+            assert not isinstance(answer, Values)
             figures = _of_distribution(answer, log_p_NC, temperature)
         parts.append(figures)
     figures = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -55,6 +60,19 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float 
     if sums:
         summary["bias"] = float(torch.stack(sums).sum(0).abs().sum() / 2 / len(logits_NC))
     return {**summary, "temperature": temperature, "n": len(logits_NC)}
+
+
+def _of_numbers(codec: Codec, values_ND: Tensor, rows: Rows) -> dict[str, float | int]:
+    kept = codec.decode(codec.encode(values_ND, rows), values_ND.shape[1])
+    assert isinstance(kept, Values)
+    exact_ND = wide(values_ND.detach()).cpu()
+    difference_ND = kept.values.double() - exact_ND
+    return {
+        "rmse": float(difference_ND.square().mean().sqrt()),
+        "max_difference": float(difference_ND.abs().max()),
+        "rms": float(exact_ND.square().mean().sqrt()),
+        "n": len(values_ND),
+    }
 
 
 def _temperature(answer: Answer) -> float:

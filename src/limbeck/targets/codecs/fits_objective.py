@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from ...interfaces import DenseLogits, Sampled, TopK
+from ...interfaces import DenseLogits, Sampled, TopK, Values
 from ...objectives import modules, schedules
 from ...objectives.catalogue.entry import YES_OR_NO
 from ...objectives.modules import Objective
@@ -18,7 +18,9 @@ def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = 
     """A sentence for why the objective cannot learn from the codec's answers, and what would do; None where it can."""
     if reads_sigmoids(objective):
         return _why_not_sigmoids(codec, average)
-    if codec.kind is DenseLogits:
+    if (codec.kind is Values) != reads_numbers(objective) and objective is not None and asks(objective):
+        return _why_not_numbers(codec)
+    if codec.kind in (DenseLogits, Values):
         return None
     if average:
         return (
@@ -33,6 +35,25 @@ def reads_sigmoids(objective: Objective | None) -> bool:
     """Whether the objective reads the teacher's logits as a yes or no for each class, so that no constant may be lost."""
     parts = [] if objective is None else [part for _, part in objective.weighted]
     return any(part.reads == YES_OR_NO and DenseLogits in part.needs.target for part in parts)
+
+
+def reads_numbers(objective: Objective | None) -> bool:
+    """Whether the objective reads the teacher's answers as the numbers of a regression."""
+    return any(Values in part.needs.target for _, part in ([] if objective is None else objective.weighted))
+
+
+def asks(objective: Objective) -> bool:
+    """Whether any part of it takes the teacher's answers."""
+    return any(part.needs.target for _, part in objective.weighted)
+
+
+def _why_not_numbers(codec: Codec) -> str:
+    if codec.kind is Values:
+        return f"targets.codec: {codec.name} keeps the numbers of a regression, and the objective learns from logits. Take dense."
+    return (
+        f"targets.codec: the codec {codec.name} keeps logits up to a constant, and the objective learns from a teacher's numbers. "
+        "Take float32, or float16 where three digits are enough."
+    )
 
 
 def _why_not_sigmoids(codec: Codec, average: bool) -> str | None:

@@ -11,7 +11,8 @@ from ...sections.targets import Targets
 from .base import Codec
 from .cheapest import candidates
 from .dense import Dense, Int8
-from .fits_objective import misfit, reads_sigmoids
+from .fits_objective import misfit, reads_numbers, reads_sigmoids
+from .numbers import PRECISIONS, Numbers
 from .sample import SampleCodec
 from .topk import TopKCodec
 
@@ -37,10 +38,18 @@ def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective 
     Raises :class:`BadInput` where it does not fit the number of classes, the objective, or ``targets.average``.
     """
     section = wanted.codec.chosen if isinstance(wanted.codec, CodecSection) else wanted.codec
+    if section == "dense" and reads_numbers(objective):
+        return Candidates((Numbers(),))
+    if isinstance(section, Auto) and reads_numbers(objective):
+        raise BadInput(
+            "targets.codec.auto: it compares distributions over classes, and a teacher's numbers are none: take float32 or float16."
+        )
     if isinstance(section, Auto):
         return Candidates(candidates(classes, objective, average=wanted.average), section.mean_kl)
-    if isinstance(section, str):
-        codec: Codec = Int8() if section == Int8.name else Dense(centred=not reads_sigmoids(objective))
+    if isinstance(section, str) and section in PRECISIONS:
+        codec: Codec = Numbers(section)
+    elif isinstance(section, str):
+        codec = Int8() if section == Int8.name else Dense(centred=not reads_sigmoids(objective))
     elif isinstance(section, Sample):
         codec = SampleCodec(**section.model_dump(), seed=seed)
     else:

@@ -10,16 +10,14 @@ import torch
 from torch import Tensor
 
 from ...errors import BadInput
-from ...interfaces import DenseLogits, Sampled, TopK
-from ..codecs import Codec
+from ...interfaces import DenseLogits, Sampled, TopK, Values
+from ..codecs import Answer, Codec
 from .mapped_files import Answers
 
-Kind = TypeVar("Kind", bound=DenseLogits | TopK | Sampled)
+Kind = TypeVar("Kind", bound=DenseLogits | TopK | Sampled | Values)
 
 
-def padded(
-    codec: Codec, classes: int, answers: Answers, number_B: Tensor | slice, length: int | None
-) -> DenseLogits | TopK | Sampled:
+def padded(codec: Codec, classes: int, answers: Answers, number_B: Tensor | slice, length: int | None) -> Answer:
     """The chosen ones of ragged answers, decoded: (B, L, ...), L the longest or ``length``.
 
     Past a sequence's end its last row is repeated; a sequence without any borrows a row of another. Raises

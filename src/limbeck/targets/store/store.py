@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ...errors import BadInput
-from ...interfaces import DenseLogits, Sampled, TopK
+from ...interfaces import DenseLogits, Sampled, TopK, Values
 from ..codecs import Codec, codec_from
 from .check import check
 from .index import Index
@@ -30,7 +30,7 @@ from .segment import Segment, read_segments
 HOLD_BELOW_BYTES = 1 << 30  # a smaller store is held in memory (or on the device) as one tensor
 AVERAGED_AT_ONCE = 4096
 
-Answer = DenseLogits | TopK | Sampled
+Answer = DenseLogits | TopK | Sampled | Values
 
 
 class Store:
@@ -215,6 +215,23 @@ class Store:
                 sum_BC[has_B] = sum_BC[has_B].logaddexp(answer.logits.cpu().log_softmax(1))
             sum_BC -= count_B.log()[:, None]
         return out_NC
+
+    def mean_numbers(self) -> tuple[Tensor, Tensor | None]:
+        """The teacher's numbers averaged over an example's views, and their deviation: float32 (N, D) each, on the CPU.
+
+        Rows are in the order of :attr:`ids`. No deviation where there is one view. The codec must keep numbers.
+        """
+        sums_ND, squares_ND = (torch.zeros(len(self.ids), self.classes, dtype=torch.float64) for _ in range(2))
+        ids_N, count_N = torch.from_numpy(self.ids), torch.from_numpy(self._index.count_N)
+        for view in range(self.views):
+            has_N = count_N > view
+            answer = self.gather(ids_N[has_N], torch.full_like(ids_N[has_N], view))
+            assert isinstance(answer, Values)
+            sums_ND[has_N] += answer.values.double().cpu()
+            squares_ND[has_N] += answer.values.double().cpu().square()
+        mean_ND = sums_ND / count_N[:, None]
+        spread_ND = (squares_ND / count_N[:, None] - mean_ND.square()).clamp(min=0).sqrt()
+        return mean_ND.float(), spread_ND.float() if self.views > 1 else None
 
     def _hold(self) -> Answers | None:
         if self._held is None and self.nbytes < HOLD_BELOW_BYTES:

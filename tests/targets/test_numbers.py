@@ -1,0 +1,90 @@
+"""Claims about a regression teacher's numbers in a store: kept as they are, averaged with their spread, refused where they do not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from limbeck.errors import BadInput
+from limbeck.interfaces import Answers, Batch, DenseLogits, Needs, Values
+from limbeck.objectives.modules import KD, MSE, MSEValues
+from limbeck.sections.targets import Targets
+from limbeck.targets.cast import cast
+from limbeck.targets.codecs import Dense, Numbers, bytes_per_target, codec_from
+from limbeck.targets.codecs.fits_objective import misfit
+from limbeck.targets.codecs.from_recipe import asked_codecs
+from limbeck.targets.live_teacher import as_target
+from limbeck.targets.replay import replay
+from limbeck.targets.store.store import Store
+from limbeck.targets.stored_teacher import StoredTeacher
+from tests.helpers.stores import identity
+
+N, VIEWS = 7, 3
+IDS = torch.arange(N) * 13 + 5
+
+
+def numbers_of(index_B, view):
+    """Two numbers for each example, exact in float16 and far from centred: 0.5 times the position and the view, and 1000 more."""
+    first_B = index_B * 0.5 + view
+    return torch.stack([first_B, first_B + 1000], dim=1)
+
+
+def stored(path, precision="float32", ask=numbers_of):
+    return cast(path, identity(classes=2), IDS, VIEWS, ask, codec=Numbers(precision), block_size=4, batch_size=3)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(("precision", "size"), [("float32", 8), ("float16", 4)])
+def test_a_store_gives_back_the_numbers_themselves(tmp_path, precision, size):
+    store = stored(tmp_path / "store", precision)
+    said = Store.open(tmp_path / "store").gather(IDS, torch.full((N,), 2))
+    assert isinstance(said, Values)
+    assert torch.equal(said.values, numbers_of(torch.arange(N), 2))
+    assert bytes_per_target(store.codec, 2) == size
+    error = store.manifest["codec"]["error"]
+    assert (error["rmse"], error["max_difference"], error["n"]) == (0.0, 0.0, 4)  # of the first block
+    assert codec_from("numbers", store.codec.settings) == Numbers(precision)
+
+
+def test_float16_keeps_three_digits_and_says_what_it_loses(tmp_path):
+    store = stored(tmp_path / "store", "float16", lambda index_B, view: numbers_of(index_B, view) * 1.0003)
+    error = store.manifest["codec"]["error"]
+    assert 0 < error["rmse"] <= error["max_difference"] <= 1003 * 2**-11
+
+
+def test_an_average_has_the_deviation_over_the_views_beside_it(tmp_path):
+    teacher = StoredTeacher(stored(tmp_path / "store"), average=True)
+    said = teacher(Batch(ids=IDS[[4, 1]], view=torch.tensor([99, 0]), inputs=None), Needs()).get(Values)
+    assert torch.allclose(said.values, numbers_of(torch.tensor([4, 1]), 1))  # the mean of the views 0, 1 and 2
+    assert said.spread is not None
+    assert torch.allclose(said.spread, torch.full((2, 2), (2 / 3) ** 0.5), atol=1e-3)
+
+
+def test_replay_finds_numbers_that_the_teacher_no_longer_says(tmp_path):
+    store = stored(tmp_path / "store")
+    assert not len(replay(store, numbers_of, IDS, 21, seed=0).differing)
+    assert len(replay(store, lambda index_B, view: numbers_of(index_B, view) + 8.0, IDS, 21, seed=0).differing) == 21
+
+
+def test_numbers_that_are_not_finite_or_too_large_for_float16_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="NaN or infinite for example id 5"):
+        stored(tmp_path / "nan", ask=lambda index_B, view: numbers_of(index_B, view) / 0)
+    with pytest.raises(BadInput, match=r"float16 holds numbers up to 65,504, .* take float32"):
+        stored(tmp_path / "large", "float16", lambda index_B, view: numbers_of(index_B, view) * 100)
+
+
+def test_the_codec_goes_with_what_the_objective_reads():
+    assert asked_codecs(Targets(), 2, 0, MSEValues()).codecs == (Numbers("float32"),)
+    assert asked_codecs(Targets(codec="float16"), 2, 0, MSEValues()).codecs == (Numbers("float16"),)
+    assert asked_codecs(Targets(), 2, 0, KD()).codecs == (Dense(),)
+    assert misfit(Numbers(), MSE()) is None  # asks no teacher
+    for codec, objective in (("int8", MSEValues()), ("float32", KD())):
+        with pytest.raises(BadInput, match=r"targets\.codec"):
+            asked_codecs(Targets(codec=codec), 2, 0, objective)
+    with pytest.raises(BadInput, match="distributions over classes"):
+        asked_codecs(Targets.model_validate({"codec": {"auto": {}}}), 2, 0, MSEValues())
+
+
+def test_a_live_teachers_answer_is_of_the_tasks_kind():
+    answer_BD = torch.ones(2, 1)
+    assert isinstance(as_target(answer_BD, Answers("values", 1)), Values)
+    assert isinstance(as_target(answer_BD, Answers("classes", 1)), DenseLogits)
