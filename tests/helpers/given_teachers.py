@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from limbeck.interfaces.modality import Teachers
 from limbeck.modalities.image.arrays import from_arrays
 from limbeck.modalities.image.recipe import TeacherSection
-from limbeck.modalities.image.teachers import given_teacher
+from limbeck.modalities.image.teachers import fitted
 
 NAMES = ("ant", "bee", "cat")
 
@@ -45,7 +45,7 @@ def splits_of(classes: int = 3, channels: int = 1, count: int = 240):
 
 
 def teacher_of(last: Callable[[Tensor], Tensor], classes: int = 3, gain: float = 20.0, **section) -> Teachers:
-    return given_teacher(Says(last, gain), TeacherSection(model="mine", **section), 0, splits_of(classes))
+    return fitted(Says(last, gain), TeacherSection(model="mine", **section), 0, splits_of(classes))
 
 
 class SigmoidConfig(transformers.BertConfig):

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from .tensors import Inside
+
 
 @dataclass(frozen=True)
 class Deploying:
@@ -64,6 +66,13 @@ class Modality(Protocol):
         """The teachers, their starting weights loaded."""
         ...
 
+    def given_teacher(self, model: nn.Module, recipe: Any, splits: Any) -> Teachers:
+        """A person's own module as the teacher that the recipe's section describes.
+
+        Raises :class:`limbeck.errors.BadInput` where it does not fit the data.
+        """
+        ...
+
     def student_of(
         self, recipe: Any, splits: Any, teachers: Teachers, *, trust_code: bool
     ) -> Callable[[int], nn.Module]:
@@ -80,6 +89,13 @@ class Modality(Protocol):
 
     def starts_from_teacher(self, recipe: Any) -> bool:
         """Whether a student's first weights are made of the teacher's."""
+        ...
+
+    def layers(self, model: nn.Module, asking: str, role: str) -> Inside:
+        """Where the layers of a transformer are; ``asking`` wants to know, of the ``role``'s model.
+
+        Raises :class:`limbeck.errors.BadInput` where it has none that are known.
+        """
         ...
 
     def notes_on(self, student: nn.Module, splits: Any) -> list[str]:

@@ -16,8 +16,6 @@ from ..errors import BadInput
 from ..interfaces import Needs
 from ..interfaces.modality import Member, Modality, Teachers
 from ..modalities import modality_of
-from ..modalities.image.recipe import TeacherSection
-from ..modalities.image.teachers import given_teacher
 from ..models.identity import coarse, identity
 from ..objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
 from ..objectives.modules import Objective
@@ -132,13 +130,12 @@ def job_from_models(
     """
     modality, classes = modality_of(recipe), len(splits.classes)
     if isinstance(teacher, nn.Module):
-        assert isinstance(recipe.teacher, TeacherSection)
-        teacher = given_teacher(teacher, recipe.teacher, recipe.seed, splits)
+        teacher = modality.given_teacher(teacher, recipe, splits)
     first = student(recipe.seed)
     modality.check(first, splits, "student")
     if why := misfit_with_labels(objective(), YES_OR_NO if has_label_sets(splits) else ONE_CLASS):
         raise BadInput(why)
-    objective = partial(_with_layers, objective, first, teacher.model)
+    objective = partial(_with_layers, objective, modality, first, teacher.model)
     accelerator = Accelerator(cpu=device == "cpu")
     task = modality.task_of(recipe, splits, teacher, accelerator.device)
     needs = objective().needs
@@ -190,8 +187,10 @@ def _sizes(splits: Any) -> str:
     return f"in all: {len(splits.train):,} examples to train on, {len(splits.validation):,} to select on, {test} to test{transfer}."
 
 
-def _with_layers(objective: Callable[[], Objective], student: nn.Module, teacher: nn.Module) -> Objective:
-    return with_layers(objective(), student, teacher)
+def _with_layers(
+    objective: Callable[[], Objective], modality: Modality, student: nn.Module, teacher: nn.Module
+) -> Objective:
+    return with_layers(objective(), modality, student, teacher)
 
 
 def use_threads(count: int | None) -> None:

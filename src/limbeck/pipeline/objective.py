@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import BadInput, did_you_mean
 from ..interfaces import DenseLogits
-from ..nlp.anatomy import inside
+from ..interfaces.modality import Modality
 from ..objectives import modules, schedules
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.fit import HAS, Part, misfit
@@ -45,18 +45,16 @@ def temperature_of(objective: Objective) -> float | None:
     return next((schedules.extremes(temperature)[-1] for temperature in given if temperature is not None), None)
 
 
-def with_layers(objective: Objective, student: nn.Module, teacher: nn.Module) -> Objective:
+def with_layers(objective: Objective, modality: Modality, student: nn.Module, teacher: nn.Module) -> Objective:
     """The objective itself, told where the layers of both models are where it has to know.
 
     Raises :class:`limbeck.errors.BadInput` where a model has no layers that are known here, or the two do not go together.
     """
     if objective.finds_layers:
         names = [part.title for _, part in objective.weighted if part.finds_layers]
-        who = " and ".join(dict.fromkeys(names))
+        asking = f"objective: {' and '.join(dict.fromkeys(names))}"
         try:
-            objective.find(
-                inside(student, f"objective: {who}", "student"), inside(teacher, f"objective: {who}", "teacher")
-            )
+            objective.find(modality.layers(student, asking, "student"), modality.layers(teacher, asking, "teacher"))
         except ValueError as error:
             raise BadInput(f"objective: {error}.") from None
     return objective

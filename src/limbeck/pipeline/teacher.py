@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -11,8 +12,7 @@ from ..evaluation.doubts import at_chance, commonest_share, confused, right_of, 
 from ..files import fingerprint
 from ..interfaces import DenseLogits
 from ..interfaces.modality import Member
-from ..modalities.image.recipe import ImageRecipe
-from ..models.ensemble import Together
+from ..modalities import outline_of
 from ..models.identity import coarse, identity
 from ..targets.store.as_logits import distribution, gathered
 from ..targets.store.store import Store
@@ -30,13 +30,14 @@ DOUBTED = 512
 def the_teacher(job: Job) -> Trained:
     """The teacher: trained here, or as it came; for an ensemble, what all of them say together."""
     members = [_one_teacher(job, member, title) for member, title in zip(job.teachers, titles(job), strict=True)]
-    if not isinstance(job.teacher, Together):
+    if len(members) == 1:
         return members[0]
+    ensemble: Any = job.teacher
     known = identity(job.teacher, job.task.probe(job.task.teacher_normalisation))
     named_by = fingerprint([member.fingerprint for member in members] + [coarse(known)])
     seconds = sum(member.seconds for member in members)
-    # each as the ensemble asks it: about images on a 0-1 scale
-    asked = [replace(one, model=inner) for one, inner in zip(members, job.teacher.members, strict=True)]
+    # each as the ensemble asks it, about what the ensemble takes
+    asked = [replace(one, model=inner) for one, inner in zip(members, ensemble.members, strict=True)]
     return Trained(job.teacher, job.recipe.seed, seconds, named_by, known, [], "ensemble", tuple(asked))
 
 
@@ -72,12 +73,7 @@ def doubts(job: Job, teacher: Trained) -> list[str]:
     labels = validation.labels.cpu()
     right = right_of(logits_NC, labels).double().mean().item()
     progress.note(f"The teacher is right on {100 * right:.1f} % of {len(labels)} validation examples.")
-    first = "Look first whether its labels are the data's, and stand in their order."
-    if isinstance(job.recipe, ImageRecipe):
-        first = (
-            "Look first at teacher.preprocess (mean and std on a scale of 0 to 1, and size), then whether its classes stand in "
-            "the order of the data's."
-        )
+    first = f"Look first {outline_of(job.recipe.task).look_first}."
     return _misgivings(job, logits_NC, labels, "validation", first)
 
 

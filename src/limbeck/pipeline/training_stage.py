@@ -18,7 +18,6 @@ from ..targets.live_teacher import LiveTeacher
 from ..targets.stored_teacher import StoredTeacher
 from ..training.history import read_history, write_history
 from ..training.loop import Training, fit
-from ..vision.inputs import Normalisation
 from . import stages
 from .job import Job
 from .stages import Stage
@@ -53,7 +52,7 @@ def train_stage(
     seed: int,
     teacher: LiveTeacher | StoredTeacher | None = None,
     view_of: ViewOf = every_epoch_anew,
-    sees: Normalisation | None = None,
+    sees: Any = None,
 ) -> Trained:
     """One training stage: skipped where finished, resumed where begun.
 

@@ -19,6 +19,7 @@ class Outline:
         student_file: the exported student, in the folder of a finished run.
         students: kinds of student that only its recipes know.
         positions: what the length of an example is counted in ("tokens"); None where all examples have one size.
+        look_first: at what, where a teacher's answers make no sense of the data: the end of a sentence.
         extra: what is installed with Limbeck for it, as in ``pip install limbeck[text]``; None: nothing more.
     """
 
@@ -32,3 +33,4 @@ class Outline:
     students: tuple[str, ...] = ()
     positions: str | None = None
     extra: str | None = None
+    look_first: str = "whether its labels are the data's, and stand in their order"

@@ -15,5 +15,7 @@ OUTLINES = {
             "student": {"model": "convnet", "width": 8},
         },
         student_file="student.onnx",
+        look_first="at teacher.preprocess (mean and std on a scale of 0 to 1, and size), then whether its classes stand in the order "
+        "of the data's",
     ),
 }

@@ -14,7 +14,9 @@ from ...deploy.measure import macs
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
 from ...files import publish as copy_to
+from ...interfaces import Inside
 from ...interfaces.modality import Deployed, Deploying, Teachers
+from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Picture
 from ...vision.build import build, check_fits
@@ -25,9 +27,9 @@ from .examples import Examples, Splits, shape_of
 from .export import check_parity, export_onnx, image_metadata
 from .load import load as load_images
 from .origins import origins_of_images
-from .recipe import ImageRecipe
+from .recipe import ImageRecipe, TeacherSection
 from .task import ImageClassification
-from .teachers import build_teachers, check_answers
+from .teachers import build_teachers, check_answers, fitted
 
 WHAT = "image"
 LENGTHS = ()
@@ -50,6 +52,12 @@ def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Tea
     """The recipe's teachers."""
     teachers = build_teachers(recipe, splits, trust_code=trust_code)
     return replace(teachers, notes=(*teachers.notes, *_scaled_twice(teachers, splits)))
+
+
+def given_teacher(model: nn.Module, recipe: ImageRecipe, splits: Splits) -> Teachers:
+    """A person's own module as the teacher."""
+    assert isinstance(recipe.teacher, TeacherSection)
+    return fitted(model, recipe.teacher, recipe.seed, splits)
 
 
 def student_of(
@@ -84,6 +92,11 @@ def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: tor
 def starts_from_teacher(recipe: ImageRecipe) -> bool:
     """No student of images does."""
     return False
+
+
+def layers(model: nn.Module, asking: str, role: str) -> Inside:
+    """Where its layers are; of networks of images the families of :mod:`limbeck.nlp.anatomy` alone are known, such as a person's own."""
+    return inside(model, asking, role)
 
 
 def notes_on(student: nn.Module, splits: Splits) -> list[str]:

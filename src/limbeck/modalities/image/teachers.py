@@ -61,7 +61,7 @@ def together(members: Sequence[Member], section: Ensemble, splits: Splits) -> Te
     return Teachers(Together(inner, section.combine, section.weights), as_they_are, tuple(members), notes)
 
 
-def given_teacher(model: nn.Module, section: TeacherSection, seed: int, splits: Splits) -> Teachers:
+def fitted(model: nn.Module, section: TeacherSection, seed: int, splits: Splits) -> Teachers:
     """A person's own module as the teacher. Raises :class:`BadInput` where it does not fit the data."""
     sees = _normalisation(section.preprocess, splits)
     return alone(_fitting(Member(section, seed, model, sees), splits, "teacher"))

@@ -22,9 +22,11 @@ from ...errors import BadInput
 from ...evaluation.kinds import KINDS
 from ...files import atomic_folder
 from ...files import publish as copy_to
+from ...interfaces import Inside
 from ...interfaces.modality import Deployed, Deploying, Member, Teachers
 from ...models.inference import ask
 from ...models.outputs import ASKED, refuse_probabilities
+from ...nlp.anatomy import inside
 from ...nlp.folder import load_tokenizer, longest_input, save_folder
 from ...nlp.pairs import SEGMENTS, encoded
 from ...nlp.segments import segments_read
@@ -156,6 +158,11 @@ def task_of(recipe: TextRecipe, splits: TextSplits, teachers: Teachers, device: 
 def starts_from_teacher(recipe: TextRecipe) -> bool:
     """Whether the student's first weights are the teacher's, or its embeddings made of the teacher's."""
     return recipe.student.model != "fresh"
+
+
+def layers(model: nn.Module, asking: str, role: str) -> Inside:
+    """Where its encoder's layers are."""
+    return inside(model, asking, role)
 
 
 def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
