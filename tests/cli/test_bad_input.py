@@ -311,8 +311,9 @@ def test_an_output_folder_that_holds_something_else(limbeck) -> None:
     Path("mine/thesis.tex").write_text("years of work")
     said = ("mine holds something that is not a limbeck run", "--out")
     wrong_and_nothing_written(limbeck, ["--out", "mine"], *said)
-    # and that before the data is looked at
-    wrong_and_nothing_written(limbeck, ["--out", "mine", "--set", "data.name=./nowhere"], *said)
+    # and that before the data is read
+    Path("empty").mkdir()
+    wrong_and_nothing_written(limbeck, ["--out", "mine", "--set", "data.name=empty"], *said)
 
 
 def test_a_file_where_the_output_folder_should_be(limbeck) -> None:

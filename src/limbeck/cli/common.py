@@ -11,12 +11,15 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..errors import BadInput, LimbeckError, printable, shortened
+
+if TYPE_CHECKING:
+    from ..sections.recipe import Recipe
 
 P = ParamSpec("P")
 STOPPED = "stopped. Run the same command again, and it goes on from where it was."
@@ -123,6 +126,15 @@ def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, N
         return to.command(name, cls=Command, help=text, epilog=example)(wrapped)
 
     return decorate
+
+
+def read_recipe(file: Path, overrides: list[str] | None) -> Recipe:
+    """The recipe in a file, once all that it names is found to be there. Raises `BadInput` before anything heavy is imported."""
+    from ..recipe import files, read
+
+    recipe = read.read(file, overrides or ())
+    files.look_for(recipe)
+    return recipe
 
 
 def about_system(error: OSError) -> str | None:

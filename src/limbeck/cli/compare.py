@@ -45,18 +45,22 @@ def compare(
     costs that row alone. Results land in the folder: compare.html, compare.csv, compare.tex, compare.json.
     """
     from ..compare import file as comparison_file
-    from . import console
+    from ..recipe import files
 
     read = comparison_file.read(file, set_ or ())
+    for row in read.rows:
+        files.look_for(row.recipe)
     folder = out if out is not None else Path("runs") / read.name
     if plan:
         from ..compare import plan as comparison_plan
+        from . import console
 
         console.print_plan(
             comparison_plan.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs)
         )
         return
     from ..compare import run as comparing
+    from . import console
 
     results = comparing.compare(
         read,

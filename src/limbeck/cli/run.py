@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .common import ComputeOn, Device, Jobs, RecipeFile, Threads, TrustCode
+from .common import ComputeOn, Device, Jobs, RecipeFile, Threads, TrustCode, read_recipe
 
 
 class Stage(StrEnum):
@@ -51,17 +51,16 @@ def run(
     resumes a run that was stopped. Results land in the run's folder: report.html, results.json, and the exported
     student.
     """
-    from ..recipe import read as recipe_file
-    from . import console
-
-    read = recipe_file.read(recipe, set_ or ())
+    read = read_recipe(recipe, set_)
     folder = out if out is not None else Path("runs") / str(read.name)
     if plan:
         from ..pipeline import plan as planning
+        from . import console
 
         console.print_plan(planning.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads))
         return
     from ..pipeline import run as pipeline
+    from . import console
 
     results = pipeline.run(
         read,

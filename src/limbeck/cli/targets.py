@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BadInput, LimbeckError
-from .common import ComputeOn, Device, Group, RecipeFile, Threads, TrustCode, command, say
+from .common import ComputeOn, Device, Group, RecipeFile, Threads, TrustCode, command, read_recipe, say
 
 app = typer.Typer(
     cls=Group,
@@ -40,10 +40,9 @@ def cast(
     The run's folder and stages are those of `limbeck run`, which then finds them finished. The same command goes on where
     it was stopped; started several times at once, on machines that share the folder if you like, it shares the work.
     """
+    read = read_recipe(recipe, set_)
     from ..pipeline import casting
-    from ..recipe import read as recipe_file
 
-    read = recipe_file.read(recipe, set_ or ())
     folder = out if out is not None else Path("runs") / str(read.name)
     store = casting.cast_recipe(read, folder, trust_code=trust_code, device=device.value, threads=threads)
     _print_store(store.path)
@@ -64,11 +63,11 @@ def ids(
     said; `limbeck targets import` makes a store of it. Answers are needed for train and transfer. The test split stays
     shut. Without --out, the first rows are shown.
     """
+    if out is not None and out.exists():
+        raise BadInput(f"{out} exists already: name another file.")
     from ..pipeline import casting
     from ..recipe import read as recipe_file
 
-    if out is not None and out.exists():
-        raise BadInput(f"{out} exists already: name another file.")
     table = casting.example_ids(recipe_file.read(recipe, set_ or ()))
     if out is None:
         print("\n".join(casting.first_rows(table)))

@@ -5,19 +5,14 @@ Every source comes out as named splits of encoded rows; nothing is decoded here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import datasets
 
 from .. import hub
-from ..errors import BadInput
-from ..files import near
+from .places import folder_of
 from .reading import Rows, own_splits, read
-
-# No data set of the hub is called so, and many a misspelt file is.
-_FILE_SUFFIXES = frozenset([".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt"])
 
 
 def open_source(
@@ -32,26 +27,10 @@ def open_source(
     ``read_folder`` reads a folder, by its path, the configuration and ``field``.
     Raises ``BadInput``, naming ``field``, where there is no such data set or it cannot be read.
     """
-    if not name.strip():
-        raise BadInput(f"{field} is empty: name a folder or a Hugging Face data set.")
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return read_folder(path, config, field)
-    if path.is_file():
-        raise BadInput(f"{field}: {name} is a file: name the folder that holds it.")
-    if path.suffix.lower() in _FILE_SUFFIXES:
-        raise BadInput(f"{field}: there is no such file {name}; relative paths start at {Path.cwd()}.{near(path)}")
-    if name.startswith((".", "~", os.sep)) or len(path.parts) > 2 or "\\" in name:
-        raise BadInput(f"{field}: there is no folder {name}; relative paths start at {Path.cwd()}.{near(path)}")
-    mirrors = os.environ.get("LIMBECK_DATA")
-    if mirrors:
-        if not Path(mirrors).expanduser().is_dir():
-            raise BadInput(f"LIMBECK_DATA is {mirrors}, which is no folder: it must name a folder of data sets.")
-        mirror = Path(mirrors).expanduser() / path.name
-        if mirror.is_dir():
-            # A mirror stands for one configuration, or holds one folder for each.
-            inner = mirror / config if config else mirror
-            return read_folder(inner if inner.is_dir() else mirror, None, field)
+    place = folder_of(name, config, field)
+    if place is not None:
+        folder, inner = place
+        return read_folder(folder, inner, field)
     return _hub(name, config, field)
 
 

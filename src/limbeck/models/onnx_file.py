@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..errors import BadInput, short, shown
 from ..sections.section import LARGEST_SIDE
 from .outputs import of_two_classes
+from .places import check_onnx
 
 # Where a file that Limbeck exported says what it takes (limbeck.modalities.image.predict, which stands alone, has the same).
 METADATA_KEY = "limbeck"
@@ -163,9 +164,7 @@ def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 def _read(path: Path) -> tuple[onnx.ModelProto, bytes]:
     """The model without such weights as lie in other files, and the SHA-256 over all of its bytes."""
-    if not path.is_file():
-        what = "is a folder, not an ONNX file" if path.is_dir() else "does not exist"
-        raise BadInput(f"{path} {what}.")
+    check_onnx(path)
     try:
         content = path.read_bytes()
         proto = onnx.load_model_from_string(content)

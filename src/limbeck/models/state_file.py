@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import BadInput, did_you_mean, short
+from .places import check_weights, split_name
 
 PICKLED = (".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
 # Words that say nothing of whose weights these are: what wraps a model, and what state dicts are called.
@@ -34,15 +35,6 @@ _CONVERT_CHECKPOINT = (
 )
 
 
-def split_name(asked: str | Path) -> tuple[Path, str | None]:
-    """The file, and which of the sets of weights in it is asked for; a file may have ``#`` in its own name."""
-    path = Path(asked)
-    name, mark, wanted = str(asked).rpartition("#")
-    if not mark or not name or path.exists():
-        return path, None
-    return Path(name), wanted
-
-
 def read_sets(asked: str | Path) -> dict[str, dict[str, Tensor]]:
     """All sets of weights in a file, or only the one that is asked for, by name: ``""`` where it is the file's only one.
 
@@ -52,10 +44,7 @@ def read_sets(asked: str | Path) -> dict[str, dict[str, Tensor]]:
         BadInput: the file is missing, damaged, of another kind, or holds objects other than tensors; or nothing, or more
             than one thing, is called what is asked for.
     """
-    path, wanted = split_name(asked)
-    if not path.is_file():
-        what = "is a folder, not a file of weights" if path.is_dir() else "does not exist"
-        raise BadInput(f"weights: {path} {what}.")
+    path, wanted = check_weights(asked), split_name(asked)[1]
     try:
         if path.suffix == ".safetensors":
             sets = {"": _read_safetensors(path)}

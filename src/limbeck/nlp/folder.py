@@ -7,8 +7,6 @@ read, and code that comes with a model is never run.
 from __future__ import annotations
 
 import copy
-import importlib.util
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -22,16 +20,12 @@ from ..errors import BadInput, short
 from ..files import atomic_folder, near
 from . import vocabulary as text_vocabulary
 from .extra import transformers
+from .locate import CONVERT, locate
 
 # Families that keep the first positions for padding: their table is longer than their longest input.
 _OFFSET_POSITIONS = {"camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xmod"}
 # Tables of embeddings are often rounded up, to 64 or 128 rows.
 SPARE_ROWS = 128
-_CONVERT = (
-    "Pickled weights are not loaded, since that could run code. Where you trust them, convert them once: "
-    "AutoModel.from_pretrained(folder, use_safetensors=False).save_pretrained(new_folder), with the class that they "
-    "are of (such as AutoModelForSequenceClassification) in place of AutoModel; then copy the tokenizer's files."
-)
 
 
 def load_tokenizer(name: str, *, role: str = "teacher") -> Any:
@@ -39,32 +33,6 @@ def load_tokenizer(name: str, *, role: str = "teacher") -> Any:
     place = locate(name, role=role)
     with quiet(), sentences_of(name, role), source_of(place):
         return tokenizer_of(place, name, role)
-
-
-def locate(name: str, *, role: str = "teacher") -> str:
-    """Where the model called ``name`` is: the path of a folder, or the hub name as it was given.
-
-    Raises:
-        BadInput: no such folder or package, no model in it, or only pickled weights.
-    """
-    if name.startswith("package:"):
-        folder = _inside_package(name, role)
-    else:
-        folder = Path(name).expanduser()
-        if not folder.exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
-            return name
-    if not folder.is_dir():
-        raise BadInput(
-            f"{role}: there is no folder {folder}; a model is a folder with config.json, or a hub name.{near(folder)}"
-        )
-    if not (folder / "config.json").is_file():
-        raise BadInput(f"{role}: {folder} is not a model's folder: it has no config.json.")
-    if not any((folder / file).is_file() for file in ("model.safetensors", "model.safetensors.index.json")):
-        pickled = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in folder.glob(kind))
-        if pickled:
-            raise BadInput(f"{role}: {folder} has only pickled weights ({', '.join(pickled)}). {_CONVERT}")
-        raise BadInput(f"{role}: {folder} has no model.safetensors.")
-    return str(folder)
 
 
 def save_folder(model: nn.Module, tokenizer: Any, path: str | Path, *, replace: bool = False) -> None:
@@ -139,19 +107,6 @@ def tokenizer_of(place: str, name: str, role: str) -> Any:
     return tokenizer
 
 
-def _inside_package(name: str, role: str) -> Path:
-    package, _, inside = name.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    roots = list(spec.submodule_search_locations or []) if spec is not None else []
-    if not roots:
-        raise BadInput(
-            f"{role}: no package '{package}' is installed; a name such as package:some_package/model is right."
-        )
-    if ".." in Path(inside).parts or Path(inside).is_absolute():
-        raise BadInput(f"{role}: '{inside}' leaves the package {package}; name a folder inside it.")
-    return next((place for root in roots if (place := Path(root) / inside).is_dir()), Path(roots[0]) / inside)
-
-
 @contextmanager
 def sentences_of(name: str, role: str) -> Iterator[None]:
     """What transformers and the hub raise, as a sentence."""
@@ -172,7 +127,7 @@ def sentences_of(name: str, role: str) -> Iterator[None]:
                 f"{role}: {name} needs code of its own, which is never run. Take a model that transformers knows."
             ) from error
         if "safetensors" in said and ("not appear to have" in said or "does not" in said or "no file named" in said):
-            raise BadInput(f"{role}: {name} has no safetensors. {_CONVERT}") from error
+            raise BadInput(f"{role}: {name} has no safetensors. {CONVERT}") from error
         raise BadInput(f"{role}: {name} cannot be loaded as a sequence classifier: {said}") from error
 
 

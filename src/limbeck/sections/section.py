@@ -55,7 +55,7 @@ def _told(section: type, problem: dict[str, Any]) -> str:
 class Section(BaseModel, metaclass=_Called):
     """Strict: unknown fields are refused, and a recipe does not change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:

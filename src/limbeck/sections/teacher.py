@@ -14,7 +14,7 @@ from .train import Train
 class Model(Section):
     """A model by name; further fields are its knobs (``width: 8``)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, defer_build=True)
 
     model: str
     """A family of ours (``convnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or ``module:callable``."""

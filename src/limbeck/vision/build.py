@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, did_you_mean, not_installed, short, shortened
+from ..errors import BadInput, not_installed, short
 from ..models.inference import ask
 from ..models.own_code import from_code
 from ..models.seeding import seeded
 from ..models.weights import load_weights
 from ..sections.teacher import Model
-from . import convnet, resnet, wide_resnet
+from . import convnet, networks, resnet, wide_resnet
 from .pixels import Size, sides
 
 
@@ -110,35 +109,11 @@ def _wrapped(answer: object, classes: int) -> str:
 
 def _ours(section: Model, *, classes: int, channels: int, size: Size) -> nn.Module:
     name, knobs = section.model, section.knobs
-    if name == "convnet":
-        _check_knobs(name, knobs, convnet.KNOBS)
+    networks.check(name, knobs)
+    if name == networks.CONVNET:
         return convnet.ConvNet(classes, channels, min(sides(size)), **knobs)
-    if re.fullmatch(r"resnet\d+(x4)?", name):
-        _check_knobs(name, knobs, {})
-        return resnet.resnet(name, classes=classes, channels=channels)
-    if re.fullmatch(r"wrn_\d+_\d+", name):
-        _check_knobs(name, knobs, {})
-        return wide_resnet.wide_resnet(name, classes=classes, channels=channels)
-    known = ("convnet", *resnet.NAMES, *wide_resnet.NAMES)
-    raise BadInput(
-        f"model: there is no model '{shortened(name, 60)}'.{did_you_mean(name, known)} timm/NAME and module:callable also work."
-    )
-
-
-def _check_knobs(name: str, knobs: dict[str, Any], known: dict[str, range | tuple[int, ...]]) -> None:
-    for knob, value in knobs.items():
-        if knob not in known:
-            if not known:
-                raise BadInput(f"model: {name} has no knobs, so '{knob}' cannot be set.")
-            raise BadInput(f"model: {name} has no knob '{knob}'; it has {', '.join(known)}.")
-        allowed = known[knob]
-        if type(value) is not int or value not in allowed:
-            right = (
-                f"a whole number from {allowed[0]} to {allowed[-1]}"
-                if isinstance(allowed, range)
-                else "one of " + ", ".join(map(str, allowed))
-            )
-            raise BadInput(f"model: {name}'s {knob} is {value!r}; it must be {right}.")
+    made = resnet.resnet if name.startswith("resnet") else wide_resnet.wide_resnet
+    return made(name, classes=classes, channels=channels)
 
 
 def _from_timm(section: Model, *, classes: int, channels: int) -> nn.Module:

@@ -12,19 +12,6 @@ from torch import Tensor, nn
 
 from .resnet import initialise
 
-KNOBS: dict[str, range | tuple[int, ...]] = {
-    "width": range(1, 513),
-    "depth": range(1, 13),
-    "kernel": (3, 5, 7),
-}
-"""The knobs and what they may be."""
-
-MEANINGS = {
-    "width": "Channels of the stem, doubled by each stage.",
-    "depth": "Blocks in the last stage.",
-    "kernel": "Side of the depthwise convolutions.",
-}
-
 
 class ConvNet(nn.Module):
     """Images (B, channels, height, width), of which ``size`` is the shorter side, to logits (B, classes).

@@ -7,17 +7,10 @@ those of the published CRD checkpoints (``conv1``, ``layer2.0.bn1``, ``fc``), so
 
 from __future__ import annotations
 
-import re
-
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, did_you_mean, shortened
-
-NAMES = (
-    *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
-    *("resnet8x4", "resnet14x4", "resnet20x4", "resnet32x4", "resnet44x4", "resnet56x4", "resnet110x4"),
-)
+from .networks import resnet_blocks
 
 
 def resnet(name: str, *, classes: int, channels: int) -> ResNet:
@@ -26,13 +19,9 @@ def resnet(name: str, *, classes: int, channels: int) -> ResNet:
     Raises:
         BadInput: the name is not ``resnetD`` or ``resnetDx4``, or D is not 6n + 2.
     """
-    match = re.fullmatch(r"resnet(\d{1,4})(x4)?", name)
-    if match is None or int(match[1]) < 8 or (int(match[1]) - 2) % 6:
-        raise BadInput(
-            f"model: '{shortened(name, 60)}' has not 6n + 2 layers, as a CIFAR-style resnet has.{did_you_mean(name, NAMES)}"
-        )
-    widths = (32, 64, 128, 256) if match[2] else (16, 16, 32, 64)
-    return ResNet((int(match[1]) - 2) // 6, widths, classes=classes, channels=channels)
+    blocks, wide = resnet_blocks(name)
+    widths = (32, 64, 128, 256) if wide else (16, 16, 32, 64)
+    return ResNet(blocks, widths, classes=classes, channels=channels)
 
 
 class BasicBlock(nn.Module):

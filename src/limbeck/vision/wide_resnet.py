@@ -6,15 +6,10 @@ Pre-activation blocks, no dropout. Module names are those of the published CRD c
 
 from __future__ import annotations
 
-import re
-
 from torch import Tensor, nn
 
-from ..errors import BadInput, shortened
+from .networks import wide_resnet_blocks
 from .resnet import initialise
-
-NAMES = ("wrn_10_2", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_22_2", "wrn_28_10", "wrn_40_1", "wrn_40_2")
-"""Examples, for suggestions; any depth 6n + 4 and any width is built."""
 
 
 def wide_resnet(name: str, *, classes: int, channels: int) -> WideResNet:
@@ -23,13 +18,8 @@ def wide_resnet(name: str, *, classes: int, channels: int) -> WideResNet:
     Raises:
         BadInput: the name is not ``wrn_D_W`` with D = 6n + 4 and W from 1.
     """
-    match = re.fullmatch(r"wrn_(\d{1,4})_(\d{1,3})", name)
-    if match is None or int(match[1]) < 10 or (int(match[1]) - 4) % 6 or int(match[2]) < 1:
-        raise BadInput(
-            f"model: '{shortened(name, 60)}' is not a wide ResNet; the name is wrn_DEPTH_WIDTH with a depth of 6n + 4 "
-            "(10, 16, 22, 28, 34, 40 ...) and a width from 1, such as wrn_16_2."
-        )
-    return WideResNet((int(match[1]) - 4) // 6, int(match[2]), classes=classes, channels=channels)
+    blocks, width = wide_resnet_blocks(name)
+    return WideResNet(blocks, width, classes=classes, channels=channels)
 
 
 class WideBlock(nn.Module):

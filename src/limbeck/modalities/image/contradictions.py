@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 
-from ...errors import shown
+from ...data.places import folder_of
+from ...errors import BadInput, shown
+from ...models.places import check_onnx, check_weights
 from ...sections.recipe import Recipe
 from ...sections.teacher import Model, members_of
 from ...sections.train import Train, schedule_problems
+from ...vision.networks import check, ours
 from .recipe import ImageRecipe, OnnxTeacher, TeacherSection
 
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
@@ -26,6 +30,20 @@ def contradictions(recipe: ImageRecipe) -> Iterator[str]:
     yield from _knobs("student", recipe.student)
     for where, teacher in teachers:
         yield from schedule_problems(f"{where}.train", teacher.train)
+
+
+def look_for(recipe: ImageRecipe) -> None:
+    """Raises `BadInput` where a folder or file that the recipe names is not there; nothing is opened."""
+    data = recipe.data
+    if data.name != "digits":
+        folder_of(data.name, data.config, "data.name")
+    if data.transfer is not None:
+        folder_of(data.transfer.name, data.transfer.config, "data.transfer.name")
+    for _, section in (*members_of(recipe.teacher), ("student", recipe.student)):
+        if isinstance(section, OnnxTeacher):
+            check_onnx(Path(section.onnx))
+        elif section.weights is not None:
+            check_weights(section.weights)
 
 
 def _teacher(where: str, teacher: TeacherSection | OnnxTeacher, channels: int | None) -> Iterator[str]:
@@ -66,11 +84,20 @@ def _precision(recipe: Recipe, teachers: list[TeacherSection | OnnxTeacher]) -> 
 def _knobs(where: str, section: Model | OnnxTeacher) -> Iterator[str]:
     if isinstance(section, OnnxTeacher):
         return
-    fields = type(section).model_fields
+    misplaced = list(_misplaced(where, section))
+    yield from misplaced
+    if not misplaced and ours(section.model):
+        try:
+            check(section.model, section.knobs)
+        except BadInput as error:
+            yield f"{where}.{error}"
+
+
+def _misplaced(where: str, section: Model) -> Iterator[str]:
+    """Knobs that were meant for fields: near misses of the section's own, or such as stand elsewhere."""
     train = f"{where}.train" if where.startswith("teacher") else "train"
     for knob in section.knobs:
-        # A model's knobs are its own, so only near misses of a section's fields can be told here.
-        near = difflib.get_close_matches(knob, fields, n=1, cutoff=0.75)
+        near = difflib.get_close_matches(knob, type(section).model_fields, n=1, cutoff=0.75)
         if knob in _TRAIN_FIELDS and knob in Train.model_fields:
             yield f"{where}.{knob}: no such field. Did you mean '{train}.{knob}'?"
         elif knob in ("train", "views", "preprocess"):

@@ -13,6 +13,7 @@ from ...deploy.sizing import Size, size_of, size_sentences
 from ...errors import BadInput, printable
 from ...sections.drafting import Drafted, coarse, flow, knob_lines
 from ...sections.teacher import Model
+from ...vision.networks import KNOBS, MEANINGS, RESNETS, WIDE_RESNETS
 from .draft_views import flip_for, views_for
 from .recipe import Data
 
@@ -147,24 +148,24 @@ def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
 
 def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
     """Comments that say what of the student can be changed, and what that makes of its size."""
-    from ...vision import convnet, resnet
+    from ...vision.convnet import ConvNet
 
     if ":" in student:
         return ["# Whatever keyword arguments the callable has are its knobs: they stand beside its name."]
     if student.startswith("timm/"):
         return ["# Keyword arguments of timm's model are its knobs (drop_rate: 0.1): they stand beside its name."]
     if student != "convnet":
-        others = ", ".join(resnet.NAMES) if student.startswith("resnet") else "wrn_DEPTH_WIDTH, with a depth of 6n + 4"
+        others = ", ".join(RESNETS) if student.startswith("resnet") else "wrn_DEPTH_WIDTH, with a depth of 6n + 4"
         return [
             f"# It has no knobs; its family comes in sizes: {others}.",
             "# convnet has knobs, and is made for small devices.",
         ]
-    usual = inspect.signature(convnet.ConvNet).parameters
+    usual = inspect.signature(ConvNet).parameters
     known = {}
-    for name, allowed in convnet.KNOBS.items():
+    for name, allowed in KNOBS.items():
         spelled = ", ".join(map(str, allowed)) if isinstance(allowed, tuple) else f"{allowed[0]} to {allowed[-1]}"
         default = "" if name in there else f" ({usual[name].default} where not given)"
-        known[name] = (f"{spelled}{default}", convnet.MEANINGS[name])
+        known[name] = (f"{spelled}{default}", MEANINGS[name])
     widths = (there["width"] // 2, there["width"] * 2)
     sizes = {
         width: _size(Model.model_validate({"model": student, "width": width}), found, "student") for width in widths
@@ -278,11 +279,9 @@ def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
 
 
 def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
-    from ...vision import resnet, wide_resnet
-
     counts = {"num_batches_tracked"}  # absent from old files
     wanted = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in counts}
-    for name in (*resnet.NAMES, *wide_resnet.NAMES):
+    for name in (*RESNETS, *WIDE_RESNETS):
         model = _build(Model(model=name), found, "teacher")
         own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         if wanted == {key: shape for key, shape in own.items() if key.rpartition(".")[2] not in counts}:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from ...data.places import folder_of
+from ...nlp.locate import locate
 from ...sections.train import schedule_problems
 from .recipe import TextRecipe
 
@@ -25,3 +28,11 @@ def contradictions(recipe: TextRecipe) -> Iterator[str]:
     if transfer is not None and transfer.text is not None and pairs != isinstance(transfer.text, tuple):
         one, two = ("pairs", "two columns") if pairs else ("single texts", "one column")
         yield f"data.transfer.text: data.text names {one}, so the transfer set needs {two} too"
+
+
+def look_for(recipe: TextRecipe) -> None:
+    """Raises `BadInput` where a folder or file that the recipe names is not there; nothing is opened."""
+    for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
+        if source is not None and not Path(source.name).expanduser().is_file():
+            folder_of(source.name, source.config, f"{field}.name")
+    locate(recipe.teacher.model)

@@ -1,0 +1,32 @@
+"""Where the file of a model is. Nothing is opened, and no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import BadInput
+
+
+def check_weights(asked: str | Path) -> Path:
+    """The file of weights; ``file.pt#student`` asks for one of the sets in it. Raises ``BadInput`` where it is not there."""
+    path, _ = split_name(asked)
+    if not path.is_file():
+        what = "is a folder, not a file of weights" if path.is_dir() else "does not exist"
+        raise BadInput(f"weights: {path} {what}.")
+    return path
+
+
+def check_onnx(path: Path) -> None:
+    """Raises ``BadInput`` where an ONNX file is not there."""
+    if not path.is_file():
+        what = "is a folder, not an ONNX file" if path.is_dir() else "does not exist"
+        raise BadInput(f"{path} {what}.")
+
+
+def split_name(asked: str | Path) -> tuple[Path, str | None]:
+    """The file, and which of the sets of weights in it is asked for; a file may have ``#`` in its own name."""
+    path = Path(asked)
+    name, mark, wanted = str(asked).rpartition("#")
+    if not mark or not name or path.exists():
+        return path, None
+    return Path(name), wanted
