@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,8 @@ from limbeck.report import Evidence, write_report
 from limbeck.report.kinds import gallery
 from limbeck.report.shown import Picture
 from tests.helpers.evidence import FASHION, make_evidence
+from tests.helpers.pages import Page, assert_harmless, leaves, renamed, without, written
+from tests.helpers.values_evidence import values_evidence
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -30,65 +31,9 @@ HOSTILE = (
 )
 
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: every element closed in its turn; elements, attributes and text kept."""
-
-    def __init__(self, content: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(content)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), (tag, names)
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def written(evidence: Evidence, folder: Path) -> str:
-    path = folder / "report.html"
-    write_report(evidence, path)
-    return path.read_text(encoding="utf-8")
-
-
-def assert_harmless(page: Page) -> None:
-    for name, attributes in page.elements:
-        assert name not in {"script", "iframe", "object", "embed", "base", "form", "foreignobject", "link"}
-        for key, value in attributes.items():
-            assert not key.startswith("on"), (name, key)
-            if key in {"src", "href", "xlink:href", "srcset", "action", "data", "poster", "background"}:
-                assert (value or "").startswith(("data:image/png;base64,", "#")), (name, key, value)
-            if key == "style":
-                assert re.fullmatch(r"[a-z-]+:[\w.%-]+", value or ""), value
-
-
 @pytest.fixture(scope="module")
 def innocent(evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(written(evidence, tmp_path_factory.mktemp("innocent")))
-
-
-def renamed(value: Any, name: str) -> Any:
-    """The same structure with every string and every key that data could have chosen replaced."""
-    if isinstance(value, dict):
-        return {key: renamed(inner, name) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [renamed(inner, name) for inner in value]
-    return name if isinstance(value, str) else value
 
 
 def test_page_says_what_matters_first_and_is_small(evidence: Evidence, tmp_path: Path) -> None:
@@ -133,12 +78,13 @@ def test_hostile_texts_stay_text(evidence: Evidence, innocent: Page, tmp_path: P
     assert {tag for tag, _ in page.elements} <= {tag for tag, _ in innocent.elements}
 
 
-def test_every_optional_can_be_missing(evidence: Evidence, tmp_path: Path) -> None:
-    bare = replace(evidence, results={}, histories={}, temperature=None)
+@pytest.mark.parametrize("make", [make_evidence, lambda count: values_evidence(count=count)])
+def test_every_optional_can_be_missing(make: Callable[..., Evidence], tmp_path: Path) -> None:
+    small = make(count=60)
+    bare = replace(small, results={}, histories={}, temperature=None, show=None)
     page = Page(written(bare, tmp_path))
     assert_harmless(page)
     assert "T = 4" not in page.text
-    small = make_evidence(count=60)
     for results in (
         *(without(small.results, key) for key in small.results),
         dict.fromkeys(small.results),
@@ -199,19 +145,6 @@ def test_many_classes_are_bounded(tmp_path: Path) -> None:
     assert "commonest mistakes" in page.text
     assert "20 of 200 classes" in page.text
     assert "Confusion of the student" not in page.text
-
-
-def without(value: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: inner for name, inner in value.items() if name != key}
-
-
-def leaves(value: Any, new: float | None) -> Any:
-    """The same structure with every number replaced."""
-    if isinstance(value, dict):
-        return {key: leaves(inner, new) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [leaves(inner, new) for inner in value]
-    return new if isinstance(value, int | float) else value
 
 
 def test_where_the_lost_examples_are_is_said():

@@ -28,13 +28,15 @@ def figure(value: Any) -> float | None:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """With so many significant digits: 0.0123, 1.23, 1,230."""
+    """With so many significant digits and a true minus: 0.0123, −1.23, 1,230."""
     found = figure(value)
     if found is None:
         return MISSING
     if found == 0:
         return "0"
-    size = math.floor(math.log10(abs(found)))
+    if found < 0:
+        return f"−{number(-found, digits)}"
+    size = math.floor(math.log10(found))
     if size < -5:
         return f"{found:.1e}"
     return f"{found:,.{max(0, digits - 1 - size)}f}"

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from ..evidence import Evidence
-from . import classes, label_sets
+from . import classes, label_sets, values
 
-KINDS: Mapping[str, ModuleType] = {"classes": classes, "label_sets": label_sets}
+KINDS: Mapping[str, ModuleType] = {"classes": classes, "label_sets": label_sets, "values": values}
 
 
 def template_of(kind: str) -> str | None:
