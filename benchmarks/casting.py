@@ -33,9 +33,8 @@ from pathlib import Path
 import torch
 from common import Timed, arguments, print_conditions, print_table, seconds, spread
 
-from limbeck.modalities.image.load import load
 from limbeck.models.identity import identity
-from limbeck.pipeline.job import Job, job_from_recipe, use_threads
+from limbeck.pipeline.job import Job, open_job, use_threads
 from limbeck.pipeline.targets import asker, store_identity
 from limbeck.pipeline.training_stage import Trained
 from limbeck.recipe.read import read
@@ -59,7 +58,7 @@ def measure(
 ) -> tuple[Job, Manner, list[dict[str, Timed]]]:
     """The job, how its teacher is asked, and the seconds of each way in each round."""
     with tempfile.TemporaryDirectory() as folder:
-        job = job_from_recipe(recipe, load(recipe.data), out=Path(folder), trust_code=False, device=device, force=())
+        job = open_job(recipe, out=Path(folder), device=device)
         model = job.teacher.to(job.accelerator.device).eval().requires_grad_(False)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         teacher = Trained(

@@ -36,10 +36,9 @@ from language import add_arguments, the_language
 from torch import Tensor
 
 from limbeck.interfaces import DenseLogits, Sampled, TopK
-from limbeck.modalities.image.load import load
 from limbeck.modalities.image.recipe import ImageRecipe
 from limbeck.pipeline import stages
-from limbeck.pipeline.job import job_from_recipe, use_threads
+from limbeck.pipeline.job import open_job, use_threads
 from limbeck.pipeline.targets import store_identity
 from limbeck.pipeline.teacher import the_teacher
 from limbeck.targets.cast import cast
@@ -86,7 +85,7 @@ def codecs_for(classes: int) -> list[Codec]:
 def of_images(name: str, examples: int, out: Path) -> Asked:
     """Trains the teacher of a data set of images, and asks it about training images as they are."""
     recipe = ImageRecipe.model_validate({**TEACHERS[name], "student": {"model": "convnet"}})
-    job = job_from_recipe(recipe, load(recipe.data), out=out / name, trust_code=False, device="cpu", force=())
+    job = open_job(recipe, out=out / name, device="cpu")
     with stages.claimed(job.out):
         teacher = the_teacher(job)
     some = job.task.train.take(torch.arange(min(examples, len(job.task.train))))

@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from limbeck.evaluation.results import environment
 from limbeck.modalities.image.examples import Splits
-from limbeck.pipeline.job import Job, job_from_recipe
+from limbeck.pipeline.job import Job, open_job
 from limbeck.recipe import read as recipe_file
 
 Timed = tuple[float, float]  # seconds by wall, by CPU
@@ -40,7 +40,7 @@ def arguments(docstring: str | None, *, recipe: bool = True) -> argparse.Argumen
 def job_of(asked: argparse.Namespace, splits: Splits, out: Path, overrides: Sequence[str] = ()) -> Job:
     """The recipe asked for, with further overrides, as a job in the folder ``out``."""
     recipe = recipe_file.read(asked.recipe, [*asked.set, *overrides])
-    return job_from_recipe(recipe, splits, out=out, trust_code=asked.trust_code, device=asked.device, force=())
+    return open_job(recipe, splits, out=out, trust_code=asked.trust_code, device=asked.device)
 
 
 def borrow_teacher(run: Path, out: Path) -> None:

@@ -34,9 +34,8 @@ from common import arguments, print_conditions, print_table
 from torch import nn
 
 from limbeck.interfaces import Batch
-from limbeck.modalities.image.load import load
 from limbeck.models.identity import identity
-from limbeck.pipeline.job import Job, job_from_recipe
+from limbeck.pipeline.job import Job, open_job
 from limbeck.pipeline.students import Arm, the_arms
 from limbeck.pipeline.targets import the_targets
 from limbeck.pipeline.training_stage import Trained
@@ -104,7 +103,7 @@ def by_hand(job: Job, source: Steps, model: nn.Module) -> Timed:
 
 def measure(recipe: Recipe, rounds: int, steps: int, folder: Path) -> list[dict[str, Timed]]:
     """Seconds of each way in each round."""
-    job = job_from_recipe(recipe, load(recipe.data), out=folder, trust_code=False, device="cpu", force=())
+    job = open_job(recipe, out=folder, device="cpu")
     teacher = Trained(
         job.teacher, 0, 0.0, "untrained", identity(job.teacher, job.task.probe(job.task.teacher_normalisation)), []
     )

@@ -20,7 +20,7 @@ from limbeck.errors import BadInput, LimbeckError
 from limbeck.interfaces.task import Ask
 from limbeck.modalities.image.load import load
 from limbeck.pipeline import casting, stages
-from limbeck.pipeline.job import Job, job_from_recipe
+from limbeck.pipeline.job import Job, open_job
 from limbeck.pipeline.stages import Stage
 from limbeck.pipeline.targets import asker, given_store, manner_for, the_targets
 from limbeck.pipeline.teacher import the_teacher
@@ -368,7 +368,7 @@ def test_answers_made_elsewhere_find_their_examples_by_the_listed_ids(tmp_path: 
     for view in (0, 1):
         stored_NC = Store.open(tmp_path / "store").gather(splits.train.ids, torch.full((len(mean_N),), view)).logits
         torch.testing.assert_close(stored_NC.double().softmax(1)[:, 1], mean_N, atol=1e-3, rtol=0)
-    one = job_from_recipe(read, splits, out=tmp_path / "run", trust_code=False, device="cpu", force=())
+    one = open_job(read, splits, out=tmp_path / "run", device="cpu")
     assert given_store(one).views == 2
     # an objective that cannot learn from certainty is refused before anything is trained
     answers["probabilities"][0] = [1.0, 0.0]
@@ -385,6 +385,6 @@ def test_answers_made_elsewhere_find_their_examples_by_the_listed_ids(tmp_path: 
     assert limbeck(capsys, *arguments, "--all-views")[0] == 0
     settings = (f"targets.store={tmp_path / 'certain'}", "objective={reverse_kl: {}}")
     wanted = recipe_file.read(tmp_path / "r.yaml", settings)
-    one = job_from_recipe(wanted, splits, out=tmp_path / "run", trust_code=False, device="cpu", force=())
+    one = open_job(wanted, splits, out=tmp_path / "run", device="cpu")
     with pytest.raises(BadInput, match=r"has -inf for class 1 .* and reverse_kl cannot learn from that"):
         given_store(one)

@@ -14,9 +14,8 @@ import torch
 import yaml
 
 from limbeck.cli.main import app
-from limbeck.modalities import modality_of
 from limbeck.nlp.folder import save_folder
-from limbeck.pipeline.job import Job, job_from_recipe, use_threads
+from limbeck.pipeline.job import Job, open_job, use_threads
 from limbeck.recipe import read as recipe_file
 from limbeck.sections.recipe import Recipe
 from tests.helpers.tiny_text import WORDS, encode, logits_of, tiny_classifier, tiny_tokenizer
@@ -95,8 +94,7 @@ def job(folder: Path, out: Path, *overrides: str, force: Sequence[str] = ()) -> 
     """The tiny job in a run folder, on one thread."""
     use_threads(1)
     wanted = recipe(folder, *overrides)
-    splits = modality_of(wanted).load(wanted)
-    return job_from_recipe(wanted, splits, out=out, trust_code=False, device="cpu", force=tuple(force))
+    return open_job(wanted, quiet=True, out=out, device="cpu", force=tuple(force))
 
 
 def limbeck(folder: Path, *arguments: object) -> tuple[int, str, str]:

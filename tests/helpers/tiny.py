@@ -6,9 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from limbeck.modalities.image.load import load
 from limbeck.pipeline import stages
-from limbeck.pipeline.job import Job, job_from_recipe, use_threads
+from limbeck.pipeline.job import Job, open_job, use_threads
 from limbeck.pipeline.students import members, the_arms, train_member
 from limbeck.pipeline.targets import the_targets
 from limbeck.pipeline.teacher import the_teacher
@@ -38,7 +37,7 @@ def job(out: Path, *overrides: str, force: tuple[str, ...] = ()) -> Job:
     """The tiny job in a run folder, on one thread."""
     use_threads(1)
     wanted = recipe(*overrides)
-    return job_from_recipe(wanted, load(wanted.data), out=out, trust_code=False, device="auto", force=force)
+    return open_job(wanted, quiet=True, out=out, force=force)
 
 
 def train(one: Job) -> tuple[Trained, Store | None, dict[str, Trained]]:

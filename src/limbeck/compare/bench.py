@@ -11,8 +11,7 @@ from typing import Any
 from .. import progress
 from ..errors import BadInput
 from ..interfaces.modality import Teachers
-from ..modalities import modality_of
-from ..pipeline.job import Job, job_from_models, job_from_recipe
+from ..pipeline.job import Job, job_from_models, open_job
 from ..pipeline.objective import asked_live, deployed_with, objective_of
 from ..pipeline.stages import Stage
 from ..pipeline.students import Arm, member_stage, the_arms, train_member
@@ -48,16 +47,19 @@ class Bench:
     def __init__(
         self,
         comparison: Comparison,
-        splits: Any,
         *,
         out: Path,
         trust_code: bool,
         device: str,
         force: tuple[str, ...] = (),
+        threads: int | None = None,
+        quiet: bool = False,
     ) -> None:
         # the first row has no teacher, so that this job asks for nothing but a teacher that is trained
         recipe = comparison.rows[0].recipe
-        self.job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=force)
+        self.job = open_job(
+            recipe, out=out, trust_code=trust_code, device=device, force=force, threads=threads, quiet=quiet
+        )
         self.trust_code, self.device = trust_code, device
         self._jobs: dict[str, Job] = {}
         self._latest: tuple[Member, Job, Arm] | None = None
@@ -113,12 +115,16 @@ class Bench:
 
 
 def open_bench(
-    comparison: Comparison, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...] = ()
+    comparison: Comparison,
+    *,
+    out: Path,
+    trust_code: bool,
+    device: str,
+    threads: int | None,
+    force: tuple[str, ...] = (),
 ) -> Bench:
     """The bench, with the jobs of all rows and trials, tried for fit; what a person should know is said."""
-    recipe = comparison.recipe
-    splits = modality_of(recipe).load(recipe, progress.bar)
-    bench = Bench(comparison, splits, out=out, trust_code=trust_code, device=device, force=force)
+    bench = Bench(comparison, out=out, trust_code=trust_code, device=device, force=force, threads=threads)
     for note in bench.job.notes:
         progress.note(note)
     for row in comparison.rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..pipeline.job import use_threads
 from ..pipeline.plan import PlannedStage, planned_targets, planned_teacher
 from ..pipeline.teacher import the_teacher
 from ..pipeline.timing import student_seconds, weights_bytes
@@ -28,8 +27,7 @@ def plan(
     What a stage is made from is only known once the stages before it are finished: behind an unfinished teacher, or
     unfinished soft targets, all is "to do". Seconds are of the clock, with ``jobs`` students at a time.
     """
-    use_threads(threads)
-    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device)
+    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, threads=threads)
     planned = [planned_teacher(bench.job)]
     known = planned[0].state == "finished"
     teacher = the_teacher(bench.job) if known else None

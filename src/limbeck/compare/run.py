@@ -17,10 +17,8 @@ import torch
 
 from ..errors import BadInput, Interrupted, did_you_mean
 from ..files import publish, write_json, write_text
-from ..modalities import modality_of
 from ..pipeline import stages
 from ..pipeline.evaluate import TestSplit, evaluate, test_reads
-from ..pipeline.job import use_threads
 from ..pipeline.parallel import Done, in_processes
 from ..pipeline.stages import ARMS, stage
 from ..pipeline.targets import the_targets
@@ -73,8 +71,7 @@ def compare(
             raise BadInput(f"--force {name}: a comparison has no such stage.{did_you_mean(name, STAGES)}")
     if force:
         force = (*force, "compare")  # else the tables would go on telling what was measured before
-    use_threads(threads)
-    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, force=force)
+    bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, force=force, threads=threads)
     share = max(1, (threads or torch.get_num_threads()) // jobs)
 
     def train(members: Sequence[Member], teacher: Trained) -> list[Trained]:
@@ -104,10 +101,14 @@ def compare(
 
 def _share_of_members(asked: Asked, number: int, jobs: int, done: Done) -> None:
     """One process's part: every ``jobs``-th training run, starting with ``number``."""
-    use_threads(asked.threads)
-    recipe = asked.comparison.recipe
-    splits = modality_of(recipe).load(recipe)
-    bench = Bench(asked.comparison, splits, out=asked.out, trust_code=asked.trust_code, device=asked.device)
+    bench = Bench(
+        asked.comparison,
+        out=asked.out,
+        trust_code=asked.trust_code,
+        device=asked.device,
+        threads=asked.threads,
+        quiet=True,
+    )
     ours = asked.members[number::jobs]
     for member in ours:
         bench.job_of(member.recipe)  # while the teacher is as it was when whoever asks built theirs

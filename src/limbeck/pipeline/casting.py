@@ -35,7 +35,7 @@ from ..targets.parquet.rows import opened, parquet_files
 from ..targets.replay import replay
 from ..targets.store.store import Store
 from . import stages
-from .job import Job, job_from_recipe, use_threads
+from .job import Job, open_job
 from .objective import asked_live
 from .stages import Busy
 from .targets import asker, manner_for, manner_in, mixes, store_identity, targets_stage, the_targets
@@ -59,7 +59,7 @@ def cast_recipe(
 
     Raises :class:`limbeck.errors.BadInput` where the recipe keeps no soft targets, and as :func:`limbeck.pipeline.run.run` does.
     """
-    job = _job(recipe, out, trust_code=trust_code, device=device, threads=threads)
+    job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
     _require_targets(job)
     for note in job.notes:
         progress.note(note)
@@ -123,7 +123,7 @@ def _extend_store(
     _refuse_fewer(path, views, store.views)
     beside = (recipe.parent / "stages").is_dir()
     out = recipe.parent if beside else Path("runs") / str(read.name)
-    job = _job(read, out, trust_code=trust_code, device=device, threads=threads)
+    job = open_job(read, out=out, trust_code=trust_code, device=device, threads=threads)
     ids_N = job.task.pool.ids.cpu()
     if mixes(read) and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
         raise BadInput(
@@ -170,7 +170,7 @@ def replay_run(
 
     Raises :class:`limbeck.errors.BadInput` where the folder is no run, or teacher and targets are not finished.
     """
-    job = _job(recipe_of(folder), folder, trust_code=trust_code, device=device, threads=threads)
+    job = open_job(recipe_of(folder), out=folder, trust_code=trust_code, device=device, threads=threads)
     _require_targets(job)
     if job.recipe.targets.store is not None:
         raise BadInput(
@@ -323,12 +323,6 @@ def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str]
             f"{folder} is not the folder of a run: give one that `limbeck run` or `limbeck targets cast` made."
         )
     return recipe_file.read(recipe or folder / "recipe.yaml", overrides)
-
-
-def _job(recipe: Recipe, out: Path, *, trust_code: bool, device: str, threads: int | None) -> Job:
-    use_threads(threads)
-    splits = modality_of(recipe).load(recipe, progress.bar)
-    return job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
 
 
 def _require_targets(job: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from .. import progress
 from ..errors import BadInput
 from ..interfaces import Needs
 from ..interfaces.modality import Member, Modality, Teachers
@@ -69,7 +70,7 @@ class Job:
         """The seeds of the students, first to last."""
         return [self.recipe.seed + i for i in range(self.recipe.seeds)]
 
-    @property
+    @cached_property
     def needs(self) -> Needs:
         """What the objective asks for."""
         return self.objective().needs
@@ -84,22 +85,42 @@ class Job:
         """Whether the teacher, where it is asked, is asked at every step; only its logits are stored."""
         return self.recipe.targets.live or bool(self.needs.teacher_features)
 
-    @property
+    @cached_property
     def codecs(self) -> Candidates:
         """How the teacher's answers may be kept."""
         return asked_codecs(self.recipe.targets, len(self.splits.classes), self.recipe.seed, self.objective())
 
-    @property
+    @cached_property
     def temperature(self) -> float | None:
         """The temperature that the student is trained at, where its objective has one."""
         return temperature_of(self.objective())
 
 
-def job_from_recipe(
-    recipe: Recipe, splits: Any, *, out: Path, trust_code: bool, device: str, force: tuple[str, ...]
+def open_job(
+    recipe: Recipe,
+    splits: Any = None,
+    *,
+    out: Path,
+    trust_code: bool = False,
+    device: str = "auto",
+    force: tuple[str, ...] = (),
+    threads: int | None = None,
+    quiet: bool = False,
 ) -> Job:
-    """Builds the models a recipe names and checks that they fit the data. Writes nothing."""
+    """Loads the data of a recipe, builds the models that it names and checks that they fit. Writes nothing.
+
+    Args:
+        splits: the data, where it is loaded already.
+        force: names of stages to be made anew.
+        threads: of arithmetic; torch's own choice where not given.
+        quiet: no bar while the data is loaded.
+
+    Raises :class:`limbeck.errors.BadInput` in sentences.
+    """
+    use_threads(threads)
     modality = modality_of(recipe)
+    if splits is None:
+        splits = modality.load(recipe, None if quiet else progress.bar)
     teachers = modality.teachers_of(recipe, splits, trust_code=trust_code)
     return job_from_models(
         recipe,

@@ -14,9 +14,8 @@ import torch
 
 from .. import progress
 from ..errors import LimbeckError
-from ..modalities import modality_of
 from ..sections.recipe import Recipe
-from .job import Job, job_from_recipe, use_threads
+from .job import Job, open_job
 from .stages import ARMS
 from .students import examples_of, members, plan_of, the_arms, train_member
 from .targets import the_targets
@@ -76,14 +75,14 @@ def _work(share: Callable[[Any, int, int, Done], None], asked: Any, number: int,
 
 def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None:
     """One process's part of :func:`side_by_side`."""
-    use_threads(asked.threads)
-    job = job_from_recipe(
+    job = open_job(
         asked.recipe,
-        modality_of(asked.recipe).load(asked.recipe),
         out=asked.out,
         trust_code=asked.trust_code,
         device=asked.device,
         force=tuple(set(asked.force) & set(ARMS)),
+        threads=asked.threads,
+        quiet=True,
     )
     teacher = the_teacher(job)
     arms = the_arms(job, teacher, the_targets(job, teacher))

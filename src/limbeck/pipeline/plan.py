@@ -7,13 +7,12 @@ from pathlib import Path
 
 from .. import progress
 from ..interfaces.modality import Member
-from ..modalities import modality_of
 from ..sections.recipe import Recipe
 from ..targets.codecs import bytes_per_target
 from ..targets.store.store import Store
 from .evaluate import evaluate_stage
 from .export import export_stage
-from .job import Job, job_from_recipe, use_threads
+from .job import Job, open_job
 from .objective import deployed_with
 from .report import report_stage
 from .stages import CONCLUSION, Stage, check_free
@@ -49,9 +48,7 @@ def plan(
     are "to do".
     """
     check_free(out)
-    use_threads(threads)
-    splits = modality_of(recipe).load(recipe, progress.bar)
-    job = job_from_recipe(recipe, splits, out=out, trust_code=trust_code, device=device, force=())
+    job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
     for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)

@@ -17,14 +17,13 @@ import torch
 from .. import progress
 from ..errors import BadInput, Interrupted, did_you_mean
 from ..files import write_text
-from ..modalities import modality_of
 from ..recipe.read import resolved_yaml
 from ..sections.recipe import Recipe
 from ..targets.store.store import Store
 from . import stages
 from .evaluate import TestSplit, best_on_validation, evaluate, evaluate_stage, models_of, test_reads
 from .export import export_and_measure, export_stage
-from .job import Job, job_from_recipe, use_threads
+from .job import Job, open_job
 from .objective import deployed_with
 from .parallel import Asked, side_by_side
 from .report import report, report_stage
@@ -60,9 +59,7 @@ def run(
         force = (*force, "report")  # else the results would go on telling what was measured before
     folder = out or default_folder(recipe)
     stages.check_free(folder)  # before the data is read, which may take a while
-    use_threads(threads)
-    splits = modality_of(recipe).load(recipe, progress.bar)
-    job = job_from_recipe(recipe, splits, out=folder, trust_code=trust_code, device=device, force=force)
+    job = open_job(recipe, out=folder, trust_code=trust_code, device=device, force=force, threads=threads)
     if jobs == 1:
         return distil(job)
     share = max(1, (threads or torch.get_num_threads()) // jobs)
