@@ -41,7 +41,7 @@ def write(job: Job, path: Path, views: int, block_size: int) -> None:
     pool, task = job.task.pool, job.task
     live = LiveTeacher(job.teacher, task)
     known: StoreIdentity = {
-        "classes": len(job.splits.classes),
+        "classes": job.splits.answers.width,
         "data": job.splits.fingerprint,
         "teacher": {"weights": "untrained", "probe": []},
         "preprocess": None,

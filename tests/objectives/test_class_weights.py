@@ -160,8 +160,8 @@ def test_what_names_a_stage_changes_only_where_there_are_weights():
     assert repr(objective(splits)) == repr(objective_of(Objective.model_validate({"cross_entropy": {}})))
     assert "class_weights" not in repr(objective(splits))
     assert "class_weights=(1, 3)" in repr(objective(splits, class_weights=[1, 3]))
-    assert repr(supervised(splits)) == repr(CrossEntropy())
-    assert "class_weights=(1, 3)" in repr(supervised(splits, 0.1, (1.0, 3.0)))
+    assert repr(supervised(splits.answers)) == repr(CrossEntropy())
+    assert "class_weights=(1, 3)" in repr(supervised(splits.answers, 0.1, (1.0, 3.0)))
 
 
 @pytest.mark.parametrize("wrong", ["balanced", [], [1.0, 0.0], [1.0, math.nan]])

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import progress
 from ..errors import BadInput
+from ..evaluation.kinds import KINDS
 from ..interfaces.modality import Teachers
 from ..pipeline.job import Job, job_from_models, open_job
 from ..pipeline.objective import asked_live, deployed_with, objective_of
@@ -18,7 +19,7 @@ from ..pipeline.students import Arm, member_stage, the_arms, train_member
 from ..pipeline.targets import given_store, the_targets
 from ..pipeline.training_stage import Trained, begun
 from ..sections.recipe import Recipe
-from ..training.history import kept
+from ..training.history import field, kept
 from .file import Comparison, Row
 
 
@@ -38,7 +39,7 @@ class Choice:
 
     recipe: Recipe
     chosen: str  # in words
-    trials: list[dict[str, Any]]  # "settings", "accuracy", "nll", "seconds" of each
+    trials: list[dict[str, Any]]  # "settings", the first two figures, "seconds" of each
 
 
 class Bench:
@@ -153,20 +154,20 @@ def tried(row: Row) -> list[list[Member]]:
     return [members_of(row, trial.short, f", {', '.join(trial.settings) or 'as given'}") for trial in row.trials]
 
 
-def choose(row: Row, in_trials: list[list[Trained]]) -> Choice:
-    """The trial with the best validation accuracy, then the lowest loss, by mean over its seeds; the first of equals."""
+def choose(kind: str, row: Row, in_trials: list[list[Trained]]) -> Choice:
+    """The trial that is best on validation by the first figure, then by the loss, by mean over its seeds; the first of equals."""
     if not row.trials:
         return Choice(row.recipe, "as given", [])
+    figures = KINDS[kind].FIGURES[:2]
     trials = []
     for trial, ones in zip(row.trials, in_trials, strict=True):
-        figures = [kept(one.history, trial.short.train) for one in ones]
+        records = [kept(one.history, trial.short.train, figures) for one in ones]
         trials.append(
             {
                 "settings": list(trial.settings),
-                "accuracy": fmean(record["validation_accuracy"] for record in figures),
-                "nll": fmean(record["validation_nll"] for record in figures),
+                **{figure.name: fmean(record[field(figure)] for record in records) for figure in figures},
                 "seconds": sum(one.seconds for one in ones),
             }
         )
-    best = max(range(len(trials)), key=lambda i: (trials[i]["accuracy"], -trials[i]["nll"]))
+    best = max(range(len(trials)), key=lambda i: [figure.sign * trials[i][figure.name] for figure in figures])
     return Choice(row.trials[best].recipe, ", ".join(row.trials[best].settings) or "as given", trials)

@@ -67,7 +67,9 @@ def _chosen(bench: Bench, row: Row, trials: list[Member], teacher: Trained | Non
     """What the trials came to; the row as given where they are not all finished."""
     if teacher is None or not all(_finished(bench, one, teacher) for one in trials):
         return row.recipe
-    return choose(row, [[bench.train(one, teacher) for one in trial] for trial in tried(row)]).recipe
+    return choose(
+        bench.job.splits.answers.kind, row, [[bench.train(one, teacher) for one in trial] for trial in tried(row)]
+    ).recipe
 
 
 def _finished(bench: Bench, member: Member, teacher: Trained | None) -> bool:

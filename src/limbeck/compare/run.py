@@ -91,7 +91,10 @@ def compare(
             for row in comparison.rows:
                 the_targets(bench.job_of(row.recipe), teacher)
             in_trials = _grouped(train, [tried(row) for row in comparison.rows], teacher)
-            choices = [choose(row, found) for row, found in zip(comparison.rows, in_trials, strict=True)]
+            choices = [
+                choose(bench.job.splits.answers.kind, row, found)
+                for row, found in zip(comparison.rows, in_trials, strict=True)
+            ]
             finals = [[members_of(row, one.recipe)] for row, one in zip(comparison.rows, choices, strict=True)]
             trained = _grouped(train, finals, teacher)
         except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..interfaces import DenseLogits
+from ..objectives.catalogue.entry import ONE_CLASS
 from .figure import Figure, Kept, largest_difference, share, whole
 
 FIGURES = (
@@ -39,6 +40,7 @@ FIDELITY = (
     share("agreement_where_teacher_right", "agreement where the teacher is right"),
 )
 PLAIN = "cross_entropy"
+READS = ONE_CLASS
 TARGET = DenseLogits
 ROWS = "per_class"
 WHOLE = True

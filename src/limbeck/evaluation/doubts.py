@@ -1,4 +1,4 @@
-"""Whether a teacher's answers to labelled examples can be those of a teacher of these very classes.
+"""Whether a teacher's answers to labelled examples can be those of a teacher of such data.
 
 Shapes: N examples, C classes.
 """
@@ -11,21 +11,48 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .figure import Figure
+
 SURE = 2.576  # standard errors of a two-sided 99 % interval
 NAMED = 5  # pairs of classes that a sentence names
 
 
-def right_of(logits_NC: Tensor, labels: Tensor) -> Tensor:
-    """Which answers are right, (N,) bool; ``labels`` are (N,), or (N, C) where an example may have several."""
-    if labels.ndim == 2:
-        return (logits_NC > 0).eq(labels > 0).all(1)
-    return logits_NC.argmax(1) == labels
+def no_better(figure: Figure, reached: float, commonest: float | None, asked: str, count: int) -> list[str]:
+    """A sentence, without its full stop, on a teacher that is not shown to be better than always giving the same answer.
+
+    ``figure`` is what models are chosen by, ``commonest`` what always giving the same answer would reach of it, and ``asked``
+    of which ``count`` examples it is. Empty where the teacher is better, or nothing is known.
+    """
+    if commonest is None:
+        return []
+    if figure.share:
+        right, share = (reached, commonest) if figure.sign > 0 else (1 - reached, 1 - commonest)
+        better, doubtful = right > share, at_chance(right, share, count)
+        figures, always = f"({100 * reached:.1f} % vs {100 * commonest:.1f})", "naming the commonest answer"
+    else:
+        better, doubtful = reached < commonest, far_off(reached, commonest, count)
+        figures = f"({figure.title} {figure.number(reached)} vs {figure.number(commonest)})"
+        always = "answering the mean"
+    if not doubtful:
+        return []
+    if better:
+        return [
+            f"the teacher is not shown to be better than always {always} {figures} on {count} "
+            f"{asked.removesuffix(' examples')} examples, so what students learn from it may mean little"
+        ]
+    return [
+        f"the teacher is no better on {asked} than always {always} {figures}, so what students learn "
+        "from it means little"
+    ]
 
 
-def commonest_share(labels: Tensor) -> float:
-    """The share of the commonest answer, which is what naming it always would be right on."""
-    _, counts = labels.unique(dim=0, return_counts=True)
-    return counts.max().item() / len(labels)
+def far_off(error: float, spread: float, count: int) -> bool:
+    """Whether a teacher with such a root of the mean squared error is not shown to be nearer to the labels than their mean.
+
+    As :func:`at_chance`, by the standard error of a root of a mean square, 1 / sqrt(2 N) of it where errors are normal.
+    """
+    part = 1 / math.sqrt(2 * count)
+    return error >= spread * (1 - 2 * part) and error * (1 - SURE * part) > spread / 2
 
 
 def at_chance(right: float, share: float, count: int) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..interfaces import DenseLogits, RaggedLogits
+from ..objectives.catalogue.entry import ONE_CLASS
 from .figure import Figure, Kept, largest_difference, share
 from .positions import divergence, known, labels_of, log_probabilities, per_example, per_position
 
@@ -29,6 +30,7 @@ FIDELITY = (
     Figure("kl", "KL from the teacher at a frame", "less", unit="nats"),
 )
 PLAIN = "ctc"
+READS = ONE_CLASS
 TARGET = DenseLogits
 ROWS = None
 WHOLE = False

@@ -8,6 +8,8 @@ examples, B of a batch, C classes, D numbers, V symbols, M sums; "kept" is what 
     models are chosen by, the second their loss (ties, patience); training records both as ``validation_<name>``.
 ``PLAIN``: str
     The objective, by its name in the catalogue, that labels alone teach.
+``READS``: str
+    How an objective reads such answers, as the catalogue says it.
 ``TARGET``: type
     The kind of target that a teacher's answer is: ``DenseLogits`` or ``Values``.
 ``WHOLE``: bool

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..interfaces import DenseLogits
+from ..objectives.catalogue.entry import YES_OR_NO
 from .figure import Figure, Kept, largest_difference, share, whole
 
 FIGURES = (
@@ -39,6 +40,7 @@ FIDELITY = (
     share("agreement_where_teacher_right", "agreement where the teacher is right"),
 )
 PLAIN = "binary_cross_entropy"
+READS = YES_OR_NO
 TARGET = DenseLogits
 ROWS = "per_class"
 WHOLE = True

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..interfaces import Values
+from ..objectives.catalogue.entry import NUMBERS
 from .figure import Figure, Kept, largest_difference, share, whole
 
 FIGURES = (
@@ -34,6 +35,7 @@ FIDELITY = (
     share("nearer_than_teacher", "nearer to the label than the teacher"),
 )
 PLAIN = "mse"
+READS = NUMBERS
 TARGET = Values
 ROWS = "per_number"
 WHOLE = True

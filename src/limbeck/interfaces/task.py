@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -63,9 +63,19 @@ class Task(Protocol):
         ...
 
     def validation(self, model: nn.Module) -> dict[str, float]:
-        """Figures over the validation split, ``accuracy`` and ``nll`` among them."""
+        """Figures over the validation split, the first two of the kind of answer among them."""
         ...
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
-        """A teacher's logits for ``batch.teacher_inputs`` (or ``inputs``)."""
+        """A teacher's answer, logits (B, C) or numbers (B, D), to ``batch.teacher_inputs`` (or ``inputs``)."""
+        ...
+
+    def answers_to(
+        self, model: nn.Module, examples: Any, *, as_teacher: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor | RaggedLogits]]:
+        """(index_B, answer) batch by batch: the examples as they are, float32, on the CPU, in evaluation mode.
+
+        ``index_B`` are places in ``examples``, each once, in an order that depends on the examples alone. ``as_teacher``: the
+        model gets the teacher's input.
+        """
         ...

@@ -17,8 +17,11 @@ from torch import Tensor
 from .. import progress
 from ..evaluation import test_reads as record
 from ..evaluation.figure import Kept
+from ..evaluation.keep import keep
+from ..evaluation.kinds import KINDS
 from ..files import atomic_path, sha256_file
 from ..models.identity import coarse
+from ..training.history import reached
 from . import stages
 from .job import Job
 from .stages import Stage, stage
@@ -70,16 +73,16 @@ def _vouched(folder: Path, done: dict[str, Any]) -> list[record.Reading] | None:
     return found if record.are_readings(found) else None
 
 
-def best_on_validation(students: Sequence[Trained]) -> int:
-    """Which seed's student is exported: the most accurate on validation, then the one with the lowest loss."""
-    last = [one.history[-1] for one in students]
-    return max(range(len(last)), key=lambda i: (last[i]["validation_accuracy"], -last[i]["validation_nll"]))
+def best_on_validation(job: Job, students: Sequence[Trained]) -> int:
+    """Which seed's student is exported: the best on validation by the first figure, then by the loss."""
+    figures = KINDS[job.splits.answers.kind].FIGURES
+    return max(range(len(students)), key=lambda i: reached(students[i].history[-1], figures))
 
 
 def evaluate(
     job: Job, test: TestSplit, teacher: Trained, arms: dict[str, list[Trained]]
 ) -> tuple[Stage, dict[str, Tensor]]:
-    """Logits of every model on validation and test, stored so that each figure can be computed again."""
+    """What is kept of every model's answers to validation and test, stored so that each figure can be computed again."""
     models, teachers = models_of(teacher, arms), teachers_of(teacher)
     here = begun(job, evaluate_stage(job, teacher, arms))
     path = here.folder / "answers.safetensors"
@@ -96,13 +99,14 @@ def evaluate(
         "test/ids": examples.ids,
         "validation/labels": validation.labels,
     }
+    by, device = KINDS[job.splits.answers.kind], job.accelerator.device
     with progress.bar(len(models), "evaluate") as advance:
         for name, one in models.items():
-            as_teacher = name in teachers
-            one.model.to(job.accelerator.device)
             for split, of in (("test", examples), ("validation", validation)):
-                of = of.to(job.accelerator.device)
-                answers[f"{split}/{name}"] = job.task.logits(one.model, of, as_teacher=as_teacher)
+                labels, of = of.labels.cpu(), of.to(device)
+                parts = job.task.answers_to(one.model.to(device), of, as_teacher=name in teachers)
+                beside = None if by.WHOLE else job.task.answers_to(teacher.model.to(device), of, as_teacher=True)
+                answers |= stored(by, keep(by, parts, labels, beside), f"{split}/{name}")
             advance()
     with atomic_path(path) as temporary:
         # not save_file, whose error for a full disk is not an OSError
@@ -111,8 +115,13 @@ def evaluate(
     return here, answers
 
 
+def stored(by: ModuleType, kept: Kept, name: str) -> dict[str, Tensor]:
+    """The tensors of ``answers.safetensors`` of one model and split: its answers, or what is kept in place of them."""
+    return {name: kept["answer"]} if by.WHOLE else {f"{name}/{column}": found for column, found in kept.items()}
+
+
 def kept_of(by: ModuleType, answers: Mapping[str, Tensor], split: str, model: str) -> Kept:
-    """What was kept of a model's answers to a split, with the labels where answers are kept whole."""
+    """What :func:`stored` was given, of a model and split."""
     if by.WHOLE:
         return by.kept(answers[f"{split}/{model}"], answers[f"{split}/labels"])
     start = f"{split}/{model}/"

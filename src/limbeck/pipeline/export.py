@@ -71,7 +71,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
 
 def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:
     """The stage of the export: of the teacher and of the student that did best on validation."""
-    student, limits = arms["student"][best_on_validation(arms["student"])], job.recipe.export
+    student, limits = arms["student"][best_on_validation(job, arms["student"])], job.recipe.export
     ingredients = {
         "version": EXPORT_VERSION,
         "student": coarse(student.identity),

@@ -14,16 +14,15 @@ from torch import nn
 
 from .. import progress
 from ..errors import BadInput
+from ..evaluation.kinds import KINDS
 from ..interfaces import Needs
 from ..interfaces.modality import Member, Modality, Teachers
 from ..modalities import modality_of
 from ..models.identity import coarse, identity
-from ..objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
 from ..objectives.modules import Objective
 from ..sections.recipe import Recipe
 from ..targets.codecs.from_recipe import Candidates, asked_codecs
 from .objective import (
-    has_label_sets,
     misfit_with_labels,
     objective_of,
     temperature_of,
@@ -88,7 +87,7 @@ class Job:
     @cached_property
     def codecs(self) -> Candidates:
         """How the teacher's answers may be kept."""
-        return asked_codecs(self.recipe.targets, len(self.splits.classes), self.recipe.seed, self.objective())
+        return asked_codecs(self.recipe.targets, self.splits.answers.width, self.recipe.seed, self.objective())
 
     @cached_property
     def temperature(self) -> float | None:
@@ -149,12 +148,12 @@ def job_from_models(
 
     Raises :class:`limbeck.errors.BadInput` where one does not fit the data, or the objective does not fit both.
     """
-    modality, classes = modality_of(recipe), len(splits.classes)
+    modality = modality_of(recipe)
     if isinstance(teacher, nn.Module):
         teacher = modality.given_teacher(teacher, recipe, splits)
     first = student(recipe.seed)
     modality.check(first, splits, "student")
-    if why := misfit_with_labels(objective(), YES_OR_NO if has_label_sets(splits) else ONE_CLASS):
+    if why := misfit_with_labels(objective(), KINDS[splits.answers.kind].READS):
         raise BadInput(why)
     objective = partial(_with_layers, objective, modality, first, teacher.model)
     accelerator = Accelerator(cpu=device == "cpu")
@@ -177,7 +176,7 @@ def job_from_models(
         )
     kept = None
     if needs.target and not (recipe.targets.live or needs.teacher_features or recipe.targets.store is not None):
-        kept = asked_codecs(recipe.targets, classes, recipe.seed, objective())
+        kept = asked_codecs(recipe.targets, splits.answers.width, recipe.seed, objective())
     try_out(objective(), teacher.model, first, task, recipe, kept)
     return Job(
         recipe=recipe,

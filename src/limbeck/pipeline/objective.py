@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from ..errors import BadInput, did_you_mean
-from ..interfaces import DenseLogits
+from ..evaluation.kinds import KINDS
+from ..interfaces import Answers, DenseLogits
 from ..interfaces.modality import Modality
 from ..objectives import modules, schedules
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.fit import HAS, Part, misfit
-from ..objectives.modules import BinaryCrossEntropy, CrossEntropy, Objective, Sum
+from ..objectives.modules import Objective, Sum
 from ..sections.objective import Objective as ObjectiveSection
 from ..sections.section import Schedule
 from .simkd import simkd_in
@@ -120,15 +121,18 @@ def _value(given: Any) -> Any:
     return (schedules.Linear if given.linear is not None else schedules.Cosine)(start, end, epochs)
 
 
-def has_label_sets(splits: Any) -> bool:
-    """Whether an example may have several labels, or none."""
-    return splits.train.labels is not None and splits.train.labels.ndim == 2
+def supervised(
+    answers: Answers, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None
+) -> Objective:
+    """What is learnt from labels alone; numbers have no classes, and nothing to smooth."""
+    entry = CATALOGUE[KINDS[answers.kind].PLAIN]
+    settings = {"label_smoothing": label_smoothing, "class_weights": class_weights}
+    return getattr(modules, str(entry.module))(**{name: settings[name] for name in entry.defaults if name in settings})
 
 
-def supervised(splits: Any, label_smoothing: float = 0.0, class_weights: tuple[float, ...] | None = None) -> Objective:
-    """What is learnt from labels alone."""
-    kind = BinaryCrossEntropy if has_label_sets(splits) else CrossEntropy
-    return kind(label_smoothing=label_smoothing, class_weights=class_weights)
+def smooths(answers: Answers) -> bool:
+    """Whether there is a control that learns from smoothed labels."""
+    return "label_smoothing" in CATALOGUE[KINDS[answers.kind].PLAIN].defaults
 
 
 def wants_features(objective: Objective) -> str:

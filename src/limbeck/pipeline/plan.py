@@ -91,7 +91,7 @@ def planned_targets(job: Job, teacher: Trained | None) -> PlannedStage:
     if wanted.store is not None:
         return PlannedStage("targets", "finished", about_targets(job))
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
-    size = wanted.views * count * bytes_per_target(job.codecs.codecs[-1], len(job.splits.classes))
+    size = wanted.views * count * bytes_per_target(job.codecs.codecs[-1], job.splits.answers.width)
     seconds = None if state == "finished" else wanted.views * count * answer_seconds(job)
     return PlannedStage("targets", state, about_targets(job), seconds, size)
 

@@ -124,7 +124,7 @@ def conclude(
     """Evaluates, exports, measures and reports; returns the results."""
     test = TestSplit(job)
     test_reads(job.out)  # a record that was lost or damaged is noticed, whether or not it grows
-    chosen = best_on_validation(arms["student"])
+    chosen = best_on_validation(job, arms["student"])
     finished = taken_over(job, evaluate_stage(job, teacher, arms))
     steps.next(f"evaluate: {len(models_of(teacher, arms))} models on validation and test{finished}")
     evaluation, answers = evaluate(job, test, teacher, arms)

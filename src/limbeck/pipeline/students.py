@@ -19,7 +19,7 @@ from ..targets.store.manifest import contents
 from ..targets.store.store import Store
 from ..targets.stored_teacher import StoredTeacher
 from .job import Job
-from .objective import class_weights_of, supervised
+from .objective import class_weights_of, smooths, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
 from .training_stage import TRAINING_VERSION, Trained, named, train_stage
@@ -44,7 +44,9 @@ class Arm:
 
 def members(job: Job) -> list[tuple[str, int]]:
     """(arm, seed) of every training run, seed by seed, so that a run cut short leaves whole comparisons."""
-    names = ["student", "baseline"] + (["smoothed"] if job.recipe.baseline.label_smoothing else [])
+    names = ["student", "baseline"] + (
+        ["smoothed"] if job.recipe.baseline.label_smoothing and smooths(job.splits.answers) else []
+    )
     return [(name, seed) for seed in job.seeds for name in names]
 
 
@@ -69,7 +71,8 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
                 taught |= {"views_stored": store.views, "teacher": {"store": contents(store.path)}}
     control: dict[str, Any] = {}
-    plain = str(supervised(job.splits).name)
+    kind = job.splits.answers
+    plain = str(supervised(kind).name)
     # a student whose labels are weighted by class is set beside controls whose labels are too
     weights = class_weights_of(job.objective())
     if weights is not None:
@@ -79,12 +82,12 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
         "baseline": Arm(
-            "baseline", {"objective": plain, **control}, partial(supervised, job.splits, 0.0, weights), job.student
+            "baseline", {"objective": plain, **control}, partial(supervised, kind, 0.0, weights), job.student
         ),
         "smoothed": Arm(
             "smoothed",
             {"objective": f"{plain}, label smoothing {smoothing}", **control},
-            partial(supervised, job.splits, smoothing, weights),
+            partial(supervised, kind, smoothing, weights),
             job.student,
         ),
     }

@@ -208,7 +208,7 @@ def given_store(job: Job) -> Store:
     recipe, pool = job.recipe, job.task.pool
     assert recipe.targets.store is not None
     path = one_store(Path(recipe.targets.store))
-    expect: dict[str, Any] = {"classes": len(job.splits.classes), "views": recipe.views.model_dump(mode="json")}
+    expect: dict[str, Any] = {"classes": job.splits.answers.width, "views": recipe.views.model_dump(mode="json")}
     if recipe.views != type(recipe.views)():
         expect["view_seed"] = recipe.seed
     store = Store.open(path, expect=expect)
@@ -262,7 +262,7 @@ def why_live(job: Job) -> str | None:
 def store_identity(job: Job, teacher: Trained, precision: str) -> StoreIdentity:
     """What a store of soft targets must agree with to be used in this job."""
     return {
-        "classes": len(job.splits.classes),
+        "classes": job.splits.answers.width,
         "data": job.splits.fingerprint,
         "teacher": teacher.identity,
         "preprocess": job.task.input_facts(job.task.teacher_normalisation),

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from .. import progress
-from ..evaluation.doubts import at_chance, commonest_share, confused, right_of, taken_for
+from ..evaluation.doubts import confused, no_better, taken_for
+from ..evaluation.figure import Kept
+from ..evaluation.keep import keep
+from ..evaluation.kinds import KINDS
 from ..files import fingerprint
-from ..interfaces import DenseLogits
+from ..interfaces import DenseLogits, Values
 from ..interfaces.modality import Member
 from ..modalities import outline_of
 from ..models.identity import coarse, identity
 from ..targets.store.as_logits import distribution, gathered
 from ..targets.store.store import Store
-from ..training.history import kept
+from ..training.history import field, kept
 from .job import Job
 from .objective import supervised
 from .stages import Stage, stage
@@ -56,60 +60,55 @@ def beware(job: Job, teacher: Trained) -> tuple[str, ...]:
 def doubts(job: Job, teacher: Trained) -> list[str]:
     """What is wrong with a teacher by what it says of the validation split, in sentences; empty where nothing is.
 
-    One that was trained here was measured then; any other is asked about a part of the split, and its accuracy is said.
+    One that was trained here was measured then; any other is asked about a part of the split, and its first figure is said.
     """
     validation, plans = job.splits.validation, [one.section.train for one in job.teachers]
+    by = KINDS[job.splits.answers.kind]
     if teacher.history and plans[0] is not None:
-        right = kept(teacher.history, plans[0])["validation_accuracy"]
-        share = commonest_share(validation.labels.cpu())
-        if not at_chance(right, share, len(validation)):
-            return []
-        return [
-            f"{_chance(right, share, 'validation', len(validation))}: train it longer, or look whether its labels are the data's."
-        ]
+        reached = kept(teacher.history, plans[0], by.FIGURES)[field(by.FIGURES[0])]
+        said = no_better(by.FIGURES[0], reached, by.commonest(validation.labels.cpu()), "validation", len(validation))
+        return [f"{one}: train it longer, or look whether its labels are the data's." for one in said]
     validation = validation.take(validation.ids.argsort()[:DOUBTED])
     device = job.accelerator.device
-    logits_NC = job.task.logits(teacher.model.to(device), validation.to(device), as_teacher=True)
-    labels = validation.labels.cpu()
-    right = right_of(logits_NC, labels).double().mean().item()
-    progress.note(f"The teacher is right on {100 * right:.1f} % of {len(labels)} validation examples.")
+    parts = job.task.answers_to(teacher.model.to(device), validation.to(device), as_teacher=True)
+    answers = keep(by, parts, validation.labels.cpu())
+    progress.note(f"{_reached(by, answers)} {len(validation)} validation examples.")
     first = f"Look first {outline_of(job.recipe.task).look_first}."
-    return _misgivings(job, logits_NC, labels, "validation", first)
+    return _misgivings(job, answers, "validation", first)
 
 
 def doubts_of_given(job: Job, store: Store) -> list[str]:
     """What is wrong with soft targets that were given, by the labels of some training examples; as :func:`doubts`."""
     train = job.splits.train.take(job.splits.train.ids.argsort()[:DOUBTED])
-    labels, answer = train.labels.cpu(), gathered(store, train.ids.cpu(), 0)
-    if labels.ndim == 1:
-        logits_NC = distribution(answer, store.classes)[:, :-1].log().cpu()
-    elif isinstance(answer, DenseLogits):
-        logits_NC = answer.logits.float().cpu()
+    by, labels, said = KINDS[job.splits.answers.kind], train.labels.cpu(), gathered(store, train.ids.cpu(), 0)
+    if isinstance(said, Values):
+        answer = said.values.float().cpu()
+    elif job.splits.answers.kind == "classes":
+        answer = distribution(said, store.classes)[:, :-1].log().cpu()
+    elif isinstance(said, DenseLogits):
+        answer = said.logits.float().cpu()
     else:  # of several labels, other kinds of answer keep only a part
         return []
     first = "Look first whether these soft targets are of the data's classes, in their order."
-    return [f"targets.store: {one}" for one in _misgivings(job, logits_NC, labels, "training examples", first)]
+    return [f"targets.store: {one}" for one in _misgivings(job, by.kept(answer, labels), "training examples", first)]
 
 
-def _misgivings(job: Job, logits_NC: torch.Tensor, labels: torch.Tensor, asked: str, first: str) -> list[str]:
-    """Sentences on answers that cannot be those of a teacher of the data's classes."""
-    right, share = right_of(logits_NC, labels).double().mean().item(), commonest_share(labels)
-    said = [f"{_chance(right, share, asked, len(labels))}. {first}"] if at_chance(right, share, len(labels)) else []
-    mixed = confused(taken_for(logits_NC, labels), job.splits.classes) if labels.ndim == 1 else None
-    return said + ([] if mixed is None else [mixed])
+def _misgivings(job: Job, answers: Kept, asked: str, first: str) -> list[str]:
+    """Sentences on answers that cannot be those of a teacher of such data."""
+    kind = job.splits.answers
+    by, labels = KINDS[kind.kind], answers["labels"]
+    reached = by.figures(answers)[by.FIGURES[0].name]
+    chance = no_better(by.FIGURES[0], reached, by.commonest(labels), asked, len(labels))
+    mixed = confused(taken_for(answers["answer"], labels), kind.names) if kind.kind == "classes" else None
+    return [f"{one}. {first}" for one in chance] + ([] if mixed is None else [mixed])
 
 
-def _chance(right: float, share: float, asked: str, count: int) -> str:
-    figures = f"({100 * right:.1f} % vs {100 * share:.1f})"
-    if right > share:
-        return (
-            f"the teacher is not shown to be better than always naming the commonest answer {figures} on {count} "
-            f"{asked.removesuffix(' examples')} examples, so what students learn from it may mean little"
-        )
-    return (
-        f"the teacher is no better on {asked} than always naming the commonest answer {figures}, so what students learn "
-        "from it means little"
-    )
+def _reached(by: ModuleType, answers: Kept) -> str:
+    figure = by.FIGURES[0]
+    reached = by.figures(answers)[figure.name]
+    if figure.name == "accuracy":
+        return f"The teacher is right on {100 * reached:.1f} % of"
+    return f"The teacher's {figure.title} is {figure.number(reached)} on"
 
 
 def titles(job: Job) -> list[str]:
@@ -131,7 +130,7 @@ def _one_teacher(job: Job, member: Member, title: str) -> Trained:
         member_stage(job, member),
         title=title,
         build=lambda: member.model,
-        objective=supervised(job.splits),
+        objective=supervised(job.splits.answers),
         plan=section.train,
         views=section.views or job.recipe.views,
         seed=member.seed,

@@ -45,7 +45,7 @@ def training_seconds(
     trial = copy.deepcopy(model).to(device).train()
     trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     source = task.source(examples, views=job.recipe.views, seed=0, batch_size=plan.batch_size)
-    objective = (objective or supervised(job.splits)).to(device)
+    objective = (objective or supervised(job.splits.answers)).to(device)
     with torch.random.fork_rng(devices=[]):
         if has_to_build(objective):
             seen = of_one_batch(trial, task, source, teacher, objective.needs, plan.micro_batches, nullcontext())

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from .. import progress
 from ..errors import Interrupted
+from ..evaluation.figure import Figure
+from ..evaluation.kinds import KINDS
 from ..interfaces import Batch, Source, Target, Task, Teacher
 from ..models.capture import Capture
 from ..objectives.modules import Objective
@@ -31,6 +33,7 @@ from ..randomness import torch_seed
 from ..sections.train import Train
 from . import checkpoint
 from .dry_run import broadcast, has_to_build, of_one_batch
+from .history import field as recorded
 from .history import score
 from .not_finite import explain
 from .optimizer import optimizer_for
@@ -58,6 +61,12 @@ class Training:
     # ids of all training examples, for an objective that remembers something of each
     ids_N: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
+    @property
+    def figures(self) -> tuple[Figure, Figure]:
+        """What models are chosen by, and their loss."""
+        first, loss, *_ = KINDS[self.task.answers.kind].FIGURES
+        return first, loss
+
 
 @dataclass
 class _State:
@@ -66,15 +75,15 @@ class _State:
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] | None = None
-    best: dict[str, Any] | None = None  # {"score": (accuracy, -nll), "epoch": int, "weights": state dict}
+    best: dict[str, Any] | None = None  # {"score": (first figure, loss), "epoch": int, "weights": state dict}
     epoch_loss: Tensor | None = None  # the sum over the steps of an epoch that was cut short
 
 
 def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     """Trains ``run.model`` in place and returns the history, one record an epoch.
 
-    A record holds ``epoch``, ``train_loss``, ``validation_accuracy``, ``validation_nll``, ``learning_rate`` and
-    ``seconds`` (since the start, interruptions left out). On return the model holds the weights to keep: the moving
+    A record holds ``epoch``, ``train_loss``, the first two figures of the kind of answer over validation (such as
+    ``validation_accuracy`` and ``validation_nll``), ``learning_rate`` and ``seconds`` (since the start, interruptions left out). On return the model holds the weights to keep: the moving
     average where ``plan.ema``, the best epoch's where ``plan.keep`` is ``best`` or ``patience`` is set.
 
     Raises:
@@ -105,6 +114,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
     began = time.monotonic() - state.seconds
     last_look = last_save = time.monotonic()
     save_every = SAVE_EVERY
+    shown = f"val_{run.figures[0].name}".replace("accuracy", "acc")
 
     def look(step: int) -> None:
         if int(first_bad) >= 0:
@@ -130,7 +140,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
         last_save = time.monotonic()
         save_every = max(SAVE_EVERY, 20 * (last_save - started))
 
-    finished = _patience_is_out(history, plan)
+    finished = _patience_is_out(history, run)
     with stop_requested() as stop, progress.bar(total_steps, run.title) as advance:
         advance(state.step)
         model.train()
@@ -149,15 +159,15 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
                 record["seconds"] = time.monotonic() - began
                 history.append(record)
                 epoch_loss.zero_()
-                _remember_best(state, record, average or model, plan)
-                finished = _patience_is_out(history, plan)
+                _remember_best(state, record, average or model, run)
+                finished = _patience_is_out(history, run)
                 model.train()
             elif now - last_look > LOOK_EVERY:
                 look(step)
                 last_look = now
             figures = {"loss": float(loss)} if now - last_look < 0.01 else {}
             if history:
-                figures["val_acc"] = history[-1]["validation_accuracy"]
+                figures[shown] = history[-1][recorded(run.figures[0])]
             advance(1, **figures)
             if stop():
                 save(step)
@@ -225,10 +235,11 @@ def _step(
                     output = dataclasses.replace(output, features=features)
                 terms = run.objective(output, target, batch)
             loss = torch.stack([term.total / counts[name] for name, term in terms.items()]).sum()
-            if features and output.logits is not None:
+            answer = output.values if output.logits is None else output.logits
+            if features and answer is not None:
                 # An objective may leave layers behind its features out of the loss. Processes wait for one another's
                 # gradient of every parameter, so those get a zero; with one process too, that weights decay alike.
-                loss = loss + (output.logits * 0).nan_to_num().sum()
+                loss = loss + (answer * 0).nan_to_num().sum()
             # the processes' gradients are averaged, whereas their shares of the loss add up
             (loss * accelerator.num_processes).backward()
         losses.append(loss.detach())
@@ -291,26 +302,27 @@ def _end_of_epoch(run: Training, model: nn.Module, step: int, per_epoch: int, tr
     return {
         "epoch": step // per_epoch,
         "train_loss": train_loss,
-        "validation_accuracy": figures["accuracy"],
-        "validation_nll": figures["nll"],
+        **{recorded(figure): figures[figure.name] for figure in run.figures},
         "learning_rate": learning_rate(run.plan, step - 1, per_epoch),
     }
 
 
-def _remember_best(state: _State, record: dict[str, float], model: nn.Module, plan: Train) -> None:
+def _remember_best(state: _State, record: dict[str, float], model: nn.Module, run: Training) -> None:
+    plan = run.plan
     if plan.keep != "best" and plan.patience is None:
         return
-    reached = score(record, plan)
+    reached = score(record, plan, run.figures)
     if state.best is None or reached > state.best["score"]:
         weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         state.best = {"score": reached, "epoch": record["epoch"], "weights": weights}
 
 
-def _patience_is_out(history: list[dict[str, float]], plan: Train) -> bool:
-    if plan.patience is None or not history:
+def _patience_is_out(history: list[dict[str, float]], run: Training) -> bool:
+    if run.plan.patience is None or not history:
         return False
-    losses = [record["validation_nll"] for record in history]
-    return len(losses) - 1 - losses.index(min(losses)) >= plan.patience
+    loss = run.figures[1]
+    losses = [-loss.sign * record[recorded(loss)] for record in history]
+    return len(losses) - 1 - losses.index(min(losses)) >= run.plan.patience
 
 
 @torch.no_grad()

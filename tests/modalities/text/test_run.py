@@ -259,7 +259,7 @@ def test_a_transfer_set_feeds_the_student_alone(tmp_path: Path) -> None:
 def test_texts_without_labels_have_no_loss_but_the_teachers(tmp_path: Path, several_labels: bool) -> None:
     folder = text_runs.write(tmp_path / "here", several=several_labels)
     one = job(folder, folder / "run", f"data.transfer.name={text_runs.transfer(folder, 60)}")
-    student, objective = one.student(0).eval(), supervised(one.splits)
+    student, objective = one.student(0).eval(), supervised(one.splits.answers)
     terms = []
     for examples in (one.task.train, one.task.pool):
         count = len(examples)

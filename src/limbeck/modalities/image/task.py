@@ -6,7 +6,7 @@ Shapes: B batch, N examples, C classes (or channels, in BCHW), H and W rows and 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -132,20 +132,24 @@ class ImageClassification:
         """Logits (B, C) of a teacher, which gets the input it was made for."""
         return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
-    @torch.inference_mode()
     def logits(self, model: nn.Module, examples: Examples, *, as_teacher: bool = False) -> Tensor:
         """Float32 logits (N, C) of the examples as they are, on the CPU, in evaluation mode."""
+        return torch.cat([answer for _, answer in self.answers_to(model, examples, as_teacher=as_teacher)])
+
+    @torch.inference_mode()
+    def answers_to(
+        self, model: nn.Module, examples: Examples, *, as_teacher: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """(index_B, logits (B, C)) of the examples as they are, in their order, float32 on the CPU, in evaluation mode."""
         was_training = model.training
         model.eval()
         device = device_of(model)
-        answers = []
         for start in range(0, len(examples), self.batch_size):
             index_B = torch.arange(start, min(start + self.batch_size, len(examples)), device=examples.ids.device)
             batch = self.batch(examples, index_B, torch.zeros_like(index_B), PLAIN)
             inputs = batch.teacher_inputs if as_teacher and batch.teacher_inputs is not None else batch.inputs
-            answers.append(model(inputs.to(device)).float().cpu())
+            yield index_B, model(inputs.to(device)).float().cpu()
         model.train(was_training)
-        return torch.cat(answers)
 
     def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
         """``accuracy`` and ``nll`` over the validation split."""

@@ -5,7 +5,7 @@ One answer a text, of one label or of several. Shapes: B batch, N examples, L po
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,9 +137,16 @@ class TextClassification:
         """Logits (B, C) of a teacher."""
         return answered(model, batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
-    @torch.inference_mode()
     def logits(self, model: nn.Module, examples: TextExamples, *, as_teacher: bool = False) -> Tensor:
-        """Float32 logits (N, C) of the examples as they are, in their order, on the CPU, in evaluation mode.
+        """Float32 logits (N, C) of the examples as they are, in their order, on the CPU, in evaluation mode."""
+        places, answers = zip(*self.answers_to(model, examples, as_teacher=as_teacher), strict=True)
+        return torch.cat(answers)[torch.argsort(torch.cat(places).cpu())]
+
+    @torch.inference_mode()
+    def answers_to(
+        self, model: nn.Module, examples: TextExamples, *, as_teacher: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """(index_B, logits (B, C)) of the examples as they are, by length, float32 on the CPU, in evaluation mode.
 
         A student with a tokenizer of its own reads the texts with that, as it will where it is deployed.
         """
@@ -151,13 +158,11 @@ class TextClassification:
         if isinstance(model, FromTeacherIds) and self.tokenizer is not None:
             asked, (examples, pad) = model.model, self._in_own_tokens(model, examples)
         by_length_N = torch.argsort(examples.lengths, stable=True)
-        answers = []
         for index_B in by_length_N.split(self.batch_size):
             tokens_BL, there_BL = examples.padded(index_B, pad)
             inputs = _inputs(tokens_BL, there_BL, self._segments(examples, index_B))
-            answers.append(answered(asked, moved(inputs, device)).float().cpu())
+            yield index_B, answered(asked, moved(inputs, device)).float().cpu()
         model.train(was_training)
-        return torch.cat(answers)[torch.argsort(by_length_N.cpu())]
 
     def _segments(self, examples: TextExamples, index_B: Tensor) -> Tensor | None:
         return examples.padded_segments(index_B, self.vocabulary.segment_pad) if self.segments else None
