@@ -25,7 +25,7 @@ _POSITIVE = (1 << 63) - 1
 def example_ids(content_N: Tensor, labels: Tensor | None) -> Tensor:
     """Ids (N,) int64 that tell duplicates apart by an ordinal: by label first, then in storage order.
 
-    ``labels`` are (N,), or (N, K) of 0 and 1, which are ordered as words are, the first class first.
+    ``labels`` are (N,), or (N, K), of 0 and 1 or of numbers, which are ordered as words are, the first class first.
 
     Raises ``BadInput`` in the all but impossible case that two ids still clash.
     """

@@ -17,6 +17,7 @@ from .carving import Carving, carving_of, units_of
 from .examples import AnyExamples, HeldOut, SplitsOf, check_every_class, classes_missing, listed_names
 from .groups import Groups
 from .ids import example_ids
+from .numbers import check_they_vary
 
 E = TypeVar("E", bound=AnyExamples)
 Made = TypeVar("Made", bound=AnyExamples, covariant=True)
@@ -55,6 +56,10 @@ class AnyPart(Protocol[Made]):
         """The part as examples, with ids that tell duplicates apart."""
         ...
 
+    def to_train_on(self) -> Made:
+        """The same, and what there is beside them to train on alone."""
+        ...
+
 
 def arrange(
     train: AnyPart[E],
@@ -65,6 +70,7 @@ def arrange(
     what: str,
     classes: tuple[str, ...],
     fraction: float,
+    numbers: tuple[str, ...] = (),
     limit: int | None = None,
     transfer_limit: int | None = None,
     not_in_transfer: Tensor | None = None,
@@ -77,6 +83,7 @@ def arrange(
     groups. Transfer examples are left out where they stand in train, in validation or in a carved test split, where their
     group stands in one of the latter two, and where their ``alike`` is in ``not_in_transfer``. Classes that a split lacks
     are named in a note, of a given test split when it is opened. ``what`` examples are called in notes, such as "image".
+    ``numbers`` are the names of what a regression learns, which has no ``classes``.
 
     Raises ``BadInput`` where a carved split is empty, or train lacks a class.
     """
@@ -105,6 +112,8 @@ def arrange(
     kept_apart += [validation.groups] if validation.groups is not None else []
     train = _smallest(train, limit)
     _check_classes(train, classes, f" left after data.limit: {limit}" if limit else "")
+    if numbers and train.labels is not None:
+        check_they_vary(train.labels, numbers, "train")
     if transfer is not None:
         kept_out += [train.alike, validation.alike]
         known = torch.isin(transfer.alike, torch.cat(kept_out))
@@ -118,16 +127,17 @@ def arrange(
         transfer = _smallest(transfer, transfer_limit)
         if not len(transfer):
             raise BadInput(f"the transfer set holds no {what} that the other splits do not: name another, or none.")
-    splits = (train.examples(), validation.examples(), None if transfer is None else transfer.examples())
+    splits = (train.to_train_on(), validation.examples(), None if transfer is None else transfer.examples())
     return SplitsOf(
         train=splits[0],
         validation=splits[1],
         test=test,
         transfer=splits[2],
         classes=classes,
-        fingerprint=_fingerprint(*splits, classes),
-        labelled=_fingerprint(splits[0], splits[1], None, classes),
+        fingerprint=_fingerprint(*splits, classes, numbers),
+        labelled=_fingerprint(splits[0], splits[1], None, classes, numbers),
         notes=tuple(notes),
+        numbers=numbers,
     )
 
 
@@ -147,7 +157,10 @@ def _carved(
     assert train.labels is not None
     groups = None if train.groups is None else train.groups.hashes
     units = units_of(train.alike, groups)
-    carving = carving_of(units, train.labels, len(classes), fraction, split, steady=groups is not None)
+    if classes:
+        carving = carving_of(units, train.labels, len(classes), fraction, split, steady=groups is not None)
+    else:  # numbers: as if all were of one class
+        carving = carving_of(units, torch.zeros(len(train), dtype=torch.int64), 1, fraction, split, steady=True)
     carved, rest = train.where(carving.chosen), train.where(~carving.chosen)
     if not len(carved) or not len(rest):
         of = (
@@ -174,6 +187,8 @@ def _carved(
 
 def _how(carving: Carving, split: str, count: int, grouped: bool, classes: tuple[str, ...]) -> str:
     by = "their group" if grouped else "their content"
+    if not classes:
+        return f"the {split} split is carved from train: {count} examples by a hash of {by}."
     left_out, off = ([classes[label] for label in found] for found in (carving.left_out, carving.misjudged))
     reasons = []
     if left_out:
@@ -197,7 +212,7 @@ def _how(carving: Carving, split: str, count: int, grouped: bool, classes: tuple
 
 def _lacking(labels: Tensor | None, classes: tuple[str, ...], split: str) -> list[str]:
     """A note where a split has no example of some classes."""
-    missing = [] if labels is None else classes_missing(labels, classes)
+    missing = [] if labels is None or not classes else classes_missing(labels, classes)
     return [
         f"the {split} split has no example of {len(missing)} of {len(classes)} classes ({listed_names(missing)}): its figures "
         "say nothing of them."
@@ -260,11 +275,17 @@ def _of_other_groups(transfer: AnyPart[E], apart: list[Groups], what: str, notes
 def _check_classes(train: AnyPart[E], classes: tuple[str, ...], when: str) -> None:
     if train.labels is None:
         raise BadInput("split 'train' has no labels: it needs one for each example.")
+    if not classes:
+        return
     check_every_class(train.labels, classes, "train", when)
 
 
 def _fingerprint(
-    train: AnyExamples, validation: AnyExamples, transfer: AnyExamples | None, classes: tuple[str, ...]
+    train: AnyExamples,
+    validation: AnyExamples,
+    transfer: AnyExamples | None,
+    classes: tuple[str, ...],
+    numbers: tuple[str, ...] = (),
 ) -> str:
     def digest(examples: AnyExamples | None) -> str:
         if examples is None:
@@ -276,4 +297,5 @@ def _fingerprint(
         return hashed.hexdigest()
 
     parts = {"train": digest(train), "validation": digest(validation), "transfer": digest(transfer)}
-    return fingerprint({**parts, "classes": list(classes)})
+    named = {"numbers": list(numbers)} if numbers else {"classes": list(classes)}
+    return fingerprint({**parts, **named})

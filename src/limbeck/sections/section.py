@@ -204,7 +204,7 @@ def _number_or_schedule(value: Any) -> str:
     return SCHEDULE if isinstance(value, dict | Schedule) else NUMBER
 
 
-def _one_or_several(value: Any) -> str:
+def one_or_several(value: Any) -> str:
     return SEVERAL if isinstance(value, list | tuple) else ONE
 
 
@@ -258,23 +258,21 @@ StudentPath = Annotated[
 TeacherPath = Annotated[str, Field(description="Module of the teacher, likewise.")]
 Names = Annotated[
     Annotated[str, Tag(ONE)] | Annotated[tuple[str, ...], Tag(SEVERAL)],
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
 ]
 """A name, or several."""
 
-Sides = Annotated[
-    Annotated[Side, Tag(ONE)] | Annotated[tuple[Side, Side], Tag(SEVERAL)], Discriminator(_one_or_several)
-]
+Sides = Annotated[Annotated[Side, Tag(ONE)] | Annotated[tuple[Side, Side], Tag(SEVERAL)], Discriminator(one_or_several)]
 """The side of square images in pixels, or their height and width."""
 
 _Paths = Annotated[str, Tag(ONE)] | Annotated[tuple[str, ...], Field(min_length=1), Tag(SEVERAL)]
 StudentPaths = Annotated[
     _Paths,
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
     Field(description="Modules of the student: ``stages.2`` for what it gives, ``fc:in`` for what it is given."),
 ]
 TeacherPaths = Annotated[
-    _Paths, Discriminator(_one_or_several), Field(description="As many modules of the teacher, in the same order.")
+    _Paths, Discriminator(one_or_several), Field(description="As many modules of the teacher, in the same order.")
 ]
 _LayerMap = (
     Annotated[Literal["uniform", "last"], Tag(ONE)]
@@ -282,7 +280,7 @@ _LayerMap = (
 )
 LayerMap = Annotated[
     _LayerMap,
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
     Field(
         description="Which layers are paired where paths have a ``{}``: ``uniform``, ``last``, or pairs such as "
         "``[[0, 1], [1, 3]]``, counted from 0."
@@ -290,7 +288,7 @@ LayerMap = Annotated[
 ]
 FoundLayerMap = Annotated[
     _LayerMap,
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
     Field(
         description="Which layers are paired: ``uniform`` (at equal distances), ``last``, or pairs of student's and "
         "teacher's layers such as ``[[0, 1], [1, 3]]``, counted from 0."
@@ -302,7 +300,7 @@ Layers = Annotated[
 ]
 Projections = Annotated[
     Annotated[str, Tag(ONE)] | Annotated[tuple[str, str, str], Tag(SEVERAL)],
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
     Field(
         description="Names of the query, key and value projections below those modules, or of the one that gives all "
         "three (``qkv`` in timm)."
@@ -310,11 +308,9 @@ Projections = Annotated[
 ]
 StudentLayers = Annotated[
     _Paths,
-    Discriminator(_one_or_several),
+    Discriminator(one_or_several),
     Field(
         description="Modules of the student: paths, or one with ``{}`` for the layer's number (``blocks.{}`` in timm)."
     ),
 ]
-TeacherLayers = Annotated[
-    _Paths, Discriminator(_one_or_several), Field(description="Modules of the teacher, likewise.")
-]
+TeacherLayers = Annotated[_Paths, Discriminator(one_or_several), Field(description="Modules of the teacher, likewise.")]

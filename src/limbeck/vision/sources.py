@@ -1,4 +1,4 @@
-"""The digits, and what a folder of images or tables holds."""
+"""The digits, as they are or turned, and what a folder of images or tables holds."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..errors import BadInput
 from .folders import Layout, is_of_classes, layout_of, read_classes, read_unlabelled, table
 from .metadata_table import read_beside_images
 from .tree import Folder, listed, scan
+from .turned_digits import turned_digits
 
 _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv", ".zip"])
 
@@ -28,13 +29,15 @@ _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".t
 def open_images(
     name: str, config: str | None, field: str = "data.name", *, labelled: bool = True, label: str | None = None
 ) -> Rows:
-    """The splits of the images called ``name``: ``digits``, a folder, a mirror, or a name on the hub.
+    """The splits of the images called ``name``: ``digits``, ``digits_turned``, a folder, a mirror, or a name on the hub.
 
     As :func:`limbeck.data.sources.open_source`. Where labels are not needed (``labelled`` is false), a folder may hold images
     directly; ``label`` is the column of them that a recipe names.
     """
     if name == "digits":
         return digits()
+    if name == "digits_turned":
+        return turned_digits()
     return open_source(name, config, field, partial(read_folder, labelled=labelled, label=label))
 
 

@@ -17,8 +17,8 @@ from ...vision.pixels import AS_USUAL, Preparation, Size, size_of
 class Examples(Identified):
     """Images with their labels and ids; what training indexes and what views are rendered from.
 
-    ``images`` (N, C, H, W) uint8, or float32 in [0, 1]; ``labels`` (N,) int64 class ids, or None for a set
-    without labels; ``ids`` (N,) int64, at least 0, no two equal; ``groups`` of N examples, or None where none are known.
+    ``images`` (N, C, H, W) uint8, or float32 in [0, 1]; ``labels`` (N,) int64 class ids, (N, D) float32 numbers, or None for
+    a set without labels; ``ids`` (N,) int64, at least 0, no two equal; ``groups`` of N examples, or None where none are known.
     Raises ``BadInput`` where two ids are equal and ``ValueError`` where shapes or types do not fit one another.
     """
 
@@ -35,8 +35,13 @@ class Examples(Identified):
         count = len(self.images)
         self._check_ids(count)
         check_groups(self.groups, count)
-        if self.labels is not None and (self.labels.shape != (count,) or self.labels.dtype != torch.int64):
-            raise ValueError(f"labels must be ({count},) int64, not {tuple(self.labels.shape)} {self.labels.dtype}")
+        labels = self.labels
+        if labels is None or (labels.ndim == 2 and len(labels) == count and labels.dtype == torch.float32):
+            return
+        if labels.shape != (count,) or labels.dtype != torch.int64:
+            raise ValueError(
+                f"labels must be ({count},) int64 or ({count}, D) float32, not {tuple(labels.shape)} {labels.dtype}"
+            )
 
     def take(self, index: Tensor) -> Examples:
         """The examples at positions ``index`` (B,) int64, in that order; a position may not come twice."""

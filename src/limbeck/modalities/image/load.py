@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import datasets
 import torch
 
 from ...data.columns import check_columns
-from ...data.examples import HeldOut, check_every_class
-from ...data.group_columns import read_groups, without_group
+from ...data.examples import HeldOut
+from ...data.group_columns import read_groups
 from ...data.groups import Groups, taken
 from ...data.ids import example_ids
-from ...data.labels import class_names, notes_on, read_labels
 from ...data.reading import notes_of
 from ...data.split_roles import DEFAULT_TEST, choose, find_split, own_validation, resolved, unused
+from ...errors import BadInput
 from ...progress import Bar
-from ...vision.decode import Form, Wanted, decode
+from ...vision.decode import Form, Wanted, decode, gather
 from ...vision.inputs import content_ids
 from ...vision.pixels import BACKGROUNDS, Preparation
 from ...vision.sources import open_images
-from .columns import Columns, find_columns, find_image
+from .columns import find_image
 from .examples import Examples, Splits
-from .recipe import Data, Transfer
-from .splits import Part, assemble
+from .labelling import Labelling, labelling_of
+from .recipe import Data, NumberData, Transfer
+from .splits import Beside, Part, assemble
 
 
 def load(data: Data, progress: Bar | None = None) -> Splits:
@@ -38,41 +40,40 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
     splits or columns, with images that are corrupt or of several sizes, with labels out of range, with a
     class missing from train.
     """
-    rows = open_images(data.name, data.config, label=data.label)
+    rows = open_images(data.name, data.config, label=one_label(data))
     train_rows, validation_rows, test_rows = choose(rows, data)
-    columns = find_columns(
-        without_group(train_rows.features, data.group, data.image, data.label), data.image, data.label
-    )
-    classes = class_names(train_rows, columns.label)
+    labelling = labelling_of(train_rows, data)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
         if split is not None:
             test, source = split is test_rows, data.name
             check_columns(
-                split, [columns.image], [columns.label], train_rows, name or DEFAULT_TEST, test=test, source=source
+                split, [labelling.image], labelling.columns, train_rows, name or DEFAULT_TEST, test=test, source=source
             )
-    notes = [*notes_of(rows), *notes_on(classes, f"column '{columns.label}'")]
+    notes = [*notes_of(rows), *labelling.notes]
     wanted = wanted_of(data)
 
     def groups_of(split: datasets.Dataset, name: str, said: list[str] | None = None) -> Groups | None:
-        pair = (columns.image, columns.label)
-        how = {"image": columns.image, "root": data.name, "instead_of_refusing": said}
-        return read_groups(split, data.group, name, not_column=pair, **how)
+        used = (labelling.image, *labelling.columns)
+        how = {"image": labelling.image, "root": data.name, "instead_of_refusing": said}
+        return read_groups(split, data.group, name, not_column=used, **how)
 
     # Labels and groups come before images: they are quick to read, and quick to be wrong.
     train_groups = groups_of(train_rows, data.train)
-    train_labels = read_labels(train_rows, columns.label, classes, data.train)
-    check_every_class(train_labels, classes, data.train)
-    decoded = decode(train_rows, columns.image, data.train, wanted, progress)
+    train_labels = labelling.read(train_rows, data.train)
+    labelling.check(train_labels, data.train)
+    decoded = decode(train_rows, labelling.image, data.train, wanted, progress)
     train = Part.of(decoded.images, train_labels[decoded.rows], taken(train_groups, decoded.rows))
     notes += decoded.notes
     wanted.form, wanted.how, side = Form.of(train.images), decoded.how, decoded.side
+    if isinstance(data, NumberData) and data.cameras:
+        train = replace(train, beside=_beside(train_rows, data, train, decoded.rows, wanted, progress, notes))
 
     validation = None
     if validation_rows is not None:
         name = data.validation or "validation"
-        labels = read_labels(validation_rows, columns.label, classes, name)
+        labels = labelling.read(validation_rows, name)
         groups = groups_of(validation_rows, name)
-        decoded = decode(validation_rows, columns.image, name, wanted, progress)
+        decoded = decode(validation_rows, labelling.image, name, wanted, progress)
         validation = Part.of(decoded.images, labels[decoded.rows], taken(groups, decoded.rows))
         notes += decoded.notes
     notes += unused(rows, data)
@@ -80,7 +81,7 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
     test = None
     if test_rows is not None:
         test_name = data.test or DEFAULT_TEST
-        test = _held_out(test_rows, columns, classes, test_name, wanted, train.content, groups_of, progress)
+        test = _held_out(test_rows, labelling, test_name, wanted, train.content, groups_of, progress)
 
     transfer = None
     if data.transfer is not None:
@@ -91,8 +92,9 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
         validation,
         test,
         transfer,
-        classes=classes,
+        classes=labelling.classes,
         fraction=data.validation_fraction,
+        numbers=labelling.numbers,
         limit=data.limit,
         transfer_limit=data.transfer.limit if data.transfer else None,
         notes=notes,
@@ -106,16 +108,21 @@ def own_fields(data: Data) -> dict[str, Any]:
 
     Raises ``BadInput`` as :func:`load` does.
     """
-    rows = open_images(data.name, data.config, label=data.label)
+    rows = open_images(data.name, data.config, label=one_label(data))
     fields: dict[str, Any] = {}
     if (own := own_validation(rows)) is not None:
         fields["validation"] = own
     train, test = resolved(rows, data.train), resolved(rows, DEFAULT_TEST)
     if train in rows and test in rows:
-        features = without_group(rows[train].features, data.group, data.image, data.label)
-        if find_columns(features, data.image, data.label).label not in rows[test].features:
+        columns = labelling_of(rows[train], data).columns
+        if any(column not in rows[test].features for column in columns):
             fields["test"] = None
     return fields
+
+
+def one_label(data: Data) -> str | None:
+    """The column of labels that a recipe names, the first where it names several."""
+    return data.label if data.label is None or isinstance(data.label, str) else data.label[0]
 
 
 def wanted_of(data: Data) -> Wanted:
@@ -132,10 +139,42 @@ def wanted_of(data: Data) -> Wanted:
     )
 
 
+def _beside(
+    rows: datasets.Dataset,
+    data: NumberData,
+    train: Part,
+    of_train: torch.Tensor,
+    wanted: Wanted,
+    progress: Bar | None,
+    notes: list[str],
+) -> Beside:
+    """The pictures of the further cameras of the training frames, which stood in the rows ``of_train`` (N,)."""
+    assert train.labels is not None
+    each = []
+    for column, camera in data.cameras.items():
+        find_image(rows.features, column, "data.cameras")
+        add = camera.added
+        if len(add) not in (1, train.labels.shape[1]):
+            raise BadInput(
+                f"data.cameras.{column}.add: {len(add)} values were given for {train.labels.shape[1]} numbers."
+            )
+        decoded = decode(rows, column, f"{data.train}, camera {column}", wanted, progress)
+        notes += decoded.notes
+        place = torch.searchsorted(of_train, decoded.rows).clamp(max=len(of_train) - 1)
+        there = of_train[place] == decoded.rows  # its frame may have been left out
+        frame = place[there]
+        images = decoded.images if bool(there.all()) else gather(decoded.images, there.nonzero().flatten())
+        each.append(Beside.of(column, images, train.labels[frame] + torch.tensor(add), frame))
+    notes.append(
+        f"data.cameras: {sum(len(one.frame) for one in each)} further training images of the same frames "
+        f"({', '.join(data.cameras)}), with the label that each camera's correction gives."
+    )
+    return Beside.joined(each)
+
+
 def _held_out(
     rows: datasets.Dataset,
-    columns: Columns,
-    classes: tuple[str, ...],
+    labelling: Labelling,
     name: str,
     wanted: Wanted,
     train_content: torch.Tensor,
@@ -143,8 +182,8 @@ def _held_out(
     progress: Bar | None,
 ) -> HeldOut[Examples]:
     def read(notes: list[str]) -> Examples:
-        labels = read_labels(rows, columns.label, classes, name)
-        decoded = decode(rows, columns.image, name, wanted, progress)
+        labels = labelling.read(rows, name)
+        decoded = decode(rows, labelling.image, name, wanted, progress)
         notes += decoded.notes
         content = content_ids(decoded.images)
         if shared := int(torch.isin(content, train_content).sum()):

@@ -13,16 +13,15 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ...data.group_columns import without_group
-from ...data.labels import class_names, read_labels
 from ...data.split_roles import choose, find_split
 from ...vision.decode import Form, Wanted, decode
 from ...vision.inputs import content_ids
 from ...vision.sources import open_images
-from .columns import find_columns, find_image
+from .columns import find_image
 from .examples import Examples, Splits
-from .load import wanted_of
-from .recipe import Data
+from .labelling import labelling_of
+from .load import one_label, wanted_of
+from .recipe import Data, NumberData
 
 Origins = dict[str, dict[str, list[Any]]]
 
@@ -33,20 +32,21 @@ def origins_of_images(data: Data, splits: Splits) -> Origins:
     The data is read once more, and an example is found by what it is: its pixels and its label. Of several that are the
     same in both, each is given a row of its own.
     """
-    rows = open_images(data.name, data.config, label=data.label)
+    rows = open_images(data.name, data.config, label=one_label(data))
     train, validation, _ = choose(rows, data)
-    columns = find_columns(without_group(train.features, data.group, data.image, data.label), data.image, data.label)
-    classes = class_names(train, columns.label)
+    labelling = labelling_of(train, data)
     wanted = wanted_of(data)
     found: Origins = {}
     # The training images settle the form, and how grey is scaled; what is carved stands among them.
-    stored = _Stored(train, columns.image, data.train, wanted, read_labels(train, columns.label, classes, data.train))
+    stored = _Stored(train, labelling.image, data.train, wanted, labelling.read(train, data.train))
     wanted.form, wanted.how = stored.form, stored.how
+    for column, camera in (data.cameras if isinstance(data, NumberData) else {}).items():
+        labels = labelling.read(train, data.train) + torch.tensor(camera.added)
+        stored.also(_Stored(train, column, data.train, wanted, labels))
     found["train"] = stored.rows_of(splits.train)
     if validation is not None:
         name = data.validation or "validation"
-        labels = read_labels(validation, columns.label, classes, name)
-        stored = _Stored(validation, columns.image, name, wanted, labels)
+        stored = _Stored(validation, labelling.image, name, wanted, labelling.read(validation, name))
     found["validation"] = stored.rows_of(splits.validation)
     if data.transfer is not None and splits.transfer is not None:
         source = open_images(data.transfer.name, data.transfer.config, "data.transfer.name", labelled=False)
@@ -66,15 +66,20 @@ class _Stored:
         self.form, self.how = Form.of(decoded.images), decoded.how
         self.paths = _paths(encoded, column)
         labels = None if labels is None else labels[decoded.rows]
-        self.left: dict[tuple[int, int], list[int]] = defaultdict(list)
+        self.left: dict[Any, list[tuple[int, str | None]]] = defaultdict(list)
         for key, row in zip(_keys(content_ids(decoded.images), labels), decoded.rows.tolist(), strict=True):
-            self.left[key].append(row)
+            self.left[key].append((row, self.paths[row]))
+
+    def also(self, other: _Stored) -> None:
+        """Takes in the pictures of another column."""
+        for key, places in other.left.items():
+            self.left[key] += places
 
     def rows_of(self, examples: Examples) -> dict[str, list[Any]]:
         """``row`` and ``path`` of each example, in their order."""
         keys = _keys(content_ids(examples.images), examples.labels)
-        rows = [self.left[key].pop(0) for key in keys]
-        return {"row": rows, "path": [self.paths[row] for row in rows]}
+        places = [self.left[key].pop(0) for key in keys]
+        return {"row": [row for row, _ in places], "path": [path for _, path in places]}
 
 
 def _paths(encoded: datasets.Dataset, column: str) -> list[str | None]:
@@ -84,6 +89,7 @@ def _paths(encoded: datasets.Dataset, column: str) -> list[str | None]:
     return cells.to_pylist() if pa.types.is_string(cells.type) else [None] * len(cells)
 
 
-def _keys(content_N: Tensor, labels: Tensor | None) -> list[tuple[int, int]]:
+def _keys(content_N: Tensor, labels: Tensor | None) -> list[Any]:
     labels = torch.full_like(content_N, -1) if labels is None else labels
-    return list(zip(content_N.tolist(), labels.tolist(), strict=True))
+    said = map(tuple, labels.tolist()) if labels.ndim == 2 else labels.tolist()
+    return list(zip(content_N.tolist(), said, strict=True))

@@ -1,14 +1,28 @@
-"""The recipe of image classification, and its sections that are of images alone. No torch."""
+"""The recipes of images, with classes or with numbers, and their sections that are of images alone. No torch."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from ...objectives.catalogue.entry import NUMBERS
 from ...sections import teacher
-from ...sections.recipe import Recipe
-from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Section, Sides
+from ...sections.objective import Objective
+from ...sections.recipe import Baseline, Recipe
+from ...sections.section import (
+    ENSEMBLE,
+    MODEL,
+    ONE,
+    ONNX,
+    SEVERAL,
+    Count,
+    Names,
+    Number,
+    Section,
+    Sides,
+    one_or_several,
+)
 from ...sections.teacher import Model
 from ...sections.train import Train
 from ...vision.sections import Crop, Preprocess, Views
@@ -66,6 +80,44 @@ class Data(Section):
     """A transfer set: unlabelled examples for the soft targets."""
 
 
+class Camera(Section):
+    """A further camera: its picture of each training frame is a training example too, with a label of its own."""
+
+    add: Annotated[
+        Annotated[Number, Tag(ONE)] | Annotated[tuple[Number, ...], Field(min_length=1), Tag(SEVERAL)],
+        Discriminator(one_or_several),
+    ] = 0.0
+    """What is added to the frame's number, in its unit: what one who sees this picture would answer differently. Several
+    where the label is several numbers."""
+
+    @property
+    def added(self) -> tuple[float, ...]:
+        """One for each number, or one for all."""
+        return self.add if isinstance(self.add, tuple) else (self.add,)
+
+
+class NumberData(Data):
+    """Where the examples come from, each with one or several numbers."""
+
+    label: Names | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Column of the numbers, or several columns; one may hold lists of them. Found by its type where not given."""
+    unit: Names | None = None
+    """What the numbers are in (``degrees``), for people to read; several where they differ."""
+    cameras: dict[str, Camera] = Field(default_factory=dict)
+    """Further cameras, by the column of their pictures: ``{left: {add: 0.05}, right: {add: -0.05}}``. They add training
+    examples; validated and tested is on the pictures of ``image`` alone."""
+
+    @model_validator(mode="after")
+    def _one_main_camera(self) -> NumberData:
+        if self.cameras and self.image is None:
+            raise ValueError(
+                "with cameras, image must name the column of the main one, which is validated and tested on"
+            )
+        if self.image in self.cameras:
+            raise ValueError(f"'{self.image}' is the main camera, data.image: cameras names the further ones")
+        return self
+
+
 class TeacherSection(Model):
     """The large model. Trained here with ``train``, or ready-made with ``weights``."""
 
@@ -115,6 +167,30 @@ Teacher = Annotated[
     Discriminator(teacher.kind_of_teacher),
 ]
 """The large model: by name, an ONNX file, or an ensemble of these."""
+
+
+class RegressionRecipe(Recipe):
+    """Image regression: from a picture to one or several numbers."""
+
+    task: Literal["image-regression"] = "image-regression"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The modality."""
+    data: NumberData
+    """Where the examples come from."""
+    views: Views = Views()
+    """How examples are varied, for the soft targets and for every student."""
+    teacher: Teacher
+    """The large model."""
+    student: Model
+    """The small model."""
+    baseline: Baseline = Baseline(label_smoothing=0)
+    """The student without a teacher, which every result is set beside; numbers are not smoothed."""
+    objective: Objective = Objective.model_validate({"mse_values": {"weight": 0.5}, "mse": {"weight": 0.5}})
+    """What the student is asked to match."""
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], str]:
+        """Answers are read as numbers."""
+        return (NUMBERS,), f"with task: {self.task} an example has numbers for a label"
 
 
 class ImageRecipe(Recipe):

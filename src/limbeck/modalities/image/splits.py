@@ -5,6 +5,8 @@ Shapes: N examples, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +14,10 @@ from torch import Tensor
 
 from ...data.examples import HeldOut
 from ...data.groups import Groups, taken
-from ...data.ids import example_ids
+from ...data.ids import example_ids, number
 from ...data.splits import arrange
 from ...errors import BadInput
+from ...randomness import bits
 from ...vision.decode import gather
 from ...vision.inputs import content_ids
 from ...vision.pixels import AS_USUAL, Preparation
@@ -22,13 +25,43 @@ from .examples import Examples, Splits
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Further pictures of a split's frames: images (M, C, H, W), labels (M, D), content (M,), and each one's frame (M,)."""
+
+    images: Tensor
+    labels: Tensor
+    content: Tensor
+    frame: Tensor  # (M,) int64: the position of its frame in the split
+
+    @staticmethod
+    def of(camera: str, images: Tensor, labels: Tensor, frame: Tensor) -> Beside:
+        """Those of a camera. Its name is part of what each is hashed by: a picture may be that of the main camera."""
+        salt = number(hashlib.blake2b(camera.encode(), digest_size=8))
+        return Beside(images, labels, bits(0, content_ids(images), salt, "camera"), frame)
+
+    @staticmethod
+    def joined(each: Sequence[Beside]) -> Beside:
+        """Those of several cameras."""
+        return Beside(
+            *(torch.cat([getattr(one, name) for one in each]) for name in ("images", "labels", "content", "frame"))
+        )
+
+    def where(self, keep: Tensor) -> Beside:
+        """Those of the frames where ``keep`` (N,) bool holds, which stand closer together then."""
+        index = keep[self.frame].nonzero().flatten()
+        place_N = torch.cumsum(keep, 0) - 1
+        return Beside(gather(self.images, index), self.labels[index], self.content[index], place_N[self.frame[index]])
+
+
+@dataclass(frozen=True)
 class Part:
-    """A stored split, decoded: images (N, C, H, W), labels (N,) or None, content hashes (N,), groups of N or None."""
+    """A stored split, decoded: images (N, C, H, W), labels (N,), (N, D) or None, content hashes (N,), groups of N or None."""
 
     images: Tensor
     labels: Tensor | None
     content: Tensor
     groups: Groups | None = None
+    beside: Beside | None = None
 
     @staticmethod
     def of(images: Tensor, labels: Tensor | None, groups: Groups | None = None) -> Part:
@@ -49,11 +82,25 @@ class Part:
             return self
         index = keep.nonzero().flatten()
         labels = None if self.labels is None else self.labels[index]
-        return Part(gather(self.images, index), labels, self.content[index], taken(self.groups, index))
+        beside = None if self.beside is None else self.beside.where(keep)
+        return Part(gather(self.images, index), labels, self.content[index], taken(self.groups, index), beside)
 
     def examples(self) -> Examples:
         """The part as examples, with ids that tell duplicates apart."""
         return Examples(self.images, self.labels, example_ids(self.content, self.labels), self.groups)
+
+    def to_train_on(self) -> Examples:
+        """The same, and after them the further pictures of the same frames."""
+        if self.beside is None:
+            return self.examples()
+        assert self.labels is not None
+        content = torch.cat([self.content, self.beside.content])
+        labels = torch.cat([self.labels, self.beside.labels])
+        groups = None
+        if self.groups is not None:
+            codes = torch.cat([self.groups.codes, self.groups.codes[self.beside.frame]])
+            groups = Groups(codes, self.groups.names)
+        return Examples(torch.cat([self.images, self.beside.images]), labels, example_ids(content, labels), groups)
 
 
 def assemble(
@@ -64,6 +111,7 @@ def assemble(
     *,
     classes: tuple[str, ...],
     fraction: float,
+    numbers: tuple[str, ...] = (),
     limit: int | None = None,
     transfer_limit: int | None = None,
     notes: list[str] | None = None,
@@ -85,6 +133,7 @@ def assemble(
         what="image",
         classes=classes,
         fraction=fraction,
+        numbers=numbers,
         limit=limit,
         transfer_limit=transfer_limit,
         notes=notes,

@@ -83,6 +83,10 @@ class TextPart:
             groups=taken(self.groups, keep),
         )
 
+    def to_train_on(self) -> TextExamples:
+        """As all others."""
+        return self.examples()
+
     def examples(self) -> TextExamples:
         """The part tokenised, with ids that tell duplicates apart."""
         tokens, segments, cut = self.tokenise(self.texts, self.split)
