@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from limbeck.modalities.image import draft
-from limbeck.pipeline.plan import plan
+from limbeck.pipeline.check import check
 from limbeck.pipeline.run import run
 from tests.helpers.tiny import recipe
 
@@ -26,7 +26,7 @@ def pictures(root: Path, *splits: str, count: int = 40) -> str:
 
 def test_a_plan_says_what_a_run_says_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = recipe(f"data.name={pictures(tmp_path / 'pets', 'Train', 'val')}", "data.validation=dev", "data.limit=null")
-    plan(asked, tmp_path / "planned", threads=1)
+    check(asked, tmp_path / "planned", threads=1)
     said = [line for line in capsys.readouterr().err.splitlines() if line]
     run(asked, out=tmp_path / "run", threads=1)
     notes = capsys.readouterr().err.splitlines()

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from limbeck import SimKD, Train, distill
 from limbeck.errors import BadInput
 from limbeck.objectives.modules import KD
-from limbeck.pipeline.plan import plan
+from limbeck.pipeline.check import check
 from limbeck.pipeline.simkd import taught_as_one, with_teachers_classifier
 from limbeck.pipeline.timing import student_seconds
 from limbeck.pipeline.trial import two_examples
@@ -145,7 +145,7 @@ class Slow(KD):
 def test_a_plan_times_the_objective_that_is_trained_and_the_whole_run(tmp_path: Path) -> None:
     slow = dataclasses.replace(job(tmp_path, "targets.live=true"), objective=Slow)
     assert student_seconds(slow) >= 2 * 3 * 0.02  # epochs, steps
-    planned = {stage.name: stage for stage in plan(recipe(SIMKD, "teacher.width=6"), tmp_path / "run", threads=1)}
+    planned = {stage.name: stage for stage in check(recipe(SIMKD, "teacher.width=6"), tmp_path / "run", threads=1)}
     assert list(planned) == ["teacher", "student", "baseline", "smoothed", "evaluate", "export", "report"]
     assert all(stage.seconds and stage.seconds > 0 for stage in planned.values())
     assert not (tmp_path / "run").exists()

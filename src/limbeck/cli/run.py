@@ -54,10 +54,10 @@ def run(
     read = read_recipe(recipe, set_)
     folder = out if out is not None else Path("runs") / str(read.name)
     if plan:
-        from ..pipeline import plan as planning
+        from ..pipeline.check import check
         from . import console
 
-        console.print_plan(planning.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads))
+        console.print_plan(check(read, folder, trust_code=trust_code, device=device.value, threads=threads))
         return
     from ..pipeline import run as pipeline
     from . import console

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..pipeline.plan import PlannedStage, planned_targets, planned_teacher
+from ..pipeline.check import PlannedStage, planned_targets, planned_teacher
 from ..pipeline.teacher import the_teacher
 from ..pipeline.timing import student_seconds, weights_bytes
 from ..pipeline.training_stage import Trained

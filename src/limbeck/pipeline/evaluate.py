@@ -26,8 +26,7 @@ from . import stages
 from .job import Job
 from .stages import Stage, stage
 from .training_stage import Trained, begun
-
-EVALUATION_VERSION = 2
+from .versions import EVALUATION_VERSION
 
 
 @dataclass

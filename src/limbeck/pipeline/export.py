@@ -16,8 +16,7 @@ from .evaluate import TestSplit, best_on_validation, normalisations, test_reads
 from .job import Job
 from .stages import Stage, stage
 from .training_stage import Trained, begun
-
-EXPORT_VERSION = 2
+from .versions import EXPORT_VERSION
 
 
 def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained) -> Stage:

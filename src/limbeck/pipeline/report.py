@@ -24,8 +24,7 @@ from .objective import deployed_with
 from .stages import Stage, stage
 from .targets import fingerprint_of, learnt_from, targets_section
 from .training_stage import Trained, begun
-
-REPORT_VERSION = 3
+from .versions import REPORT_VERSION
 
 
 def report(

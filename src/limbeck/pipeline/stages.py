@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from .. import progress
 from ..errors import BadInput
 from ..files import fingerprint, raise_as_sentence, sealed, sha256_file, unsealed, write_json, write_text
+from .versions import versions
 
 ARMS = ("student", "baseline", "smoothed")
 CONCLUSION = ("evaluate", "export", "report")
@@ -226,17 +227,3 @@ def sweep(folder: Path) -> None:
     """Removes what killed writers left half-written in a folder; only for who alone writes there."""
     for left in folder.glob(".*.part"):
         left.unlink(missing_ok=True)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what takes part; recorded, and not part of any fingerprint."""
-    import importlib.metadata as metadata
-
-    names = ("limbeck", "torch", "numpy", "accelerate", "datasets", "onnx", "onnxruntime", "timm")
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

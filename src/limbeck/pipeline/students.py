@@ -22,8 +22,9 @@ from .job import Job
 from .objective import class_weights_of, smooths, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
-from .training_stage import TRAINING_VERSION, Trained, named, train_stage
+from .training_stage import Trained, named, train_stage
 from .trial import two_examples
+from .versions import TRAINING_VERSION
 
 
 @dataclass(frozen=True)

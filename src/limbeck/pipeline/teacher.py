@@ -25,7 +25,8 @@ from .job import Job
 from .objective import supervised
 from .stages import Stage, stage
 from .targets import given_store
-from .training_stage import TRAINING_VERSION, Trained, named, train_stage
+from .training_stage import Trained, named, train_stage
+from .versions import TRAINING_VERSION
 
 # Examples that a teacher which came ready-made is measured on, before anything is learnt from it.
 DOUBTED = 512

@@ -22,9 +22,6 @@ from . import stages
 from .job import Job
 from .stages import Stage
 
-# Bumped by hand when the meaning of training changes, so that results of an older version are not taken for new ones.
-TRAINING_VERSION = 1
-
 
 @dataclass(frozen=True)
 class Trained:

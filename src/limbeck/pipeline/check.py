@@ -39,7 +39,7 @@ class PlannedStage:
     bytes: int | None = None
 
 
-def plan(
+def check(
     recipe: Recipe, out: Path, *, trust_code: bool = False, device: str = "auto", threads: int | None = None
 ) -> list[PlannedStage]:
     """Looks at the data and the run's folder, times a few steps of each model, and writes nothing.
