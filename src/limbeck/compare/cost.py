@@ -17,7 +17,7 @@ from ..errors import LimbeckError
 from ..files import fingerprint
 from ..interfaces.modality import Deploying
 from ..models.ensemble import Together
-from ..models.onnx_file import OnnxModel
+from ..models.onnx_file import OnnxFile
 from ..pipeline.job import Job
 from ..pipeline.stages import stage
 from ..pipeline.training_stage import begun
@@ -119,8 +119,8 @@ def _measure(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) ->
 
 def _exported(job: Job, role: str, model: nn.Module, folder: Path) -> tuple[Path, int | None] | None:
     """The model's ONNX file and the longest text it takes; None for an ensemble, and a file for a fixed batch."""
-    if isinstance(model, OnnxModel):
-        return (model.path, None) if model.batch is None else None
+    if isinstance(model, OnnxFile):
+        return (model.path, model.longest) if model.timed_as_it_is else None
     if isinstance(model, Together):
         return None
     folder.mkdir()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.inference import device_of
-from ..models.onnx_file import OnnxModel
+from ..models.onnx_file import OnnxFile
 from .latency import RUNS_IN_A_TURN, burst
 from .memory import memory_mb
 from .onnx import evaluating
@@ -26,7 +26,7 @@ def parameters(model: nn.Module) -> int:
 
     An ONNX file's parameters are the numbers that it keeps, those of folded normalisation among them.
     """
-    files = sum(module.parameter_count for module in model.modules() if isinstance(module, OnnxModel))
+    files = sum(module.parameter_count for module in model.modules() if isinstance(module, OnnxFile))
     return files + sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -30,30 +30,97 @@ _PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
-class OnnxModel(nn.Module):
-    """Logits (B, classes), float32, of images (B, C, H, W), from ONNX Runtime on the CPU.
+class OnnxFile(nn.Module):
+    """What is so of any ONNX file that gives logits (B, classes), run by ONNX Runtime on the CPU.
 
-    Images may be on any device, where the answer is too. A file made for a fixed number of images is asked about so
-    many at a time, the last of them repeated to fill up. Where the file's last step is a softmax, the answer is the
-    logarithm of what it gives; where it is a sigmoid, the logit of that. The state holds the digest of the file, so that
-    its bytes are part of what identifies the module; it has no parameters, and inner modules neither.
-
-    With ``two_classes`` set, the file's one output is the logit z of (0, z).
+    Where the file's last step is a softmax, the answer is the logarithm of what it gives; where it is a sigmoid, the logit
+    of that. The state holds the digest of the file, so that its bytes are part of what identifies the module; it has no
+    parameters, and inner modules neither. With ``two_classes`` set, the file's one output is the logit z of (0, z).
 
     Args:
         path: the file; weights that it keeps in other files must lie beside it.
         threads: that its operators run on; torch's number where not given.
 
     Raises:
-        BadInput: there is no such file, it cannot be read or run, or is no classifier of images: has several inputs,
-            or an input that is not four-dimensional, or several outputs of which none is called ``logits``.
+        BadInput: there is no such file, it cannot be read or run, or it has several outputs of which none is called
+            ``logits``.
     """
+
+    longest: int | None = None  # tokens of its longest input; None where inputs have one size, or any
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         super().__init__()
         self.path, self.threads = Path(path), threads
         proto, digest = _read(self.path)
         self.session = _open(self.path, threads or torch.get_num_threads())
+        answers = self.session.get_outputs()
+        named = [one for one in answers if one.name == "logits"] or answers
+        if len(named) != 1 or named[0].type not in _NUMBERS:
+            gives = ", ".join(f"'{one.name}', {one.type}" for one in answers)
+            raise BadInput(f"{path} gives {gives}; one output of logits is needed, or one that is called 'logits'.")
+        self._output, self.gives = named[0].name, named[0].shape
+        self.answers = (
+            self.gives[1] if len(self.gives) == 2 and isinstance(self.gives[1], int) else None
+        )  # None: the file does not say
+        self._last = _last_step(proto.graph, self._output)
+        self.two_classes = False
+        self.metadata = _metadata(proto, self.path)
+        self.parameter_count = sum(math.prod(one.dims) for one in proto.graph.initializer if _is_real(one))
+        self.register_buffer("file_digest", torch.tensor(list(digest), dtype=torch.uint8))
+
+    @property
+    def timed_as_it_is(self) -> bool:
+        """Whether examples of any number can be made up for it, so that it is timed beside an exported student."""
+        raise NotImplementedError
+
+    @property
+    def ends_in_softmax(self) -> bool:
+        """Whether the file gives probabilities of one class among all."""
+        return self._last == "Softmax"
+
+    @property
+    def ends_in_sigmoid(self) -> bool:
+        """Whether the file gives a probability for each class by itself."""
+        return self._last == "Sigmoid"
+
+    def run(self, inputs: dict[str, np.ndarray], about: str, hint: str) -> Tensor:
+        """What the file answers, float32 on the CPU. Raises :class:`BadInput` where it fails or answers no numbers."""
+        try:
+            answer = np.asarray(self.session.run([self._output], inputs)[0])
+        except Exception as error:  # as in _open
+            raise BadInput(f"{self.path} fails on {about}: {short(error)}") from error
+        if np.isnan(answer).any() or np.isposinf(answer).any():
+            raise BadInput(
+                f"{self.path} answers with values that are no numbers (NaN or infinity): its weights are damaged{hint}."
+            )
+        return torch.from_numpy(answer.astype(np.float32, copy=False))
+
+    def as_logits(self, answer_BC: Tensor) -> Tensor:
+        """The answer with a last softmax or sigmoid undone, of two classes where one output stands for both."""
+        if self.ends_in_softmax:
+            answer_BC = answer_BC.clamp(min=torch.finfo(torch.float32).tiny).log()
+        elif self.ends_in_sigmoid:
+            answer_BC = answer_BC.clamp(torch.finfo(torch.float32).tiny, 1 - torch.finfo(torch.float32).eps / 2).logit()
+        return of_two_classes(answer_BC) if self.two_classes else answer_BC
+
+    def unusable(self, why: str) -> BadInput:
+        """What to raise where the file's metadata make no sense, or are another modality's."""
+        return _unusable(self.path, why)
+
+
+class OnnxModel(OnnxFile):
+    """Logits (B, classes), float32, of images (B, C, H, W), from ONNX Runtime on the CPU.
+
+    Images may be on any device, where the answer is too. A file made for a fixed number of images is asked about so
+    many at a time, the last of them repeated to fill up.
+
+    Raises:
+        BadInput: as :class:`OnnxFile`, and where the file is no classifier of images: has several inputs, or an input that
+            is not four-dimensional.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        super().__init__(path, threads=threads)
         takes = self.session.get_inputs()
         if len(takes) != 1:
             names = ", ".join(one.name for one in takes) or "none"
@@ -64,29 +131,15 @@ class OnnxModel(nn.Module):
                 f"{path} takes '{image.name}', {image.type} of shape {_shape(image.shape)}; floating-point images "
                 "(batch, channels, height, width) are needed."
             )
-        answers = self.session.get_outputs()
-        named = [one for one in answers if one.name == "logits"] or answers
-        if len(named) != 1 or named[0].type not in _NUMBERS:
-            gives = ", ".join(f"'{one.name}', {one.type}" for one in answers)
-            raise BadInput(f"{path} gives {gives}; one output of logits is needed, or one that is called 'logits'.")
-        self._input, self._dtype, self._output = image.name, _NUMBERS[image.type], named[0].name
+        self._input, self._dtype = image.name, _NUMBERS[image.type]
         self.takes = tuple(side if isinstance(side, int) else None for side in image.shape)
         self.batch = self.takes[0]  # None: any
-        sides = named[0].shape
-        self.answers = (
-            sides[1] if len(sides) == 2 and isinstance(sides[1], int) else None
-        )  # None: the file does not say
-        self._last = _last_step(proto.graph, self._output)
-        self.two_classes = False
-        self.metadata = _metadata(proto, self.path)
-        _check_metadata(self.metadata, self.takes, named[0].shape, self.path)
-        self.parameter_count = sum(math.prod(one.dims) for one in proto.graph.initializer if _is_real(one))
-        self.register_buffer("file_digest", torch.tensor(list(digest), dtype=torch.uint8))
+        _check_metadata(self.metadata, self.takes, self.gives, self.path)
 
     @property
-    def ends_in_sigmoid(self) -> bool:
-        """Whether the file gives a probability for each class by itself."""
-        return self._last == "Sigmoid"
+    def timed_as_it_is(self) -> bool:
+        """Whether one image of a known size can be made up for it."""
+        return self.batch is None and None not in self.takes[1:]
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _again, (str(self.path), self.threads, self.two_classes)
@@ -94,28 +147,16 @@ class OnnxModel(nn.Module):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         batch = self.batch or max(1, len(images_BCHW))
         parts = [self._run(part, batch) for part in images_BCHW.detach().cpu().split(batch)]
-        logits_BC = torch.cat(parts).to(images_BCHW.device, torch.float32)
-        if self._last == "Softmax":
-            logits_BC = logits_BC.clamp(min=torch.finfo(torch.float32).tiny).log()
-        elif self._last == "Sigmoid":
-            logits_BC = logits_BC.clamp(torch.finfo(torch.float32).tiny, 1 - torch.finfo(torch.float32).eps / 2).logit()
-        return of_two_classes(logits_BC) if self.two_classes else logits_BC
+        return self.as_logits(torch.cat(parts).to(images_BCHW.device, torch.float32))
 
     def _run(self, images_BCHW: Tensor, batch: int) -> Tensor:
         count = len(images_BCHW)
         if self.batch is not None and count < batch:
             images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(batch - count, -1, -1, -1)])
         given = np.ascontiguousarray(images_BCHW.numpy(), dtype=self._dtype)
-        try:
-            answer = np.asarray(self.session.run([self._output], {self._input: given})[0])
-        except Exception as error:  # as in _open
-            raise BadInput(f"{self.path} fails on images of {_shape(list(given.shape))}: {short(error)}") from error
-        if np.isnan(answer).any() or np.isposinf(answer).any():
-            raise BadInput(
-                f"{self.path} answers with values that are no numbers (NaN or infinity): its weights are damaged, or its "
-                "input is beyond its range; see preprocess."
-            )
-        return torch.from_numpy(answer.astype(np.float32, copy=False))[: count if self.batch is not None else None]
+        about = f"images of {_shape(list(given.shape))}"
+        answer = self.run({self._input: given}, about, ", or its input is beyond its range; see preprocess")
+        return answer[: count if self.batch is not None else None]
 
     def check_takes(self, channels: int, size: int | tuple[int, int]) -> None:
         """Raises :class:`BadInput` where images (channels, height, width) are not what the file was made for.

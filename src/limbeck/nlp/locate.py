@@ -14,6 +14,8 @@ CONVERT = (
     "AutoModel.from_pretrained(folder, use_safetensors=False).save_pretrained(new_folder), with the class that they "
     "are of (such as AutoModelForSequenceClassification) in place of AutoModel; then copy the tokenizer's files."
 )
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+TOKENIZER = "tokenizer.json"
 
 
 def locate(name: str, *, role: str = "teacher") -> str:
@@ -26,7 +28,7 @@ def locate(name: str, *, role: str = "teacher") -> str:
         folder = _inside_package(name, role)
     else:
         folder = Path(name).expanduser()
-        if not folder.exists() and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+        if not folder.exists() and _HUB_NAME.fullmatch(name):
             return name
     if not folder.is_dir():
         raise BadInput(
@@ -40,6 +42,29 @@ def locate(name: str, *, role: str = "teacher") -> str:
             raise BadInput(f"{role}: {folder} has only pickled weights ({', '.join(pickled)}). {CONVERT}")
         raise BadInput(f"{role}: {folder} has no model.safetensors.")
     return str(folder)
+
+
+def locate_tokenizer(name: str | None, onnx: Path, *, role: str = "teacher") -> Path | str:
+    """Where the tokenizer of an ONNX file is: a folder, a ``tokenizer.json``, or the hub name as it was given.
+
+    ``name`` is one of these or ``package:NAME/FOLDER``; None: what lies beside the file.
+    Raises :class:`BadInput` where there is none.
+    """
+    if name is None:
+        if (onnx.parent / TOKENIZER).is_file():
+            return onnx.parent
+        raise BadInput(
+            f"{role}: there is no {TOKENIZER} beside {onnx}, and nothing else says how its texts are cut up: copy the one that "
+            "it was made with there, or name it (tokenizer: FOLDER)."
+        )
+    place = _inside_package(name, role) if name.startswith("package:") else Path(name).expanduser()
+    if place.is_file() or any((place / file).is_file() for file in (TOKENIZER, "tokenizer_config.json")):
+        return place
+    if not place.exists() and _HUB_NAME.fullmatch(name):
+        return name
+    raise BadInput(
+        f"{role}: there is no {place / TOKENIZER}: tokenizer names a {TOKENIZER}, its folder, or a hub name.{near(place)}"
+    )
 
 
 def _inside_package(name: str, role: str) -> Path:

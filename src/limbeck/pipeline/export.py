@@ -11,7 +11,7 @@ from ..deploy.measure import parameters
 from ..interfaces.modality import Deploying
 from ..models.ensemble import Together
 from ..models.identity import coarse
-from ..models.onnx_file import OnnxModel
+from ..models.onnx_file import OnnxFile
 from .evaluate import TestSplit, best_on_validation, normalisations, test_reads
 from .job import Job
 from .stages import Stage, stage
@@ -41,11 +41,9 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
         for role, one in (("teacher", teacher), ("student", student)):
             model = one.model.to("cpu").eval()
             facts[role] = {"parameters": parameters(model)}
-            if isinstance(model, OnnxModel):
-                if (
-                    model.batch is None and None not in model.takes[1:]
-                ):  # one image of a known size can be set beside it
-                    paths[role] = model.path
+            if isinstance(model, OnnxFile):
+                if model.timed_as_it_is:
+                    paths[role], longest = model.path, min(longest, model.longest or longest)
             elif not isinstance(model, Together):
                 name = f"{job.name} {role}"
                 wanted_of = Deploying(role, name, model, job.task, examples, here.folder, limits)

@@ -16,7 +16,7 @@ from ..evaluation.wording import counted
 from ..files import write_json
 from ..interfaces.task import Ask
 from ..models.identity import Identity, coarse, same_probe
-from ..models.onnx_file import OnnxModel
+from ..models.onnx_file import OnnxFile
 from ..sections.recipe import Recipe
 from ..targets.cast import cast
 from ..targets.codecs import Codec, Rows, codec_from
@@ -184,7 +184,7 @@ def manner_for(job: Job, teacher: Trained, wanted: str) -> Manner:
     sample = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
     model = teacher.model.to(job.accelerator.device)
     # an ONNX file has its precision inside, and so has an ensemble with one in it
-    fixed = any(isinstance(module, OnnxModel) for module in model.modules())
+    fixed = any(isinstance(module, OnnxFile) for module in model.modules())
     if fixed and wanted not in ("float32", "auto"):
         raise BadInput(f"targets.precision: {wanted}, and an ONNX file has its precision inside; leave it out.")
     return manner_of(model, sample, precision="float32" if fixed else wanted, compile=job.recipe.targets.compile)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
+from ..errors import shown
 from .section import ENSEMBLE, MODEL, ONNX, Number, Section
 from .train import Train
 
@@ -109,6 +111,19 @@ def members_of(section: Any) -> list[tuple[str, Any]]:
     if isinstance(section, Ensemble):
         return [(f"teacher.ensemble.{k}", member) for k, member in enumerate(section.ensemble)]
     return [("teacher", section)]
+
+
+def precision_problems(recipe: Any) -> Iterator[str]:
+    """Sentences on how an ONNX file among a recipe's teachers cannot be asked."""
+    if not any(isinstance(member, OnnxTeacher) for _, member in members_of(recipe.teacher)):
+        return
+    if recipe.targets.precision in ("bfloat16", "float16"):
+        yield (
+            f"targets.precision: {shown(recipe.targets.precision)} was given, and an ONNX file has its precision "
+            "inside; leave it out"
+        )
+    if recipe.targets.compile:
+        yield "targets.compile: an ONNX file is not compiled; leave it out"
 
 
 def seeds_of(section: Ensemble, seed: int) -> list[int]:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...data.places import folder_of
-from ...errors import BadInput, shown
+from ...errors import BadInput
 from ...models.places import check_onnx, check_weights
-from ...sections.recipe import Recipe
-from ...sections.teacher import Model, members_of
+from ...sections.teacher import Model, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
 from ...vision.networks import check, ours
 from .recipe import ImageRecipe, OnnxTeacher, TeacherSection
@@ -24,7 +23,7 @@ def contradictions(recipe: ImageRecipe) -> Iterator[str]:
     teachers = members_of(recipe.teacher)
     for where, teacher in teachers:
         yield from _teacher(where, teacher, recipe.data.channels)
-    yield from _precision(recipe, [teacher for _, teacher in teachers])
+    yield from precision_problems(recipe)
     for where, teacher in teachers:
         yield from _knobs(where, teacher)
     yield from _knobs("student", recipe.student)
@@ -68,17 +67,6 @@ def _teacher(where: str, teacher: TeacherSection | OnnxTeacher, channels: int | 
             )
     if preprocess.mean is not None and preprocess.std is not None and len(preprocess.mean) != len(preprocess.std):
         yield f"{where}.preprocess: mean and std must hold as many values as one another, one for each channel"
-
-
-def _precision(recipe: Recipe, teachers: list[TeacherSection | OnnxTeacher]) -> Iterator[str]:
-    files = any(isinstance(teacher, OnnxTeacher) for teacher in teachers)
-    if files and recipe.targets.precision in ("bfloat16", "float16"):
-        yield (
-            f"targets.precision: {shown(recipe.targets.precision)} was given, and an ONNX file has its precision "
-            "inside; leave it out"
-        )
-    if files and recipe.targets.compile:
-        yield "targets.compile: an ONNX file is not compiled; leave it out"
 
 
 def _knobs(where: str, section: Model | OnnxTeacher) -> Iterator[str]:

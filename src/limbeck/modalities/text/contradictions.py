@@ -6,17 +6,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...data.places import folder_of
-from ...nlp.locate import locate
+from ...models.places import check_onnx
+from ...nlp.locate import locate, locate_tokenizer
+from ...sections.teacher import members_of, precision_problems
 from ...sections.train import schedule_problems
-from .recipe import TextRecipe
+from .recipe import TextRecipe, TextTeacher, made_of
 
 
 def contradictions(recipe: TextRecipe) -> Iterator[str]:
     """What does not go together in a recipe of texts."""
-    teacher = recipe.teacher
-    yield from schedule_problems("teacher.train", teacher.train)
-    if teacher.views is not None and teacher.train is None:
-        yield "teacher.views: there is no teacher.train whose texts it could vary; leave it out"
+    teachers = members_of(recipe.teacher)
+    for where, teacher in teachers:
+        yield from schedule_problems(f"{where}.train", teacher.train)
+        if isinstance(teacher, TextTeacher) and teacher.views is not None and teacher.train is None:
+            yield f"{where}.views: there is no {where}.train whose texts it could vary; leave it out"
+    yield from precision_problems(recipe)
+    if recipe.student.model in ("shrunk", "fresh") and made_of(recipe) is None:
+        what = "weights" if recipe.student.model == "shrunk" else "architecture"
+        yield (
+            f"student.model: {recipe.student.model} has its teacher's {what}, and an ONNX file shows none; take bag or conv, or "
+            "name a teacher by its model"
+        )
     if recipe.targets.views > 1 and recipe.views == type(recipe.views)():
         yield (
             f"targets.views: {recipe.targets.views} was given, and nothing in views varies a text, so that the teacher would "
@@ -35,4 +45,10 @@ def look_for(recipe: TextRecipe) -> None:
     for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
         if source is not None and not Path(source.name).expanduser().is_file():
             folder_of(source.name, source.config, f"{field}.name")
-    locate(recipe.teacher.model)
+    for where, section in members_of(recipe.teacher):
+        role = "teacher" if where == "teacher" else f"teacher in {where}"
+        if isinstance(section, TextTeacher):
+            locate(section.model, role=role)
+        else:
+            check_onnx(Path(section.onnx).expanduser(), role)
+            locate_tokenizer(section.tokenizer, Path(section.onnx).expanduser(), role=role)

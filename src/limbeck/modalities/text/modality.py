@@ -18,31 +18,28 @@ from ...deploy.measure import macs
 from ...deploy.model_card import model_card
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
-from ...errors import BadInput
 from ...evaluation.kinds import KINDS
 from ...files import atomic_folder
 from ...files import publish as copy_to
 from ...interfaces import Inside
-from ...interfaces.modality import Deployed, Deploying, Member, Teachers
-from ...models.inference import ask
-from ...models.outputs import ASKED, refuse_probabilities
+from ...interfaces.modality import Deployed, Deploying, Teachers
 from ...nlp.anatomy import inside
-from ...nlp.folder import load_tokenizer, longest_input, save_folder
+from ...nlp.folder import longest_input, save_folder
 from ...nlp.pairs import SEGMENTS, encoded
 from ...nlp.segments import segments_read
-from ...nlp.tokens import TextExamples, probe_texts
+from ...nlp.tokens import TextExamples
 from ...nlp.vocabulary import FromTeacherIds, count_tokens, inner, smaller_tokenizer, unknown_share
 from ...progress import Bar
 from ...report import shown
 from . import predict
-from .classifier import load_classifier
 from .examples import TextSplits
 from .export import check_text_parity, export_text_onnx, inputs_of, onnx_logits, quantize_text_onnx, text_metadata
 from .load import load_texts
 from .predict import BATCH
-from .recipe import TextRecipe
+from .recipe import TextRecipe, made_of
 from .students import text_student
-from .task import PROBE_LENGTH, TextClassification
+from .task import TextClassification
+from .teachers import build_teachers, check_fits, segments_of, tokenizer_of
 
 WHAT = "text"
 LENGTHS = (32, 128)
@@ -57,7 +54,7 @@ ONNX, INT8 = "model.onnx", "model.int8.onnx"
 
 def load(recipe: TextRecipe, progress: Bar | None = None) -> TextSplits:
     """The splits of the recipe's data, in the tokens of its teacher."""
-    return load_texts(recipe.data, load_tokenizer(recipe.teacher.model), progress)
+    return load_texts(recipe.data, tokenizer_of(recipe), progress)
 
 
 def origins(recipe: TextRecipe, splits: TextSplits) -> dict[str, dict[str, list[Any]]]:
@@ -73,61 +70,38 @@ def origins(recipe: TextRecipe, splits: TextSplits) -> dict[str, dict[str, list[
 
 
 def teachers_of(recipe: TextRecipe, splits: TextSplits, *, trust_code: bool) -> Teachers:
-    """The recipe's teacher; code is never run, trusted or not."""
-    section = recipe.teacher
-    loaded = load_classifier(section.model, splits.classes, seed=recipe.seed, multi_label=splits.multi_label)
-    if not loaded.ready and section.train is None:
-        raise BadInput(
-            f"teacher: {section.model} has no head for the task, so its answers would mean nothing: give teacher.train "
-            "(teacher={model: ..., train: {}}), or name a classifier."
-        )
-    if recipe.data.max_length > loaded.max_length:
-        raise BadInput(
-            f"data.max_length: {recipe.data.max_length} tokens, and {section.model} takes {loaded.max_length} at most."
-        )
-    doubtful = _check_answers(loaded.model, splits, ready=loaded.ready and section.train is None)
-    member = Member(section, recipe.seed, loaded.model, None)
-    notes = loaded.notes
-    if splits.pair is not None and splits.vocabulary.separator is not None and not _segments(loaded.model, splits):
-        notes += ("The teacher reads no segment ids: it tells the sides of a pair by the token between them.",)
-    return Teachers(loaded.model, None, (member,), (*notes, *([doubtful] if doubtful else [])))
-
-
-def _check_answers(teacher: nn.Module, splits: TextSplits, *, ready: bool) -> str | None:
-    """A sentence where a teacher's answers to some texts are in doubt. Raises :class:`BadInput` for probabilities."""
-    answers = []
-    for of in (splits.validation, splits.train):
-        tokens_BL, there_BL = of.padded(of.ids.argsort()[: ASKED // 2], splits.vocabulary.pad)
-        answers.append(ask(teacher, {"input_ids": tokens_BL, "attention_mask": there_BL.long()}).float().cpu())
-    return refuse_probabilities(torch.cat(answers), "teacher", several=splits.multi_label, ready=ready)
+    """The recipe's teachers; code is never run, trusted or not."""
+    return build_teachers(recipe, splits)
 
 
 def student_of(
     recipe: TextRecipe, splits: TextSplits, teachers: Teachers, *, trust_code: bool
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed, from the teacher as it is when it is called."""
-    section = recipe.student
+    section, at = recipe.student, made_of(recipe)
+    teacher: Any = None if at is None else teachers.members[at].model
     texts = splits.train.texts + (() if splits.transfer is None else splits.transfer.texts)
     counted: list[Tensor] = []  # once for all students: a transfer set may be large
 
     def student(seed: int) -> nn.Module:
-        # where the teacher lies does not matter to its student, which begins on the CPU
-        teacher: Any = teachers.model
-        device = next(teacher.parameters()).device
         if section.vocabulary == "used" and not counted:
             counted.append(count_tokens(splits.tokenizer, texts))
+        # where the teacher lies does not matter to its student, which begins on the CPU
+        device = None if teacher is None else next(teacher.parameters()).device
         made = text_student(
             section.model,
-            teacher.to("cpu"),
+            teacher if teacher is None else teacher.to("cpu"),
             splits.tokenizer,
             texts=texts,
             classes=splits.classes,
             seed=seed,
             counts_V=counted[0] if counted else None,
             pairs=splits.pair is not None,
+            multi_label=splits.multi_label,
             **section.knobs,
         ).for_teacher_ids()
-        teacher.to(device)
+        if teacher is not None:
+            teacher.to(device)
         return made.requires_grad_(True)
 
     return student
@@ -135,29 +109,18 @@ def student_of(
 
 def check(model: nn.Module, splits: TextSplits, name: str) -> None:
     """Raises :class:`BadInput` where a model does not answer texts with finite logits (B, classes)."""
-    inputs = probe_texts(splits.vocabulary.size, PROBE_LENGTH, _segments(model, splits))
-    try:
-        answer = ask(model, inputs)
-    except Exception as error:  # a model of any kind fails in any way
-        said = " ".join(str(error).split())[:240] or type(error).__name__
-        raise BadInput(f"the {name} fails on tokens of the data's texts: {said}") from error
-    wanted = (len(inputs["input_ids"]), len(splits.classes))
-    if not isinstance(answer, Tensor) or answer.shape != wanted:
-        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-        raise BadInput(f"the {name} answers {wanted[0]} texts with {shape}; {wanted} is what {wanted[1]} classes need.")
-    if not bool(torch.isfinite(answer).all()):
-        raise BadInput(f"the {name} answers with NaN or infinity: its weights are not usable.")
+    check_fits(model, splits, name)
 
 
 def task_of(recipe: TextRecipe, splits: TextSplits, teachers: Teachers, device: torch.device) -> TextClassification:
     """The task."""
-    segments = bool(_segments(teachers.model, splits))
+    segments = bool(segments_of(teachers.model, splits))
     return TextClassification(splits, view_seed=recipe.seed, device=device, segments=segments)
 
 
 def starts_from_teacher(recipe: TextRecipe) -> bool:
     """Whether the student's first weights are the teacher's, or its embeddings made of the teacher's."""
-    return recipe.student.model != "fresh"
+    return recipe.student.model != "fresh" and made_of(recipe) is not None
 
 
 def layers(model: nn.Module, asking: str, role: str) -> Inside:
@@ -243,8 +206,11 @@ def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str
         for file in (export / STUDENT).iterdir():
             (folder / file.name).write_bytes(file.read_bytes())
         (folder / "README.md").write_text(card, encoding="utf-8")
-    copy_to(export / "teacher" / ONNX, out / "teacher" / ONNX)
-    copy_to(export / "teacher" / "tokenizer.json", out / "teacher" / "tokenizer.json")
+    for file in (ONNX, "tokenizer.json"):
+        if (export / "teacher" / file).exists():
+            copy_to(export / "teacher" / file, out / "teacher" / file)
+        else:  # that of another teacher, before
+            (out / "teacher" / file).unlink(missing_ok=True)
     write_standalone(predict.__name__, out / "predict.py")
 
 
@@ -276,11 +242,6 @@ def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying, names
         "agreement": by.fidelity(by.kept(ours_NC, labels, exact_NC))["agreement"],
         "n": len(labels),
     }
-
-
-def _segments(model: nn.Module, splits: TextSplits) -> int:
-    """How many kinds of segment a model is shown."""
-    return segments_read(model, splits.tokenizer) if splits.pair is not None else 0
 
 
 def _batches(

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ...objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
+from ...sections import teacher
 from ...sections.recipe import Recipe
-from ...sections.section import Count, Depth, Layer, Names, NotNegative, Positive, Section, Times, Width
+from ...sections.section import (
+    ENSEMBLE,
+    MODEL,
+    ONNX,
+    Count,
+    Depth,
+    Layer,
+    Names,
+    NotNegative,
+    Positive,
+    Section,
+    Times,
+    Width,
+)
 from ...sections.targets import Targets
 from ...sections.train import Train
 
@@ -148,6 +162,41 @@ class TextTeacher(Section):
         return {}
 
 
+class TextOnnxTeacher(teacher.OnnxTeacher):
+    """An ONNX file, run by ONNX Runtime on the CPU as it is: ``input_ids`` and ``attention_mask`` (batch, length), and
+    ``token_type_ids`` where it asks for them.
+    """
+
+    tokenizer: str | None = None
+    """What cuts up its texts: a ``tokenizer.json``, a folder, ``package:some_package/folder``, or a name on the hub; the
+    ``tokenizer.json`` beside the file where not given."""
+
+
+Member = Annotated[
+    Annotated[TextTeacher, Tag(MODEL)] | Annotated[TextOnnxTeacher, Tag(ONNX)],
+    Discriminator(teacher.kind_of_member),
+]
+"""One teacher: a sequence classifier by name, or an ONNX file."""
+
+
+class TextEnsemble(teacher.Ensemble):
+    """Several teachers that answer as one. Those that are trained here are stages of their own.
+
+    All read the same tokens, so they have the same tokenizer. Their answers are put together at temperature 1, whatever
+    temperature the student is trained at. What a student takes of its teacher it takes of the first that is no ONNX file.
+    """
+
+    ensemble: tuple[Member, ...]
+    """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
+
+
+Teacher = Annotated[
+    Annotated[TextTeacher, Tag(MODEL)] | Annotated[TextOnnxTeacher, Tag(ONNX)] | Annotated[TextEnsemble, Tag(ENSEMBLE)],
+    Discriminator(teacher.kind_of_teacher),
+]
+"""The large model: by name, an ONNX file, or an ensemble of these."""
+
+
 class TextStudent(Section):
     """The small model: the teacher made smaller, a small transformer from scratch, or no transformer at all."""
 
@@ -190,7 +239,7 @@ class TextRecipe(Recipe):
     """Where the texts come from."""
     views: WordViews = WordViews()
     """How texts are varied, for the soft targets and for every student."""
-    teacher: TextTeacher
+    teacher: Teacher
     """The large model."""
     targets: TextTargets = TextTargets()  # pyright: ignore[reportIncompatibleVariableOverride]
     """How it is asked."""
@@ -204,6 +253,12 @@ class TextRecipe(Recipe):
         if isinstance(self.data.label, tuple):
             return (YES_OR_NO,), "data.label names several columns, so that a text may have several labels"
         return (ONE_CLASS, YES_OR_NO), f"with task: {self.task} a text has one label, or several"
+
+
+def made_of(recipe: TextRecipe) -> int | None:
+    """Which of its teachers, from 0, a student takes what it takes of them; None where all are ONNX files."""
+    members = (member for _, member in teacher.members_of(recipe.teacher))
+    return next((k for k, member in enumerate(members) if isinstance(member, TextTeacher)), None)
 
 
 RECIPES: dict[str, type[Recipe]] = {"text-classification": TextRecipe}

@@ -72,6 +72,7 @@ def text_student(
     min_count: int = 1,
     counts_V: Tensor | None = None,
     pairs: bool | None = None,
+    multi_label: bool = False,
 ) -> TextStudent:
     """A student of ``teacher``, a sequence classifier with ``tokenizer``; on the CPU, in eval mode.
 
@@ -98,6 +99,9 @@ def text_student(
     :func:`.text_vocabulary.count_tokens` has counted before. ``classes`` are the names of the answers (None: the teacher's). ``pairs`` says whether it
     is of pairs (None: whether ``texts`` are).
 
+    Where there is no ``teacher`` to take anything from (None: an ONNX file shows its answers alone), ``bag`` and ``conv``
+    start from ``seed`` alone, ``classes`` must be given, and ``multi_label`` says whether a text may have several of them.
+
     Raises:
         BadInput: a knob is out of range or is none of this kind's, sizes do not go together, the teacher is of another
             family, or ``texts`` are needed and are missing.
@@ -120,9 +124,16 @@ def text_student(
     own_tokenizer = copy.deepcopy(tokenizer)
     if kept_ids is not None:
         own_tokenizer = text_vocabulary.smaller_tokenizer(tokenizer, kept_ids)
-    rows = teacher.get_input_embeddings().num_embeddings if kept_ids is None else len(kept_ids)
+    if kept_ids is not None:
+        rows = len(kept_ids)
+    else:
+        rows = len(tokenizer) if teacher is None else teacher.get_input_embeddings().num_embeddings
 
     if kind in ("shrunk", "fresh"):
+        if teacher is None:
+            raise BadInput(
+                f"student: a {kind} student is made of its teacher, and there is none that shows what is inside."
+            )
         there = text_anatomy.sizes(teacher.config)
         chosen = _layers(kind, layers, layer_choice, there.layers)
         wanted = _sizes(kind, there, len(chosen), hidden, heads, feed_forward, rows)
@@ -154,11 +165,13 @@ def text_student(
         between = _between(own_tokenizer, kind) if (are_pairs(texts) if pairs is None else pairs) else None
         with seeded(seed):
             model = _small(kind, reached, rows, pad, len(names), between)
-        _start_from(teacher, model, kept_ids, counts_V)
+        if teacher is not None:
+            _start_from(teacher, model, kept_ids, counts_V)
         reached["vocabulary"] = rows
     model.config.id2label = dict(enumerate(names))
     model.config.label2id = {name: index for index, name in enumerate(names)}
-    model.config.problem_type = teacher.config.problem_type
+    kind_of_problem = "multi_label_classification" if multi_label else "single_label_classification"
+    model.config.problem_type = kind_of_problem if teacher is None else teacher.config.problem_type
     return TextStudent(model.eval(), own_tokenizer, kept_ids, len(tokenizer), reached)
 
 
