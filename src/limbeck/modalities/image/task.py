@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import prod
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...data.epochs import ViewOf, every_epoch_anew
+from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
 from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import device_of
 from ...randomness import order
@@ -109,6 +109,10 @@ class ImageClassification:
             teacher_inputs=None if other is None else other(rendered.images_BCHW),
         )
 
+    def order(self, examples: Examples, seed: int, epoch: int, batch_size: int) -> Tensor:
+        """A shuffle of an epoch's examples."""
+        return order(seed, epoch, examples.ids)
+
     def source(
         self,
         examples: Examples,
@@ -118,12 +122,9 @@ class ImageClassification:
         batch_size: int,
         view_of: ViewOf = every_epoch_anew,
         upcoming: Callable[[Tensor, Tensor], object] | None = None,
-    ) -> ImageSource:
-        """Batches over these examples, in an order of (seed, epoch).
-
-        ``upcoming`` is told, with every batch, the (ids, views) of the same part of the next step.
-        """
-        return ImageSource(self, examples, views, seed, batch_size, view_of, upcoming)
+    ) -> EpochSource:
+        """Batches over these examples, in an order of (seed, epoch)."""
+        return EpochSource(self, examples, views, seed, batch_size, view_of, upcoming)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         return Output(logits=model(batch.inputs))
@@ -160,48 +161,6 @@ class ImageClassification:
             "accuracy": (logits_NC.argmax(dim=1) == labels_N).double().mean().item(),
             "nll": F.cross_entropy(logits_NC, labels_N).item(),
         }
-
-
-@dataclass
-class ImageSource:
-    """An epoch is every example once, in steps of equal size (to within one example, so that none is tiny)."""
-
-    task: ImageClassification
-    examples: Examples
-    views: Views
-    seed: int
-    batch_size: int
-    view_of: ViewOf
-    upcoming: Callable[[Tensor, Tensor], object] | None = None
-
-    def __post_init__(self) -> None:
-        self._epochs: dict[int, tuple[Tensor, Tensor]] = {}  # order and views of all examples, of the last two
-
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.examples) // self.batch_size)
-
-    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
-        del student  # a data set does not look at who learns from it
-        index_B, view_B = self._part(step, part, parts)
-        batch = self.task.batch(self.examples, index_B, view_B, self.views)
-        if self.upcoming is not None:
-            index_B, view_B = self._part(step + 1, part, parts)
-            self.upcoming(self.examples.ids[index_B], view_B)
-        return batch
-
-    def _part(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor]:
-        """Positions (B,) among the examples, and views (B,)."""
-        epoch, place = divmod(step, self.steps_per_epoch())
-        if epoch not in self._epochs:
-            while len(self._epochs) > 1:
-                self._epochs.pop(next(iter(self._epochs)))
-            order_N = order(self.seed, epoch, self.examples.ids)
-            self._epochs[epoch] = (order_N, self.view_of(self.examples.ids[order_N], epoch))
-        order_N, view_N = self._epochs[epoch]
-        number, steps = len(self.examples), self.steps_per_epoch()
-        low, high = number * place // steps, number * (place + 1) // steps
-        low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
-        return order_N[low:high], view_N[low:high]
 
 
 def pooled(labelled: Examples, transfer: Examples) -> Examples:

@@ -6,15 +6,14 @@ One answer a text, of one label or of several. Shapes: B batch, N examples, L po
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...data.epochs import ViewOf, every_epoch_anew
-from ...data.length_buckets import bucketed_order, edges
+from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
+from ...data.length_buckets import bucketed_order
 from ...evaluation.label_sets import told_figures
 from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import answered, device_of, moved
@@ -114,6 +113,10 @@ class TextClassification:
             positions=there_BL,
         )
 
+    def order(self, examples: TextExamples, seed: int, epoch: int, batch_size: int) -> Tensor:
+        """An epoch's order, in which a batch is of texts of like length."""
+        return bucketed_order(seed, epoch, examples.ids, examples.lengths, batch_size, self.chunk)
+
     def source(
         self,
         examples: TextExamples,
@@ -123,12 +126,9 @@ class TextClassification:
         batch_size: int,
         view_of: ViewOf = every_epoch_anew,
         upcoming: Callable[[Tensor, Tensor], object] | None = None,
-    ) -> TextSource:
-        """Batches over these examples, in an order of (seed, epoch).
-
-        ``upcoming`` is told, with every batch, the (ids, views) of the same part of the next step.
-        """
-        return TextSource(self, examples, views, seed, batch_size, view_of, upcoming)
+    ) -> EpochSource:
+        """Batches over these examples, in an order of (seed, epoch)."""
+        return EpochSource(self, examples, views, seed, batch_size, view_of, upcoming)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         return Output(logits=answered(model, batch.inputs))
@@ -196,49 +196,6 @@ class TextClassification:
             "accuracy": (logits_NC.argmax(dim=1) == labels).double().mean().item(),
             "nll": F.cross_entropy(logits_NC, labels).item(),
         }
-
-
-@dataclass
-class TextSource:
-    """An epoch is every example once, in steps of equal size (to within one example), each of texts of like length."""
-
-    task: TextClassification
-    examples: TextExamples
-    views: WordViews
-    seed: int
-    batch_size: int
-    view_of: ViewOf
-    upcoming: Callable[[Tensor, Tensor], object] | None = None
-
-    def __post_init__(self) -> None:
-        self._epochs: dict[int, tuple[Tensor, Tensor]] = {}  # order and views of all examples, of the last two
-        self._edges = edges(len(self.examples), self.steps_per_epoch()).tolist()
-
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.examples) // self.batch_size)
-
-    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
-        del student  # a data set does not look at who learns from it
-        index_B, view_B = self._part(step, part, parts)
-        batch = self.task.batch(self.examples, index_B, view_B, self.views)
-        if self.upcoming is not None:
-            index_B, view_B = self._part(step + 1, part, parts)
-            self.upcoming(self.examples.ids[index_B], view_B)
-        return batch
-
-    def _part(self, step: int, part: int, parts: int) -> tuple[Tensor, Tensor]:
-        """Positions (B,) among the examples, and views (B,)."""
-        epoch, place = divmod(step, self.steps_per_epoch())
-        if epoch not in self._epochs:
-            while len(self._epochs) > 1:
-                self._epochs.pop(next(iter(self._epochs)))
-            ids_N, length_N = self.examples.ids, self.examples.lengths
-            order_N = bucketed_order(self.seed, epoch, ids_N, length_N, self.batch_size, self.task.chunk)
-            self._epochs[epoch] = (order_N, self.view_of(ids_N[order_N], epoch))
-        order_N, view_N = self._epochs[epoch]
-        low, high = self._edges[place], self._edges[place + 1]
-        low, high = low + (high - low) * part // parts, low + (high - low) * (part + 1) // parts
-        return order_N[low:high], view_N[low:high]
 
 
 def _inputs(tokens_BL: Tensor, there_BL: Tensor, segments_BL: Tensor | None) -> dict[str, Tensor]:
