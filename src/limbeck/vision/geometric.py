@@ -33,7 +33,7 @@ def crop_and_flip(images_BCHW: Tensor, spec: Views, draws: Draws) -> Tensor:
     batch, channels, height, width = images_BCHW.shape
     pad = spec.pad_crop
     if not pad:
-        mirrored_B111 = _mirrored(draws)[:, None, None, None]
+        mirrored_B111 = mirrored(draws)[:, None, None, None]
         return torch.where(mirrored_B111, images_BCHW.flip(-1), images_BCHW) if spec.flip else images_BCHW
     top_B, left_B = draws.integers("crop.y", 2 * pad + 1), draws.integers("crop.x", 2 * pad + 1)
     device = images_BCHW.device
@@ -44,7 +44,7 @@ def crop_and_flip(images_BCHW: Tensor, spec: Views, draws: Draws) -> Tensor:
     rows = padded.index_select(0, row_BCH.view(-1)).view(batch, channels, height, -1)
     column_BW = torch.arange(width, device=device).expand(batch, -1)
     if spec.flip:
-        column_BW = torch.where(_mirrored(draws)[:, None], column_BW.flip(-1), column_BW)
+        column_BW = torch.where(mirrored(draws)[:, None], column_BW.flip(-1), column_BW)
     column_BW = column_BW + left_B[:, None]
     return rows.gather(3, column_BW[:, None, None, :].expand(-1, channels, height, -1))
 
@@ -73,7 +73,7 @@ def _source(spec: Views, height: int, width: int, draws: Draws) -> Map:
         y_B = draws.between("shift.y", -spec.shift, spec.shift) * height
         source = _after(source, (1.0, 0.0, x_B, 0.0, 1.0, y_B))
     if spec.flip:
-        sign_B = 1.0 - 2.0 * _mirrored(draws).to(torch.float32)
+        sign_B = 1.0 - 2.0 * mirrored(draws).to(torch.float32)
         source = _after(source, (sign_B, 0.0, 0.0, 0.0, 1.0, 0.0))
     if spec.resized_crop is not None:
         source = _after(source, _resized_crop(spec.resized_crop, height, width, draws))
@@ -116,7 +116,8 @@ def _after(outer: Map, inner: Map) -> Map:
     )
 
 
-def _mirrored(draws: Draws) -> Tensor:
+def mirrored(draws: Draws) -> Tensor:
+    """Which of the examples (B,) bool the knob ``flip`` mirrors."""
     return draws.integers("flip", 2) == 1
 
 

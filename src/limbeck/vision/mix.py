@@ -59,6 +59,11 @@ def mix_labels(labels_B: Tensor, partner_labels_B: Tensor, share_B: Tensor, clas
     return own_BK + F.one_hot(partner_labels_B, classes) * (1 - share_B)[:, None]
 
 
+def mix_numbers(labels_BD: Tensor, partner_labels_BD: Tensor, share_B: Tensor) -> Tensor:
+    """Numbers (B, D), weighted as the images are; NaN where one of the two has none."""
+    return labels_BD * share_B[:, None] + partner_labels_BD * (1 - share_B)[:, None]
+
+
 def _mixup(images_BCHW: Tensor, partners_BCHW: Tensor, a: float, draws: Draws) -> tuple[Tensor, Tensor]:
     share_B = draws.pick("mixup.share", tables.symmetric_beta(a, images_BCHW.device))
     share_B111 = share_B[:, None, None, None]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Any
 
-from ..sections.section import Deviations, Means, NotNegative, Pixel, Section, Side, Sides
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from ..sections.section import Deviations, Means, Names, NotNegative, Pixel, Section, Side, Sides
 
 
 class Affine(Section):
@@ -59,6 +61,8 @@ class Views(Section):
     """Shift by up to this share of the side, to a fraction of a pixel."""
     flip: bool = False
     """Mirror left and right, half of the time."""
+    flip_turns: Names | None = None
+    """Of a regression: the numbers whose sign a mirror image turns (``steering``); ``[]`` where it changes none."""
     resized_crop: ResizedCrop | None = None
     """A random crop scaled back to full size."""
     affine: Affine | None = None
@@ -73,6 +77,20 @@ class Views(Section):
     """Beta(a, a) of mixup; 0: none. Teacher and student see the same mix."""
     cutmix: NotNegative = 0.0
     """Beta(a, a) of CutMix; 0: none. With mixup too, each example takes one of the two."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``flip_turns`` is left out where it is not given, so that what goes by these values stays as it was."""
+        values = handler(self)
+        if self.flip_turns is None:
+            values.pop("flip_turns", None)
+        return values
+
+    @property
+    def turned(self) -> tuple[str, ...]:
+        """The numbers whose sign a mirror image turns."""
+        names = self.flip_turns or ()
+        return (names,) if isinstance(names, str) else tuple(names)
 
 
 class Crop(Section):

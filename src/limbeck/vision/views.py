@@ -10,7 +10,7 @@ leaves the others as they were. Lengths are in pixels, on images of H x W; outsi
 ================  ==========================================================================================
 ``pad_crop: p``   moved by whole pixels, uniform in -p ... p along each axis
 ``shift: s``      moved by fractions of pixels, uniform between -s and s times the side, along each axis
-``flip``          mirrored left and right with probability 1/2
+``flip``          mirrored left and right with probability 1/2; numbers of ``flip_turns`` then change their sign
 ``resized_crop``  area uniform between the two shares, shape w / h log-uniform between the two ratios, cut to
                   the image where longer; place uniform inside of the image; scaled to H x W
 ``affine``        angle, angle of shear (along x) and scale factor, each uniform, around the centre
@@ -52,7 +52,7 @@ class ImageStore(Protocol):
 
     @property
     def labels(self) -> Tensor | None:
-        """(N,) int64 class ids; None for a transfer set."""
+        """(N,) int64 class ids, or (N, D) float32 numbers; None for a transfer set."""
         ...
 
     @property
@@ -66,34 +66,53 @@ class Rendered:
     """A batch of renderings."""
 
     images_BCHW: Tensor  # float32 in [0, 1]
-    labels: Tensor | None  # (B,) int64 class ids; (B, classes) float32 probabilities where mixed; None: unlabelled
+    # (B,) int64 class ids, (B, classes) float32 probabilities where mixed; (B, D) numbers; None: unlabelled
+    labels: Tensor | None
 
 
 def render(
-    spec: Views, seed: int, images: ImageStore, index_B: Tensor, view_B: Tensor | int, classes: int | None
+    spec: Views,
+    seed: int,
+    images: ImageStore,
+    index_B: Tensor,
+    view_B: Tensor | int,
+    classes: int | None,
+    turned_D: Tensor | None = None,
 ) -> Rendered:
     """Renders the examples at positions ``index_B`` of the store, each in its view, on the store's device.
 
     ``view_B`` is int64 (B,), or one view for all; ``classes`` is needed only to mix labels. An empty spec
-    gives the images as they are, on a 0-1 scale. Raises ``ValueError`` where labels are to be mixed and
-    ``classes`` is None.
+    gives the images as they are, on a 0-1 scale. ``turned_D`` (D,) bool says of numbers whose sign a mirror image turns.
+    Mixed, numbers are weighted as the images are. Raises ``ValueError`` where labels are to be mixed and ``classes`` is None.
     """
     view_B = torch.as_tensor(view_B, device=index_B.device).expand(index_B.shape)
     draws = Draws(seed, images.ids[index_B], view_B)
-    labels_B = None if images.labels is None else images.labels[index_B]
+    labels_B = None if images.labels is None else _labels(spec, images.labels[index_B], draws, turned_D)
     if not (spec.mixup or spec.cutmix):
         return Rendered(_unmixed(spec, images, index_B, draws), labels_B)
 
     partner_B = mixing.partners(images.ids, draws)
     both_ids = torch.cat([draws.ids_B, images.ids[partner_B]])
-    both = _unmixed(spec, images, torch.cat([index_B, partner_B]), Draws(seed, both_ids, view_B.repeat(2)))
+    both_draws = Draws(seed, both_ids, view_B.repeat(2))
+    both = _unmixed(spec, images, torch.cat([index_B, partner_B]), both_draws)
     own_BCHW, partners_BCHW = both.chunk(2)
     mixed_BCHW, share_B = mixing.mix(own_BCHW, partners_BCHW, spec, draws)
     if images.labels is None or labels_B is None:
         return Rendered(mixed_BCHW, None)
+    if images.labels.is_floating_point():
+        both_labels = images.labels[torch.cat([index_B, partner_B])]
+        own_BD, partners_BD = _labels(spec, both_labels, both_draws, turned_D).chunk(2)
+        return Rendered(mixed_BCHW, mixing.mix_numbers(own_BD, partners_BD, share_B))
     if classes is None:
         raise ValueError("classes is needed to mix labels")
     return Rendered(mixed_BCHW, mixing.mix_labels(labels_B, images.labels[partner_B], share_B, classes))
+
+
+def _labels(spec: Views, labels: Tensor, draws: Draws, turned_D: Tensor | None) -> Tensor:
+    """The labels of renderings that are not mixed yet: numbers change their sign where the image is mirrored."""
+    if turned_D is None or not spec.flip:
+        return labels
+    return torch.where(geometry.mirrored(draws)[:, None] & turned_D, -labels, labels)
 
 
 def _unmixed(spec: Views, images: ImageStore, index_B: Tensor, draws: Draws) -> Tensor:
