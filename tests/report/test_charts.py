@@ -6,7 +6,10 @@ import re
 
 import pytest
 
+from limbeck.evaluation.figure import share
 from limbeck.report import charts, formats, svg
+
+ACCURACY = share("accuracy", "accuracy")
 
 
 def test_figures_as_text() -> None:
@@ -34,15 +37,15 @@ def test_figures_are_said_as_people_say_them_and_no_option_is_broken():
 
 
 def test_an_axis_of_few_examples_ends_at_what_they_can_tell():
-    few = charts.curves({"student": [(1, 0.4), (2, 1.0)]}, "accuracy", accuracy=True, examples=26)
+    few = charts.curves({"student": [(1, 0.4), (2, 1.0)]}, "accuracy", share=True, examples=26)
     assert re.findall(r">([\d.]+ %)<", few) == ["40 %", "60 %", "80 %", "90 %", "100 %"]
-    many = charts.curves({"student": [(1, 0.9), (2, 0.9995)]}, "accuracy", accuracy=True, examples=10_000)
+    many = charts.curves({"student": [(1, 0.9), (2, 0.9995)]}, "accuracy", share=True, examples=10_000)
     assert re.findall(r">([\d.]+ %)<", many)[-1] == "99.95 %"
 
 
 def test_no_model_hides_another_and_no_whisker_leaves_the_possible():
     points = [charts.Point(key, 1000.0, 0.99, 0.02) for key in ("student", "baseline")]
-    drawn = charts.trade_off([*points, charts.Point("teacher", 9e4, 1.0, None)], "parameters", "")
+    drawn = charts.trade_off([*points, charts.Point("teacher", 9e4, 1.0, None)], "parameters", "", ACCURACY)
     circle = float(next(iter(re.findall(r'cx="([\d.]+)"', drawn))))
     corners = [float(x) for x in re.findall(r'points="([^"]+)"', drawn)[0].replace(",", " ").split()[::2]]
     assert circle < min(corners)  # a marker beside the other

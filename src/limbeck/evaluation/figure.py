@@ -1,15 +1,16 @@
-"""Figures of a kind of answer: what one is called, which way is better, and what all of them are made of."""
+"""Figures of a kind of answer: what one is called, which way is better, and what all of them are made of. No torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Kept = Mapping[str, Tensor]
+Kept = Mapping[str, "Tensor"]
 """What is kept of a model's answers to a split: tensors (N, ...), the same example in the same row of each."""
 
 
@@ -40,14 +41,36 @@ class Figure:
         """1 where more is better, -1 where less is."""
         return 1 if self.better == "more" else -1
 
-    def number(self, value: float, digits: int | None = None) -> str:
-        """The value as it is shown, without its unit: "97.31", "0.042"; ``digits`` in place of its own."""
-        digits = self.digits if digits is None else digits
-        if self.share:
-            return f"{100 * value:.{digits}f}"
-        if self.significant and value and math.isfinite(value):
-            digits = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        return f"{value:.{digits}f}"
+    @property
+    def heading(self) -> str:
+        """The title as it begins a line: "Accuracy", "NLL"."""
+        return self.title[:1].upper() + self.title[1:]
+
+    @property
+    def way(self) -> str:
+        """Which way is better: "more is better"."""
+        return f"{self.better} is better"
+
+    @property
+    def difference_unit(self) -> str:
+        """What differences are in: "points" of a share."""
+        return "points" if self.share else self.unit
+
+    def decimals(self, value: float) -> int:
+        """How many a value is shown with; of a figure with significant digits that depends on its size."""
+        if self.significant and not self.share and value and math.isfinite(value):
+            return max(0, self.digits - 1 - math.floor(math.log10(abs(value))))
+        return self.digits
+
+    def number(self, value: float, decimals: int | None = None) -> str:
+        """The value as it is shown, without its unit: "97.31", "0.042"; ``decimals`` in place of its own."""
+        decimals = self.decimals(value) if decimals is None else decimals
+        return f"{100 * value if self.share else value:.{decimals}f}"
+
+
+def read(results: Mapping[str, Any], field: str = "figures") -> list[Figure]:
+    """The figures that ``results.json`` or ``compare.json`` names, ``fidelity_figures`` likewise; none of an older file."""
+    return [Figure(**one) for one in results.get(field) or ()]
 
 
 def share(name: str, title: str, better: Literal["more", "less"] = "more", digits: int = 2) -> Figure:

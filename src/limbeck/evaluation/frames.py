@@ -22,12 +22,12 @@ from .positions import divergence, known, labels_of, log_probabilities, per_exam
 
 FIGURES = (
     share("error_rate", "label error rate", "less"),
-    Figure("nll", "NLL of a label", "less", unit="nats"),
+    Figure("nll", "NLL of a label", "less", unit="nats", digits=4),
     share("whole", "sequences without an error"),
 )
 FIDELITY = (
     share("agreement", "agreement with the teacher at a frame"),
-    Figure("kl", "KL from the teacher at a frame", "less", unit="nats"),
+    Figure("kl", "KL from the teacher at a frame", "less", unit="nats", digits=4),
 )
 PLAIN = "ctc"
 READS = ONE_CLASS

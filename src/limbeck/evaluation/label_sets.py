@@ -24,18 +24,18 @@ from .figure import Figure, Kept, largest_difference, share, whole
 
 FIGURES = (
     share("accuracy", "accuracy"),
-    Figure("nll", "NLL", "less", unit="nats"),
+    Figure("nll", "NLL", "less", unit="nats", digits=4),
     share("ece", "ECE", "less"),
     share("macro_f1", "macro F1"),
     share("micro_f1", "micro F1"),
-    Figure("brier", "Brier score", "less"),
-    Figure("nll_scaled", "NLL at the fitted temperature", "less", unit="nats"),
+    Figure("brier", "Brier score", "less", digits=4),
+    Figure("nll_scaled", "NLL at the fitted temperature", "less", unit="nats", digits=4),
     share("ece_scaled", "ECE at the fitted temperature", "less"),
     Figure("temperature", "fitted temperature", "less"),
 )
 FIDELITY = (
     share("agreement", "agreement with the teacher"),
-    Figure("kl", "KL from the teacher", "less", unit="nats"),
+    Figure("kl", "KL from the teacher", "less", unit="nats", digits=4),
     share("agreement_where_teacher_wrong", "agreement where the teacher is wrong", "less"),
     share("agreement_where_teacher_right", "agreement where the teacher is right"),
 )

@@ -21,12 +21,12 @@ from .positions import divergence, known, labels_of, log_probabilities, per_exam
 
 FIGURES = (
     share("accuracy", "token accuracy"),
-    Figure("nll", "NLL of a token", "less", unit="nats"),
+    Figure("nll", "NLL of a token", "less", unit="nats", digits=4),
     share("whole", "sequences without an error"),
 )
 FIDELITY = (
     share("agreement", "agreement with the teacher"),
-    Figure("kl", "KL from the teacher at a token", "less", unit="nats"),
+    Figure("kl", "KL from the teacher at a token", "less", unit="nats", digits=4),
 )
 PLAIN = "cross_entropy"
 READS = ONE_CLASS

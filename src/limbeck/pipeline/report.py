@@ -144,24 +144,17 @@ def _evidence(
     results: dict[str, Any],
     teacher: Trained,
 ) -> Evidence:
-    seed = arms["student"][chosen].seed
-
+    seed, by = arms["student"][chosen].seed, KINDS[job.splits.answers.kind]
+    of = {"teacher": "teacher", "student": f"student-{seed}", "baseline": f"baseline-{seed}"}
     return Evidence(
         results=results,
         outline=outline_of(job.task.name),
         headline=headline(results),
         findings=findings(results),
-        kind="label_sets" if answers["test/labels"].ndim == 2 else "classes",
-        names=job.splits.classes,
+        kind=job.splits.answers.kind,
+        names=job.splits.answers.names,
         labels=answers["test/labels"].numpy(),
-        answers={
-            role: answers[f"test/{name}"].numpy()
-            for role, name in (
-                ("teacher", "teacher"),
-                ("student", f"student-{seed}"),
-                ("baseline", f"baseline-{seed}"),
-            )
-        },
+        answers={role: answers[f"test/{name}"].numpy() for role, name in of.items()} if by.WHOLE else {},
         show=job.modality.show(examples),
         histories={"teacher": teacher.history} | {arm: ones[chosen].history for arm, ones in arms.items()},
         temperature=job.temperature,

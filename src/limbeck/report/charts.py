@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from . import formats, svg
+from ..evaluation.figure import Figure
+from . import figures, formats, svg
 from .svg import Scale, Tick, tag, text
 
 NAMES = {
@@ -20,11 +21,11 @@ NAMES = {
 
 
 class Point(NamedTuple):
-    """A model in a plane of cost and accuracy."""
+    """A model in a plane of cost and quality."""
 
     key: str
     cost: float
-    accuracy: float
+    value: float
     deviation: float | None
 
 
@@ -38,64 +39,80 @@ class Interval(NamedTuple):
     key: str = "student"
 
 
-def trade_off(points: Sequence[Point], x_title: str, unit: str) -> Markup:
-    """Accuracy (linear) against cost (logarithmic); bars are one standard deviation over seeds."""
+def trade_off(points: Sequence[Point], x_title: str, unit: str, figure: Figure) -> Markup:
+    """A figure (linear) against cost (logarithmic); bars are one standard deviation over seeds."""
     width, height = 420.0, 300.0
-    reach = [p.accuracy + side * (p.deviation or 0) for p in points for side in (-1, 1)]
+    reach = [p.value + side * (p.deviation or 0) for p in points for side in (-1, 1)]
     x = Scale(*svg.padded_log([p.cost for p in points]), 58, width - 12, math.log10)
-    low, high = svg.padded(reach, least=0.004)
-    y = Scale(max(low, 0.0), min(high, 1.0), height - 48, 30)
+    low, high = svg.padded(reach, least=0.004 if figure.share else 0.05 * max(map(abs, reach)) or 1.0)
+    if figure.share:
+        low, high = max(low, 0.0), min(high, 1.0)
+    y = Scale(max(low, 0.0) if min(p.value for p in points) >= 0 else low, high, height - 48, 30)
     parts = [
         svg.axes(
             x,
             y,
             [(value, formats.short(value)) for value in svg.log_ticks(x.low, x.high, 5)],
-            svg.percent_ticks(svg.linear_ticks(y.low, y.high)),
+            figure_ticks(figure, y),
             x_title,
-            "test accuracy",
+            titled(figure),
         )
     ]
     middle = (x.start + x.stop) / 2
-    beside = _side_by_side([(x(p.cost), y(p.accuracy)) for p in points])
+    beside = _side_by_side([(x(p.cost), y(p.value)) for p in points])
     where = {point.key: at for point, at in zip(points, beside)}
     for side in (True, False):
-        here = sorted((p for p in points if (x(p.cost) > middle) == side), key=lambda p: -p.accuracy)
-        heights = apart([y(p.accuracy) for p in here], 16.0, y.stop + 4, y.start - 6)
+        here = sorted((p for p in points if (x(p.cost) > middle) == side), key=lambda p: y(p.value))
+        heights = apart([y(p.value) for p in here], 16.0, y.stop + 4, y.start - 6)
         for point, label_y in zip(here, heights):
-            (at_x, left, right), at_y = where[point.key], y(point.accuracy)
+            (at_x, left, right), at_y = where[point.key], y(point.value)
             if point.deviation:
                 ends = {
-                    "y1": y(max(point.accuracy - point.deviation, y.low)),
-                    "y2": y(min(point.accuracy + point.deviation, y.high)),
+                    "y1": y(max(point.value - point.deviation, y.low)),
+                    "y2": y(min(point.value + point.deviation, y.high)),
                 }
                 parts.append(tag("line", class_=f"whisker {point.key}", x1=at_x, x2=at_x, **ends))
-            said = f"{NAMES[point.key]}: {formats.percent(point.accuracy)} at {formats.number(point.cost)}{unit}"
+            said = f"{NAMES[point.key]}: {figures.with_unit(figure, point.value)} at {formats.number(point.cost)}{unit}"
             parts.append(svg.mark(point.key, at_x, at_y, label=said))
             place = (left - 13, "end") if side else (right + 13, "start")
             parts.append(text(place[0], label_y + 4, NAMES[point.key], place[1], class_="label"))
-    return svg.drawing(width, height, f"Test accuracy against {x_title}", *parts)
+    return svg.drawing(width, height, f"{figure.heading} on test against {x_title}", *parts)
+
+
+def titled(figure: Figure) -> str:
+    """What stands at an axis: ``test NLL, nats (less is better)``."""
+    unit = f", {figure.unit}" if figure.unit and not figure.share else ""
+    return f"test {figure.title}{unit}{' (less is better)' if figure.better == 'less' else ''}"
+
+
+def figure_ticks(figure: Figure, scale: Scale) -> list[Tick]:
+    """Round values, of a share in percent."""
+    values = svg.linear_ticks(scale.low, scale.high)
+    return (
+        svg.percent_ticks(values) if figure.share else [(value, f"{value:.6g}".replace("-", "−")) for value in values]
+    )
 
 
 def curves(
     series: dict[str, list[tuple[float, float]]],
     y_title: str,
     *,
-    accuracy: bool = False,
+    share: bool = False,
     examples: float | None = None,
 ) -> Markup:
-    """One line a model over epochs; losses on a logarithmic axis, accuracies on one logarithmic in error.
+    """One line a model over epochs; losses and errors on a logarithmic axis, shares of 1 on one logarithmic in what is missing.
 
-    ``examples``: of which accuracies were measured; an axis of few does not tell of thousandths.
+    ``examples``: of which shares were measured; an axis of few does not tell of thousandths.
     """
     width, height = 320.0, 250.0
     values = [value for line in series.values() for _, value in line]
     epochs = [epoch for line in series.values() for epoch, _ in line]
     x = Scale(min(epochs), max(epochs), 58, width - 12)
     y_ticks: list[Tick]
-    if accuracy:
+    if share:
         least = max(1 / max(examples or 0.0, 1.0), LEAST_ERROR) if examples else LEAST_ERROR
         y = Scale(min(values), max(values), height - 52, 34, lambda value: -math.log10(1 - value + least))
-        y_ticks = svg.percent_ticks(svg.accuracy_ticks(y.low, y.high, least))
+        y_ticks = svg.percent_ticks(svg.share_ticks(y.low, y.high, least))
     else:
         y = Scale(*svg.padded_log(values, 1.5), height - 52, 34, math.log10)
         y_ticks = [(value, f"{value:.3g}") for value in svg.log_ticks(y.low, y.high)]
@@ -134,15 +151,23 @@ def intervals(rows: Sequence[Interval], x_title: str, digits: int) -> Markup:
     return svg.drawing(width, bottom + 42, x_title, *parts)
 
 
-def differences(comparison: dict[str, dict], measure: str, x_title: str, scale: float, digits: int) -> Markup | None:
-    """The intervals of one measure over all that the student is compared with; None where there are none."""
-    rows = []
+def differences(comparison: dict[str, dict], figure: Figure) -> Markup | None:
+    """The intervals of one figure over all that the student is compared with; None where there are none."""
+    rows, scale = [], 100 if figure.share else 1
     for key, label in (("baseline", "against no teacher"), ("smoothed", "against label smoothing")):
-        found = formats.dig(comparison, key, measure)
+        found = formats.dig(comparison, key, figure.name)
         difference, low, high = (formats.figure(formats.dig(found, part)) for part in ("difference", "low", "high"))
         if difference is not None and low is not None and high is not None:
             rows.append(Interval(label, scale * difference, scale * low, scale * high))
-    return intervals(rows, x_title, digits) if rows else None
+    unit = "percentage points" if figure.share else figure.unit
+    less = " (less is better)" if figure.better == "less" else ""
+    title = f"difference in {figure.title}{f', {unit}' if unit else ''}{less}"
+    return intervals(rows, title, decimals(figure, rows)) if rows else None
+
+
+def decimals(figure: Figure, rows: Sequence[Interval]) -> int:
+    """How many the ends of all intervals are shown with; of a figure with significant digits as the widest asks for."""
+    return figure.decimals(max(max(abs(row.low), abs(row.high)) for row in rows))
 
 
 LEAST_ERROR = 1e-4  # added to errors where an axis is logarithmic in them, so that none has its place

@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from ..evaluation.figure import Figure
 from ..sections.outline import Outline
-from . import charts, formats, kinds, losses
+from . import charts, figures, formats, kinds, losses
 from .evidence import Evidence
 from .formats import dig, figure
 from .html import write_html
@@ -47,7 +48,8 @@ def write_report(evidence: Evidence, path: Path) -> None:
 def _content(evidence: Evidence) -> dict[str, Any]:
     results, outline = evidence.results, evidence.outline
     keys = [key for key in charts.NAMES if dig(results, key)]
-    comparison = dig(results, "comparison") or {}
+    named = figures.read(results)
+    first = named[0] if named else None
     return {
         "results": results,
         "headline": evidence.headline,
@@ -60,27 +62,25 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "outline": outline,
         "int8": dig(results, "export", "int8"),
         "as_long": not dig(results, "recipe", "baseline", "epochs"),
-        "tiles": _tiles(results, outline),
+        "first": first,
+        "tiles": _tiles(results, outline, first),
         "keys": keys,
         "models": {key: dig(results, key, "model") for key in keys},
-        "quality": _quality(results, keys),
+        "quality": _quality(results, keys, kinds.told(evidence.kind, results, named)),
         "cost": _cost(results, keys, outline),
         "undisturbed": _undisturbed(results, keys, outline),
         "speed_note": dig(results, "speed", "note"),
-        "seeds": _seeds(results),
+        "seeds": _seeds(results, named[:2]),
+        "seed_figures": named[:2],
         "differences": [
             picture
-            for picture in (
-                charts.differences(comparison, "accuracy", "difference in accuracy, percentage points", 100, 2),
-                charts.differences(comparison, "nll", "difference in NLL, nats (less is better)", 1, 3),
-                charts.differences(comparison, "ece", "difference in ECE, percentage points (less is better)", 100, 2),
-            )
-            if picture is not None
+            for one in named
+            if (picture := charts.differences(dig(results, "comparison") or {}, one)) is not None
         ],
-        "trade_offs": _trade_offs(results, keys),
+        "trade_offs": _trade_offs(results, keys, first) if first is not None else [],
         "curve_keys": [key for key in charts.NAMES if evidence.histories.get(key)],
-        "curves": _curves(evidence.histories, figure(dig(results, "data", "validation"))),
-        "fidelity": _fidelity(results) if evidence.kind == "classes" and len(evidence.labels) else [],
+        "curves": _curves(evidence.histories, named[:2], figure(dig(results, "data", "validation"))),
+        "fidelity": _fidelity(results),
         "tested": len(evidence.labels),
         "kind": kinds.template_of(evidence.kind),
         "of": kinds.sections(evidence),
@@ -105,14 +105,18 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _tiles(results: dict[str, Any], outline: Outline) -> list[Tile]:
+def _tiles(results: dict[str, Any], outline: Outline, first: Figure | None) -> list[Tile]:
     tiles = []
-    student, teacher = (figure(dig(results, key, "metrics", "accuracy")) for key in ("student", "teacher"))
-    if student is not None:
+    student, teacher = (
+        figure(dig(results, key, "metrics", first.name)) if first is not None else None
+        for key in ("student", "teacher")
+    )
+    if first is not None and student is not None:
         compared = ""
         if teacher is not None:
-            compared = f"teacher {formats.percent(teacher)}: {formats.signed(student - teacher, 2, 100)} points"
-        tiles.append(Tile(formats.percent(student), "test accuracy", compared))
+            apart = figures.joined(figures.signed(first, student - teacher), first.difference_unit)
+            compared = f"teacher {figures.with_unit(first, teacher)}: {apart}"
+        tiles.append(Tile(figures.with_unit(first, student), f"test {first.title}", compared))
     for label, ratio, keys, show in (
         ("fewer parameters", "parameters", ("parameters",), formats.count),
         (
@@ -127,38 +131,25 @@ def _tiles(results: dict[str, Any], outline: Outline) -> list[Tile]:
         large, small = (show(dig(results, key, *keys)) for key in ("teacher", "student"))
         if times is not None and times > 0:
             tiles.append(Tile(formats.times(times), label, f"{large} → {small}"))
-    gain = dig(results, "comparison", "baseline", "accuracy")
-    if figure(dig(gain, "difference")) is not None:
-        low, high = (formats.signed(dig(gain, end), 2, 100) for end in ("low", "high"))
+    gain = dig(results, "comparison", "baseline", first.name) if first is not None else None
+    if first is not None and figure(dig(gain, "difference")) is not None:
+        low, high = (figures.signed(first, dig(gain, end)) for end in ("low", "high"))
         detail = f"95 % interval {low} to {high}" if formats.MISSING not in (low, high) else ""
-        value = formats.signed(dig(gain, "difference"), 2, 100)
-        tiles.append(Tile(value, "points over the same network without a teacher", detail))
+        beside = "the same network without a teacher"
+        if first.share and first.better == "more":
+            tiles.append(Tile(figures.signed(first, dig(gain, "difference")), f"points over {beside}", detail))
+        else:
+            value = figures.joined(figures.signed(first, dig(gain, "difference")), first.difference_unit)
+            tiles.append(Tile(value.strip(), f"{first.title} beside {beside}; {first.way}", detail))
     return tiles
 
 
-def _quality(results: dict[str, Any], keys: list[str]) -> list[Row]:
-    one_sided = (figure(dig(results, "data", "commonest", "share")) or 0) > 0.5  # then accuracy says little
-    rows = []
-    for label, hint, metric, share in (
-        ("Accuracy", "more is better", "accuracy", True),
-        *(("Balanced accuracy", "mean over classes", "balanced_accuracy", True) for _ in range(one_sided)),
-        ("Top-5 accuracy", "more is better", "top5", True),
-        ("Micro F1", "more is better", "micro_f1", True),
-        ("Macro F1", "more is better", "macro_f1", True),
-        ("NLL", "nats, less is better", "nll", False),
-        ("Calibration error (ECE)", "less is better", "ece", True),
-        ("Brier score", "less is better", "brier", False),
-    ):
-        cells = []
-        for key in keys:
-            found = dig(results, key, "metrics", metric)
-            if share:
-                cells.append((formats.percent(found), formats.spread(found, 100, 2)))
-            else:
-                text = f"{figure(found):.4f}" if figure(found) is not None else formats.MISSING
-                cells.append((text, formats.spread(found, 1, 4)))
-        rows.append(Row(label, hint, tuple(cells)))
-    return _told(rows)
+def _quality(results: dict[str, Any], keys: list[str], told: list[Figure]) -> list[Row]:
+    def cell(one: Figure, key: str) -> tuple[str, str]:
+        found = dig(results, key, "metrics", one.name)
+        return figures.value(one, found), figures.spread(one, found)
+
+    return _told([Row(one.heading, figures.hint(one), tuple(cell(one, key) for key in keys)) for one in told])
 
 
 def _cost(results: dict[str, Any], keys: list[str], outline: Outline) -> list[Row]:
@@ -233,8 +224,8 @@ def _told(rows: list[Row]) -> list[Row]:
     return [row for row in rows if any(cell != formats.MISSING for cell, _ in row.cells)]
 
 
-def _seeds(results: dict[str, Any]) -> list[tuple[str, Any, Any, Any, Any]]:
-    """(model, seed, accuracy, NLL, seconds) of every run, the teachers of an ensemble first."""
+def _seeds(results: dict[str, Any], two: list[Figure]) -> list[tuple[str, Any, list[str], Any]]:
+    """(model, seed, the first two figures, seconds) of every run, the teachers of an ensemble first."""
     taught = [
         (f"Teacher {k}: {dig(member, 'model')}", member)
         for k, member in enumerate(dig(results, "teacher", "members") or [], 1)
@@ -242,12 +233,17 @@ def _seeds(results: dict[str, Any]) -> list[tuple[str, Any, Any, Any, Any]]:
     keys = ("student", "baseline", "smoothed")
     runs = [(charts.NAMES[key], run) for key in keys for run in dig(results, key, "runs") or []]
     return [
-        (name, dig(run, "seed"), dig(run, "metrics", "accuracy"), dig(run, "metrics", "nll"), dig(run, "seconds"))
+        (
+            name,
+            dig(run, "seed"),
+            [figures.value(one, dig(run, "metrics", one.name)) for one in two],
+            dig(run, "seconds"),
+        )
         for name, run in (*taught, *runs)
     ]
 
 
-def _trade_offs(results: dict[str, Any], keys: list[str]) -> list[Markup]:
+def _trade_offs(results: dict[str, Any], keys: list[str], first: Figure) -> list[Markup]:
     drawn = []
     latency = ("latency p50, ms", ("latency_ms", "p50"), " ms")
     if dig(results, "speed", "disturbed"):
@@ -255,46 +251,55 @@ def _trade_offs(results: dict[str, Any], keys: list[str]) -> list[Markup]:
     for title, path, unit in (("parameters", ("parameters",), " parameters"), latency):
         points = []
         for key in keys:
-            cost, metric = figure(dig(results, key, *path)), dig(results, key, "metrics", "accuracy")
-            accuracy = figure(metric)
-            if cost is not None and cost > 0 and accuracy is not None:
-                points.append(charts.Point(key, cost, accuracy, figure(dig(metric, "sd"))))
+            cost, found = figure(dig(results, key, *path)), dig(results, key, "metrics", first.name)
+            value = figure(found)
+            if cost is not None and cost > 0 and value is not None:
+                points.append(charts.Point(key, cost, value, figure(dig(found, "sd"))))
         if len(points) > 1:
-            drawn.append(charts.trade_off(points, title, unit))
+            drawn.append(charts.trade_off(points, title, unit, first))
     return drawn
 
 
-def _curves(histories: dict[str, list[dict[str, Any]]], examples: float | None) -> list[Markup]:
+def _curves(histories: dict[str, list[dict[str, Any]]], two: list[Figure], examples: float | None) -> list[Markup]:
     drawn = []
-    for title, field in (
-        ("validation accuracy", "validation_accuracy"),
-        ("validation NLL, nats", "validation_nll"),
-        ("training loss", "train_loss"),
+    for title, field, one in (
+        *(
+            (
+                f"validation {one.title}{f', {one.unit}' * bool(one.unit and not one.share)}",
+                f"validation_{one.name}",
+                one,
+            )
+            for one in two
+        ),
+        ("training loss", "train_loss", None),
     ):
-        accuracy = field == "validation_accuracy"
+        to_the_end = one is not None and one.share and one.better == "more"
         series = {}
         for key in charts.NAMES:
             points = [(figure(dig(e, "epoch")), figure(dig(e, field))) for e in histories.get(key) or []]
             # A loss that is not positive has no place on a logarithmic axis.
-            line = [(a, b) for a, b in points if a is not None and b is not None and (accuracy or b > 0)]
+            line = [(a, b) for a, b in points if a is not None and b is not None and (to_the_end or b > 0)]
             if line:
                 series[key] = line
         if series:
-            drawn.append(charts.curves(series, title, accuracy=accuracy, examples=examples))
+            drawn.append(charts.curves(series, title, share=to_the_end, examples=examples))
     return drawn
 
 
-def _fidelity(results: dict[str, Any]) -> list[dict[str, Any]]:
+def _fidelity(results: dict[str, Any]) -> list[Row]:
     """How the student and the baseline stand to the teacher."""
-    return [
-        {
-            "name": name,
-            "agreement": dig(results, key, "agreement"),
-            "kl": dig(results, key, "kl"),
-            "where_wrong": dig(results, key, "agreement_where_teacher_wrong"),
-        }
-        for name, key in (("Student", "fidelity"), ("No teacher", "fidelity_baseline"))
-    ]
+    return _told(
+        [
+            Row(
+                one.heading,
+                figures.hint(one),
+                tuple(
+                    (figures.value(one, dig(results, key, one.name)), "") for key in ("fidelity", "fidelity_baseline")
+                ),
+            )
+            for one in figures.read(results, "fidelity_figures")
+        ]
+    )
 
 
 def _timings(results: dict[str, Any]) -> list[tuple[str, float, float]]:

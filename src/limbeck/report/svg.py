@@ -96,8 +96,8 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return found or [low, high]
 
 
-def accuracy_ticks(low: float, high: float, least: float) -> list[float]:
-    """Round accuracies for an axis that is logarithmic in the error plus ``least``."""
+def share_ticks(low: float, high: float, least: float) -> list[float]:
+    """Round shares for an axis that is logarithmic in what is missing from 1, plus ``least``."""
     known = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
     known = (*(value for value in known if 1 - value >= 2 * least - 1e-9), 1.0)
     found = [value for value in known if low <= value <= high]

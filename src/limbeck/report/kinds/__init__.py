@@ -1,7 +1,8 @@
 """The page's sections of each kind of answer: a module with what it shows, a template beside it with how.
 
-A module has ``about(names)``, what a page's heading says of the answers, and ``sections(evidence)``, what its template is
-given under the name ``of``. A kind without a module has what the page says of every run.
+A module has ``about(names)``, what a page's heading says of the answers; ``untold(results)``, the names of figures that the
+table of models does without; and ``sections(evidence)``, what its template is given under the name ``of``. A kind without a
+module has what the page says of every run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from ...evaluation.figure import Figure
 from ..evidence import Evidence
 from . import classes, label_sets, values
 
@@ -24,6 +26,12 @@ def template_of(kind: str) -> str | None:
 def sections(evidence: Evidence) -> dict[str, Any]:
     """What the template is given."""
     return KINDS[evidence.kind].sections(evidence) if evidence.kind in KINDS else {}
+
+
+def told(kind: str, results: dict[str, Any], figures: Sequence[Figure]) -> list[Figure]:
+    """The figures that the table of models shows."""
+    untold = KINDS[kind].untold(results) if kind in KINDS else frozenset()
+    return [figure for figure in figures if figure.name not in untold]
 
 
 def about(kind: str, names: Sequence[str]) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...evaluation.verdict import one_sided
 from ..evidence import Evidence
 from . import class_charts, gallery
 from .class_figures import Accord, accord, confusion, log_softmax, reliability
 
+FITTED = frozenset({"nll_scaled", "ece_scaled", "temperature"})
 MATRIX_CLASSES = 20  # beyond that many, the most confused pairs are listed instead of the matrix
 _ACCORD = (
     ("Both right", "both_right"),
@@ -24,6 +26,11 @@ _ACCORD = (
 def about(names: Sequence[str]) -> str:
     """In the page's heading."""
     return f"{len(names)} classes"
+
+
+def untold(results: dict[str, Any]) -> frozenset[str]:
+    """What is fitted on validation, and the balanced accuracy where accuracy says as much."""
+    return FITTED if one_sided(results) else FITTED | {"balanced_accuracy"}
 
 
 def sections(evidence: Evidence) -> dict[str, Any]:

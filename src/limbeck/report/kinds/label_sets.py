@@ -11,6 +11,7 @@ import numpy as np
 from ..differences import most_different
 from ..evidence import Evidence
 from ..shown import Shown
+from .classes import FITTED
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Card:
 def about(names: Sequence[str]) -> str:
     """In the page's heading."""
     return f"{len(names)} classes"
+
+
+def untold(results: dict[str, Any]) -> frozenset[str]:
+    """What is fitted on validation."""
+    return FITTED
 
 
 def sections(evidence: Evidence) -> dict[str, Any]:

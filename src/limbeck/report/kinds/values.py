@@ -56,6 +56,11 @@ def about(names: Sequence[str]) -> str:
     return f"{count}: {', '.join(names)}" if 0 < len(names) <= NUMBERS else count
 
 
+def untold(results: dict[str, Any]) -> frozenset[str]:
+    """The squared error, of which the root is told."""
+    return frozenset({"mse"})
+
+
 def sections(evidence: Evidence) -> dict[str, Any]:
     """What ``values.html.j2`` shows, of examples whose numbers are all finite; nothing where there are none."""
     answers = {key: answer.astype(np.float64) for key, answer in evidence.answers.items()}
