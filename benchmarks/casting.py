@@ -61,9 +61,7 @@ def measure(
         job = open_job(recipe, out=Path(folder), device=device)
         model = job.teacher.to(job.accelerator.device).eval().requires_grad_(False)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        teacher = Trained(
-            model, 0, 0.0, "untrained", identity(model, job.task.probe(job.task.teacher_normalisation)), []
-        )
+        teacher = Trained(model, 0, 0.0, "untrained", identity(model, job.task.probe(job.task.teacher_sees)), [])
         pool, views, task = job.task.pool, recipe.targets.views, job.task
         order = pool.ids.argsort()
 

@@ -105,7 +105,7 @@ def measure(recipe: Recipe, rounds: int, steps: int, folder: Path) -> list[dict[
     """Seconds of each way in each round."""
     job = open_job(recipe, out=folder, device="cpu")
     teacher = Trained(
-        job.teacher, 0, 0.0, "untrained", identity(job.teacher, job.task.probe(job.task.teacher_normalisation)), []
+        job.teacher, 0, 0.0, "untrained", identity(job.teacher, job.task.probe(job.task.teacher_sees)), []
     )
     arms = the_arms(job, teacher, the_targets(job, teacher))
 

@@ -174,7 +174,8 @@ def distill(
         results = distil(job)
         best = student_of(job, job.teacher, seed)
         load_weights(best, Path(out) / "student.safetensors", "student")
-    return Distilled(Student(best, job.task.normalisation).eval(), results, Path(out))
+    task: Any = job.task  # one of images
+    return Distilled(Student(best, task.normalisation).eval(), results, Path(out))
 
 
 @contextmanager

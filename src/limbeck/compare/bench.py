@@ -81,7 +81,7 @@ class Bench:
             live = recipe.targets.model_copy(update={"live": True, "average": False, "store": None})
             recipe = recipe.model_copy(update={"targets": live})
         base = self.job
-        teachers = Teachers(base.teacher, base.task.teacher_normalisation, base.teachers)
+        teachers = Teachers(base.teacher, base.task.teacher_sees, base.teachers)
         job = job_from_models(
             recipe,
             base.splits,

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from .task import Task
 from .tensors import Inside
 
 
@@ -83,7 +84,7 @@ class Modality(Protocol):
         """Raises :class:`limbeck.errors.BadInput` where a student does not fit the data."""
         ...
 
-    def task_of(self, recipe: Any, splits: Any, teachers: Teachers, device: torch.device) -> Any:
+    def task_of(self, recipe: Any, splits: Any, teachers: Teachers, device: torch.device) -> Task:
         """The task."""
         ...
 

@@ -53,17 +53,69 @@ class Source(Protocol):
 
 
 class Task(Protocol):
-    """A modality. The loop, the pipeline and the report know it only through this."""
+    """A modality's task: its examples as batches, and what models say of them. Loop, pipeline and report know no more of it.
+
+    ``examples`` are the modality's own, of which others know their number, ``ids`` and ``labels``; ``sees`` is what a
+    model's input goes through, as the modality says it, and None where that is what the student's does.
+    """
 
     name: str
+    """The recipe's ``task``."""
     answers: Answers
+    """What an example's answer is."""
+    train: Any
+    """The labelled training examples, on the device of the run."""
+    held_out: Any
+    """Those of the validation split, likewise."""
+    pool: Any
+    """All that a student with a teacher learns from: ``train``, and the transfer set behind it."""
+    teacher_sees: Any
+    """What the teacher's input goes through."""
+
+    @property
+    def views_at_once(self) -> int:
+        """How many examples' views are made at a time where a teacher is asked; it may be asked about fewer."""
+        ...
+
+    def seen_through(self, sees: Any) -> Task:
+        """The same task for a teacher that is trained, in the student's place."""
+        ...
+
+    def probe(self, sees: Any) -> Any:
+        """Fixed inputs by whose answers models are told from one another."""
+        ...
+
+    def input_facts(self, sees: Any) -> dict[str, Any]:
+        """What the input of such a model goes through, as plain values, for fingerprints."""
+        ...
+
+    def of_like_cost(self, examples: Any, index_B: Tensor) -> Tensor | None:
+        """An order (B,) of the examples at ``index_B`` in which neighbours cost a model the same; None: they all do."""
+        ...
+
+    def batch(self, examples: Any, index_B: Tensor, view_B: Tensor, views: Any) -> Batch:
+        """The batch of the examples at ``index_B``, at these views of the recipe's kind: a pure function."""
+        ...
+
+    def source(
+        self,
+        examples: Any,
+        *,
+        views: Any,
+        seed: int,
+        batch_size: int,
+        view_of: Callable[[Tensor, int], Tensor] = ...,
+        upcoming: Callable[[Tensor, Tensor], object] | None = None,
+    ) -> Source:
+        """Batches over examples, in an order of (seed, epoch): a :class:`limbeck.data.epochs.EpochSource`, or a roll-out.
+
+        ``view_of(ids_B, epoch)`` are the views that an epoch shows; ``upcoming`` is told, with every batch, the (ids, views)
+        of the same part of the next step.
+        """
+        ...
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's answer to ``batch.inputs``."""
-        ...
-
-    def validation(self, model: nn.Module) -> dict[str, float]:
-        """Figures over the validation split, the first two of the kind of answer among them."""
         ...
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -78,4 +130,8 @@ class Task(Protocol):
         ``index_B`` are places in ``examples``, each once, in an order that depends on the examples alone. ``as_teacher``: the
         model gets the teacher's input.
         """
+        ...
+
+    def validation(self, model: nn.Module) -> dict[str, float]:
+        """Figures over the validation split, the first two of the kind of answer among them."""
         ...

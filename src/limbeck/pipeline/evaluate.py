@@ -141,7 +141,7 @@ def evaluate_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -
 
 def normalisations(job: Job) -> list[dict[str, Any]]:
     """What is done to the student's input and to the teacher's."""
-    return [job.task.input_facts(None), job.task.input_facts(job.task.teacher_normalisation)]
+    return [job.task.input_facts(None), job.task.input_facts(job.task.teacher_sees)]
 
 
 def teachers_of(teacher: Trained) -> dict[str, Trained]:

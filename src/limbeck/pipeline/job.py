@@ -15,7 +15,7 @@ from torch import nn
 from .. import progress
 from ..errors import BadInput
 from ..evaluation.kinds import KINDS
-from ..interfaces import Needs
+from ..interfaces import Needs, Task
 from ..interfaces.modality import Member, Modality, Teachers
 from ..modalities import modality_of
 from ..models.identity import coarse, identity
@@ -37,7 +37,7 @@ class Job:
     """All that the stages need.
 
     Attributes:
-        modality: what is done otherwise for images than for texts.
+        modality: data, models and files of the recipe's task.
         teacher: what answers, built; its starting weights are loaded.
         teachers: what it is made of: itself, or the members of the ensemble.
         student: a fresh student for a seed.
@@ -53,7 +53,7 @@ class Job:
     out: Path
     modality: Modality
     splits: Any
-    task: Any
+    task: Task
     accelerator: Accelerator
     teacher: nn.Module
     teachers: tuple[Member, ...]

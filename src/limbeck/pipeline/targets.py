@@ -263,7 +263,7 @@ def store_identity(job: Job, teacher: Trained, precision: str) -> StoreIdentity:
         "classes": job.splits.answers.width,
         "data": job.splits.fingerprint,
         "teacher": teacher.identity,
-        "preprocess": job.task.input_facts(job.task.teacher_normalisation),
+        "preprocess": job.task.input_facts(job.task.teacher_sees),
         "precision": precision,
         "views": job.recipe.views.model_dump(mode="json"),
         "view_seed": job.recipe.seed,

@@ -38,7 +38,7 @@ def the_teacher(job: Job) -> Trained:
     if len(members) == 1:
         return members[0]
     ensemble: Any = job.teacher
-    known = identity(job.teacher, job.task.probe(job.task.teacher_normalisation))
+    known = identity(job.teacher, job.task.probe(job.task.teacher_sees))
     named_by = fingerprint([member.fingerprint for member in members] + [coarse(known)])
     seconds = sum(member.seconds for member in members)
     # each as the ensemble asks it, about what the ensemble takes

@@ -113,7 +113,7 @@ def data_facts(splits: Splits) -> dict[str, Any]:
 def deploy(wanted: Deploying) -> Deployed:
     """ONNX with the preprocessing inside, held to PyTorch's answers on test images."""
     task, role = wanted.task, wanted.role
-    normalise = task.normalisation if role == "student" else task.teacher_normalisation or task.normalisation
+    normalise = task.normalisation if role == "student" else task.teacher_sees or task.normalisation
     inputs = normalise(_unit(wanted.examples.images[:PARITY_IMAGES].cpu())).contiguous()
     path = wanted.folder / f"{role}.onnx"
     metadata = image_metadata(

@@ -58,7 +58,7 @@ class ImageClassification:
         self.held_out = splits.validation.to(device)
         self.how = splits.how
         self.normalisation = normalisation
-        self.teacher_normalisation = teacher_normalisation
+        self.teacher_sees = teacher_normalisation
         self.view_seed = view_seed
         self.batch_size = batch_size
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
@@ -68,7 +68,7 @@ class ImageClassification:
         if normalisation is None:
             return self
         other = copy.copy(self)
-        other.normalisation, other.teacher_normalisation = normalisation, None
+        other.normalisation, other.teacher_sees = normalisation, None
         return other
 
     def probe(self, sees: Normalisation | None) -> Tensor:
@@ -86,7 +86,7 @@ class ImageClassification:
     def views_at_once(self) -> int:
         """How many examples' views are made at a time where a teacher is asked; it may be asked about fewer."""
         _, channels, height, width = self.train.images.shape
-        sees = self.teacher_normalisation or self.normalisation
+        sees = self.teacher_sees or self.normalisation
         pixels = height * width if sees.size is None else max(height * width, prod(sides(sees.size)))
         bytes_of_one = 4 * channels * pixels
         # a power of two, as the teacher's batch and a block are, so that none of either is cut
@@ -100,7 +100,7 @@ class ImageClassification:
     def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
         """The batch of these examples at these views."""
         rendered = render(views, self.view_seed, examples, index_B, view_B, len(self.classes))
-        other = self.teacher_normalisation
+        other = self.teacher_sees
         return Batch(
             ids=examples.ids[index_B],
             view=view_B,

@@ -72,7 +72,7 @@ class TextClassification:
         self.batch_size, self.chunk, self.multiple_of = batch_size, chunk, multiple_of
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
 
-    teacher_normalisation = None  # teacher and student get the same tokens
+    teacher_sees = None  # teacher and student get the same tokens
     views_at_once = 512  # examples whose views are made at a time where a teacher is asked
 
     def seen_through(self, sees: None) -> TextClassification:
