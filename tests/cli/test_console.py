@@ -1,7 +1,7 @@
 """What a person sees of results and plans."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from limbeck import progress
 from limbeck.cli.console import print_plan, print_results
+from limbeck.evaluation.classes import FIGURES
 from limbeck.progress import bytes_text
 
 
@@ -52,7 +53,13 @@ def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Pat
         "baseline": model(0.97, 3, 40_000, 0.05),
         "smoothed": None,
         "fidelity": {"agreement": {"mean": 0.98, "sd": 0.0, "n": 3}, "kl": {"mean": 0.03, "sd": 0.0, "n": 3}},
-        "ratios": {"parameters": 100.0, "bytes": 100.0, "latency": 40.0, "accuracy_kept": 0.975 / 0.99},
+        "figures": [asdict(figure) for figure in FIGURES[:3]],
+        "ratios": {
+            "parameters": 100.0,
+            "bytes": 100.0,
+            "latency": 40.0,
+            "student_over_teacher": {"figure": "accuracy", "ratio": 0.975 / 0.99},
+        },
         "comparison": {"baseline": {"accuracy": gain}},
         "speed": {"note": None},
         "student_over_teacher_seconds": 0.31,

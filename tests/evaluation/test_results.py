@@ -6,14 +6,15 @@ import copy
 import json
 import math
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from limbeck.evaluation.classes import classification, fidelity, fit_temperature, kept
-from limbeck.evaluation.figure import Kept
+from limbeck.evaluation.classes import FIGURES, classification, fidelity, fit_temperature, kept
+from limbeck.evaluation.keep import Kept
 from limbeck.evaluation.results import ModelEvidence, RunEvidence, assemble, environment
 from limbeck.evaluation.verdict import findings, headline, verdict
 from limbeck.interfaces import Answers
@@ -45,7 +46,7 @@ def parts(seeds: int = 3, **changes) -> dict:
         "name": "digits",
         "task": "image-classification",
         "answers": Answers("classes", 7, tuple(CLASSES)),
-        "data": {"name": "digits", "classes": CLASSES, "train": 10, "notes": ()},
+        "data": {"name": "digits", "example": "image", "classes": CLASSES, "train": 10, "notes": ()},
         "teacher": evidence("wrn_16_2", 4.0, range(1), 200.0, 2500),
         "student": evidence("convnet", 2.5, range(seeds), 40.0, 100),
         "baseline": evidence("convnet", 2.0, range(seeds), 30.0, 100),
@@ -165,7 +166,15 @@ def story(difference=0.0035, low=0.001, high=0.006, seeds=5, nll=(-0.02, -0.03, 
     figures = {"student": (0.924, 0.001 if seeds > 1 else None), "teacher": (0.94, None), "baseline": (0.9205, None)}
     return {
         "task": "image-classification",
-        "ratios": {"parameters": 25.2, "bytes": 20.0, "latency": 21.0, "accuracy_kept": 0.983} | ratios,
+        "data": {"example": "image"},
+        "figures": [asdict(figure) for figure in FIGURES[:4]],
+        "ratios": {
+            "parameters": 25.2,
+            "bytes": 20.0,
+            "latency": 21.0,
+            "student_over_teacher": {"figure": "accuracy", "ratio": 0.983},
+        }
+        | ratios,
         **{role: {"metrics": {"accuracy": {"mean": m, "sd": sd, "n": seeds}}} for role, (m, sd) in figures.items()},
         "comparison": {
             "baseline": {
@@ -217,7 +226,11 @@ def test_the_verdict_in_full():
         ({"parameters": None}, "1/20 of the teacher's bytes", "25"),
         ({"parameters": None, "bytes": None}, "answers 21x faster than the teacher and keeps", "1/"),
         ({"parameters": None, "bytes": None, "latency": None}, "student keeps 98.3 % of the teacher's", "x "),
-        ({"accuracy_kept": None}, "has an accuracy of 92.4 ± 0.1 %; the teacher is never right", "keeps"),
+        (
+            {"student_over_teacher": {"ratio": None}},
+            "has an accuracy of 92.4 ± 0.1 %; the teacher is never right",
+            "keeps",
+        ),
     ],
 )
 def test_the_verdict_claims_no_more_than_the_figures(figures, says, never):
@@ -265,7 +278,9 @@ def shares(accuracy: float, supports: tuple[int, int], recalls: tuple[float, flo
 def test_nothing_is_kept_of_a_teacher_that_is_no_better_than_the_commonest_class():
     # 501 of 1000: two standard errors are 2 * sqrt(0.501 * 0.499 / 1000) = 0.0316
     for accuracy, level, unshown in ((0.499, True, False), (0.532, False, True), (0.533, False, False)):
-        said = verdict(story() | {"data": {"classes": ["a", "b"]}, "teacher": shares(accuracy, (499, 501))})
+        said = verdict(
+            story() | {"data": {"classes": ["a", "b"], "example": "image"}, "teacher": shares(accuracy, (499, 501))}
+        )
         assert ("no better than always naming the commonest class" in said) is level
         assert ("not shown to be better" in said) is unshown
         assert ("keeps" in said.split("so what")[0]) is not level
@@ -331,7 +346,7 @@ def test_one_class_with_most_of_the_split_and_classes_that_a_split_lacks_are_sai
         runs = [RunEvidence(seed, kept(logits_NC, labels_N), validation, 1.0) for seed in range(seeds)]
         return ModelEvidence("net", runs, {})
 
-    data = {"classes": ["ok", "worn", "broken\x1b", "lost"], "test": 10}
+    data = {"example": "image", "classes": ["ok", "worn", "broken\x1b", "lost"], "test": 10}
     found = assemble(
         **parts(
             data=data,

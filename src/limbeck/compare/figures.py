@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.figure import Figure, Kept
+from ..evaluation.figure import Figure
 from ..evaluation.intervals import mean_sd, paired_bootstraps, sums_bootstrap
+from ..evaluation.keep import Kept
 from ..evaluation.results import RunEvidence, beside, run_metrics
 
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from ..errors import BadInput
 from ..interfaces import DenseLogits
 from ..objectives.catalogue.entry import ONE_CLASS
-from .figure import Figure, Kept, largest_difference, share, whole
+from .figure import Figure, share
+from .keep import Kept, largest_difference, whole
 
 FIGURES = (
     share("accuracy", "accuracy"),

@@ -1,17 +1,11 @@
-"""Figures of a kind of answer: what one is called, which way is better, and what all of them are made of. No torch."""
+"""Figures of a kind of answer: what one is called, which way is better, how it is shown. No torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Kept = Mapping[str, "Tensor"]
-"""What is kept of a model's answers to a split: tensors (N, ...), the same example in the same row of each."""
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -76,15 +70,3 @@ def read(results: Mapping[str, Any], field: str = "figures") -> list[Figure]:
 def share(name: str, title: str, better: Literal["more", "less"] = "more", digits: int = 2) -> Figure:
     """A figure that is a share."""
     return Figure(name, title, better, share=True, unit="%", digits=digits)
-
-
-def whole(answer: Tensor, labels: Tensor, teacher: Tensor | None = None) -> dict[str, Tensor]:
-    """What is kept where answers are kept as they are: ``answer``, ``labels`` and, where there is one, the ``teacher``'s."""
-    found = {"answer": answer, "labels": labels}
-    return found if teacher is None else {**found, "teacher": teacher}
-
-
-def largest_difference(a: Tensor, b: Tensor) -> float:
-    """max |a - b|; infinity where one of them is no number, which max() would lose."""
-    worst = float((a - b).abs().max())
-    return math.inf if math.isnan(worst) else worst

@@ -1,16 +1,20 @@
-"""A model's answers to a split, batch by batch, as what is kept of them.
+"""What is kept of a model's answers to a split, put together batch by batch.
 
 Shapes: N examples, B batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+Kept = Mapping[str, Tensor]
+"""What is kept of a model's answers to a split: tensors (N, ...), the same example in the same row of each."""
 
 Parts = Iterable[tuple[Tensor, Any]]
 """(index_B, answer) of each batch: places in the split, in whatever order, and the answer to them, on the CPU."""
@@ -38,3 +42,15 @@ def _together(parts: Parts, teacher: Parts | None) -> Iterator[tuple[Tensor, Any
         if not torch.equal(index_B, other_B):
             raise ValueError("student and teacher must answer the same batches in the same order")
         yield index_B, answer, theirs
+
+
+def whole(answer: Tensor, labels: Tensor, teacher: Tensor | None = None) -> dict[str, Tensor]:
+    """What is kept where answers are kept as they are: ``answer``, ``labels`` and, where there is one, the ``teacher``'s."""
+    found = {"answer": answer, "labels": labels}
+    return found if teacher is None else {**found, "teacher": teacher}
+
+
+def largest_difference(a: Tensor, b: Tensor) -> float:
+    """max |a - b|; infinity where one of them is no number, which max() would lose."""
+    worst = float((a - b).abs().max())
+    return math.inf if math.isnan(worst) else worst

@@ -24,8 +24,8 @@ from torch import Tensor
 from ..interfaces import Answers
 from ..version import __version__
 from . import losses
-from .figure import Kept
 from .intervals import mean_sd, paired_bootstraps, sums_bootstrap, within_possible
+from .keep import Kept
 from .kinds import KINDS
 
 SCHEMA_VERSION = 2

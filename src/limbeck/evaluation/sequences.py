@@ -16,7 +16,8 @@ from torch import Tensor
 from ..errors import BadInput
 from ..interfaces import DenseLogits, RaggedLogits
 from ..objectives.catalogue.entry import ONE_CLASS
-from .figure import Figure, Kept, largest_difference, share
+from .figure import Figure, share
+from .keep import Kept, largest_difference
 from .positions import divergence, known, labels_of, log_probabilities, per_example, per_position
 
 FIGURES = (

@@ -19,7 +19,8 @@ from torch import Tensor
 from ..errors import BadInput
 from ..interfaces import Values
 from ..objectives.catalogue.entry import NUMBERS
-from .figure import Figure, Kept, largest_difference, share, whole
+from .figure import Figure, share
+from .keep import Kept, largest_difference, whole
 
 FIGURES = (
     Figure("rmse", "RMSE", "less", significant=True),

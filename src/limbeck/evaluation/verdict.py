@@ -6,23 +6,16 @@ who paid for it, and what makes the figures doubtful. Console and report say the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from .beside_commonest import beside_commonest, naught, same_answer, unshown
+from .figure import Figure, read
 from .paid import paid
-from .wording import counted, listed, quoted
+from .wording import articled, counted, listed, over_seeds, quoted, what_of
 
-_WHAT = {"image-classification": "image", "text-classification": "text"}
-_POINTS = (100, 2, " points")
+_DIGITS = 3  # decimals of a difference, at most
 _UNKNOWN = 1.5  # of the 2 from -100 to +100 points: an interval as wide tells nothing
-_MEASURES = (
-    # name in results.json, in words, how its difference is shown (factor, digits, unit), which way is better
-    ("accuracy", "accuracy", _POINTS, 1),
-    ("balanced_accuracy", "balanced accuracy", _POINTS, 1),
-    ("nll", "NLL", (1, 3, ""), -1),
-    ("ece", "ECE", _POINTS, -1),
-)
 
 
 class Finding(NamedTuple):
@@ -40,54 +33,68 @@ def verdict(results: Mapping[str, Any]) -> str:
 
 def headline(results: Mapping[str, Any]) -> str:
     """What the student costs and keeps, beside its teacher."""
-    traits = _traits(results["ratios"])
+    traits, first = _traits(results["ratios"]), read(results)[0]
+    student, teacher = (over_seeds(first, results[role]["metrics"][first.name]) for role in ("student", "teacher"))
+    unit = f" {first.unit}" if first.unit else ""
+    has = f"has {articled(first.title)} of {student}{unit}"
     if not results.get("learnt_from_teacher", True):
         given = "It learnt from soft targets that were given, which nothing says are the teacher's"
         learnt = given if results.get("targets") else "It learnt nothing from the teacher"
-        figures = _percent(results["student"]["metrics"]["accuracy"])
-        beside = _beside_commonest(results, "student")
+        beside = beside_commonest(results, "student")
         doubt = ""
         if beside is not None:
-            doubt = f" It {_naught(results, beside)}." if not beside.ahead else f" It is {_unshown(results, beside)}."
-        return f"The student {listed([*traits, f'has an accuracy of {figures} %'])}.{doubt} {learnt}."
+            doubt = f" It {naught(results, beside)}." if not beside.ahead else f" It is {unshown(results, beside)}."
+        return f"The student {listed([*traits, has])}.{doubt} {learnt}."
     start = f"The student {listed(traits)}. " if traits else ""
-    teacher_beside, student_beside = (_beside_commonest(results, role) for role in ("teacher", "student"))
+    teacher_beside, student_beside = (beside_commonest(results, role) for role in ("teacher", "student"))
     if teacher_beside is not None and not teacher_beside.ahead:
         return (
-            f"{start}The teacher itself is no better than always naming the commonest class {teacher_beside.figures}, "
+            f"{start}The teacher itself is no better than always {same_answer(results)} {teacher_beside.figures}, "
             "so what the student keeps of it means nothing; train it longer."
         )
-    student, teacher = (_percent(results[role]["metrics"]["accuracy"]) for role in ("student", "teacher"))
     if student_beside is not None and not student_beside.ahead:
         who = "It" if traits else "The student"
-        return f"{start}{who} {_naught(results, student_beside)}, so what it keeps of the teacher's {teacher} % means nothing."
-    kept = results["ratios"]["accuracy_kept"]
+        of = f"{teacher}{unit}" if first.share else f"{first.title} of {teacher}{unit}"
+        return f"{start}{who} {naught(results, student_beside)}, so what it keeps of the teacher's {of} means nothing."
+    kept = results["ratios"]["student_over_teacher"]["ratio"]
     if kept is None:
-        return f"The student {listed([*traits, f'has an accuracy of {student} %'])}; the teacher is never right."
+        never = "is never right" if first.better == "more" else "never errs"
+        return f"The student {listed([*traits, has])}; the teacher {never}."
     whose = "its" if traits else "the teacher's"
-    beside = ""
-    if one_sided(results) and (balanced := _balanced(results)) is not None:
-        figures = (_percent(results[role]["metrics"][balanced]) for role in ("student", "teacher"))
-        beside = f"; {_BALANCED[balanced]} {' vs '.join(figures)}"
-    held = f"keeps {100 * kept:.1f} % of {whose} accuracy ({student} vs {teacher}{beside})"
-    unshown = [
+    held = f"{_held(first, kept, whose)} ({student} vs {teacher}{_beside_balanced(results)})"
+    not_shown = [
         (whom, beside)
         for whom, beside in (("The teacher", teacher_beside), ("The student", student_beside))
         if beside is not None
     ]
-    doubts = "".join(f" {whom} is {_unshown(results, beside)}." for whom, beside in unshown)
+    doubts = "".join(f" {whom} is {unshown(results, beside)}." for whom, beside in not_shown)
     return f"The student {listed([*traits, held])}.{doubts}"
+
+
+def _held(figure: Figure, ratio: float, whose: str) -> str:
+    """What the student has of the teacher's first figure."""
+    if figure.better == "more":
+        return f"keeps {100 * ratio:.1f} % of {whose} {figure.title}"
+    return f"has {ratio:.2f}x {whose} {figure.title}"
+
+
+def _beside_balanced(results: Mapping[str, Any]) -> str:
+    """The figure that counts every class alike, where accuracy says little."""
+    balanced = _balanced(results)
+    if not one_sided(results) or balanced is None:
+        return ""
+    return f"; {balanced.title} {' vs '.join(over_seeds(balanced, results[role]['metrics'][balanced.name]) for role in ('student', 'teacher'))}"
 
 
 def findings(results: Mapping[str, Any]) -> list[Finding]:
     """Everything else that a reader must know before the tables, the most important first."""
-    what = _what(results)
-    comparison = results["comparison"]
+    what = what_of(results)
+    comparison, figures = results["comparison"], _by_name(results)
     found = [
-        _against(comparison.get("baseline"), "No teacher", "the same student trained without a teacher"),
+        _against(figures, comparison.get("baseline"), "No teacher", "the same student trained without a teacher"),
         _doubt_of_teacher(comparison.get("teacher_minus_baseline"), results),
-        _against(comparison.get("smoothed"), "Smoothed", "the same student trained on smoothed labels"),
-        _against(comparison.get("teacher"), "Teacher", "the teacher"),
+        _against(figures, comparison.get("smoothed"), "Smoothed", "the same student trained on smoothed labels"),
+        _against(figures, comparison.get("teacher"), "Teacher", "the teacher"),
         *(
             Finding("worse" if lost else "level", about, text)
             for lost, about, text in paid(results.get("losses"), what)
@@ -102,12 +109,14 @@ def one_sided(results: Mapping[str, Any]) -> bool:
     return (((results.get("data") or {}).get("commonest") or {}).get("share") or 0.0) > 0.5
 
 
-_BALANCED = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
+def _by_name(results: Mapping[str, Any]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in read(results)}
 
 
-def _balanced(results: Mapping[str, Any]) -> str | None:
+def _balanced(results: Mapping[str, Any]) -> Figure | None:
     """The figure that counts every class alike."""
-    return next((name for name in _BALANCED if name in results["student"]["metrics"]), None)
+    found, there = _by_name(results), results["student"]["metrics"]
+    return next((found[name] for name in ("balanced_accuracy", "macro_f1") if name in found and name in there), None)
 
 
 def _traits(ratios: Mapping[str, Any]) -> list[str]:
@@ -137,79 +146,21 @@ def _factor(factor: float) -> str:
     return text.removesuffix(".0")
 
 
-class _Beside(NamedTuple):
-    """A model that is not shown to be better than always naming the commonest answer."""
-
-    ahead: bool  # yet by less than the noise of test examples
-    figures: str
-    examples: int  # of the test split
-
-
-def _beside_commonest(results: Mapping[str, Any], role: str) -> _Beside | None:
-    """How a model stands beside always naming the commonest answer; None where it is above that by two standard errors.
-
-    Or, counting every class alike, above chance: a model that tells the rare class from the common one is of use,
-    however little that adds to its accuracy. Of several labels: where its macro F1 is above that of the commonest set.
-    """
-    data, figures = results.get("data") or {}, results[role]["metrics"]
-    rows = results["teacher"].get("per_class") or ()
-    supports = [row["support"] for row in rows]
-    if "commonest" in data:
-        share, count = data["commonest"]["share"], data.get("test") or sum(supports)
-    elif supports and not data.get("multi_label"):
-        share, count = max(supports) / sum(supports), sum(supports)
-    else:
-        return None
-    accuracy, present = figures["accuracy"]["mean"], [support for support in supports if support]
-    above = accuracy > share + 2 * (math.sqrt(share * (1 - share) / count) if count else 0.0)
-    if "balanced_accuracy" in figures and present:
-        chance = 1 / len(present)
-        error = math.sqrt(chance * (1 - chance) * sum(1 / support for support in present)) / len(present)
-        above = above or figures["balanced_accuracy"]["mean"] > chance + 2 * error
-    elif "macro_f1" in figures and supports and count and "commonest" in data:
-        # named always, a class of prevalence p has a precision of p and a recall of 1
-        named = [row["support"] / count for row in rows if row["class"] in (data["commonest"]["labels"] or ())]
-        above = above or figures["macro_f1"]["mean"] > sum(2 * p / (1 + p) for p in named) / len(rows)
-    if above:
-        return None
-    return _Beside(accuracy > share + 1e-9, f"({_percent(figures['accuracy'])} % vs {100 * share:.1f})", count)
-
-
-def _naught(results: Mapping[str, Any], beside: _Beside) -> str:
-    """What is said of a student that is no better than the commonest answer, and which one it gives where it gives no other."""
-    rows = [row for row in results["student"].get("per_class") or () if row["support"] and "accuracy" in row]
-    given = [row["class"] for row in rows if row["accuracy"] == 1.0]
-    always = ""
-    if len(rows) > 1 and len(given) == 1 and not any(row["accuracy"] for row in rows if row["class"] != given[0]):
-        always = f"answers {quoted(given[0])} for everything and "
-    return f"{always}is no better than always naming the commonest class {beside.figures}"
-
-
-def _unshown(results: Mapping[str, Any], beside: _Beside) -> str:
-    several = "s" if beside.examples != 1 else ""
-    return (
-        f"not shown to be better than always naming the commonest class {beside.figures} on "
-        f"{beside.examples:,} test {_what(results)}{several}"
-    )
-
-
-def _what(results: Mapping[str, Any]) -> str:
-    return _WHAT.get(results.get("task", ""), "example")
-
-
-def _against(section: Mapping[str, Any] | None, about: str, whom: str) -> Finding | None:
+def _against(figures: Mapping[str, Figure], section: Mapping[str, Any] | None, about: str, whom: str) -> Finding | None:
     """In which measures the student is better, worse, or neither."""
     if not section:
         return None
     told: dict[str, list[str]] = {"better": [], "worse": [], "level": [], "unknown": []}
-    for name, words, show, better in _MEASURES:
-        if found := section.get(name):
-            way = _way(found, better)
-            if way == "level" and show is _POINTS and found["high"] - found["low"] >= _UNKNOWN:
-                way = "unknown"
-            told[way].append(f"{words} {_shown(found, show)}")
-    seeds = section["accuracy"]["seeds"]
-    level = f"{100 * section['accuracy']['level']:g} %"
+    # shares of right answers first
+    compared = sorted((figures[name] for name in section), key=lambda one: not (one.share and one.better == "more"))
+    for figure in compared:
+        found = section[figure.name]
+        way = _way(found, figure.sign)
+        if way == "level" and figure.share and found["high"] - found["low"] >= _UNKNOWN:
+            way = "unknown"
+        told[way].append(f"{figure.title} {_shown(found, figure)}")
+    one = next(iter(section.values()))
+    seeds, level = one["seeds"], f"{100 * one['level']:g} %"
     over = f"{level} intervals over {seeds} seeds{', wide because two say little of others' if seeds == 2 else ''}"
     noise = "the noise"
     if seeds == 1:
@@ -229,31 +180,30 @@ def _doubt_of_teacher(section: Mapping[str, Any] | None, results: Mapping[str, A
     """Said where the teacher is no better than the student that nobody taught."""
     if not section:
         return None
-    accuracy, nll = section["accuracy"], section["nll"]
-    noise = "the noise" if accuracy["seeds"] > 1 else "the noise of test examples"
-    if _way(accuracy, 1) == "worse":
-        return Finding(
-            "doubt",
-            "Teacher itself",
-            f"The teacher itself is worse than the student that nobody taught, by more than {noise}: accuracy "
-            f"{_shown(accuracy, _POINTS)}.",
+    figures, first = _by_name(results), read(results)[0]
+    found, nll = section[first.name], section.get("nll")
+    noise = "the noise" if found["seeds"] > 1 else "the noise of test examples"
+    said = None
+    if _way(found, first.sign) == "worse":
+        said = (
+            f"The teacher itself is worse than the student that nobody taught, by more than {noise}: {first.title} "
+            f"{_shown(found, first)}."
         )
-    if accuracy["difference"] <= 0:
-        teacher, baseline = (_percent(results[role]["metrics"]["accuracy"]) for role in ("teacher", "baseline"))
-        return Finding(
-            "doubt",
-            "Teacher itself",
-            f"The teacher itself is not ahead of the student that nobody taught ({teacher} % vs {baseline}; "
-            f"{_shown(accuracy, _POINTS)}).",
+    elif first.sign * found["difference"] <= 0:
+        teacher, baseline = (
+            over_seeds(first, results[role]["metrics"][first.name]) for role in ("teacher", "baseline")
         )
-    if _way(nll, -1) == "worse":
-        return Finding(
-            "doubt",
-            "Teacher itself",
-            f"The teacher's probabilities, which the student learns from, are worse than those of the student that nobody "
-            f"taught, by more than {noise}: NLL {_shown(nll, (1, 3, ''))}.",
+        unit = f" {first.unit}" if first.unit else ""
+        said = (
+            f"The teacher itself is not ahead of the student that nobody taught ({teacher}{unit} vs {baseline}; "
+            f"{_shown(found, first)})."
         )
-    return None
+    elif nll and _way(nll, -1) == "worse":
+        said = (
+            "The teacher's probabilities, which the student learns from, are worse than those of the student that nobody "
+            f"taught, by more than {noise}: NLL {_shown(nll, figures['nll'])}."
+        )
+    return None if said is None else Finding("doubt", "Teacher itself", said)
 
 
 def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
@@ -268,7 +218,7 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
             ("baseline", "the student without a teacher"),
         )
         figures = [
-            f"{_percent(results[role]['metrics'][balanced])} of {whose}"
+            f"{over_seeds(balanced, results[role]['metrics'][balanced.name])} of {whose}"
             for role, whose in sections
             if results.get(role)
         ]
@@ -277,7 +227,7 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
                 "doubt",
                 "Accuracy",
                 f"{100 * data['commonest']['share']:.1f} % of the test {what}s are {which}, so accuracy says little; "
-                f"{_BALANCED[balanced]} (%): {listed(figures)}.",
+                f"{balanced.title} (%): {listed(figures)}.",
             )
         )
     groups = (results.get("losses") or {}).get("groups")
@@ -309,18 +259,12 @@ def _way(found: Mapping[str, Any], better: int) -> str:
     return "level"
 
 
-def _shown(found: Mapping[str, Any], show: tuple[float, int, str]) -> str:
-    factor, digits, unit = show
-    difference, low, high = (_signed(factor * found[end], digits) for end in ("difference", "low", "high"))
-    return f"{difference}{unit} ({low} to {high})"
+def _shown(found: Mapping[str, Any], figure: Figure) -> str:
+    difference, low, high = (_signed(found[end], figure) for end in ("difference", "low", "high"))
+    return f"{difference}{' points' if figure.share else ''} ({low} to {high})"
 
 
-def _signed(value: float, digits: int) -> str:
+def _signed(value: float, figure: Figure) -> str:
     """With its sign; what rounds to nothing has none."""
-    rounded = round(value, digits)
-    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
-
-
-def _percent(figure: Mapping[str, Any]) -> str:
-    spread = f" ± {100 * figure['sd']:.1f}" if figure["sd"] is not None else ""
-    return f"{100 * figure['mean']:.1f}{spread}"
+    text = figure.number(abs(value), None if figure.significant else min(figure.digits, _DIGITS))
+    return f"{'-' if value < 0 else '+'}{text}" if float(text) else text

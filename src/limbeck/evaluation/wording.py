@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import printable
+from .figure import Figure
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -22,3 +23,21 @@ def quoted(name: Any) -> str:
     """A name from the data, in quotes, short, with what cannot be seen made visible."""
     text = printable(str(name))
     return f"'{text if len(text) <= 40 else text[:39] + '…'}'"
+
+
+def articled(title: str) -> str:
+    """A figure's title with its article: ``an accuracy``, ``an RMSE``."""
+    letter = title[0] in "AEFHILMNORSX" if title[:2].isupper() else title[0] in "aeiou"
+    return f"{'an' if letter else 'a'} {title}"
+
+
+def over_seeds(figure: Figure, found: Mapping[str, Any]) -> str:
+    """A figure over seeds, as sentences say it, without its unit: ``97.9 ± 0.2``; shares with one digit."""
+    digits = 1 if figure.share else None
+    spread = f" ± {figure.number(found['sd'], digits)}" if found["sd"] is not None else ""
+    return f"{figure.number(found['mean'], digits)}{spread}"
+
+
+def what_of(results: Mapping[str, Any]) -> str:
+    """What one example is called: ``image``."""
+    return (results.get("data") or {}).get("example") or "example"

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from .. import progress
 from ..evaluation import test_reads as record
-from ..evaluation.figure import Kept
-from ..evaluation.keep import keep
+from ..evaluation.keep import Kept, keep
 from ..evaluation.kinds import KINDS
 from ..files import atomic_path, sha256_file
 from ..models.identity import coarse

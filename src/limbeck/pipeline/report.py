@@ -101,6 +101,7 @@ def _results(
         fingerprints[arm] = [one.fingerprint for one in ones]
     data = {
         "name": recipe.data.name,
+        "example": outline_of(job.task.name).example,
         "classes": list(job.splits.classes),
         "train": len(job.splits.train),
         "validation": len(job.splits.validation),

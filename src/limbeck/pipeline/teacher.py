@@ -10,8 +10,7 @@ import torch
 
 from .. import progress
 from ..evaluation.doubts import confused, no_better, taken_for
-from ..evaluation.figure import Kept
-from ..evaluation.keep import keep
+from ..evaluation.keep import Kept, keep
 from ..evaluation.kinds import KINDS
 from ..files import fingerprint
 from ..interfaces import DenseLogits, Values
