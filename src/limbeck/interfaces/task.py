@@ -56,7 +56,8 @@ class Task(Protocol):
     """A modality's task: its examples as batches, and what models say of them. Loop, pipeline and report know no more of it.
 
     ``examples`` are the modality's own, of which others know their number, ``ids`` and ``labels``; ``sees`` is what a
-    model's input goes through, as the modality says it, and None where that is what the student's does.
+    model's input goes through, as the modality says it, and None where that is what the student's does. What has a body here
+    is so for most, and a task that derives from this one need not say it.
     """
 
     name: str
@@ -69,17 +70,17 @@ class Task(Protocol):
     """Those of the validation split, likewise."""
     pool: Any
     """All that a student with a teacher learns from: ``train``, and the transfer set behind it."""
-    teacher_sees: Any
+    teacher_sees: Any = None
     """What the teacher's input goes through."""
 
     @property
     def views_at_once(self) -> int:
         """How many examples' views are made at a time where a teacher is asked; it may be asked about fewer."""
-        ...
+        return 512
 
     def seen_through(self, sees: Any) -> Task:
         """The same task for a teacher that is trained, in the student's place."""
-        ...
+        return self
 
     def probe(self, sees: Any) -> Any:
         """Fixed inputs by whose answers models are told from one another."""
@@ -91,7 +92,7 @@ class Task(Protocol):
 
     def of_like_cost(self, examples: Any, index_B: Tensor) -> Tensor | None:
         """An order (B,) of the examples at ``index_B`` in which neighbours cost a model the same; None: they all do."""
-        ...
+        return None
 
     def batch(self, examples: Any, index_B: Tensor, view_B: Tensor, views: Any) -> Batch:
         """The batch of the examples at ``index_B``, at these views of the recipe's kind: a pure function."""
@@ -116,11 +117,11 @@ class Task(Protocol):
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's answer to ``batch.inputs``."""
-        ...
+        return Output(logits=model(batch.inputs))
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
         """A teacher's answer, logits (B, C) or numbers (B, D), to ``batch.teacher_inputs`` (or ``inputs``)."""
-        ...
+        return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
     def answers_to(
         self, model: nn.Module, examples: Any, *, as_teacher: bool = False

@@ -1,5 +1,6 @@
 """TASKS: a recipe's ``task`` and the folder that does it; the one place that names a modality.
 
+A folder is one beside this file, or, with a dot in its name, a package from elsewhere.
 ``recipe``, ``cli``, ``pipeline``, ``compare`` and ``api`` reach a modality through these functions alone. No torch.
 Each raises :class:`limbeck.errors.BadInput` for a task that there is not, and where a library is missing that comes
 with an extra.
@@ -49,7 +50,7 @@ def part_of(task: str, part: str) -> ModuleType:
         return import_module(f"{_folder(task)}.{part}")
     except ModuleNotFoundError as missing:
         outline = outline_of(task)
-        if outline.extra is None or str(missing.name).startswith(f"{__package__}."):
+        if outline.extra is None or str(missing.name).startswith((f"{__name__}.", f"{_folder(task)}.")):
             raise
         raise not_installed(f"models of {outline.examples}", missing, outline.extra) from missing
 
@@ -62,4 +63,5 @@ def modality_of(recipe: Recipe) -> Modality:
 def _folder(task: str) -> str:
     if why := unknown_task(task):
         raise BadInput(why)
-    return f"{__name__}.{TASKS[task]}"
+    folder = TASKS[task]
+    return folder if "." in folder else f"{__name__}.{folder}"

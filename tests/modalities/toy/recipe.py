@@ -1,0 +1,57 @@
+"""The recipe of points. No torch."""
+
+from typing import Literal
+
+from limbeck.sections.recipe import Recipe
+from limbeck.sections.section import Count, NotNegative, Section
+from limbeck.sections.teacher import Model
+from limbeck.sections.train import Train
+
+
+class Corners(Section):
+    """Where the points come from; what every ``data`` has, and how many points there are."""
+
+    name: Literal["corners"]
+    config: None = None
+    train: str = "train"
+    validation: str | None = None
+    test: str | None = "test"
+    group: None = None
+    transfer: None = None
+    count: Count = 400
+    """Points in all; half are trained on."""
+
+
+class Jitter(Section):
+    """How a point is varied; view 0 is the point as it is."""
+
+    width: NotNegative = 0.0
+    """The largest step that each coordinate is moved by."""
+
+
+class Teacher(Model):
+    """A network; its knob is its width."""
+
+    train: Train
+    views: Jitter | None = None
+
+    @property
+    def title(self) -> str:
+        return self.model
+
+    @property
+    def opaque(self) -> str | None:
+        return None
+
+
+class PointRecipe(Recipe):
+    """Points, each with one label."""
+
+    task: Literal["point-classification"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    data: Corners
+    views: Jitter = Jitter()
+    teacher: Teacher
+    student: Model
+
+
+RECIPES: dict[str, type[Recipe]] = {"point-classification": PointRecipe}
