@@ -87,6 +87,7 @@ def test_answers_are_alike_within_a_hundredth_of_their_spread():
     assert values.alike(a_ND, off_ND) == (pytest.approx(0.02, rel=1e-3), 0.5)
     assert values.alike(a_ND, a_ND * math.nan) == (math.inf, 0.0)
     assert values.alike(a_ND[:1], a_ND[:1] * (1 + 1e-6))[1] == 1.0
+    assert values.alike(10 * a_ND, 10 * near_ND)[0] == pytest.approx(0.009, rel=1e-3)  # whatever the unit
 
 
 def test_what_cannot_be_evaluated_is_refused():

@@ -8,31 +8,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..errors import LimbeckError
+from ..evaluation.kinds import KINDS
 
 BATCH = 256
 
 
 def compared(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]], path: Path, *, max_abs: float, agreement: float
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], path: Path, *, kind: str, max_abs: float, agreement: float
 ) -> dict[str, Any]:
-    """What :func:`check_parity` returns, of batches of logits (B, C): the model's, and those of the file at ``path``."""
-    worst, same, count = 0.0, 0, 0
+    """Of batches of answers (B, ...) of a kind, the model's and those of the file at ``path``: how far they are alike.
+
+    Args:
+        pairs: of each batch the two answers.
+        path: of the file, for messages.
+        kind: in :data:`limbeck.evaluation.kinds.KINDS`.
+        max_abs: the largest difference allowed, of numbers as a share of their standard deviation.
+        agreement: the smallest share of examples on which both must say the same.
+
+    Returns:
+        ``max_abs_difference``, ``agreement``, ``n``, ``limits`` and ``passed``; an answer that is not finite never passes.
+
+    Raises:
+        LimbeckError: the file answers in another shape.
+    """
+    expected, actual = [], []
     for expected_BC, actual_BC in pairs:
         if actual_BC.shape != expected_BC.shape:
             raise LimbeckError(
                 f"{path} answers with shape {actual_BC.shape} where the model answers "
                 f"{expected_BC.shape}: the file is not an export of this model."
             )
-        worst = _larger(worst, float(np.abs(actual_BC - expected_BC).max()))
-        same += int((actual_BC.argmax(1) == expected_BC.argmax(1)).sum())
-        count += len(expected_BC)
-    share = same / count
+        expected.append(torch.from_numpy(expected_BC))
+        actual.append(torch.from_numpy(actual_BC))
+    worst, share = KINDS[kind].alike(torch.cat(expected), torch.cat(actual))
     return {
         "max_abs_difference": worst,
         "agreement": share,
-        "n": count,
+        "n": sum(map(len, expected)),
         "limits": {"max_abs_difference": max_abs, "agreement": agreement},
         "passed": worst <= max_abs and share >= agreement,
     }
@@ -47,12 +62,7 @@ def require(parity: dict[str, Any], path: Path, *, what: str = "images") -> None
     said = f"{difference:.3g}" if math.isfinite(difference) else "not finite"
     raise LimbeckError(
         f"{path} does not answer as the trained model does, on {parity['n']} {what}: the largest difference "
-        f"of a logit is {said} (allowed: {limits['max_abs_difference']:g}), and both name the same class on "
+        f"is {said} (allowed: {limits['max_abs_difference']:g}), and both say the same on "
         f"{parity['agreement']:.2%} (required: {limits['agreement']:.2%}). The export is refused; the limits "
         "are export.max_abs_difference and export.agreement in the recipe."
     )
-
-
-def _larger(a: float, b: float) -> float:
-    """The larger; infinity where either is not a number, since max() would lose it."""
-    return math.inf if math.isnan(a) or math.isnan(b) else max(a, b)

@@ -44,8 +44,8 @@ examples, B of a batch, C classes, D numbers, V symbols, M sums; "kept" is what 
 ``about_labels(kepts, names) -> dict``
     What the results' ``data`` says of labels, plain values; ``kepts`` are of the splits ``validation`` and ``test``.
 ``alike(a, b) -> tuple[float, float]``
-    Of two answers (B, ...) to the same examples: the largest difference (infinite where one is no number), and the share of
-    examples, or of positions, that says the same.
+    Of two answers (B, ...) to the same examples: the largest difference (of numbers, as a share of each one's deviation;
+    infinite where one is no number), and the share of examples, or of positions, that says the same.
 """
 
 from __future__ import annotations

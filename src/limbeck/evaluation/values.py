@@ -41,7 +41,7 @@ TARGET = Values
 ROWS = "per_number"
 WHOLE = True
 SAME = 0.01  # of a number's standard deviation: two answers as near as that say the same
-_ROUNDED = 1e-5  # of the largest number: what float32 arithmetic may differ by
+_LEAST = 1e-3  # of the largest number: what stands for a deviation that is smaller
 
 kept = whole
 
@@ -141,13 +141,16 @@ def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, A
 
 
 def alike(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """The largest difference of a number, and the share of examples of which every number says the same.
+    """The largest difference of a number as a share of its standard deviation in ``a``, and the share of examples alike.
 
-    That is: within a hundredth of the standard deviation of that number in ``a``.
+    Examples are alike of which no number differs by more than a hundredth of that deviation (or, where that is smaller, of a
+    thousandth of the largest number).
     """
     a_ND, b_ND = a.double(), b.double()
-    near_D = torch.maximum(SAME * a_ND.std(0, correction=0), _ROUNDED * a_ND.abs().amax(0))
-    return largest_difference(a_ND, b_ND), ((a_ND - b_ND).abs() <= near_D).all(1).double().mean().item()
+    size_D = torch.maximum(a_ND.std(0, correction=0), _LEAST * a_ND.abs().amax(0))
+    size_D = size_D.where(size_D > 0, torch.finfo(torch.float64).tiny)
+    a_ND, b_ND = a_ND / size_D, b_ND / size_D
+    return largest_difference(a_ND, b_ND), ((a_ND - b_ND).abs() <= SAME).all(1).double().mean().item()
 
 
 def _rmse(sums: np.ndarray, count: int) -> np.ndarray:

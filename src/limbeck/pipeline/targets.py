@@ -187,7 +187,13 @@ def manner_for(job: Job, teacher: Trained, wanted: str) -> Manner:
     fixed = any(isinstance(module, OnnxFile) for module in model.modules())
     if fixed and wanted not in ("float32", "auto"):
         raise BadInput(f"targets.precision: {wanted}, and an ONNX file has its precision inside; leave it out.")
-    return manner_of(model, sample, precision="float32" if fixed else wanted, compile=job.recipe.targets.compile)
+    return manner_of(
+        model,
+        sample,
+        precision="float32" if fixed else wanted,
+        compile=job.recipe.targets.compile,
+        kind=job.splits.answers.kind,
+    )
 
 
 def about_targets(job: Job) -> str:

@@ -38,9 +38,9 @@ class Export(Section):
     """The exported model, and what it must prove."""
 
     max_abs_difference: Positive = 1e-3
-    """Largest difference allowed between a logit in PyTorch and in onnxruntime."""
+    """Largest difference allowed between a logit in PyTorch and in onnxruntime; between numbers, as a share of their deviation."""
     agreement: float = Field(default=0.999, gt=0, le=1)
-    """Smallest share of test examples on which both must name the same class."""
+    """Smallest share of test examples on which both must say the same: the same class, or numbers within a hundredth of their deviation."""
 
 
 class Recipe(Section):

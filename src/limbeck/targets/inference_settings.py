@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from .. import progress
 from ..errors import BadInput
+from ..evaluation import values
+from ..evaluation.kinds import KINDS
+from ..interfaces import Values
 from ..models.inference import Inputs, answered, ask, device_of, examples_in, moved, parts_of
 
 # glibc's <malloc.h>; the second is the most that it takes.
@@ -43,7 +46,7 @@ def keep_freed_memory() -> bool:
 AUTO_BOUND = 1e-4
 """Mean KL to the float32 answers, in nats at temperature 1, below which ``auto`` takes a narrower precision: a hundredth
 of what the best students are away from their teacher, and below what storing answers as int8 costs."""
-AUTO_AGREEMENT = 0.998  # share of the sample whose class must stay; of 512 images one may change
+AUTO_AGREEMENT = 0.998  # share of the sample that must say the same; of 512 images one may change
 
 SAMPLE = 512
 """Images that a precision is measured on, at most."""
@@ -70,11 +73,13 @@ class Manner:
         return asdict(self)
 
 
-def manner_of(model: nn.Module, sample: Inputs, *, precision: str = "float32", compile: bool = False) -> Manner:
+def manner_of(
+    model: nn.Module, sample: Inputs, *, precision: str = "float32", compile: bool = False, kind: str = "classes"
+) -> Manner:
     """How to ask ``model``, which is on the device where it will answer, about examples like these.
 
     ``precision`` may be ``auto``: the first of the device's fast precisions (none on a CPU without instructions for
-    it) whose answers to the sample are within :data:`AUTO_BOUND` and :data:`AUTO_AGREEMENT` of float32's. Where a
+    it) whose answers of this ``kind`` to the sample are within :data:`AUTO_BOUND` and :data:`AUTO_AGREEMENT` of float32's. Where a
     narrower one was asked for by name, it is measured all the same, and taken.
     """
     batch_size = examples_at_a_time(model, sample)
@@ -85,8 +90,13 @@ def manner_of(model: nn.Module, sample: Inputs, *, precision: str = "float32", c
             break
         if exact_BC is None:
             exact_BC = answered(Asked(model, Manner(batch_size, "float32")), sample)
-        error = answers_error(exact_BC, answered(Asked(model, Manner(batch_size, name)), sample))
-        good = error["mean_kl"] < AUTO_BOUND and error["argmax_agreement"] >= AUTO_AGREEMENT
+        other_BC = answered(Asked(model, Manner(batch_size, name)), sample)
+        if KINDS[kind].TARGET is Values:
+            error = numbers_error(exact_BC, other_BC)
+            good = error["agreement"] >= AUTO_AGREEMENT
+        else:
+            error = answers_error(exact_BC, other_BC)
+            good = error["mean_kl"] < AUTO_BOUND and error["argmax_agreement"] >= AUTO_AGREEMENT
         if precision != "auto" or good:
             return Manner(batch_size, name, compile, error)
     return Manner(batch_size, "float32", compile)
@@ -151,6 +161,12 @@ def answers_error(exact_BC: Tensor, other_BC: Tensor) -> dict[str, float | int]:
         "argmax_agreement": float(same_B.double().mean()),
         "n": len(kl_B),
     }
+
+
+def numbers_error(exact_BD: Tensor, other_BD: Tensor) -> dict[str, float | int]:
+    """``max_difference`` of a number as a share of its standard deviation, ``agreement`` within a hundredth of it, and ``n``."""
+    worst, same = values.alike(exact_BD.cpu(), other_BD.cpu())
+    return {"max_difference": min(worst, torch.finfo(torch.float64).max), "agreement": same, "n": len(exact_BD)}
 
 
 class Asked(nn.Module):

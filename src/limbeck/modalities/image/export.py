@@ -90,12 +90,12 @@ def _check_answers(path: Path, *, name: str, classes: int) -> None:
             )
 
 
-def check_parity(model: nn.Module, path: Path, inputs_BCHW: Tensor, max_abs: float, agreement: float) -> dict[str, Any]:
-    """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over normalised images.
+def check_parity(
+    model: nn.Module, path: Path, inputs_BCHW: Tensor, max_abs: float, agreement: float, kind: str = "classes"
+) -> dict[str, Any]:
+    """Compares PyTorch's float32 answers of a kind (eval mode) with ONNX Runtime's over normalised images.
 
-    ``max_abs`` is the largest difference allowed between two logits, ``agreement`` the smallest
-    share of images on which both must name the same class. Returns ``max_abs_difference``, ``agreement``,
-    ``n``, ``limits`` and ``passed``; a logit that is not finite never passes. See :func:`require`.
+    Limits and answer are those of :func:`limbeck.deploy.parity.compared`.
     """
     if len(inputs_BCHW) == 0:
         raise ValueError("parity needs at least one image")
@@ -109,4 +109,4 @@ def check_parity(model: nn.Module, path: Path, inputs_BCHW: Tensor, max_abs: flo
             yield expected_BC, np.asarray(session.run(None, {name: images_BCHW.cpu().numpy()})[0])
 
     with evaluating(model), torch.no_grad():
-        return compared(pairs(), path, max_abs=max_abs, agreement=agreement)
+        return compared(pairs(), path, kind=kind, max_abs=max_abs, agreement=agreement)

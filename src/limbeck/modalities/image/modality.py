@@ -130,7 +130,7 @@ def deploy(wanted: Deploying) -> Deployed:
     )
     export_onnx(wanted.model, inputs[:1], path, metadata)
     limits = wanted.limits
-    parity = check_parity(wanted.model, path, inputs, max_abs=limits.max_abs_difference, agreement=limits.agreement)
+    parity = check_parity(wanted.model, path, inputs, limits.max_abs_difference, limits.agreement, task.answers.kind)
     require(parity, path)
     return Deployed(
         path, {"path": path.name, "parity": parity, "macs": macs(wanted.model, inputs[:1])}, (path.name,), {}

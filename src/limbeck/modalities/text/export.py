@@ -117,11 +117,16 @@ def write_tokenizer(tokenizer: Any, path: Path, *, max_length: int) -> None:
 
 
 def check_text_parity(
-    model: nn.Module, path: Path, batches: Sequence[Mapping[str, Tensor]], max_abs: float, agreement: float
+    model: nn.Module,
+    path: Path,
+    batches: Sequence[Mapping[str, Tensor]],
+    max_abs: float,
+    agreement: float,
+    kind: str = "classes",
 ) -> dict[str, Any]:
     """Compares PyTorch's float32 logits (eval mode) with ONNX Runtime's over batches of its inputs, (B, L) each.
 
-    Limits and answer are those of :func:`.parity.check_parity`; the batches should differ in length.
+    Limits and answer are those of :func:`limbeck.deploy.parity.compared`; the batches should differ in length.
     """
     if not batches:
         raise ValueError("parity needs at least one batch of texts")
@@ -136,7 +141,7 @@ def check_text_parity(
             yield expected_BC, np.asarray(session.run(None, given)[0])
 
     with evaluating(model), torch.no_grad():
-        return compared(pairs(), path, max_abs=max_abs, agreement=agreement)
+        return compared(pairs(), path, kind=kind, max_abs=max_abs, agreement=agreement)
 
 
 def onnx_logits(path: Path, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:

@@ -182,7 +182,7 @@ def deploy(wanted: Deploying) -> Deployed:
     export_text_onnx(model, tokenizer, path, metadata)
     batches = list(_batches(tokenizer, wanted.examples.texts[:PARITY_TEXTS], task.max_length, names))
     limits = wanted.limits
-    parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement)
+    parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement, task.answers.kind)
     require(parity, path, what="texts")
     longest = longest_input(model, tokenizer)
     one = {name: torch.zeros(1, min(LENGTHS[0], longest), dtype=torch.int64) for name in names}
