@@ -9,7 +9,7 @@ from rich.console import Console
 
 from limbeck import progress
 from limbeck.cli.console import print_plan, print_results
-from limbeck.evaluation.classes import FIGURES
+from limbeck.evaluation import classes, values
 from limbeck.progress import bytes_text
 
 
@@ -23,6 +23,12 @@ def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> Non
 
 def test_sizes_are_said_as_people_say_them() -> None:
     assert [bytes_text(n) for n in (812, 36_100, 2_400_000)] == ["812 B", "36.1 KB", "2.4 MB"]
+
+
+NAMED = {
+    "figures": [asdict(figure) for figure in classes.FIGURES],
+    "fidelity_figures": [asdict(figure) for figure in classes.FIDELITY],
+}
 
 
 def model(accuracy: float, n: int, size: int, latency: float) -> dict:
@@ -48,12 +54,12 @@ def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Pat
     gain = {"difference": 0.005, "low": 0.001, "high": 0.009, "level": 0.95, "seeds": 3}
     results = {
         "name": "[bold]mine[/]",
+        **NAMED,
         "teacher": model(0.99, 1, 4_000_000, 2.0),
         "student": model(0.975, 3, 40_000, 0.05),
         "baseline": model(0.97, 3, 40_000, 0.05),
         "smoothed": None,
         "fidelity": {"agreement": {"mean": 0.98, "sd": 0.0, "n": 3}, "kl": {"mean": 0.03, "sd": 0.0, "n": 3}},
-        "figures": [asdict(figure) for figure in FIGURES[:3]],
         "ratios": {
             "parameters": 100.0,
             "bytes": 100.0,
@@ -92,7 +98,9 @@ def test_the_table_of_results_says_smaller_faster_and_at_what_cost(tmp_path: Pat
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_long_name_gives_way_to_the_figures(width: int) -> None:
-    results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}}
+    compared = dict.fromkeys(("accuracy", "nll", "balanced_accuracy", "ece"))
+    results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}, **NAMED}
+    results["comparison"] = {"baseline": compared}
     for role in ("teacher", "student", "baseline", "smoothed"):
         results[role] = model(0.9, 5, 4 * 108_310_272, 123.0)
         results[role]["model"] = "organisation/a-very-long-name-of-a-model-" + 5 * "of-many-parts-" + "v2"
@@ -113,7 +121,9 @@ def test_a_long_name_gives_way_to_the_figures(width: int) -> None:
 
 
 def test_where_one_class_has_most_of_the_split_every_class_is_told_the_rarest_first() -> None:
-    results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}}
+    compared = dict.fromkeys(("accuracy", "nll", "balanced_accuracy", "ece"))
+    results = {"name": "x", "data": {"commonest": {"labels": ["fine"], "share": 0.9}}, **NAMED}
+    results["comparison"] = {"baseline": compared}
     for role, (rare, common) in {"teacher": (0.8, 1.0), "student": (0.1, 0.99), "baseline": (0.2, 0.98)}.items():
         results[role] = model(0.9, 1, 1000, 1.0)
         results[role]["metrics"]["balanced_accuracy"] = {"mean": (rare + common) / 2, "sd": None, "n": 1}
@@ -127,36 +137,54 @@ def test_where_one_class_has_most_of_the_split_every_class_is_told_the_rarest_fi
     assert rows == [["[red]broken", "10", "80.0", "10.0", "20.0"], ["fine", "90", "100.0", "99.0", "98.0"]]
 
 
-@pytest.mark.parametrize(
-    ("task", "several", "said"),
-    [
-        ("image-classification", None, "names the teacher's class on 98.00 % of test images"),
-        ("text-classification", False, "names the teacher's class on 98.00 % of test texts"),
-        ("text-classification", True, "tells the same labels as the teacher on 98.00 % of test texts"),
-    ],
-)
-def test_the_results_speak_of_what_the_task_is_about(
-    tmp_path: Path, task: str, several: bool | None, said: str
-) -> None:
-    (tmp_path / "student").mkdir()
-    (tmp_path / "student" / "model.onnx").write_text("")
+@pytest.mark.parametrize(("task", "examples"), [("image-classification", "images"), ("text-classification", "texts")])
+def test_the_results_speak_of_what_the_task_is_about(tmp_path: Path, task: str, examples: str) -> None:
+    for name in ("student.onnx", "student/model.onnx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
     text = printed(
         {
             "name": "x",
             "task": task,
-            "data": {} if several is None else {"multi_label": several},
             "out": str(tmp_path),
+            **NAMED,
             **{role: model(0.9, 1, 1000, 1.0) for role in ("teacher", "student", "baseline")},
-            "fidelity": {"agreement": {"mean": 0.98, "sd": None, "n": 1}, "kl": {"mean": 0.03, "sd": None, "n": 1}},
+            "fidelity": {
+                "agreement": {"mean": 0.98, "sd": 0.002, "n": 3},
+                "kl": {"mean": 0.03, "sd": None, "n": 1},
+                "agreement_where_teacher_wrong": None,
+            },
         }
     )
+    said = f"The student on test {examples}: agreement with the teacher 98.00 ± 0.20 % and KL from the teacher 0.0300 nats."
     assert said in text
-    assert str(Path("student") / "model.onnx") in text
+    models = [line for line in text.splitlines() if line.startswith("model ")]
+    assert len(models) == 1  # the file that this task leaves
+    assert models[0].endswith({"images": "student.onnx", "texts": str(Path("student") / "model.onnx")}[examples])
+
+
+def test_numbers_are_told_in_their_own_figures_and_units() -> None:
+    figures = [asdict(figure) | ({"unit": "°"} if figure.significant else {}) for figure in values.FIGURES]
+    results = {
+        "name": "x",
+        "figures": figures,
+        "comparison": {"baseline": dict.fromkeys(("rmse", "mae", "correlation"))},
+    }
+    for role, rmse in {"teacher": 2.0, "student": 12.345, "baseline": 120.9}.items():
+        found = {"rmse": rmse, "mse": rmse**2, "mae": rmse / 2, "r2": 0.9, "correlation": 0.95}
+        metrics = {name: {"mean": mean, "sd": 0.25, "n": 3} for name, mean in found.items()}
+        results[role] = model(0.9, 1, 1000, 1.0) | {"metrics": metrics}
+    _, heading, *rows = (" ".join(line.split()) for line in printed(results).splitlines() if line.strip())
+    assert heading.startswith("RMSE ° mean absolute error ° correlation parameters")
+    assert rows[1].startswith("student (convnet) 12.3 ± 0.2 6.17 ± 0.25 0.950 ± 0.250")  # three digits of the mean
+    assert rows[2].startswith("student, no teacher 121 ± 0 60.5 ± 0.2")
+    assert "accuracy" not in printed(results)
 
 
 def test_the_table_of_results_does_without_what_was_not_measured() -> None:
     bare = {"model": "m", "metrics": {"accuracy": {"mean": 0.5, "sd": None, "n": 1}}}
-    text = printed({"name": "x", "teacher": bare, "student": bare, "baseline": bare, "smoothed": None})
+    roles = {"teacher": bare, "student": bare, "baseline": bare, "smoothed": None}
+    text = printed({"name": "x", "figures": NAMED["figures"][:1], **roles})
     assert "50.00" in text
     assert "±" not in text
 

@@ -24,7 +24,7 @@ from limbeck.cli.console import print_comparison
 from limbeck.compare import run as comparing
 from limbeck.compare.page import write_page
 from limbeck.compare.plan import plan
-from limbeck.compare.tables import CSV_COLUMNS, escape
+from limbeck.compare.tables import csv_columns, escape
 from limbeck.errors import BadInput
 from tests.helpers.comparisons import HOSTILE, read, written
 from tests.helpers.tiny import digest, environment, folder_of, job, snapshot, train
@@ -75,7 +75,9 @@ def absolute(folder: Path) -> dict[Path, tuple[int, str]]:
 def lines(out: Path) -> list[dict[str, str]]:
     with open(out / "compare.csv", newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        assert tuple(reader.fieldnames or ()) == CSV_COLUMNS
+        results = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+        assert tuple(reader.fieldnames or ()) == csv_columns(results)
+        assert {"accuracy", "nll", "temperature", "agreement", "validation_nll"} < set(csv_columns(results))
         return list(reader)
 
 

@@ -12,9 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import printable
+from ..evaluation.figure import Figure, read
 from ..evaluation.verdict import findings, headline, one_sided
+from ..evaluation.wording import listed
+from ..modalities import TASKS, outline_of
 from ..progress import bytes_text, seconds_text
+from ..sections.outline import Outline
 
+_FIGURES = 3  # of which the table tells, with their deviations over seeds
 _LEAST_NAME = 8  # characters of a model's name that say anything
 _CLASSES = 10  # of which the console tells, where accuracy says little
 WIDE = 120  # columns that the whole table takes; assumed where the output is not a terminal
@@ -36,7 +41,6 @@ class PlannedStage(Protocol):
 
 
 _DASH = "–"
-_EXAMPLES = {"image-classification": "images", "text-classification": "texts"}
 _ROWS = (
     ("teacher", "teacher"),
     ("student", "student"),
@@ -97,9 +101,10 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         title_justify="left",
     )
     table.add_column("", no_wrap=True)
-    balanced = "balanced %" if one_sided(results) and "balanced_accuracy" in results["student"]["metrics"] else None
-    headings = ["accuracy %", balanced, "NLL", "ECE %", "parameters", "size", "latency", "faster"]
-    shown = [heading is not None and (wide or heading != "size") for heading in headings]
+    figures = _told(results)
+    headings = [_heading(figure, figures[0]) for figure in figures]
+    headings += ["parameters", "size", "latency", "faster"]
+    shown = [wide or heading != "size" for heading in headings]
     rows: list[tuple[str, str | None, list[str]]] = []
     for key, title in _ROWS:
         entry = results.get(key)
@@ -107,11 +112,9 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
             continue
         latency = _latency(entry)
         metrics = entry["metrics"]
+        spread = wide and len(figures) <= _FIGURES
         cells = [
-            _figure(metrics.get("accuracy"), 100, 2),
-            _figure(metrics.get("balanced_accuracy"), 100, 2, spread=wide),
-            _figure(metrics.get("nll"), 1, 4, spread=wide and not balanced),
-            _figure(metrics.get("ece"), 100, 2, spread=wide and not balanced),
+            *(_figure(one, metrics.get(one.name), spread or one is figures[0]) for one in figures),
             _parameters(teacher, entry),
             bytes_text(entry["bytes"]) if entry.get("bytes") is not None else _DASH,
             f"{latency:.3g} ms" if latency is not None else _DASH,
@@ -120,13 +123,14 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         rows.append((title, entry["model"] if key in ("teacher", "student") else None, cells))
     brief = not wide or console.width - _widths(headings, rows, shown) < max(len(title) for title, *_ in rows)
     least = max(len(title.rpartition(", ")[2] if brief else title) for title, *_ in rows)
-    for heading in ("size", "ECE %", "faster"):  # what a terminal too narrow does without first
+    third = headings[2:3] if len(figures) > 2 else []
+    for heading in ("size", *third, "faster"):  # what a terminal too narrow does without first
         if console.width - _widths(headings, rows, shown) < least:
             shown[headings.index(heading)] = False
     room = console.width - _widths(headings, rows, shown)
     for heading, told in zip(headings, shown, strict=True):
         if told:
-            table.add_column(heading or "", justify="right", no_wrap=True)
+            table.add_column(quoted(heading), justify="right", no_wrap=True)
     for title, model, cells in rows:
         name = title.rpartition(", ")[2] if brief else _named(title, model, room)
         table.add_row(name, *(cell for cell, told in zip(cells, shown, strict=True) if told))
@@ -143,19 +147,34 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         for label, name in (
             ("report", "report.html"),
             ("results", "results.json"),
-            ("model", "student.onnx"),
-            ("model", "student/model.onnx"),
+            *(("model", outline.student_file) for outline in _outlines(results)),
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
 
 
-def _widths(
-    headings: Sequence[str | None], rows: Sequence[tuple[str, str | None, list[str]]], shown: Sequence[bool]
-) -> int:
+def _outlines(results: Mapping[str, Any]) -> list[Outline]:
+    """That of the task; none where results do not say, or say one that there is not."""
+    return [outline_of(task)] if (task := results.get("task")) in TASKS else []
+
+
+def _told(results: Mapping[str, Any]) -> list[Figure]:
+    """The figures that the student is compared in, or the first of all."""
+    figures = read(results)
+    compared = (results.get("comparison") or {}).get("baseline") or {}
+    return [figure for figure in figures if figure.name in compared] or figures[:_FIGURES]
+
+
+def _heading(figure: Figure, first: Figure) -> str:
+    """``NLL``, ``ECE %``; of a first figure "accuracy" also ``balanced %``."""
+    title = figure.title.removesuffix(f" {first.title}")
+    return f"{title} {figure.unit}" if figure.share or (figure.significant and figure.unit) else title
+
+
+def _widths(headings: Sequence[str], rows: Sequence[tuple[str, str | None, list[str]]], shown: Sequence[bool]) -> int:
     """Columns that the figures take, with the two before each: names give way to them."""
     columns = zip(headings, shown, *(cells for *_, cells in rows), strict=True)
-    return sum(2 + max(len(text or "") for text in (heading, *cells)) for heading, told, *cells in columns if told)
+    return sum(2 + max(len(text) for text in (heading, *cells)) for heading, told, *cells in columns if told)
 
 
 def _named(title: str, model: str | None, room: int) -> str:
@@ -214,20 +233,21 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
     )
     table.add_column("", overflow="fold")
     ms = "ms" if results["ms"] == "p50" else "CPU ms"
-    headings = ["accuracy %", "over no teacher", "NLL", "ECE %", "agreement %", "size", ms, "seconds", "teacher"]
-    shown = headings if wide else [*headings[:3], *(headings[5:7] if several else headings[7:8])]
+    first, *others = read(results)[:_FIGURES]
+    others += read(results, "fidelity_figures")[:1]
+    headings = [_heading(first, first), "over no teacher", *(_heading(one, first) for one in others)]
+    headings += ["size", ms, "seconds", "teacher"]
+    shown = headings if wide else [*headings[:3], *(["size", ms] if several else ["seconds"])]
     for heading in shown:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(quoted(heading), justify="right", no_wrap=True)
     teacher = results["teacher"]
     for row in (None, *results["rows"]):
         of = teacher if row is None else row
         metrics, cost = of["metrics"], of["cost"]
         cells = {
-            "accuracy %": _spread(metrics["accuracy"], 100, 2, wide),
-            "over no teacher": "" if row is None else _gain(row),
-            "NLL": _spread(metrics["nll"], 1, 4, False),
-            "ECE %": _spread(metrics["ece"], 100, 2, False),
-            "agreement %": "" if row is None else _spread(metrics["agreement"], 100, 2, False),
+            headings[0]: _figure(first, metrics[first.name], wide),
+            "over no teacher": "" if row is None else _gain(row, first),
+            **{_heading(one, first): _figure(one, metrics.get(one.name), False, "") for one in others},
             "size": _DASH if cost["bytes"] is None else bytes_text(cost["bytes"]),
             ms: _DASH if cost["ms"] is None else f"{cost['ms']:.3g}",
             "seconds": f"{teacher['seconds']:.0f}" if row is None else f"{row['seconds']['mean']:.0f}",
@@ -251,15 +271,13 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         console.print(f"{label:<8} {quoted(str(Path(results['out']) / name))}", soft_wrap=True)
 
 
-def _spread(value: float | Mapping[str, Any], scale: float, digits: int, spread: bool) -> str:
-    return _figure(value if isinstance(value, Mapping) else {"mean": value}, scale, digits, spread)
-
-
-def _gain(row: Mapping[str, Any]) -> str:
-    gain = row["comparison"]["baseline"].get("accuracy")
+def _gain(row: Mapping[str, Any], first: Figure) -> str:
+    gain = row["comparison"]["baseline"].get(first.name)
     if gain is None or row["name"] == gain["other"]:
         return _DASH
-    difference, low, high = (f"{100 * gain[end]:+.2f}" for end in ("difference", "low", "high"))
+    decimals = first.decimals(max(abs(gain["low"]), abs(gain["high"])))
+    scale = 100 if first.share else 1
+    difference, low, high = (f"{scale * gain[end]:+.{decimals}f}" for end in ("difference", "low", "high"))
     return quoted(f"{difference} [{low}, {high}]")
 
 
@@ -268,14 +286,15 @@ def _latency(entry: Mapping[str, Any]) -> float | None:
     return latency.get("p50") if latency else None
 
 
-def _figure(value: Mapping[str, Any] | None, scale: float, digits: int, spread: bool = True) -> str:
+def _figure(figure: Figure, found: float | Mapping[str, Any] | None, spread: bool, missing: str = _DASH) -> str:
     """`93.12 ± 0.10`; the deviation only where there was more than one seed and ``spread`` asks for it."""
-    if not value or value.get("mean") is None:
-        return _DASH
-    text = f"{value['mean'] * scale:.{digits}f}"
-    if spread and value.get("sd") is not None and value.get("n", 1) > 1:
-        text += f" ± {value['sd'] * scale:.{digits}f}"
-    return text
+    over_seeds = found if isinstance(found, Mapping) else {"mean": found}
+    mean, deviation = over_seeds.get("mean"), over_seeds.get("sd")
+    if mean is None:
+        return missing
+    if not spread or deviation is None or (over_seeds.get("n") or 1) < 2:
+        return figure.number(mean)
+    return f"{figure.number(mean)} ± {figure.number(deviation, figure.decimals(mean))}"
 
 
 def _parameters(teacher: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
@@ -295,15 +314,14 @@ def _ratio(ratio: float | None) -> str:
 def _verdicts(results: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     fidelity = results.get("fidelity") or {}
-    several = (results.get("data") or {}).get("multi_label", False)
-    alike = "tells the same labels as the teacher" if several else "names the teacher's class"
-    agreement = _figure(fidelity.get("agreement"), 100, 2)
-    learnt = results.get("learnt_from_teacher", True)
-    if agreement != _DASH and learnt:
-        lines.append(
-            f"The student {alike} on {agreement} % of test {_EXAMPLES.get(results.get('task', ''), 'examples')}; "
-            f"KL(teacher‖student) {_figure(fidelity.get('kl'), 1, 4)}."
-        )
+    alike = [
+        f"{figure.title} {_figure(figure, found, True)}{figure.unit and ' ' + figure.unit}"
+        for figure in read(results, "fidelity_figures")
+        if (found := fidelity.get(figure.name))
+    ]
+    if alike and results.get("learnt_from_teacher", True):
+        examples = next((f" {outline.examples}" for outline in _outlines(results)), "")
+        lines.append(quoted(f"The student on test{examples}: {listed(alike[:2])}."))
     if note := (results.get("speed") or {}).get("note"):
         lines.append(quoted(note))
     targets = results.get("targets") or {}

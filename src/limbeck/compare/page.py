@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import yaml
 from markupsafe import Markup
 
-from ..report import charts, formats, svg
+from ..evaluation.figure import Figure, read
+from ..report import charts, figures, formats, kinds, svg
 from ..report.formats import dig
 from ..report.html import write_html
 from ..report.svg import Scale, tag, text
@@ -29,19 +30,45 @@ class Dots(NamedTuple):
     values: Sequence[float]
 
 
+class Columns(NamedTuple):
+    """The figures of which the tables tell: those that rows are paired in, and others."""
+
+    first: Figure
+    others: list[Figure]  # of the student
+    fidelity: list[Figure]  # to the teacher
+
+    @classmethod
+    def of(cls, results: dict[str, Any]) -> Columns:
+        first, *others = read(results)[:3]
+        return cls(first, others, read(results, "fidelity_figures")[:1])
+
+    @property
+    def paired(self) -> list[Figure]:
+        return [self.first, *self.others[:1]]
+
+    @property
+    def all(self) -> list[Figure]:
+        return [self.first, *self.others, *self.fidelity]
+
+
 def write_page(results: dict[str, Any], path: Path) -> None:
     """Writes the page of ``compare.json``'s contents, atomically."""
     write_html(path, "limbeck.compare", "page.html.j2", _content(results))
 
 
 def _content(results: dict[str, Any]) -> dict[str, Any]:
-    students = [_student(results, name) for name in results["students"]]
+    columns = Columns.of(results)
+    students = [_student(results, name, columns) for name in results["students"]]
+    answers = results["answers"]
     return {
         "results": results,
+        "columns": columns,
+        "figures": figures,
+        "answers": kinds.about(answers["kind"], answers["names"]),
         "data": results["data"],
         "students": students,
         "several": len(students) > 1,
-        "fronts": _fronts(results),
+        "fronts": _fronts(results, columns),
         "clock": results["ms"] == "p50",
         "speed_note": dig(results, "speed", "note"),
         "unmeasured": [
@@ -49,7 +76,7 @@ def _content(results: dict[str, Any]) -> dict[str, Any]:
             for row in (results["teacher"] | {"title": "Teacher"}, *results["rows"])
             if row.get("problem")
         ],
-        "seeds": results["rows"][0]["metrics"]["accuracy"]["n"],
+        "seeds": results["rows"][0]["metrics"][columns.first.name]["n"],
         "legend": [
             (svg.drawing(14, 14, "", svg.mark(key, 7, 7, 4.2), class_="key"), key, label)
             for key, label in (
@@ -71,46 +98,45 @@ def _content(results: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _student(results: dict[str, Any], name: str) -> dict[str, Any]:
+def _student(results: dict[str, Any], name: str, columns: Columns) -> dict[str, Any]:
     rows = [row for row in results["rows"] if row["student"] == name]
     against = results["against"]
-    pictures = [
-        _dots(rows, "accuracy", "test accuracy, %", 100, 2),
-        _dots(rows, "nll", "test NLL, nats (less is better)", 1, 4),
-        _intervals(rows, "baseline", "accuracy", "points of accuracy over no teacher", 100, 2),
-        _intervals(rows, "baseline", "nll", "NLL minus that of no teacher, nats (less is better)", 1, 4),
+    pictures: list[Markup | None] = [
+        _dots(rows, figure, charts.titled(figure, percent=True)) for figure in columns.paired
     ]
-    if against not in (None, "baseline"):
-        title = svg.clip(str(against), 20)
-        pictures += [
-            _intervals(rows, "against", "accuracy", f"points of accuracy over {title}", 100, 2),
-            _intervals(rows, "against", "nll", f"NLL minus that of {title}, nats (less is better)", 1, 4),
-        ]
-    pictures.append(_dots(rows, "seconds", "seconds of training", 1, 0))
+    others = {"baseline": "no teacher"} | ({} if against in (None, "baseline") else {"against": str(against)})
+    pictures += [
+        _intervals(rows, role, figure, svg.clip(other, 20))
+        for role, other in others.items()
+        for figure in columns.paired
+    ]
+    pictures.append(
+        dots([Dots(*_named(row), [run["seconds"] for run in row["runs"]]) for row in rows], "seconds of training", 0)
+    )
     return {
         "name": name,
         "model": results["students"][name],
-        "verdict": verdict(rows),
+        "verdict": verdict(rows, columns.first),
         "rows": [(row, _key(row), brief(row["settings"])) for row in rows],
         "pictures": [picture for picture in pictures if picture is not None],
         "trials": [(row["title"], trial) for row in rows for trial in row["trials"]],
     }
 
 
-def verdict(rows: Sequence[dict[str, Any]]) -> str:
-    """What the intervals of one student's rows allow to say of accuracy."""
-    gains = [dig(row, "comparison", "baseline", "accuracy") for row in rows if row["kind"] == "objective"]
-    ahead = sum(gain["low"] > 0 for gain in gains if gain)
-    behind = sum(gain["high"] < 0 for gain in gains if gain)
-    best = max(rows, key=lambda row: row["metrics"]["accuracy"]["mean"])
-    level = sum(row["level_with_best"]["accuracy"] for row in rows if row is not best)
+def verdict(rows: Sequence[dict[str, Any]], first: Figure) -> str:
+    """What the intervals of one student's rows allow to say of the first figure."""
+    gains = [dig(row, "comparison", "baseline", first.name) for row in rows if row["kind"] == "objective"]
+    more, less = (sum(gain["low"] > 0 for gain in gains if gain), sum(gain["high"] < 0 for gain in gains if gain))
+    ahead, behind = (more, less) if first.sign > 0 else (less, more)
+    best = max(rows, key=lambda row: first.sign * row["metrics"][first.name]["mean"])
+    level = sum(row["level_with_best"][first.name] for row in rows if row is not best)
     others = f"{level} other rows cannot be told from it" if level != 1 else "one other row cannot be told from it"
     if not level:
         others = "every other row is behind it by more than the noise"
     return (
-        f"In test accuracy, {ahead} of {len(gains)} objectives are ahead of the same student without a teacher by more than "
-        f"the noise, {behind} behind. The highest mean is that of “{best['title']}”, "
-        f"{formats.percent(best['metrics']['accuracy'])}; {others}."
+        f"In test {first.title}, {ahead} of {len(gains)} objectives are ahead of the same student without a teacher by more "
+        f"than the noise, {behind} behind. The {'highest' if first.sign > 0 else 'lowest'} mean is that of "
+        f"“{best['title']}”, {figures.with_unit(first, best['metrics'][first.name])}; {others}."
     )
 
 
@@ -133,25 +159,30 @@ def _key(row: dict[str, Any]) -> str:
     return row["name"] if row["kind"] == "control" else "student"
 
 
-def _dots(rows: Sequence[dict[str, Any]], name: str, title: str, scale: float, digits: int) -> Markup:
-    lines = [
-        Dots(_key(row), row["title"], [scale * (run["metrics"].get(name, run.get(name))) for run in row["runs"]])
-        for row in rows
-    ]
-    return dots(lines, title, digits)
+def _named(row: dict[str, Any]) -> tuple[str, str]:
+    return _key(row), row["title"]
 
 
-def _intervals(
-    rows: Sequence[dict[str, Any]], role: str, measure: str, title: str, scale: float, digits: int
-) -> Markup | None:
-    found = []
+def _dots(rows: Sequence[dict[str, Any]], figure: Figure, title: str) -> Markup:
+    scale = 100 if figure.share else 1
+    lines = [Dots(*_named(row), [scale * run["metrics"][figure.name] for run in row["runs"]]) for row in rows]
+    return dots(lines, title, figure.decimals(max(abs(value) for line in lines for value in line.values)))
+
+
+def _intervals(rows: Sequence[dict[str, Any]], role: str, figure: Figure, other: str) -> Markup | None:
+    found, scale = [], 100 if figure.share else 1
     for row in rows:
-        gain = dig(row, "comparison", role, measure)
+        gain = dig(row, "comparison", role, figure.name)
         if gain is None or gain["other"] == row["name"]:
             continue
         difference, low, high = (scale * gain[end] for end in ("difference", "low", "high"))
         found.append(charts.Interval(svg.clip(row["title"], LABEL), difference, low, high, _key(row)))
-    return charts.intervals(found, title, digits) if found else None
+    if figure.share and figure.sign > 0:
+        title = f"points of {figure.title} over {other}"
+    else:
+        unit = f", {figure.difference_unit}" if figure.difference_unit else ""
+        title = f"{figure.title} minus that of {other}{unit}{' (less is better)' if figure.sign < 0 else ''}"
+    return charts.intervals(found, title, charts.decimals(figure, found)) if found else None
 
 
 class Placed(NamedTuple):
@@ -164,15 +195,14 @@ class Placed(NamedTuple):
     on_front: bool
 
 
-def _fronts(results: dict[str, Any]) -> list[Markup]:
+def _fronts(results: dict[str, Any], columns: Columns) -> list[Markup]:
     """Quality against size and time of all rows together; none where all cost the same."""
     rows, teacher = results["rows"], results["teacher"]
     drawn = []
     clock = "latency p50" if results["ms"] == "p50" else "processor time (the machine was busy)"
-    less = "test NLL, nats (less is better)"
     for cost, x_title, scale in (("bytes", "size of the ONNX file, KB", 1e-3), ("ms", f"{clock}, ms", 1.0)):
-        for measure, y_title, factor, better in (("accuracy", "test accuracy, %", 100.0, 1), ("nll", less, 1.0, -1)):
-            points = []
+        for figure in columns.paired:
+            measure, factor, points = figure.name, 100.0 if figure.share else 1.0, []
             for row in rows:
                 x = row["cost"][cost]
                 if x is not None:
@@ -182,7 +212,7 @@ def _fronts(results: dict[str, Any]) -> list[Markup]:
             if len({point.cost for point in points}) > 1:
                 taught, x = teacher["metrics"][measure], teacher["cost"][cost]
                 beside = None if x is None else Placed("teacher", "teacher", scale * x, factor * taught, False)
-                drawn.append(front(points, beside, x_title, y_title, better))
+                drawn.append(front(points, beside, x_title, charts.titled(figure, percent=True), figure.sign))
     return drawn
 
 
@@ -196,7 +226,8 @@ def front(points: Sequence[Placed], teacher: Placed | None, x_title: str, y_titl
     low, high = svg.padded_log([point.cost for point in everything])
     low /= (high / low) ** 0.2  # room for the name of the cheapest
     x = Scale(low, high, 58, width - 14, math.log10)
-    y = Scale(*svg.padded([point.value for point in everything], 0.15, least=0.01), height - 48, 30)
+    largest = max(abs(point.value) for point in everything)
+    y = Scale(*svg.padded([point.value for point in everything], 0.15, least=min(0.01, 0.1 * largest)), height - 48, 30)
     parts = [
         svg.axes(
             x,

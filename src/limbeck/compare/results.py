@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..deploy.measure import parameters
 from ..evaluation.kinds import KINDS
 from ..evaluation.results import RunEvidence, environment, run_metrics
+from ..interfaces import Answers
 from ..pipeline.evaluate import kept_of, test_reads
 from ..pipeline.job import Job
 from ..pipeline.objective import deployed_with
@@ -63,6 +65,7 @@ def results_of(
         "limbeck_version": __version__,
         "name": comparison.name,
         "task": job.task.name,
+        **named(job.splits.answers),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {
             "name": comparison.recipe.data.name,
@@ -100,6 +103,16 @@ def results_of(
         "comparison": comparison.file.model_dump(mode="json"),
         "environment": environment(),
         "test_reads": test_reads(job.out),
+    }
+
+
+def named(answers: Answers) -> dict[str, Any]:
+    """What the answers are, and what their figures are: fields of ``compare.json``."""
+    by = KINDS[answers.kind]
+    return {
+        "answers": {"kind": answers.kind, "width": answers.width, "names": list(answers.names)},
+        "figures": [asdict(figure) for figure in by.FIGURES],
+        "fidelity_figures": [asdict(figure) for figure in by.FIDELITY],
     }
 
 

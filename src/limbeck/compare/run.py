@@ -29,7 +29,7 @@ from .bench import Bench, Choice, Member, choose, members_of, open_bench, tried
 from .cost import architecture, measured
 from .file import Comparison, resolved
 from .page import write_page
-from .results import COMPARE_VERSION, results_of
+from .results import COMPARE_VERSION, named, results_of
 from .tables import csv_text, latex_text
 
 PRODUCTS = ("compare.json", "compare.csv", "compare.tex", "compare.html")
@@ -174,4 +174,5 @@ def conclude(
     here.facts()
     for name in PRODUCTS:
         publish(here.folder / name, job.out / name)
-    return json.loads((here.folder / "compare.json").read_text(encoding="utf-8")) | {"out": str(job.out)}
+    results = json.loads((here.folder / "compare.json").read_text(encoding="utf-8"))
+    return named(job.splits.answers) | results | {"out": str(job.out)}  # an older file does not name its figures

@@ -5,19 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from ..evaluation.figure import Figure, read
 from ..report.formats import dig, figure, size, with_unit
-
-_RUN_METRICS = (
-    "accuracy", "top5", "nll", "ece", "brier", "temperature", "nll_scaled", "ece_scaled",
-    "agreement", "kl", "agreement_where_teacher_wrong", "agreement_where_teacher_right",
-)  # fmt: skip
-CSV_COLUMNS: tuple[str, ...] = (
-    "student", "row", "seed", *_RUN_METRICS, "seconds", "validation_accuracy", "validation_nll",
-    "parameters", "bytes", "latency_ms", "cpu_ms",
-    "teacher", "chosen", "settings", "fingerprint",
-)  # fmt: skip
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
@@ -25,31 +17,33 @@ _LATEX = {
     "|": r"\textbar{}", '"': r"\symbol{34}", "`": r"\symbol{96}",
     "-": "{-}", "±": r"$\pm$", "×": r"$\times$", "−": "$-$",
 }  # fmt: skip
-_COLUMNS = (
-    # heading, figure, factor, digits, whether rows are paired in it (so that the best can be told)
-    ("Accuracy, \\%", "accuracy", 100, 2, True),
-    ("NLL", "nll", 1, 4, True),
-    ("ECE, \\%", "ece", 100, 2, False),
-    ("Agreement, \\%", "agreement", 100, 2, False),
-)
+
+
+def csv_columns(results: dict[str, Any]) -> tuple[str, ...]:
+    """``student``, ``row`` and ``seed``, all figures, and what else is known of a row."""
+    return (
+        "student", "row", "seed", *_metrics(results), "seconds", *(f"validation_{one.name}" for one in read(results)[:2]),
+        "parameters", "bytes", "latency_ms", "cpu_ms",
+        "teacher", "chosen", "settings", "fingerprint",
+    )  # fmt: skip
 
 
 def csv_text(results: dict[str, Any]) -> str:
     """One line a row and seed, figures with every digit; ``settings`` is JSON."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    validation = read(results)[:2]
+    writer = csv.DictWriter(out, csv_columns(results), lineterminator="\n")
     writer.writeheader()
     for row in results["rows"]:
         for run in row["runs"]:
             writer.writerow(
-                {name: run["metrics"].get(name) for name in _RUN_METRICS}
+                {name: run["metrics"].get(name) for name in _metrics(results)}
+                | {f"validation_{one.name}": run["validation"][one.name] for one in validation}
                 | {
                     "student": row["student"],
                     "row": row["name"],
                     "seed": run["seed"],
                     "seconds": run["seconds"],
-                    "validation_accuracy": run["validation"]["accuracy"],
-                    "validation_nll": run["validation"]["nll"],
                     "parameters": row["parameters"],
                     "bytes": row["bytes"],
                     "latency_ms": dig(row, "latency_ms", "p50"),
@@ -69,31 +63,34 @@ def latex_text(results: dict[str, Any]) -> str:
     Bold is the best mean, and every row that its paired 95 % interval does not tell from it: with few seeds that is
     often several, and then no one of them is shown to be the best.
     """
-    rows, students = results["rows"], list(results["students"])
-    seeds = rows[0]["metrics"]["accuracy"]["n"]
+    rows, students, columns = results["rows"], list(results["students"]), _columns(results)
+    first, second = read(results)[:2]
+    seeds = rows[0]["metrics"][first.name]["n"]
+    unit = f", in {first.difference_unit}" if first.difference_unit else ""
     lines = [
         f"% {escape(results['name'])}: mean and standard deviation over {seeds} seed(s), "
         f"{results['data']['test']} test examples.",
         "% Bold: the best mean, and all that its paired 95 % bootstrap interval (seeds and test examples) does not tell",
-        "% from it; accuracy and NLL only. Gain: accuracy minus that of the same student without a teacher, in points.",
+        f"% from it; {first.title} and {second.title} only. Gain: {first.title} minus that of the same student without a",
+        f"% teacher{unit}; {first.way}.",
         f"% {escape(results['tuning'])}",
         "% Needs \\usepackage{booktabs}.",
-        "\\begin{tabular}{l" + "r" * (len(_COLUMNS) + 2) + "}",
+        "\\begin{tabular}{l" + "r" * (len(columns) + 2) + "}",
         "\\toprule",
-        " & ".join(["Objective", *(heading for heading, *_ in _COLUMNS), "Gain", "Seconds"]) + r" \\",
+        " & ".join(["Objective", *(_heading(one) for one in columns), "Gain", "Seconds"]) + r" \\",
         "\\midrule",
     ]
     teacher = results["teacher"]
-    cells = [_cell(teacher["metrics"], name, factor, digits) for _, name, factor, digits, _ in _COLUMNS[:3]]
+    cells = [_cell(teacher["metrics"], one) if one.name in teacher["metrics"] else "" for one in columns]
     seconds = figure(teacher["seconds"])
-    lines.append(_line([f"Teacher ({escape(teacher['model'])})", *cells, "", "", f"{seconds:.0f}" if seconds else ""]))
+    lines.append(_line([f"Teacher ({escape(teacher['model'])})", *cells, "", f"{seconds:.0f}" if seconds else ""]))
     for student in students:
         lines.append("\\midrule")
         if len(students) > 1:
             of = results["students"][student]
             title = f"{escape(student)} ({escape(', '.join([of['model'], *_costs(of, results)]))})"
-            lines += [rf"\multicolumn{{{len(_COLUMNS) + 3}}}{{l}}{{{title}}} \\", "\\midrule"]
-        lines += [_line(_cells(row)) for row in rows if row["student"] == student]
+            lines += [rf"\multicolumn{{{len(columns) + 3}}}{{l}}{{{title}}} \\", "\\midrule"]
+        lines += [_line(_cells(row, columns)) for row in rows if row["student"] == student]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
@@ -109,26 +106,46 @@ def escape(text: str) -> str:
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _metrics(results: dict[str, Any]) -> list[str]:
+    """Names of all figures, the student's own first, as far as its rows have them."""
+    named = [*read(results), *read(results, "fidelity_figures")]
+    return [one.name for one in named if one.name in results["rows"][0]["metrics"]]
+
+
+def _columns(results: dict[str, Any]) -> list[Figure]:
+    return [*read(results)[:3], *read(results, "fidelity_figures")[:1]]
+
+
+def _heading(one: Figure) -> str:
+    unit = one.unit if one.share or one.significant else ""
+    return escape(f"{one.heading}, {unit}" if unit else one.heading)
+
+
+def _cells(row: dict[str, Any], columns: Sequence[Figure]) -> list[str]:
     cells = [escape(row["title"])]
-    for _, name, factor, digits, paired in _COLUMNS:
-        cell = _cell(row["metrics"], name, factor, digits)
-        cells.append(rf"\textbf{{{cell}}}" if paired and row["level_with_best"][name] else cell)
-    gain = row["comparison"]["baseline"].get("accuracy")
-    low_high = "" if gain is None or row["name"] == "baseline" else _interval(gain)
-    return [*cells, low_high, _cell(row, "seconds", 1, 0)]
+    for one in columns:
+        cell = _cell(row["metrics"], one)
+        cells.append(rf"\textbf{{{cell}}}" if row["level_with_best"].get(one.name) else cell)
+    first = columns[0]
+    gain = row["comparison"]["baseline"].get(first.name)
+    low_high = "" if gain is None or row["name"] == "baseline" else _interval(gain, first)
+    seconds = row["seconds"]
+    spread = "" if seconds["sd"] is None else f" $\\pm$ {seconds['sd']:.0f}"
+    return [*cells, low_high, f"{seconds['mean']:.0f}{spread}"]
 
 
-def _interval(gain: dict[str, Any]) -> str:
-    difference, low, high = (f"${100 * gain[end]:+.2f}$" for end in ("difference", "low", "high"))
+def _interval(gain: dict[str, Any], first: Figure) -> str:
+    decimals, scale = first.decimals(max(abs(gain["low"]), abs(gain["high"]))), 100 if first.share else 1
+    difference, low, high = (f"${scale * gain[end]:+.{decimals}f}$" for end in ("difference", "low", "high"))
     return f"{difference} [{low}, {high}]"
 
 
-def _cell(figures: dict[str, Any], name: str, factor: float, digits: int) -> str:
-    mean, deviation = figure(dig(figures, name)), figure(dig(figures, name, "sd"))
+def _cell(metrics: dict[str, Any], one: Figure) -> str:
+    mean, deviation = figure(dig(metrics, one.name)), figure(dig(metrics, one.name, "sd"))
     if mean is None:
         return "--"
-    return f"{factor * mean:.{digits}f}" + (f" $\\pm$ {factor * deviation:.{digits}f}" if deviation is not None else "")
+    spread = "" if deviation is None else f" $\\pm$ {one.number(deviation, one.decimals(mean))}"
+    return escape(one.number(mean)).replace("{-}", "$-$") + spread
 
 
 def _line(cells: list[str]) -> str:

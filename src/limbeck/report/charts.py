@@ -79,9 +79,9 @@ def trade_off(points: Sequence[Point], x_title: str, unit: str, figure: Figure) 
     return svg.drawing(width, height, f"{figure.heading} on test against {x_title}", *parts)
 
 
-def titled(figure: Figure) -> str:
-    """What stands at an axis: ``test NLL, nats (less is better)``."""
-    unit = f", {figure.unit}" if figure.unit and not figure.share else ""
+def titled(figure: Figure, *, percent: bool = False) -> str:
+    """What stands at an axis: ``test NLL, nats (less is better)``; ``percent`` where the ticks of a share do not say it."""
+    unit = f", {figure.unit}" if figure.unit and (percent or not figure.share) else ""
     return f"test {figure.title}{unit}{' (less is better)' if figure.better == 'less' else ''}"
 
 
