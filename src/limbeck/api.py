@@ -4,74 +4,42 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .errors import BadInput
-from .modalities.image.arrays import Given, from_arrays
-from .modalities.image.recipe import Data, ImageRecipe, TeacherSection
+from .modalities import DEFAULT_TASK, outline_of, part_of
 from .models.weights import load_weights
 from .objectives.modules import KD, CrossEntropy, Objective
 from .pipeline.job import job_from_models
 from .pipeline.run import distil
 from .pipeline.students import student_of
 from .randomness import torch_seed
+from .sections.recipe import Recipe
+from .sections.section import Section
 from .sections.targets import Targets
-from .sections.teacher import Model
 from .sections.train import Train
-from .vision.inputs import Normalisation
-from .vision.sections import Preprocess, Views
 
 # What sentences about a recipe call a thing, and what it is called here.
 _ARGUMENTS = (
     (r"\bdata\.validation_fraction\b", "validation_fraction"),
     (r"\bdata\.transfer\b", "transfer"),
-    (r"\bteacher\.preprocess\b", "preprocess"),
     (r"\btrain\.(?=[a-z_]+\b)", "train_plan."),
     (r"--device cpu\b", "device='cpu'"),
-    (r" Where the shapes are in their transparency, data\.background says what they are laid on\.", ""),
-    (r"\bset data\.size and data\.channels so that all are alike", "give all of one size and number of channels"),
 )
-
-
-class Student(nn.Module):
-    """The trained student with what it wants done to its input: images as they are in, logits out.
-
-    ``model`` is the bare module, ``preprocess`` the normalisation that it was trained behind.
-    """
-
-    def __init__(self, model: nn.Module, preprocess: Normalisation) -> None:
-        super().__init__()
-        self.model, self.preprocess = model, preprocess
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Logits (B, classes) of images (B, C, H, W), whole numbers 0 to 255 or floats in [0, 1].
-
-        Raises :class:`BadInput` for floats that reach beyond, which have been normalised already.
-        """
-        if not images_BCHW.is_floating_point():
-            images_BCHW = images_BCHW.float() / 255
-        elif not torch.compiler.is_compiling() and images_BCHW.numel():
-            low, high = (float(end) for end in images_BCHW.detach().aminmax())
-            if low < 0 or high > 1:
-                raise BadInput(
-                    f"the images run from {low:g} to {high:g}: floats must lie in 0 to 1. The student normalises its input "
-                    "itself; its bare module, which takes normalised images, is student.model."
-                )
-        return self.model(self.preprocess(images_BCHW))
 
 
 @dataclass(frozen=True)
 class Distilled:
     """What came out."""
 
-    student: Student  # the one that did best on validation, in evaluation mode: takes images as they are
+    student: nn.Module  # the one that did best on validation, in evaluation mode: takes images, or texts, as they are
     results: dict[str, Any]  # results.json
     folder: Path
 
@@ -89,23 +57,26 @@ class Distilled:
         """The exported student, which has passed its parity gate. Raises :class:`BadInput` for an unknown format."""
         if format != "onnx":
             raise BadInput(f"format '{format}' is not known: 'onnx' is what there is.")
-        return self.folder / "student.onnx"
+        return self.folder / outline_of(self.results["task"]).student_file
 
 
 def distill(
     *,
     teacher: nn.Module,
     student: nn.Module | Callable[[], nn.Module],
-    train: Given,
-    validation: Given | None = None,
-    test: Given | None = None,
+    train: Any,
+    validation: Any = None,
+    test: Any = None,
     transfer: Any = None,
+    task: str = DEFAULT_TASK,
     validation_fraction: float = 0.1,
     objective: Objective | None = None,
-    views: Views | None = None,
+    views: Section | Mapping[str, Any] | None = None,
     train_plan: Train | None = None,
     targets: Targets | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Section | None = None,
+    tokenizer: Any = None,
+    max_length: int | None = None,
     classes: Sequence[str] | None = None,
     seeds: int = 1,
     seed: int = 0,
@@ -115,20 +86,25 @@ def distill(
     """Trains ``student`` to do the work of ``teacher``, beside the same student without a teacher.
 
     Args:
-        teacher: a trained module from images (B, C, H, W) to logits (B, classes); it is never changed.
+        teacher: a trained module, which is never changed: from images (B, C, H, W), or from ``input_ids`` and
+            ``attention_mask`` (B, L) as a transformers model takes them, to logits (B, classes).
         student: a module, whose weights every seed starts from, or a function that makes a fresh one: it is called
             under torch's seed, so that a seed always gives the same student. The module itself is never changed.
-        train: ``(images, labels)`` or a map-style data set of (image, label). Images are uint8, or floats in [0, 1]:
-            normalisation is done here, by the training set's mean and deviation.
+        train: of images ``(images, labels)`` or a map-style data set of (image, label). Images are uint8, or floats in
+            [0, 1]: normalisation is done here, by the training set's mean and deviation. Of texts a ``datasets.Dataset``,
+            ``(texts, labels)``, or a list of (text, label); a text may be a pair of them.
         validation: where not given, carved from train.
         test: where not given, carved from train; read once, at the end.
-        transfer: unlabelled images for the soft targets, or a data set whose labels are ignored.
+        transfer: unlabelled examples for the soft targets, or a data set whose labels are ignored.
+        task: a recipe's ``task``: ``image-classification`` or ``text-classification``.
         validation_fraction: the share of ``train`` that each split carved from it gets.
         objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default.
-        views: how examples are varied (:class:`limbeck.sections.recipe.Views`).
-        train_plan: how students are trained (:class:`limbeck.sections.train.Train`).
-        targets: how the teacher is asked (:class:`limbeck.sections.targets.Targets`).
-        preprocess: what the teacher wants done to its input, where that differs from the data's mean and deviation.
+        views: how examples are varied: :class:`limbeck.Views`, of texts a mapping such as ``{"mask": 0.1}``.
+        train_plan: how students are trained (:class:`limbeck.Train`); what it does not say is as usual for the task.
+        targets: how the teacher is asked (:class:`limbeck.Targets`), likewise.
+        preprocess: of images: what the teacher wants done to its input, where that differs from the data's mean and deviation.
+        tokenizer: of texts: the teacher's, which cuts them up for the student too.
+        max_length: of texts: tokens at which they are cut off; 128 where not given.
         classes: names of the classes.
         seeds: how many students are trained, for mean and standard deviation.
         out: the run's folder. The same call goes on from where it was stopped.
@@ -142,26 +118,30 @@ def distill(
         raise BadInput(
             f"objective is {what}: give an objective such as limbeck.KD(temperature=4), or a weighted sum of some."
         )
-    with _in_python():
-        splits = from_arrays(
-            train,
-            validation,
-            test,
-            classes=classes,
-            transfer=transfer,
-            validation_fraction=validation_fraction,
-        )
-        recipe = ImageRecipe(
+    python = part_of(task, "python")
+    own = {"preprocess": preprocess, "tokenizer": tokenizer, "max_length": max_length}
+    own = {name: value for name, value in own.items() if value is not None}
+    if foreign := [name for name in own if name not in python.OWN]:
+        raise BadInput(f"{foreign[0]} is not for task: {task}; leave it out.")
+    if not 0 < validation_fraction < 0.9:
+        raise BadInput(f"validation_fraction is {validation_fraction}: it must lie between 0 and 0.9.")
+    with _in_python(python.ARGUMENTS):
+        recipe = _recipe(
+            task,
+            python.sections_of(
+                type(teacher).__name__,
+                type(student).__name__ if isinstance(student, nn.Module) else _name(student),
+                validation_fraction=validation_fraction,
+                transfer=transfer is not None,
+                **own,
+            ),
+            {"views": views, "targets": targets, "train": train_plan},
             name=Path(out).name,
-            data=Data(name="python", validation_fraction=validation_fraction),
-            teacher=TeacherSection(model=type(teacher).__name__, preprocess=preprocess),
-            student=Model(model=type(student).__name__ if isinstance(student, nn.Module) else _name(student)),
-            views=views or Views(),
-            targets=targets or Targets(),
-            train=train_plan or Train(),
             seeds=seeds,
             seed=seed,
         )
+        of_data = {name: value for name, value in own.items() if name != "preprocess"}
+        splits = python.splits_of(train, validation, test, recipe=recipe, transfer=transfer, classes=classes, **of_data)
         job = job_from_models(
             recipe,
             splits,
@@ -173,19 +153,30 @@ def distill(
         )
         results = distil(job)
         best = student_of(job, job.teacher, seed)
-        load_weights(best, Path(out) / "student.safetensors", "student")
-    task: Any = job.task  # one of images
-    return Distilled(Student(best, task.normalisation).eval(), results, Path(out))
+        load_weights(best, results.pop("weights"), "student")
+    return Distilled(python.usable(best, splits), results, Path(out))
+
+
+def _recipe(
+    task: str, sections: Mapping[str, Any], given: Mapping[str, Section | Mapping[str, Any] | None], **more: Any
+) -> Recipe:
+    """The recipe of what was given; a section that is of no task, or of another's, says what its own do not."""
+    kind = part_of(task, "python").RECIPES[task]
+    for name, value in given.items():
+        if value is not None:
+            said = value.model_dump(exclude_unset=True) if isinstance(value, Section) else dict(value)
+            sections = {**sections, name: kind.model_fields[name].annotation(**said)}  # pyright: ignore[reportOptionalCall]
+    return kind(task=task, **sections, **more)
 
 
 @contextmanager
-def _in_python() -> Iterator[None]:
+def _in_python(arguments: Sequence[tuple[str, str]]) -> Iterator[None]:
     """Sentences about a recipe's fields name this function's arguments instead."""
     try:
         yield
     except BadInput as error:
         sentence = str(error)
-        for field, argument in _ARGUMENTS:
+        for field, argument in (*_ARGUMENTS, *arguments):
             sentence = re.sub(field, argument, sentence)
         raise type(error)(sentence) from error
 

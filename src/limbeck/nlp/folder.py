@@ -18,6 +18,7 @@ from torch import nn
 from .. import hub
 from ..errors import BadInput, short
 from ..files import atomic_folder, near
+from ..models.weights import save_weights
 from . import vocabulary as text_vocabulary
 from .extra import transformers
 from .locate import CONVERT, locate
@@ -51,7 +52,10 @@ def save_folder(model: nn.Module, tokenizer: Any, path: str | Path, *, replace: 
         backend.no_padding()
         backend.no_truncation()
     with atomic_folder(Path(path), replace=replace) as folder, quiet():
-        inner.save_pretrained(folder)
+        if hasattr(inner, "save_pretrained"):
+            inner.save_pretrained(folder)
+        else:  # a person's own module, whose class is theirs
+            save_weights(inner, folder / "model.safetensors")
         tokenizer.save_pretrained(folder)
         if isinstance(model, text_vocabulary.FromTeacherIds):
             text_vocabulary.write(model, folder)
@@ -59,11 +63,12 @@ def save_folder(model: nn.Module, tokenizer: Any, path: str | Path, *, replace: 
 
 def longest_input(model: Any, tokenizer: Any) -> int:
     """The longest input in tokens that both the model and its tokenizer allow; a million where neither has a limit."""
-    positions = getattr(model.config, "max_position_embeddings", None)
+    config = getattr(model, "config", None)
+    positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions < 1:
         positions = 1_000_000
-    elif model.config.model_type in _OFFSET_POSITIONS:
-        positions -= (model.config.pad_token_id or 0) + 1
+    elif getattr(config, "model_type", None) in _OFFSET_POSITIONS:
+        positions -= (getattr(config, "pad_token_id", None) or 0) + 1
     return min(positions, int(min(tokenizer.model_max_length, 1_000_000)))
 
 

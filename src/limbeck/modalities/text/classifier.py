@@ -62,14 +62,8 @@ def load_classifier(
             config.num_labels = len(classes)
             config.problem_type = "multi_label_classification" if multi_label else "single_label_classification"
             model, _ = _load(place, config, seed)
-        elif config.num_labels == 1 and len(classes) == 2 and not multi_label:
-            notes.append(of_two_outputs(model, classes, role))
         else:
-            _check_kind(config, multi_label, role)
-            names = [str(config.id2label[output]) for output in range(config.num_labels)]
-            order, note = _mapped(names, classes, role)
-            reorder(model, order, role)
-            notes += [note] if note else []
+            notes += fit_head(model, classes, multi_label=multi_label, role=role)
     model.config.id2label = dict(enumerate(classes))
     model.config.label2id = {name: index for index, name in enumerate(classes)}
     check_tokenizer(model, tokenizer, role=role)
@@ -80,6 +74,21 @@ def load_classifier(
             "vocabulary, its answers mean nothing."
         )
     return TextModel(model.eval(), tokenizer, not missing, longest_input(model, tokenizer), tuple(notes))
+
+
+def fit_head(model: Any, classes: Sequence[str], *, multi_label: bool, role: str) -> list[str]:
+    """Brings the outputs of a classifier that has a head into the order of ``classes``; what was taken for granted.
+
+    Raises:
+        BadInput: its labels are not the data's.
+    """
+    config = model.config
+    if config.num_labels == 1 and len(classes) == 2 and not multi_label:
+        return [of_two_outputs(model, classes, role)]
+    _check_kind(config, multi_label, role)
+    order, note = _mapped([str(config.id2label[output]) for output in range(config.num_labels)], classes, role)
+    reorder(model, order, role)
+    return [note] if note else []
 
 
 def _load(place: str, config: Any, seed: int) -> tuple[Any, set[str]]:

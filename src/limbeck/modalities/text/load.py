@@ -22,7 +22,7 @@ from ...data.group_columns import read_groups, without_group
 from ...data.groups import Groups, taken
 from ...data.ids import Text, example_ids, text_ids
 from ...data.labels import check_answers, notes_on, one_each
-from ...data.reading import notes_of
+from ...data.reading import Rows, notes_of
 from ...data.split_roles import DEFAULT_TEST, choose, find_split, unused
 from ...data.splits import arrange
 from ...errors import BadInput
@@ -99,18 +99,24 @@ class TextPart:
         return from_tokens(tokens, self.labels, ids, self.texts, self.groups, segments)
 
 
-def load_texts(data: TextData, tokenizer: Any, progress: Bar | None = None) -> TextSplits:
+def load_texts(
+    data: TextData, tokenizer: Any, progress: Bar | None = None, *, at_hand: Rows | None = None
+) -> TextSplits:
     """Find the texts, tokenise train, validation and transfer, and shut the test split away.
 
     ``tokenizer`` is the teacher's; see :class:`Tokeniser`. Copies of a text, which may differ in case, spacing and
     punctuation, are carved to one side and noted where splits that were given share some. Nothing of a test split that
     the data gives is read before it is opened, except where there is a transfer set: then its texts are hashed, without
-    their labels, so that none of them gets into the transfer set.
+    their labels, so that none of them gets into the transfer set. ``at_hand``: the splits, ``transfer`` among them, where
+    they are there and need not be found.
 
     Raises ``BadInput`` for whatever is wrong with the data: not found, unreadable, not UTF-8, without the named splits
     or columns, with an empty text, with labels out of range, with a class missing from train.
     """
-    rows = open_texts(data.name, data.config, labels=partial(label_headings, text=data.text, label=data.label))
+    if at_hand is None:
+        rows = open_texts(data.name, data.config, labels=partial(label_headings, text=data.text, label=data.label))
+    else:
+        rows = {name: split for name, split in at_hand.items() if name != "transfer"}
     train_rows, validation_rows, test_rows = choose(rows, data)
     named = [
         name for given in (data.text, data.label) for name in ((given,) if isinstance(given, str) else given or ())
@@ -166,7 +172,7 @@ def load_texts(data: TextData, tokenizer: Any, progress: Bar | None = None) -> T
 
     transfer = kept_out = None
     if data.transfer is not None:
-        transfer = _transfer(data.transfer, pair, data.group, tokenise, notes, cut)
+        transfer = _transfer(data.transfer, at_hand, pair, data.group, tokenise, notes, cut)
         if test_rows is not None:
             kept_out = letters_ids(read_texts(test_rows, columns.text, data.test or DEFAULT_TEST))
     arranged = arrange(
@@ -252,6 +258,7 @@ def _not_empty(
 
 def _transfer(
     transfer: TextTransfer,
+    at_hand: Rows | None,
     pair: tuple[str, str] | None,
     group: str | None,
     tokenise: Tokeniser,
@@ -259,7 +266,7 @@ def _transfer(
     cut: list[str],
 ) -> TextPart:
     """Each text once; of those that are alike the one with the smallest hash, whatever the order they come in."""
-    source = open_texts(transfer.name, transfer.config, "data.transfer.name")
+    source = at_hand or open_texts(transfer.name, transfer.config, "data.transfer.name")
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_text(rows.features, transfer.text or pair, None, "data.transfer.text")
     texts = read_texts(rows, column, "transfer")

@@ -36,10 +36,10 @@ from .examples import TextSplits
 from .export import check_text_parity, export_text_onnx, inputs_of, onnx_logits, quantize_text_onnx, text_metadata
 from .load import load_texts
 from .predict import BATCH
-from .recipe import TextRecipe, made_of
+from .recipe import TextRecipe, TextTeacher, made_of
 from .students import text_student
 from .task import TextClassification
-from .teachers import build_teachers, check_fits, segments_of, tokenizer_of
+from .teachers import build_teachers, check_fits, fitted, segments_of, tokenizer_of
 
 WHAT = "text"
 LENGTHS = (32, 128)
@@ -72,6 +72,12 @@ def origins(recipe: TextRecipe, splits: TextSplits) -> dict[str, dict[str, list[
 def teachers_of(recipe: TextRecipe, splits: TextSplits, *, trust_code: bool) -> Teachers:
     """The recipe's teachers; code is never run, trusted or not."""
     return build_teachers(recipe, splits)
+
+
+def given_teacher(model: nn.Module, recipe: TextRecipe, splits: TextSplits) -> Teachers:
+    """A person's own module as the teacher."""
+    assert isinstance(recipe.teacher, TextTeacher)
+    return fitted(model, recipe.teacher, recipe.seed, splits)
 
 
 def student_of(
@@ -120,7 +126,7 @@ def task_of(recipe: TextRecipe, splits: TextSplits, teachers: Teachers, device: 
 
 def starts_from_teacher(recipe: TextRecipe) -> bool:
     """Whether the student's first weights are the teacher's, or its embeddings made of the teacher's."""
-    return recipe.student.model != "fresh" and made_of(recipe) is not None
+    return recipe.student.made_of_teacher and made_of(recipe) is not None
 
 
 def layers(model: nn.Module, asking: str, role: str) -> Inside:
@@ -162,6 +168,9 @@ def deploy(wanted: Deploying) -> Deployed:
     """ONNX with the tokenizer beside it; of the student the whole folder that transformers loads, and int8 as well."""
     task, is_student = wanted.task, wanted.role == "student"
     model, tokenizer = inner(wanted.model), task.tokenizer
+    if is_student and hasattr(model, "config"):  # a person's own may be called LABEL_0, LABEL_1 ...
+        model.config.id2label = dict(enumerate(task.classes))
+        model.config.label2id = {name: index for index, name in enumerate(task.classes)}
     if isinstance(wanted.model, FromTeacherIds):
         tokenizer = smaller_tokenizer(tokenizer, wanted.model.kept_ids)
     folder = wanted.folder / (STUDENT if is_student else wanted.role)
@@ -224,7 +233,10 @@ def show(examples: TextExamples) -> Callable[[int], shown.Text]:
     return text
 
 
-def _model_type(folder: Path) -> str:
+def _model_type(folder: Path) -> str | None:
+    """What transformers calls its family; None of a person's own module."""
+    if not (folder / "config.json").is_file():
+        return None
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
 
 

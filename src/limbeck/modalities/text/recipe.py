@@ -223,11 +223,28 @@ class TextStudent(Section):
         """What was said of it beside its kind."""
         return {name: getattr(self, name) for name in sorted(self.model_fields_set - {"model"})}
 
+    @property
+    def made_of_teacher(self) -> bool:
+        """Whether its first weights are made of its teacher's, where that shows any."""
+        return self.model != "fresh"
+
     @model_validator(mode="after")
     def _consistent(self) -> TextStudent:
         if self.min_count > 1 and self.vocabulary == "all":
             raise ValueError("min_count is for vocabulary: used")
         return self
+
+
+class OwnTextStudent(TextStudent):
+    """A module that a Python program made (:func:`limbeck.distill`)."""
+
+    model: str  # pyright: ignore[reportIncompatibleVariableOverride]
+    """What its class is called."""
+
+    @property
+    def made_of_teacher(self) -> bool:
+        """Whether its first weights are made of its teacher's: whoever made it knows."""
+        return False
 
 
 class TextRecipe(Recipe):
@@ -253,6 +270,13 @@ class TextRecipe(Recipe):
         if isinstance(self.data.label, tuple):
             return (YES_OR_NO,), "data.label names several columns, so that a text may have several labels"
         return (ONE_CLASS, YES_OR_NO), f"with task: {self.task} a text has one label, or several"
+
+
+class OwnTextRecipe(TextRecipe):
+    """That of modules that a Python program made."""
+
+    student: OwnTextStudent  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The small model."""
 
 
 def made_of(recipe: TextRecipe) -> int | None:

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from ...data.ids import Text
-from ...errors import BadInput
+from ...errors import BadInput, short
 from ...interfaces.modality import Member, Teachers
 from ...models.ensemble import Together
 from ...models.inference import answered, ask
+from ...models.labels import listed, unnamed
 from ...models.outputs import ASKED, refuse_probabilities
-from ...nlp.folder import load_tokenizer
+from ...nlp.folder import check_tokenizer, load_tokenizer
 from ...nlp.pairs import encoded, segment_kinds
 from ...nlp.segments import segments_read
 from ...nlp.tokens import probe_texts
 from ...sections.teacher import members_of, seeds_of
-from .classifier import load_classifier
+from .classifier import fit_head, load_classifier
 from .examples import TextSplits
 from .onnx_file import TextOnnx, onnx_classifier, tokenizer_beside
 from .recipe import TextEnsemble, TextOnnxTeacher, TextRecipe, TextTeacher, made_of
@@ -76,6 +77,26 @@ def build_teachers(recipe: TextRecipe, splits: TextSplits) -> Teachers:
     return together(members, section, kinds, splits)
 
 
+def fitted(model: nn.Module, section: TextTeacher, seed: int, splits: TextSplits) -> Teachers:
+    """A person's own module as the teacher: a transformers model, or any that takes the tokenised batch by name.
+
+    Raises :class:`BadInput` where it does not fit the data.
+    """
+    notes: list[str] = []
+    if hasattr(model, "config") and hasattr(model.config, "id2label"):
+        notes += fit_head(model, splits.classes, multi_label=splits.multi_label, role="teacher")
+        check_tokenizer(model, splits.tokenizer)
+    elif not unnamed(splits.classes):
+        notes.append(
+            f"Nothing says which class each output of {section.title} stands for: they are taken to be "
+            f"{listed(splits.classes, 5)}, in this order."
+        )
+    check_fits(model, splits, "teacher")
+    check_length(model, splits, "teacher")
+    doubtful = check_answers(model, splits, "teacher", ready=True)
+    return alone(Member(section, seed, model, None, (*notes, *([doubtful] if doubtful else []))))
+
+
 def alone(member: Member) -> Teachers:
     """A single teacher."""
     return Teachers(member.model, None, (member,), member.notes)
@@ -118,6 +139,16 @@ def check_fits(model: nn.Module, splits: TextSplits, name: str) -> None:
         raise BadInput(f"the {name} answers {wanted[0]} texts with {shape}; {wanted} is what {wanted[1]} classes need.")
     if not bool(torch.isfinite(answer).all()):
         raise BadInput(f"the {name} answers with NaN or infinity: its weights are not usable.")
+
+
+def check_length(model: nn.Module, splits: TextSplits, name: str) -> None:
+    """Raises :class:`BadInput` where a person's own model does not take texts as long as they may be."""
+    try:
+        ask(model, probe_texts(splits.vocabulary.size, splits.max_length, segments_of(model, splits)))
+    except Exception as error:  # a model of any kind fails in any way
+        raise BadInput(
+            f"the {name} fails on texts of data.max_length: {splits.max_length} tokens ({short(error)}); give fewer."
+        ) from error
 
 
 def check_answers(teacher: nn.Module, splits: TextSplits, name: str, *, ready: bool) -> str | None:
