@@ -43,8 +43,9 @@ def translate(
     *,
     name: str,
     any_: str,
+    says: str = "logits",
 ) -> onnx.ModelProto:
-    """The ONNX program of ``model`` in eval mode: ``inputs`` are its names for ``example``, ``logits`` its answer's.
+    """The ONNX program of ``model`` in eval mode: ``inputs`` are its names for ``example``, ``says`` its answer's.
 
     ``name`` is how messages speak of the model, ``any_`` what must be free in it (``number of images``).
 
@@ -56,7 +57,7 @@ def translate(
                 model,
                 example,
                 input_names=list(inputs),
-                output_names=["logits"],
+                output_names=[says],
                 dynamic_shapes=dynamic_shapes,
                 dynamo=True,
                 external_data=False,

@@ -55,14 +55,16 @@ def build(
     return model
 
 
-def check_fits(model: nn.Module, *, classes: int, channels: int, size: Size, name: str) -> None:
+def check_fits(model: nn.Module, *, classes: int, channels: int, size: Size, name: str, numbers: bool = False) -> None:
     """Asks ``model`` about two images (2, channels, height, width); it is afterwards as it was.
 
-    ``name`` (``teacher``, ``student``) is how messages speak of it.
+    ``name`` (``teacher``, ``student``) is how messages speak of it. ``numbers``: it answers so many numbers, not logits of so
+    many classes.
 
     Raises:
-        BadInput: it fails on the shape, or does not answer with finite logits (2, classes).
+        BadInput: it fails on the shape, or does not answer with finite logits, or numbers, (2, classes).
     """
+    what, said = ("numbers", "numbers") if numbers else ("classes", "logits")
     try:
         answer = ask(model, torch.full((2, channels, *sides(size)), 0.5))
     except Exception as error:
@@ -72,22 +74,22 @@ def check_fits(model: nn.Module, *, classes: int, channels: int, size: Size, nam
         ) from error
     if not isinstance(answer, Tensor):
         raise BadInput(
-            f"the {name} answers with a {type(answer).__name__}; it should answer with a tensor of logits "
-            f"(images, classes){_wrapped(answer, classes)}."
+            f"the {name} answers with a {type(answer).__name__}; it should answer with a tensor of {said} "
+            f"(images, {what}){_wrapped(answer, classes)}."
         )
     if not answer.is_floating_point():
         raise BadInput(
-            f"the {name} answers with {str(answer.dtype).removeprefix('torch.')} numbers; logits are floating-point numbers."
+            f"the {name} answers with {str(answer.dtype).removeprefix('torch.')} numbers; {said} are floating-point numbers."
         )
     if answer.dim() == 2 and answer.shape[0] == 2 and answer.shape[1] != classes:
         raise BadInput(
-            f"the {name} answers {answer.shape[1]} classes, the data has {classes}: give it a last layer of "
-            f"{classes}, or data with {answer.shape[1]} classes."
+            f"the {name} answers {answer.shape[1]} {what}, the data has {classes}: give it a last layer of "
+            f"{classes}, or data with {answer.shape[1]} {what}."
         )
     if answer.shape != (2, classes):
         raise BadInput(
             f"the {name} answers two images with the shape {tuple(answer.shape)}; (2, {classes}) is what "
-            f"{classes} classes need."
+            f"{classes} {what} need."
         )
     if not bool(torch.isfinite(answer).all()):
         raise BadInput(f"the {name} answers a plain grey image with NaN or infinity: its weights are not usable.")

@@ -17,12 +17,12 @@ from .. import randomness
 from ..data.reading import Rows
 from .inputs import content_ids
 
-SIDE = 24
+SIDE = 16
 MOST_DEGREES = 45.0
 
 
 def turned_digits() -> Rows:
-    """1,797 digits, 24x24 grey, with the columns ``image``, ``angle`` (degrees, counter-clockwise, within ±45) and ``digit``.
+    """1,797 digits, 16x16 grey, with the columns ``image``, ``angle`` (degrees, counter-clockwise, within ±45) and ``digit``.
 
     The angle is a pure function of the example's id, which is that of the digit as it came: uniform between the two ends.
     """

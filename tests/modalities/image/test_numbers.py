@@ -62,7 +62,7 @@ def test_the_angle_of_a_turned_digit_follows_from_its_pixels_alone():
     splits = load(NumberData(name="digits_turned"))
     again = load(NumberData(name="digits_turned", limit=100))
     assert splits.answers.names == ("angle",)
-    assert splits.train.images.shape[1:] == (1, 24, 24)
+    assert splits.train.images.shape[1:] == (1, 16, 16)
     labels = splits.train.labels
     assert labels is not None
     assert labels.shape == (len(splits.train), 1)

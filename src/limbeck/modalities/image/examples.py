@@ -67,6 +67,7 @@ class Splits(SplitsOf[Examples]):
     std: tuple[float, ...]
     how: Preparation = AS_USUAL
     side: int | None = None
+    unit: tuple[str, ...] = ()  # of the numbers: one for all, or one each
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""An image classifier as one ONNX file, held to PyTorch's answers."""
+"""A network of images as one ONNX file, held to PyTorch's answers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ...deploy.onnx import evaluating, translate, written
 from ...deploy.parity import BATCH, compared
 from ...deploy.runtime import example_inputs, open_session
 from ...errors import LimbeckError
+from ...interfaces import Answers
 from ...models.inference import device_of
 from ...version import __version__
 from .predict import SCHEMA_VERSION
@@ -31,20 +32,22 @@ def image_metadata(
     background: int | None = None,
     bits: int | None = None,
     crop: Mapping[str, tuple[int, int] | None] | None = None,
+    numbers: Sequence[Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """What an image classifier's file says of itself, as ``limbeck predict`` reads it.
+    """What the file of a network of images says of itself, as ``limbeck predict`` reads it.
 
     ``mean`` and ``std`` are per channel on the 0-1 scale; whoever feeds the model applies them. ``background`` is the
     grey level, 0 to 255, that transparent places are laid on (None: transparency is ignored), ``bits`` how many bits
-    of 16-bit grey are in use (None: 16), ``crop`` the ``rows`` and ``columns`` that are kept of a picture (None: all).
+    of 16-bit grey are in use (None: 16), ``crop`` the ``rows`` and ``columns`` that are kept of a picture (None: all). ``numbers`` are
+    the ``name`` and ``unit`` of each where it answers numbers, and it then has no ``classes``.
     """
     kept = {name: list(part) for name, part in (crop or {}).items() if part is not None}
     prepared = {"background": background, "bits": bits, "crop": kept or None}
     return {
         "schema_version": SCHEMA_VERSION,
-        "task": "image-classification",
+        "task": "image-classification" if numbers is None else "image-regression",
         "name": name,
-        "classes": list(classes),
+        **({"classes": list(classes)} if numbers is None else {"numbers": [dict(one) for one in numbers]}),
         "input": {
             "channels": channels,
             "height": height,
@@ -58,8 +61,16 @@ def image_metadata(
     }
 
 
+def numbers_of(answers: Answers, unit: Sequence[str]) -> list[dict[str, str]]:
+    """Name and unit of each number, as a file says them."""
+    return [
+        {"name": name, **({"unit": unit[place % len(unit)]} if unit else {})}
+        for place, name in enumerate(answers.names)
+    ]
+
+
 def export_onnx(model: nn.Module, example_1CHW: Tensor, path: Path, metadata: dict[str, Any]) -> None:
-    """Writes ``model`` in eval mode as ONNX: ``image`` (batch, C, H, W) in, ``logits`` (batch, classes) out.
+    """Writes ``model`` in eval mode as ONNX: ``image`` (batch, C, H, W) in, ``logits`` (batch, classes) or ``values`` (batch, numbers) out.
 
     The batch is dynamic, the weights are inside, batch normalisation is folded into the convolutions before
     it, and ``metadata`` lies under the key ``limbeck`` of the file's properties. The model takes normalised
@@ -73,20 +84,21 @@ def export_onnx(model: nn.Module, example_1CHW: Tensor, path: Path, metadata: di
     example_2CHW = example_1CHW[:1].to(device_of(model), torch.float32).repeat(2, 1, 1, 1)
     batch = torch.export.Dim("batch")
     name = type(model).__name__
-    proto = translate(model, (example_2CHW,), ["image"], ({0: batch},), name=name, any_="number of images")
+    says = "values" if "numbers" in metadata else "logits"
+    proto = translate(model, (example_2CHW,), ["image"], ({0: batch},), name=name, any_="number of images", says=says)
     with written(proto, path, metadata, name=name) as temporary:
-        _check_answers(temporary, name=name, classes=len(metadata["classes"]))
+        _check_answers(temporary, name=name, width=len(metadata.get("numbers") or metadata["classes"]), says=says)
 
 
-def _check_answers(path: Path, *, name: str, classes: int) -> None:
+def _check_answers(path: Path, *, name: str, width: int, says: str) -> None:
     session = open_session(path)
     for batch in (1, 3):
         shape = np.shape(np.asarray(session.run(None, example_inputs(session, batch))[0]))
-        if shape != (batch, classes):
+        if shape != (batch, width):
             raise LimbeckError(
                 f"{name}, exported to ONNX, answers {batch} image(s) with shape {shape} where "
-                f"({batch}, {classes}) is right: its forward fixes the number of images, or its outputs "
-                "are not the classes' logits."
+                f"({batch}, {width}) is right: its forward fixes the number of images, or its outputs "
+                f"are not the {'numbers' if says == 'values' else 'logits of the classes'}."
             )
 
 

@@ -100,6 +100,7 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
         notes=notes,
         how=wanted.how,
         side=side,
+        unit=_units(data, labelling),
     )
 
 
@@ -137,6 +138,18 @@ def wanted_of(data: Data) -> Wanted:
             columns=None if data.crop is None else data.crop.columns,
         ),
     )
+
+
+def _units(data: Data, labelling: Labelling) -> tuple[str, ...]:
+    """What the numbers are in: nothing, one for all, or one each."""
+    if not isinstance(data, NumberData) or data.unit is None:
+        return ()
+    units = (data.unit,) if isinstance(data.unit, str) else tuple(data.unit)
+    if len(units) not in (1, len(labelling.numbers)):
+        raise BadInput(
+            f"data.unit: {len(units)} were given for {len(labelling.numbers)} numbers: give one for all, or one each."
+        )
+    return units
 
 
 def _beside(

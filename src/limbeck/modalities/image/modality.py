@@ -1,4 +1,4 @@
-"""Images: pictures with one label each."""
+"""Images: pictures with a class or numbers each."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from torch import Tensor, nn
 from ...deploy.measure import macs
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
+from ...errors import BadInput, did_you_mean
 from ...files import publish as copy_to
 from ...interfaces import Inside
 from ...interfaces.modality import Deployed, Deploying, Teachers
 from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Picture
-from ...vision.build import build, check_fits
+from ...vision.build import check_fits
 from ...vision.inputs import Normalisation
 from ...vision.pixels import sides
 from . import predict
 from .examples import Examples, Splits, shape_of
-from .export import check_parity, export_onnx, image_metadata
+from .export import check_parity, export_onnx, image_metadata, numbers_of
 from .load import load as load_images
+from .networks import network
 from .origins import origins_of_images
 from .recipe import ImageRecipe, TeacherSection
-from .task import ImageClassification
+from .task import ImageClassification, ImageRegression, ImageTask
 from .teachers import build_teachers, check_answers, fitted
 
 WHAT = "image"
@@ -64,23 +66,28 @@ def student_of(
     recipe: ImageRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed."""
-    channels, size = shape_of(splits)
-    classes = len(splits.classes)
-    return lambda seed: build(
-        recipe.student, classes=classes, channels=channels, size=size, trust_code=trust_code, seed=seed
-    )
+    return lambda seed: network(recipe.student, splits, trust_code=trust_code, seed=seed)
 
 
 def check(model: nn.Module, splits: Splits, name: str) -> None:
     """Raises :class:`BadInput` where a model does not fit the images."""
     channels, size = shape_of(splits)
-    check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
-    check_answers(model, splits, None, name)
+    width, numbers = splits.answers.width, bool(splits.numbers)
+    check_fits(model, classes=width, channels=channels, size=size, name=name, numbers=numbers)
+    if not numbers:
+        check_answers(model, splits, None, name)
 
 
-def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> ImageClassification:
-    """The task."""
-    return ImageClassification(
+def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> ImageTask:
+    """The task. Raises :class:`BadInput` where the views turn the sign of a number that there is not."""
+    sections = [recipe.views, *(one.section.views for one in teachers.members if getattr(one.section, "views", None))]
+    for name in (name for views in sections for name in views.turned):
+        if name not in splits.numbers:
+            raise BadInput(
+                f"views.flip_turns: '{name}' is no number of the data's.{did_you_mean(name, splits.numbers)} They are "
+                f"{', '.join(splits.numbers)}."
+            )
+    return (ImageRegression if splits.numbers else ImageClassification)(
         splits,
         normalisation=Normalisation(splits.mean, splits.std),
         teacher_normalisation=teachers.sees,
@@ -105,9 +112,10 @@ def notes_on(student: nn.Module, splits: Splits) -> list[str]:
 
 
 def data_facts(splits: Splits) -> dict[str, Any]:
-    """The images' channels, height and width."""
+    """The images' channels, height and width; and what numbers are in."""
     shape = list(splits.train.images.shape[1:])
-    return {"image": shape, "about": f"images {'×'.join(map(str, shape))}"}
+    unit = {"unit": list(splits.unit)} if splits.unit else {}
+    return {"image": shape, "about": f"images {'×'.join(map(str, shape))}", **unit}
 
 
 def deploy(wanted: Deploying) -> Deployed:
@@ -119,6 +127,7 @@ def deploy(wanted: Deploying) -> Deployed:
     metadata = image_metadata(
         name=wanted.name,
         classes=task.classes,
+        numbers=numbers_of(task.answers, task.unit) if task.answers.kind == "values" else None,
         channels=inputs.shape[1],
         height=inputs.shape[2],
         width=inputs.shape[3],

@@ -117,6 +117,7 @@ def assemble(
     notes: list[str] | None = None,
     how: Preparation = AS_USUAL,
     side: int | None = None,
+    unit: tuple[str, ...] = (),
 ) -> Splits:
     """The splits of a run, as :func:`limbeck.data.splits.arrange` makes them, with the training images' statistics.
 
@@ -139,7 +140,7 @@ def assemble(
         notes=notes,
     )
     mean, std = statistics(arranged.train.images)
-    return Splits(**vars(arranged), mean=mean, std=std, how=how, side=side)
+    return Splits(**vars(arranged), mean=mean, std=std, how=how, side=side, unit=unit)
 
 
 def _check_something_to_see(train: Part) -> None:

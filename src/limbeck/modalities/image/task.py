@@ -1,6 +1,6 @@
-"""Image classification: how examples become batches, and what the models say of them.
+"""Image classification and regression: how examples become batches, and what the models say of them.
 
-Shapes: B batch, N examples, C classes (or channels, in BCHW), H and W rows and columns.
+Shapes: B batch, N examples, C classes (or channels, in BCHW), D numbers, H and W rows and columns.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
+from ...evaluation import values
 from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import device_of
 from ...randomness import order
@@ -30,8 +31,8 @@ PLAIN = Views()
 FEWEST, MOST, BYTES = 512, 4096, 2**24
 
 
-class ImageClassification:
-    """The task: normalisation, batches, answers and validation figures.
+class ImageTask:
+    """What both tasks share: normalisation, batches, answers.
 
     Args:
         splits: the data; train and validation are read here, never test.
@@ -41,7 +42,7 @@ class ImageClassification:
         device: where examples that fit are kept and batches are made.
     """
 
-    name = "image-classification"
+    name: str
 
     def __init__(
         self,
@@ -56,14 +57,14 @@ class ImageClassification:
         self.classes, self.answers = splits.classes, splits.answers
         self.train = splits.train.to(device)
         self.held_out = splits.validation.to(device)
-        self.how = splits.how
+        self.how, self.unit = splits.how, splits.unit
         self.normalisation = normalisation
         self.teacher_sees = teacher_normalisation
         self.view_seed = view_seed
         self.batch_size = batch_size
         self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
 
-    def seen_through(self, normalisation: Normalisation | None) -> ImageClassification:
+    def seen_through(self, normalisation: Normalisation | None) -> Self:
         """The same task for a teacher in the student's place, whose input is normalised so; None: as the student's."""
         if normalisation is None:
             return self
@@ -99,7 +100,8 @@ class ImageClassification:
 
     def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
         """The batch of these examples at these views."""
-        rendered = render(views, self.view_seed, examples, index_B, view_B, len(self.classes))
+        turned_D = self._turned(views).to(index_B.device) if views.flip and views.turned else None
+        rendered = render(views, self.view_seed, examples, index_B, view_B, len(self.classes), turned_D)
         other = self.teacher_sees
         return Batch(
             ids=examples.ids[index_B],
@@ -126,22 +128,23 @@ class ImageClassification:
         """Batches over these examples, in an order of (seed, epoch)."""
         return EpochSource(self, examples, views, seed, batch_size, view_of, upcoming)
 
-    def forward(self, model: nn.Module, batch: Batch) -> Output:
-        return Output(logits=model(batch.inputs))
+    def _turned(self, views: Views) -> Tensor:
+        """Which of the numbers (D,) bool a mirror image turns."""
+        return torch.tensor([name in views.turned for name in self.answers.names])
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Logits (B, C) of a teacher, which gets the input it was made for."""
+        """Logits (B, C), or numbers (B, D), of a teacher, which gets the input it was made for."""
         return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
     def logits(self, model: nn.Module, examples: Examples, *, as_teacher: bool = False) -> Tensor:
-        """Float32 logits (N, C) of the examples as they are, on the CPU, in evaluation mode."""
+        """Float32 answers (N, C), logits or numbers, to the examples as they are, on the CPU, in evaluation mode."""
         return torch.cat([answer for _, answer in self.answers_to(model, examples, as_teacher=as_teacher)])
 
     @torch.inference_mode()
     def answers_to(
         self, model: nn.Module, examples: Examples, *, as_teacher: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """(index_B, logits (B, C)) of the examples as they are, in their order, float32 on the CPU, in evaluation mode."""
+        """(index_B, answer (B, C)) to the examples as they are, in their order, float32 on the CPU, in evaluation mode."""
         was_training = model.training
         model.eval()
         device = device_of(model)
@@ -151,6 +154,16 @@ class ImageClassification:
             inputs = batch.teacher_inputs if as_teacher and batch.teacher_inputs is not None else batch.inputs
             yield index_B, model(inputs.to(device)).float().cpu()
         model.train(was_training)
+
+
+class ImageClassification(ImageTask):
+    """A class for each image."""
+
+    name = "image-classification"
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """The student's logits (B, C)."""
+        return Output(logits=model(batch.inputs))
 
     def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
         """``accuracy`` and ``nll`` over the validation split."""
@@ -163,11 +176,29 @@ class ImageClassification:
         }
 
 
+class ImageRegression(ImageTask):
+    """Numbers for each image, in the labels' units."""
+
+    name = "image-regression"
+
+    def forward(self, model: nn.Module, batch: Batch) -> Output:
+        """The student's numbers (B, D)."""
+        return Output(values=model(batch.inputs))
+
+    def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
+        """The figures of numbers over the validation split: ``rmse`` and ``mse`` first."""
+        assert self.held_out.labels is not None
+        answer_ND = self.logits(model, self.held_out, as_teacher=as_teacher)
+        return values.figures(values.kept(answer_ND, self.held_out.labels.cpu()))
+
+
 def pooled(labelled: Examples, transfer: Examples) -> Examples:
     """Training and transfer examples together; the latter carry the label that objectives ignore."""
     fresh = ~torch.isin(transfer.ids, labelled.ids)
     assert labelled.labels is not None
-    ignored = torch.full((int(fresh.sum()),), IGNORED, dtype=torch.int64, device=labelled.labels.device)
+    ignored = labelled.labels.new_full(
+        (int(fresh.sum()), *labelled.labels.shape[1:]), torch.nan if labelled.labels.is_floating_point() else IGNORED
+    )
     return Examples(
         images=torch.cat([labelled.images, transfer.images[fresh]]),
         labels=torch.cat([labelled.labels, ignored]),

@@ -5,8 +5,9 @@ Shapes: K teachers, B batch, C channels (or classes), H and W rows and columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -20,11 +21,12 @@ from ...models.labels import listed, unnamed
 from ...models.onnx_file import OnnxModel
 from ...models.outputs import ASKED, OneLogit, is_one_logit, of_one_logit, refuse_changing, refuse_probabilities
 from ...sections.teacher import seeds_of
-from ...vision.build import build, check_fits
+from ...vision.build import check_fits
 from ...vision.inputs import Normalisation, Prepared, probe_images
 from ...vision.pixels import LARGEST_SIZE, Size, sides, size_of
 from ...vision.sections import Preprocess
 from .examples import Splits, shape_of
+from .networks import network
 from .recipe import Ensemble, ImageRecipe, OnnxTeacher, TeacherSection
 
 # Examples, beside noise, that it is asked about more than once.
@@ -58,7 +60,9 @@ def together(members: Sequence[Member], section: Ensemble, splits: Splits) -> Te
     channels = len(splits.mean)
     as_they_are = Normalisation((0.0,) * channels, (1.0,) * channels)
     notes = tuple(dict.fromkeys(note for member in members for note in member.notes))
-    return Teachers(Together(inner, section.combine, section.weights), as_they_are, tuple(members), notes)
+    # of numbers it is the mean, which is what that of logits is
+    combine = "logits" if splits.numbers else section.combine
+    return Teachers(Together(inner, combine, section.weights), as_they_are, tuple(members), notes)
 
 
 def fitted(model: nn.Module, section: TeacherSection, seed: int, splits: Splits) -> Teachers:
@@ -90,18 +94,17 @@ def _member(section: TeacherSection | OnnxTeacher, seed: int, splits: Splits, tr
     if isinstance(section, OnnxTeacher):
         return _of_file(section, seed, splits, name)
     sees = _normalisation(section.preprocess, splits)
-    channels, size = shape_of(splits)
     notes: list[str] = []
-    model = build(
+    model = network(
         section,
-        classes=len(splits.classes),
-        channels=channels,
-        size=sees.size if sees and sees.size else size,
+        splits,
+        size=sees.size if sees else None,
         trust_code=trust_code,
         seed=seed,
+        trained=section.train is not None,
         notes=notes,
     )
-    if section.train is None:
+    if section.train is None and splits.classes:
         notes += _by_position(section.title, splits)
     return _fitting(Member(section, seed, model, sees, tuple(notes)), splits, name)
 
@@ -122,6 +125,8 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
     said = model.metadata
+    if splits.numbers:
+        _check_numbers(said, splits, f"{name}: {section.onnx}")
     classes = said.get("classes")
     named = classes if isinstance(classes, list) and len(classes) == len(splits.classes) else None
     if named is not None and named != list(splits.classes):
@@ -136,7 +141,7 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
         model.check_takes(channels, sees.size if sees and sees.size else size)
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
-    notes = () if named is not None else tuple(_by_position(section.title, splits))
+    notes = () if named is not None or splits.numbers else tuple(_by_position(section.title, splits))
     if model.ends_in_sigmoid and len(splits.classes) > 2:
         notes = (
             *notes,
@@ -144,6 +149,20 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
             "of one class among all.",
         )
     return _fitting(Member(section, seed, model, sees, notes), splits, name)
+
+
+def _check_numbers(said: Mapping[str, Any], splits: Splits, file: str) -> None:
+    """Raises :class:`BadInput` where a file of ours answers classes, or other numbers than the data has."""
+    task, there = said.get("task"), said.get("numbers")
+    if task not in (None, "image-regression"):
+        raise BadInput(
+            f"{file} was made for task: {task}, and the data has numbers: name a model of {', '.join(splits.numbers)}."
+        )
+    names = [one.get("name") for one in there if isinstance(one, dict)] if isinstance(there, list) else None
+    if names is not None and names != list(splits.numbers):
+        raise BadInput(
+            f"{file} answers {', '.join(map(str, names))}, and the data's numbers are {', '.join(splits.numbers)}."
+        )
 
 
 def preprocess_said(found: object, channels: int) -> Preprocess | None:
@@ -210,8 +229,14 @@ def _fitting(member: Member, splits: Splits, name: str) -> Member:
             model.two_classes = True
         else:
             model = OneLogit(model)
-    check_fits(model, classes=len(splits.classes), channels=channels, size=size, name=name)
-    if not one and (doubtful := check_answers(model, splits, member.sees, name, ready=ready)) is not None:
+    check_fits(
+        model, classes=splits.answers.width, channels=channels, size=size, name=name, numbers=bool(splits.numbers)
+    )
+    if (
+        splits.classes
+        and not one
+        and (doubtful := check_answers(model, splits, member.sees, name, ready=ready)) is not None
+    ):
         notes.append(doubtful)
     refuse_changing(model, torch.cat(_noise_and_images(splits, member.sees, ASKED_AGAIN)), name)
     return replace(member, model=model, notes=tuple(notes))
