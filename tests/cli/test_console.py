@@ -1,7 +1,7 @@
 """What a person sees of results and plans."""
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from rich.console import Console
 from limbeck import progress
 from limbeck.cli.console import print_plan, print_results
 from limbeck.evaluation import classes, values
+from limbeck.evaluation.figure import plain
 from limbeck.progress import bytes_text
 
 
@@ -26,8 +27,8 @@ def test_sizes_are_said_as_people_say_them() -> None:
 
 
 NAMED = {
-    "figures": [asdict(figure) for figure in classes.FIGURES],
-    "fidelity_figures": [asdict(figure) for figure in classes.FIDELITY],
+    "figures": plain(classes.FIGURES),
+    "fidelity_figures": plain(classes.FIDELITY),
 }
 
 
@@ -164,7 +165,7 @@ def test_the_results_speak_of_what_the_task_is_about(tmp_path: Path, task: str, 
 
 
 def test_numbers_are_told_in_their_own_figures_and_units() -> None:
-    figures = [asdict(figure) | ({"unit": "°"} if figure.significant else {}) for figure in values.FIGURES]
+    figures = plain(values.FIGURES, ["°"])
     results = {
         "name": "x",
         "figures": figures,
@@ -175,7 +176,7 @@ def test_numbers_are_told_in_their_own_figures_and_units() -> None:
         metrics = {name: {"mean": mean, "sd": 0.25, "n": 3} for name, mean in found.items()}
         results[role] = model(0.9, 1, 1000, 1.0) | {"metrics": metrics}
     _, heading, *rows = (" ".join(line.split()) for line in printed(results).splitlines() if line.strip())
-    assert heading.startswith("RMSE ° mean absolute error ° correlation parameters")
+    assert heading.startswith("RMSE, ° mean absolute error, ° correlation parameters")
     assert rows[1].startswith("student (convnet) 12.3 ± 0.2 6.17 ± 0.25 0.950 ± 0.250")  # three digits of the mean
     assert rows[2].startswith("student, no teacher 121 ± 0 60.5 ± 0.2")
     assert "accuracy" not in printed(results)

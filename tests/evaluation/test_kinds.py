@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from limbeck.evaluation.figure import Figure
+from limbeck.evaluation.figure import Figure, plain, read
 from limbeck.evaluation.kinds import KINDS
 from limbeck.objectives.catalogue import CATALOGUE
 
@@ -52,6 +52,22 @@ def test_a_figure_as_it_is_shown():
     own = Figure("rmse", "RMSE", "less", significant=True)
     assert [own.number(value) for value in (1234.6, 12.346, 0.0012346, 0.0)] == ["1235", "12.3", "0.00123", "0.000"]
     assert Figure(**dataclasses.asdict(own)) == own
+
+
+def test_what_is_in_the_labels_units_says_which_where_all_have_one():
+    figures = (
+        Figure("rmse", "RMSE", "less", significant=True),
+        Figure("mse", "MSE", "less", unit="²", significant=True),
+    )
+    figures = (*figures, Figure("r2", "R²", "more"))
+    for units, shown in (
+        (["degrees"] * 2, ["degrees", "degrees²", ""]),
+        (["m", "s"], ["", "", ""]),
+        ([], ["", "", ""]),
+    ):
+        assert [one["unit"] for one in plain(figures, units)] == shown
+        assert [one.name for one in read({"figures": plain(figures, units)})] == ["rmse", "mse", "r2"]
+    assert read({}) == []
 
 
 def _first_two(by) -> tuple[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from limbeck.evaluation import classes as classes_of_answers
+from limbeck.evaluation.figure import plain
 from limbeck.modalities import outline_of
 from limbeck.report import Evidence
 from limbeck.report.shown import Picture
@@ -96,8 +96,8 @@ def make_evidence(classes: tuple[str, ...] = FASHION, count: int = 2000, seed: i
             "test": count, "transfer": None, "image": [1, 28, 28], "about": "images 1×28×28",
             "notes": ["a validation split was carved"],
         },
-        "figures": [asdict(figure) for figure in classes_of_answers.FIGURES],
-        "fidelity_figures": [asdict(figure) for figure in classes_of_answers.FIDELITY],
+        "figures": plain(classes_of_answers.FIGURES),
+        "fidelity_figures": plain(classes_of_answers.FIDELITY),
         "teacher": model(teacher_NC, "wrn_16_4", 2_748_218, 3.9, 1),
         "student": model(student_NC, "convnet, width 12", 27_112, 0.11, 5),
         "baseline": model(baseline_NC, "convnet, width 12", 27_112, 0.11, 5),

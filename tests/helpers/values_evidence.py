@@ -6,22 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.evaluation import values
+from limbeck.evaluation.figure import plain
 from limbeck.modalities import outline_of
 from limbeck.report import Evidence
 from limbeck.report.shown import Picture
 from tests.helpers.evidence import make_evidence
 
 UNIT = "°"
-FIGURES = [
-    {"name": name, "title": title, "better": better, "share": False, "unit": unit, "digits": 3, "significant": significant}
-    for name, title, better, unit, significant in (
-        ("rmse", "RMSE", "less", UNIT, True),
-        ("mse", "mean squared error", "less", f"{UNIT}²", True),
-        ("mae", "mean absolute error", "less", UNIT, True),
-        ("r2", "R²", "more", "", False),
-        ("correlation", "correlation", "more", "", False),
-    )
-]  # fmt: skip
 
 
 def values_evidence(names: tuple[str, ...] = ("angle",), count: int = 900, seed: int = 0) -> Evidence:
@@ -56,12 +48,16 @@ def values_evidence(names: tuple[str, ...] = ("angle",), count: int = 900, seed:
         "name": "turned_digits",
         "task": "image-regression",
         "answers": {"kind": "values", "width": len(names), "names": list(names)},
-        "figures": FIGURES,
-        "fidelity_figures": [
-            FIGURES[0] | {"name": "rmse_to_teacher", "title": "RMSE from the teacher's answers"},
-            FIGURES[4] | {"name": "error_correlation", "title": "correlation of the errors with the teacher's"},
-        ],
-        "data": {"name": "digits", "train": 200, "validation": 340, "test": count, "about": "images 1×40×80"},
+        "figures": plain(values.FIGURES, [UNIT]),
+        "fidelity_figures": plain(values.FIDELITY, [UNIT]),
+        "data": {
+            "name": "digits",
+            "train": 200,
+            "validation": 340,
+            "test": count,
+            "about": "images 1×40×80",
+            "unit": [UNIT],
+        },
         "fidelity": {"rmse_to_teacher": {"mean": 3.4, "sd": 0.1, "n": 5}, "error_correlation": None},
         "fidelity_baseline": {"rmse_to_teacher": {"mean": 7.9, "sd": 0.2, "n": 5}, "error_correlation": None},
         "comparison": {

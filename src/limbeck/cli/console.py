@@ -168,7 +168,9 @@ def _told(results: Mapping[str, Any]) -> list[Figure]:
 def _heading(figure: Figure, first: Figure) -> str:
     """``NLL``, ``ECE %``; of a first figure "accuracy" also ``balanced %``."""
     title = figure.title.removesuffix(f" {first.title}")
-    return f"{title} {figure.unit}" if figure.share or (figure.significant and figure.unit) else title
+    if figure.share:
+        return f"{title} {figure.unit}"
+    return f"{title}, {figure.unit}" if figure.significant and figure.unit else title
 
 
 def _widths(headings: Sequence[str], rows: Sequence[tuple[str, str | None, list[str]]], shown: Sequence[bool]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from ..deploy.measure import parameters
+from ..evaluation.figure import plain
 from ..evaluation.kinds import KINDS
 from ..evaluation.results import RunEvidence, environment, run_metrics
-from ..interfaces import Answers
 from ..pipeline.evaluate import kept_of, test_reads
 from ..pipeline.job import Job
 from ..pipeline.objective import deployed_with
@@ -65,7 +64,7 @@ def results_of(
         "limbeck_version": __version__,
         "name": comparison.name,
         "task": job.task.name,
-        **named(job.splits.answers),
+        **named(job),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {
             "name": comparison.recipe.data.name,
@@ -106,13 +105,14 @@ def results_of(
     }
 
 
-def named(answers: Answers) -> dict[str, Any]:
+def named(job: Job) -> dict[str, Any]:
     """What the answers are, and what their figures are: fields of ``compare.json``."""
-    by = KINDS[answers.kind]
+    answers, by = job.splits.answers, KINDS[job.splits.answers.kind]
+    units = job.modality.data_facts(job.splits).get("unit") or ()
     return {
         "answers": {"kind": answers.kind, "width": answers.width, "names": list(answers.names)},
-        "figures": [asdict(figure) for figure in by.FIGURES],
-        "fidelity_figures": [asdict(figure) for figure in by.FIDELITY],
+        "figures": plain(by.FIGURES, units),
+        "fidelity_figures": plain(by.FIDELITY, units),
     }
 
 

@@ -175,4 +175,4 @@ def conclude(
     for name in PRODUCTS:
         publish(here.folder / name, job.out / name)
     results = json.loads((here.folder / "compare.json").read_text(encoding="utf-8"))
-    return named(job.splits.answers) | results | {"out": str(job.out)}  # an older file does not name its figures
+    return named(job) | results | {"out": str(job.out)}  # an older file does not name its figures

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 
@@ -17,7 +17,8 @@ class Figure:
         title: in words, as it stands in a sentence: "accuracy", "NLL".
         better: whether more of it is better, or less.
         share: whether it is a share from 0 to 1, shown in percent; its differences are in points.
-        unit: of what is shown, empty where it has none; of a share "%".
+        unit: of what is shown, empty where it has none; of a share "%"; of one in the labels' own units what follows theirs, "²",
+            until :func:`plain` knows them.
         digits: decimals of what is shown; significant digits where ``significant``.
         significant: whether it is in the labels' own units, of which nobody knows the size.
     """
@@ -65,6 +66,13 @@ class Figure:
 def read(results: Mapping[str, Any], field: str = "figures") -> list[Figure]:
     """The figures that ``results.json`` or ``compare.json`` names, ``fidelity_figures`` likewise; none of an older file."""
     return [Figure(**one) for one in results.get(field) or ()]
+
+
+def plain(figures: Iterable[Figure], units: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The figures as results hold them; those in the labels' own units with the unit, where all labels have one (or its square)."""
+    unit = units[0] if len(set(units)) == 1 else ""
+    own = (replace(one, unit=f"{unit}{one.unit}" if unit else "") if one.significant else one for one in figures)
+    return [asdict(one) for one in own]
 
 
 def share(name: str, title: str, better: Literal["more", "less"] = "more", digits: int = 2) -> Figure:

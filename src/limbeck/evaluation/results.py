@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch import Tensor
 from ..interfaces import Answers
 from ..version import __version__
 from . import losses
+from .figure import plain
 from .intervals import mean_sd, paired_bootstraps, sums_bootstrap, within_possible
 from .keep import Kept
 from .kinds import KINDS
@@ -199,7 +200,7 @@ def assemble(
 ) -> dict[str, Any]:
     """The whole of ``results.json``: JSON values only, no NaN (a figure that is not finite becomes None).
 
-    ``answers`` says of what kind the models' answers are. ``targets`` says what was stored of the teacher's
+    ``answers`` says of what kind the models' answers are; of numbers ``data`` may say what they are in, ``unit``. ``targets`` says what was stored of the teacher's
     answers, how it was asked and what that cost, None where it was asked live; ``learnt_from_teacher`` whether the student
     learnt from this teacher at all, without which no share of its accuracy or time says anything. ``groups`` says to which
     group each test example belongs, None where nothing does. ``timings`` gives each stage
@@ -224,6 +225,7 @@ def assemble(
     comparisons = comparison_sections(
         by, student.runs, {role: control.runs for role, control in controls.items()}, taught
     )
+    units = data.get("unit") or ()
     fidelity = fidelity_section(by, student.runs, taught.test)
     return _plain(
         {
@@ -233,8 +235,8 @@ def assemble(
             "task": task,
             "created": created or datetime.now(UTC).isoformat(timespec="seconds"),
             "answers": {"kind": answers.kind, "width": answers.width, "names": answers.names},
-            "figures": [asdict(figure) for figure in by.FIGURES if figure.name in sections["student"]["metrics"]],
-            "fidelity_figures": [asdict(figure) for figure in by.FIDELITY if figure.name in fidelity],
+            "figures": plain([one for one in by.FIGURES if one.name in sections["student"]["metrics"]], units),
+            "fidelity_figures": plain([one for one in by.FIDELITY if one.name in fidelity], units),
             "data": {**data, **by.about_labels({"validation": taught.validation, "test": taught.test}, answers.names)},
             "teacher": sections["teacher"],
             "student": sections["student"],

@@ -24,7 +24,7 @@ from .keep import Kept, largest_difference, whole
 
 FIGURES = (
     Figure("rmse", "RMSE", "less", significant=True),
-    Figure("mse", "mean squared error", "less", significant=True),
+    Figure("mse", "mean squared error", "less", unit="²", significant=True),
     Figure("mae", "mean absolute error", "less", significant=True),
     Figure("r2", "R²", "more"),
     Figure("correlation", "correlation", "more"),

@@ -25,6 +25,7 @@ class Number:
     """One of the numbers of an answer: its pictures, and how far off each model is."""
 
     name: str
+    unit: str
     predicted: tuple[tuple[str, int, Markup], ...]  # model, how many answers lie outside the picture, the picture
     over_range: Markup
     distribution: Markup
@@ -70,17 +71,21 @@ def sections(evidence: Evidence) -> dict[str, Any]:
         return {}
     width = labels_ND.shape[1]
     names = evidence.names if len(evidence.names) == width else tuple(f"number {d + 1}" for d in range(width))
-    unit = str(
-        next((dig(one, "unit") for one in dig(evidence.results, "figures") or () if dig(one, "significant")), "")
-    )
+    units = dig(evidence.results, "data", "unit") or [""]
     return {
         "keys": list(answers),
         "tested": int(known_N.sum()),
         "left_out": int((~known_N).sum()),
         "width": width,
-        "unit": unit,
         "numbers": [
-            _number(evidence, names[d], unit, labels_ND[known_N, d], {k: a[known_N, d] for k, a in answers.items()}, d)
+            _number(
+                evidence,
+                names[d],
+                str(units[d % len(units)]),
+                labels_ND[known_N, d],
+                {k: a[known_N, d] for k, a in answers.items()},
+                d,
+            )
             for d in range(min(width, NUMBERS))
         ],
         "groups": _groups(evidence, names, labels_ND, answers, known_N),
@@ -95,6 +100,7 @@ def _number(
     errors = {key: answer_N - truth_N for key, answer_N in answers.items()}
     return Number(
         name=name,
+        unit=unit,
         predicted=tuple(
             (
                 key,
