@@ -156,8 +156,10 @@ def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
 
 def data_facts(splits: TextSplits) -> dict[str, Any]:
     """The texts' mean length in tokens, whether one may have several labels, and the names of the sides of pairs."""
+    tokens = round(float(splits.train.lengths.double().mean()), 1)
     return {
-        "tokens": round(float(splits.train.lengths.double().mean()), 1),
+        "about": f"{'pairs of texts' if splits.pair else 'texts'} of {tokens:g} tokens on average",
+        "tokens": tokens,
         "vocabulary": splits.vocabulary.size,
         "multi_label": splits.multi_label,
         "pair": splits.pair,
