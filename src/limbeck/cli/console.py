@@ -73,13 +73,16 @@ def print_plan(stages: Sequence[PlannedStage], console: Console | None = None) -
         )
     console = console or Console()
     console.print(table)
-    waiting = [stage for stage in stages if stage.state != "finished"]
-    if not waiting:
+    waiting = [stage for stage in stages if stage.state in ("unfinished", "to do")]
+    unsure = sum(stage.state == "not known" for stage in stages)
+    if not waiting and not unsure:
         console.print("\nEverything is finished; the same command shows the results.")
         return
     known = [stage.seconds for stage in waiting if stage.seconds is not None]
     disk = [stage.bytes for stage in waiting if stage.bytes is not None]
     parts = [f"{len(waiting)} of {len(stages)} stages to run"]
+    if unsure:
+        parts.append(f"{unsure} not known")
     if known:
         at_least = "" if len(known) == len(waiting) else "at least "
         parts.append(f"{at_least}about {seconds_text(sum(known))}")

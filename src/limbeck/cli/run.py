@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import ComputeOn, Device, Jobs, RecipeFile, Threads, TrustCode, read_recipe
+from ..errors import BadInput
+from .common import ComputeOn, Device, Jobs, RecipeFile, Threads, TrustCode, read_recipe, say
+
+if TYPE_CHECKING:
+    from ..sections.recipe import Recipe
 
 
 class Stage(StrEnum):
@@ -35,7 +39,14 @@ def run(
     ] = None,
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Say what would run, how long and how much disk it takes; run nothing."),
+        typer.Option("--plan", help="Say at once what would run and about how long, by what runs noted; run nothing."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="With --plan: read the data and build the models, so that nothing is not known."),
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="With --plan: as --check, and time a few steps of each model.")
     ] = False,
     force: Annotated[
         list[Stage] | None, typer.Option(metavar="STAGE", help="Do a finished stage again. May be repeated.")
@@ -53,11 +64,10 @@ def run(
     """
     read = read_recipe(recipe, set_)
     folder = out if out is not None else Path("runs") / str(read.name)
+    if (check or measure) and not plan:
+        raise BadInput(f"{'--check' if check else '--measure'} goes with --plan: add it.")
     if plan:
-        from ..pipeline.check import check
-        from . import console
-
-        console.print_plan(check(read, folder, trust_code=trust_code, device=device.value, threads=threads))
+        _print_plan(read, folder, check or measure, measure, trust_code, device, threads)
         return
     from ..pipeline import run as pipeline
     from . import console
@@ -72,3 +82,27 @@ def run(
         jobs=jobs,
     )
     console.print_results(results)
+
+
+def _print_plan(
+    recipe: Recipe, folder: Path, check: bool, measure: bool, trust_code: bool, device: Device, threads: int | None
+) -> None:
+    from . import console
+
+    if check:
+        from ..pipeline import check as checking
+
+        planned = checking.check(
+            recipe, folder, measure=measure, trust_code=trust_code, device=device.value, threads=threads
+        )
+        console.print_plan(planned)
+        return
+    from ..pipeline import plan as planning
+
+    planned = planning.plan(recipe, folder)
+    console.print_plan(planned)
+    waiting = [stage for stage in planned if stage.state != planning.FINISHED]
+    if any(stage.state == planning.NOT_KNOWN for stage in waiting):
+        say("--check reads the data and builds the models, and knows of every stage.")
+    if any(stage.seconds is None for stage in waiting):
+        say("--measure also times a few steps of each model, and knows how long all takes.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..pipeline.check import PlannedStage, planned_targets, planned_teacher
+from ..pipeline.check import planned_targets, planned_teacher
+from ..pipeline.plan import PlannedStage
 from ..pipeline.teacher import the_teacher
-from ..pipeline.timing import student_seconds, weights_bytes
+from ..pipeline.timing import Costs, student_seconds, weights_bytes
 from ..pipeline.training_stage import Trained
 from ..sections.recipe import Recipe
 from .bench import Bench, Member, choose, members_of, open_bench, tried
@@ -28,13 +29,13 @@ def plan(
     unfinished soft targets, all is "to do". Seconds are of the clock, with ``jobs`` students at a time.
     """
     bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, threads=threads)
-    planned = [planned_teacher(bench.job)]
+    planned = [planned_teacher(bench.job, Costs(bench.job, measure=True))]
     known = planned[0].state == "finished"
     teacher = the_teacher(bench.job) if known else None
     for row in comparison.rows:
         job = bench.job_of(row.recipe)
         if job.asks_teacher and not job.live:
-            planned.append(planned_targets(job, teacher))
+            planned.append(planned_targets(job, teacher, Costs(job, measure=True)))
             known = known and planned[-1].state == "finished"
             break
     epochs: dict[str, float] = {}

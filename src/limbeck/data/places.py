@@ -40,3 +40,17 @@ def folder_of(name: str, config: str | None, field: str) -> tuple[Path, str | No
     # A mirror stands for one configuration, or holds one folder for each.
     inner = mirror / config if config else mirror
     return (inner if inner.is_dir() else mirror), None
+
+
+def place_of(name: str, config: str | None, field: str) -> Path | None:
+    """The folder of a data set, or what the hub's cache holds of it; None where neither is here. Raises as :func:`folder_of`."""
+    found = folder_of(name, config, field)
+    return cached(name, "datasets") if found is None else found[0]
+
+
+def cached(name: str, kind: str) -> Path | None:
+    """What the Hugging Face hub's cache says of which version of ``name`` it holds; ``kind``: ``datasets`` or ``models``."""
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    versions = cache / f"{kind}--{name.replace('/', '--')}" / "refs"
+    return versions if versions.is_dir() else None

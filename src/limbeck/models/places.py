@@ -16,11 +16,12 @@ def check_weights(asked: str | Path) -> Path:
     return path
 
 
-def check_onnx(path: Path, role: str | None = None) -> None:
-    """Raises ``BadInput`` where an ONNX file is not there; ``role`` is how the message speaks of the model."""
+def check_onnx(path: Path, role: str | None = None) -> Path:
+    """The ONNX file. Raises ``BadInput`` where it is not there; ``role`` is how the message speaks of the model."""
     if not path.is_file():
         what = "is a folder, not an ONNX file" if path.is_dir() else "does not exist"
         raise BadInput(f"{f'{role}: ' if role else ''}{path} {what}.")
+    return path
 
 
 def split_name(asked: str | Path) -> tuple[Path, str | None]:

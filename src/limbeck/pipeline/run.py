@@ -24,10 +24,11 @@ from . import stages
 from .evaluate import TestSplit, best_on_validation, evaluate, evaluate_stage, models_of, test_reads
 from .export import export_and_measure, export_stage
 from .job import Job, open_job
+from .known import Known, known_of
 from .objective import deployed_with
 from .parallel import Asked, side_by_side
 from .report import report, report_stage
-from .stages import ARMS, CONCLUSION, STAGES
+from .stages import ARMS, CONCLUSION, STAGES, Stage
 from .students import about_student, member_stage, members, the_arms, titled, train_member
 from .targets import about_targets, given_store, targets_stage, the_targets, why_live
 from .teacher import about_teacher, beware, teacher_stages, the_teacher
@@ -59,14 +60,15 @@ def run(
         force = (*force, "report")  # else the results would go on telling what was measured before
     folder = out or default_folder(recipe)
     stages.check_free(folder)  # before the data is read, which may take a while
+    known = known_of(recipe, folder)  # likewise: files that change meanwhile are not those that were read
     job = open_job(recipe, out=folder, trust_code=trust_code, device=device, force=force, threads=threads)
     if jobs == 1:
-        return distil(job)
+        return distil(job, known=known)
     share = max(1, (threads or torch.get_num_threads()) // jobs)
     asked = Asked(recipe, folder, trust_code, force, device, share)
     in_processes = partial(side_by_side, asked, jobs, len(members(job)))
     # what was to be forced is made anew there, and must not be a second time here
-    return distil(dataclasses.replace(job, force=tuple(set(force) - set(ARMS))), in_processes)
+    return distil(dataclasses.replace(job, force=tuple(set(force) - set(ARMS))), in_processes, known)
 
 
 def default_folder(recipe: Recipe) -> Path:
@@ -74,11 +76,13 @@ def default_folder(recipe: Recipe) -> Path:
     return Path("runs") / (recipe.name or "run")
 
 
-def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
+def distil(job: Job, ahead: Callable[[], None] | None = None, known: Known | None = None) -> dict[str, Any]:
     """Teacher, targets, students, and what is to be concluded from them.
 
-    ``ahead`` is called once the targets are there; it may finish students' stages in other processes.
+    ``ahead`` is called once the targets are there; it may finish students' stages in other processes. ``known`` is where
+    it is noted which stages the recipe comes to.
     """
+    known = known or Known(job.recipe, job.out, None)
     for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
@@ -89,47 +93,73 @@ def distil(job: Job, ahead: Callable[[], None] | None = None) -> dict[str, Any]:
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:
-            steps.next(f"teacher: {about_teacher(job)}{taken_over(job, *teacher_stages(job))}")
+            made = teacher_stages(job)
+            steps.next(f"teacher: {about_teacher(job)}{taken_over(job, *made)}")
+            for number, here in enumerate(made):
+                known.note(here, number, (), about_teacher(job))
             teacher = the_teacher(job)
             job = dataclasses.replace(job, notes=(*job.notes, *beware(job, teacher)))
             if stored:
                 given = job.recipe.targets.store is not None
-                finished = "" if given else taken_over(job, targets_stage(job, teacher))
-                steps.next(f"soft targets: {about_targets(job)}{finished}")
+                wanted = [] if given else [targets_stage(job, teacher)]
+                steps.next(f"soft targets: {about_targets(job)}{taken_over(job, *wanted)}")
+                for here in wanted:
+                    known.note(here, 0, made, about_targets(job))
+                made = [*made, *wanted]
             store = the_targets(job, teacher)
             if ahead is not None:
                 ahead()
-            arms = the_students(job, teacher, store, steps)
+            arms, taught = the_students(job, teacher, store, steps, known, made)
         except KeyboardInterrupt:
             raise Interrupted("stopped; run the same command to go on from there.") from None
-        results = conclude(job, teacher, store, arms, steps)
+        models = [*teacher_stages(job), *taught]
+        results = conclude(job, teacher, store, arms, steps, known, models)
     steps.end()
     return results
 
 
-def the_students(job: Job, teacher: Trained, store: Store | None, steps: progress.Steps) -> dict[str, list[Trained]]:
-    """For every seed: the student, and the same student without the teacher, once with plain labels, once smoothed."""
+def the_students(
+    job: Job, teacher: Trained, store: Store | None, steps: progress.Steps, known: Known, made: list[Stage]
+) -> tuple[dict[str, list[Trained]], list[Stage]]:
+    """For every seed: the student, and the same student without the teacher, once with plain labels, once smoothed.
+
+    ``made`` are the stages before; the students' own are returned beside them.
+    """
     arms = the_arms(job, teacher, store)
     trained: dict[str, list[Trained]] = {}
+    taught = []
     for name, seed in members(job):
-        finished = taken_over(job, member_stage(job, arms[name], seed))
+        taught.append(member_stage(job, arms[name], seed))
+        finished = taken_over(job, taught[-1])
         steps.next(f"{titled(job, arms[name], seed)}: {about_student(job, name)}{finished}")
+        known.note(taught[-1], seed, made, about_student(job, name))
         trained.setdefault(name, []).append(train_member(job, arms[name], seed))
-    return trained
+    return trained, taught
 
 
 def conclude(
-    job: Job, teacher: Trained, store: Store | None, arms: dict[str, list[Trained]], steps: progress.Steps
+    job: Job,
+    teacher: Trained,
+    store: Store | None,
+    arms: dict[str, list[Trained]],
+    steps: progress.Steps,
+    known: Known,
+    models: list[Stage],
 ) -> dict[str, Any]:
-    """Evaluates, exports, measures and reports; returns the results."""
+    """Evaluates, exports, measures and reports; returns the results. ``models`` are the stages of all that was trained."""
     test = TestSplit(job)
     test_reads(job.out)  # a record that was lost or damaged is noticed, whether or not it grows
     chosen = best_on_validation(job, arms["student"])
-    finished = taken_over(job, evaluate_stage(job, teacher, arms))
+    first = evaluate_stage(job, teacher, arms)
+    finished = taken_over(job, first)
     steps.next(f"evaluate: {len(models_of(teacher, arms))} models on validation and test{finished}")
+    known.note(first, 0, models, "")
     evaluation, answers = evaluate(job, test, teacher, arms)
     wanted = export_stage(job, teacher, arms)
     steps.next(f"export: student and teacher, parity and speed{taken_over(job, wanted)}")
+    known.note(wanted, 0, models, "")
     export = export_and_measure(job, test, wanted, teacher, arms["student"][chosen])
-    steps.next(f"report{taken_over(job, report_stage(job, evaluation, export))}")
+    last = report_stage(job, evaluation, export)
+    steps.next(f"report{taken_over(job, last)}")
+    known.note(last, 0, [evaluation, export], "")
     return report(job, test, teacher, arms, chosen, store, evaluation, answers, export)

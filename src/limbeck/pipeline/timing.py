@@ -1,4 +1,4 @@
-"""A few steps timed: what training and asking will take."""
+"""What stages will take: a few steps of each timed, or as those that were made before took."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..interfaces import Target
+from ..interfaces.modality import Member
 from ..models.capture import Capture
 from ..objectives.modules import Objective
 from ..objectives.schedules import Progress
@@ -21,11 +22,56 @@ from ..sections.train import Train
 from ..targets.live_teacher import LiveTeacher
 from ..training.dry_run import has_to_build, of_one_batch
 from ..training.optimizer import optimizer_for
+from .before import Before
 from .job import Job
 from .objective import supervised
-from .students import objective_of, student_of
+from .stages import CONCLUSION
+from .students import examples_of, members, objective_of, plan_of, student_of
+from .training_stage import named
 
 WARM_UP_STEPS, TIMED_STEPS = 2, 5
+# Rough: two models translated and measured for a fixed time, a process each for memory; and a page drawn.
+EXPORT_SECONDS, REPORT_SECONDS = 12.0, 2.0
+COMPARED = 5000  # test examples that an exported model is held to, at most
+
+
+class Costs:
+    """About what stages take: measured on a few steps, or as stages of this run's folder took that were made before."""
+
+    def __init__(self, job: Job, measure: bool) -> None:
+        self.job, self.measure = job, measure
+        self.before = Before(job.out)
+
+    def teacher(self, member: Member) -> float | None:
+        """Seconds of one teacher's training."""
+        section, task = member.section, self.job.task.seen_through(member.sees)
+        if self.measure:
+            return training_seconds(self.job, member.model, section.train, task.train, task)
+        return self._before("teacher", section, section.train)
+
+    def targets(self) -> float | None:
+        """Seconds of the soft targets."""
+        wanted, count = self.job.recipe.targets, len(self.job.task.pool)
+        return (
+            wanted.views * count * answer_seconds(self.job) if self.measure else self.before.targets(self.job.recipe)[0]
+        )
+
+    def student(self, name: str) -> float | None:
+        """Seconds of one student's training, or of a control's."""
+        job, plan = self.job, plan_of(self.job, name)
+        if not self.measure:
+            return self._before(name, job.recipe.student, plan)
+        if name == "student" and job.asks_teacher and job.live:
+            return student_seconds(job)
+        return training_seconds(job, job.student(job.recipe.seed), plan, examples_of(job, name), job.task)
+
+    def conclusion(self) -> dict[str, float | None]:
+        """Seconds of evaluation, export and report."""
+        return _conclusion_seconds(self.job) if self.measure else {name: self.before.other(name) for name in CONCLUSION}
+
+    def _before(self, name: str, section: Any, plan: Train) -> float | None:
+        model = named(section.model, section.knobs)
+        return self.before.training(name, model, plan.model_dump(mode="json"))[0]
 
 
 def training_seconds(
@@ -99,6 +145,21 @@ def answer_seconds(job: Job, student: nn.Module | None = None) -> float:
     with torch.no_grad():
         ask()
         return _timed(ask) / len(index_B)
+
+
+def _conclusion_seconds(job: Job) -> dict[str, float | None]:
+    """About what evaluation, export and report take; None where nobody knows how many test examples there are."""
+    test = job.splits.test.count
+    if test is None:
+        return {"evaluate": None, "export": None, "report": REPORT_SECONDS}
+    teacher, student = answer_seconds(job), answer_seconds(job, job.student(job.recipe.seed))
+    examples, compared = test + len(job.splits.validation), min(test, COMPARED)
+    return {
+        "evaluate": examples * (teacher + len(members(job)) * student),
+        # each is asked twice, in PyTorch and in onnxruntime
+        "export": EXPORT_SECONDS + 2 * compared * (teacher + student),
+        "report": REPORT_SECONDS,
+    }
 
 
 def _timed(action: Any) -> float:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...data.places import folder_of
+from ...data.places import place_of
 from ...errors import BadInput
 from ...models.places import check_onnx, check_weights
 from ...sections.teacher import Model, members_of, precision_problems
@@ -31,18 +31,24 @@ def contradictions(recipe: ImageRecipe) -> Iterator[str]:
         yield from schedule_problems(f"{where}.train", teacher.train)
 
 
-def look_for(recipe: ImageRecipe) -> None:
-    """Raises `BadInput` where a folder or file that the recipe names is not there; nothing is opened."""
-    data = recipe.data
-    if data.name != "digits":
-        folder_of(data.name, data.config, "data.name")
-    if data.transfer is not None:
-        folder_of(data.transfer.name, data.transfer.config, "data.transfer.name")
+def look_for(recipe: ImageRecipe) -> list[Path | None]:
+    """The folders and files that the recipe names; None for what only running it shows: a person's own code.
+
+    Raises `BadInput` where one is not there; nothing is opened.
+    """
+    found: list[Path | None] = []
+    for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
+        if source is not None and source.name != "digits":
+            found.append(place_of(source.name, source.config, f"{field}.name"))
     for _, section in (*members_of(recipe.teacher), ("student", recipe.student)):
         if isinstance(section, OnnxTeacher):
-            check_onnx(Path(section.onnx))
-        elif section.weights is not None:
-            check_weights(section.weights)
+            found.append(check_onnx(Path(section.onnx)))
+            continue
+        if ":" in section.model:
+            found.append(None)
+        if section.weights is not None:
+            found.append(check_weights(section.weights))
+    return found
 
 
 def _teacher(where: str, teacher: TeacherSection | OnnxTeacher, channels: int | None) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...data.places import folder_of
+from ...data.places import cached, place_of
 from ...models.places import check_onnx
 from ...nlp.locate import locate, locate_tokenizer
 from ...sections.teacher import members_of, precision_problems
@@ -40,15 +40,27 @@ def contradictions(recipe: TextRecipe) -> Iterator[str]:
         yield f"data.transfer.text: data.text names {one}, so the transfer set needs {two} too"
 
 
-def look_for(recipe: TextRecipe) -> None:
-    """Raises `BadInput` where a folder or file that the recipe names is not there; nothing is opened."""
+def look_for(recipe: TextRecipe) -> list[Path | None]:
+    """The folders and files that the recipe names; None for what is nowhere here yet.
+
+    Raises `BadInput` where one is not there; nothing is opened.
+    """
+    found: list[Path | None] = []
     for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
-        if source is not None and not Path(source.name).expanduser().is_file():
-            folder_of(source.name, source.config, f"{field}.name")
+        if source is None:
+            continue
+        file = Path(source.name).expanduser()
+        found.append(file if file.is_file() else place_of(source.name, source.config, f"{field}.name"))
     for where, section in members_of(recipe.teacher):
         role = "teacher" if where == "teacher" else f"teacher in {where}"
         if isinstance(section, TextTeacher):
-            locate(section.model, role=role)
+            found.append(_of_hub_or_folder(locate(section.model, role=role)))
         else:
-            check_onnx(Path(section.onnx).expanduser(), role)
-            locate_tokenizer(section.tokenizer, Path(section.onnx).expanduser(), role=role)
+            file = Path(section.onnx).expanduser()
+            found.append(check_onnx(file, role))
+            found.append(_of_hub_or_folder(locate_tokenizer(section.tokenizer, file, role=role)))
+    return found
+
+
+def _of_hub_or_folder(place: Path | str) -> Path | None:
+    return Path(place) if Path(place).exists() else cached(str(place), "models")

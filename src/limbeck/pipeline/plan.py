@@ -1,0 +1,206 @@
+"""What a run would do, by what earlier runs noted: no data is read, no model is built, nothing is timed. No torch.
+
+What the notes do not tell is "not known", which :mod:`limbeck.pipeline.check` finds out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.wording import counted
+from ..recipe import files
+from ..sections.recipe import Recipe
+from ..sections.teacher import members_of, seeds_of
+from .before import Before
+from .known import Known, stored
+from .stages import CONCLUSION, Stage, check_free
+from .versions import STAGES
+
+FINISHED, UNFINISHED, TO_DO, NOT_KNOWN = "finished", "unfinished", "to do", "not known"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of a plan; ``seconds`` and ``bytes`` are estimates, None where nothing is known."""
+
+    name: str
+    state: str  # "finished", "unfinished", "to do" or "not known"
+    detail: str
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A stage as the notes tell of it."""
+
+    state: str
+    folder: Path | None = None
+    about: str | None = None
+
+
+def plan(recipe: Recipe, out: Path) -> list[PlannedStage]:
+    """Looks at the run's folder and at the files that the recipe names, and writes nothing.
+
+    A stage is "finished" where a run has noted that this recipe comes to it, and all that decides it is as it was; "to do"
+    where none that is there can be it. Seconds and bytes are those of stages made before. Raises
+    :class:`limbeck.errors.BadInput` where a file that the recipe names is not there.
+    """
+    check_free(out)
+    return _Plan(recipe, out).stages()
+
+
+class _Plan:
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        self.recipe, self.out = recipe, out
+        self.known, self.before = Known(recipe, out, files.seen(recipe)), Before(out)
+
+    def stages(self) -> list[PlannedStage]:
+        """All of them, in their order; behind one that is not finished, all are to do."""
+        teachers = self._teachers()
+        planned = [self._teacher(teachers)]
+        upon = teachers
+        if stored(self.recipe):
+            targets, row = self._targets(upon)
+            planned.append(row)
+            upon = [*upon, *targets]
+        names = ["student", "baseline"] + (["smoothed"] if self.recipe.baseline.label_smoothing else [])
+        seeds = [self.recipe.seed + k for k in range(self.recipe.seeds)]
+        arms = {name: [self._found(name, seed, upon, self._of_student(name, seed)) for seed in seeds] for name in names}
+        planned += [self._arm(name, found) for name, found in arms.items()]
+        models = [*teachers, *(arms[name][k] for k in range(len(seeds)) for name in names)]
+        if any(one.state in (TO_DO, UNFINISHED) for one in upon):
+            models = upon
+        concluded = [self._found(name, 0, models, self._of_conclusion(name)) for name in CONCLUSION[:-1]]
+        last = CONCLUSION[-1]
+        if any(one.state in (TO_DO, UNFINISHED) for one in models):
+            concluded.append(_Found(TO_DO))
+        else:  # named by what it is made upon, which need not be finished
+            unsure = [_Found(one.state if one.state == FINISHED else NOT_KNOWN, one.folder) for one in concluded]
+            concluded.append(self._found(last, 0, unsure, self._of_conclusion(last)))
+        for name, found in zip(CONCLUSION, concluded, strict=True):
+            seconds = None if found.state == FINISHED else self.before.other(name)
+            planned.append(PlannedStage(name, found.state, "", seconds))
+        return planned
+
+    def _found(self, name: str, which: int, upon: Sequence[_Found], certain: dict[str, Any]) -> _Found:
+        """A stage that is made ``upon`` others; ``certain`` of its ingredients are known."""
+        if any(one.state in (TO_DO, UNFINISHED) for one in upon):
+            return _Found(TO_DO)
+        folders = [one.folder for one in upon if one.folder is not None]
+        note = self.known.find(name, which, folders) if len(folders) == len(upon) else None
+        if note is not None:
+            here = Stage(name, {}, self.out / "stages" / name / note.fingerprint)
+            state = FINISHED if here.finished else UNFINISHED if here.begun else TO_DO
+            return _Found(state, here.folder, note.about)
+        possible = any(_agrees(folder, certain) for folder in (self.out / "stages" / name).glob("*"))
+        return _Found(NOT_KNOWN if possible else TO_DO)
+
+    def _teachers(self) -> list[_Found]:
+        """Those that are trained here."""
+        found = []
+        for k, (section, _) in enumerate(self._trained()):
+            views = section.views or self.recipe.views
+            certain = {
+                "model": {"name": section.model, "knobs": section.knobs},
+                "train": section.train.model_dump(mode="json"),
+                "views": views.model_dump(mode="json"),
+            }
+            found.append(self._found("teacher", k, (), certain))
+        return found
+
+    def _trained(self) -> list[tuple[Any, int]]:
+        section, seed = self.recipe.teacher, self.recipe.seed
+        sections = [one for _, one in members_of(section)]
+        seeds = seeds_of(section, seed) if len(sections) > 1 else [seed]
+        return [(one, at) for one, at in zip(sections, seeds, strict=True) if one.train is not None]
+
+    def _teacher(self, found: list[_Found]) -> PlannedStage:
+        title, trained = self.recipe.teacher.title, self._trained()
+        if not trained:
+            return PlannedStage("teacher", FINISHED, f"{title}, as it comes")
+        epochs = " and ".join(dict.fromkeys(str(section.train.epochs) for section, _ in trained))
+        about = next((one.about for one in found if one.about), f"{title}, {epochs} epochs")
+        costs = [
+            self.before.training("teacher", _model(section), section.train.model_dump(mode="json"))
+            for section, _ in trained
+        ]
+        return _row("teacher", about, found, costs)
+
+    def _targets(self, upon: Sequence[_Found]) -> tuple[list[_Found], PlannedStage]:
+        """What the students' stages are made upon, and the row; of a store that was given, none is a stage."""
+        wanted = self.recipe.targets
+        if wanted.store is not None:
+            return [], PlannedStage("targets", FINISHED, f"as given in {wanted.store}")
+        certain = {"views": self.recipe.views.model_dump(mode="json"), "view_seed": self.recipe.seed}
+        certain |= {"count": wanted.views, "precision": wanted.precision}
+        found = self._found("targets", 0, upon, certain)
+        about = found.about or counted(wanted.views, "view")
+        return [found], _row("targets", about, [found], [self.before.targets(self.recipe)])
+
+    def _of_student(self, name: str, seed: int) -> dict[str, Any]:
+        certain = {
+            "model": _model(self.recipe.student),
+            "views": self.recipe.views.model_dump(mode="json"),
+            "view_seed": self.recipe.seed,
+            "seed": seed,
+        }
+        if name == "student":  # a control may be given as many steps as the student, which depends on the data
+            certain["train"] = self.recipe.train.model_dump(mode="json")
+        return certain
+
+    def _arm(self, name: str, found: list[_Found]) -> PlannedStage:
+        recipe = self.recipe
+        train = recipe.train.model_dump(mode="json")
+        if name != "student":  # beside a transfer set as many as give it the student's steps: as last time
+            train["epochs"] = recipe.baseline.epochs or (None if recipe.data.transfer else recipe.train.epochs)
+        cost = self.before.training(name, _model(recipe.student), train)
+        about = next((one.about for one in found if one.about), f"{recipe.student.model}, {recipe.train.epochs} epochs")
+        finished = sum(one.state == FINISHED for one in found)
+        detail = f"{about}, {recipe.seeds} seed(s), {finished} finished"
+        return _row(name, detail, found, [cost] * len(found))
+
+    def _of_conclusion(self, name: str) -> dict[str, Any]:
+        if name == "export":
+            return {"limits": self.recipe.export.model_dump(mode="json")}
+        if name == "report":
+            plain = self.recipe.model_dump(mode="json", exclude_none=True)
+            return {"name": self.recipe.name or "run", "recipe": plain}
+        return {}
+
+
+def _model(section: Any) -> dict[str, Any]:
+    return {"name": section.model, "knobs": section.knobs}
+
+
+def _row(
+    name: str, about: str, found: Sequence[_Found], costs: Sequence[tuple[float | None, int | None]]
+) -> PlannedStage:
+    """Several stages as one line; ``costs`` are what each of them takes, were it done."""
+    states = {one.state for one in found}
+    state = next(iter(states)) if len(states) == 1 else NOT_KNOWN if NOT_KNOWN in states else UNFINISHED
+    seconds = [cost for one, (cost, _) in zip(found, costs, strict=True) if one.state != FINISHED]
+    sizes = [size for _, size in costs]
+    return PlannedStage(
+        name,
+        state,
+        about,
+        None if not seconds or None in seconds else sum(one for one in seconds if one is not None),
+        None if None in sizes else sum(size for size in sizes if size is not None),
+    )
+
+
+def _agrees(folder: Path, certain: dict[str, Any]) -> bool:
+    """Whether a stage's folder may be that of a stage with these ingredients; one that was set aside is none."""
+    if "." in folder.name or not folder.is_dir():
+        return False
+    try:
+        ingredients = json.loads((folder / "ingredients.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return True
+    wanted = json.loads(json.dumps({"version": STAGES[folder.parent.name], **certain}))
+    return not isinstance(ingredients, dict) or all(ingredients.get(key) == value for key, value in wanted.items())
