@@ -14,6 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from ..evaluation.figure import Figure, read
+from ..modalities import outline_of
 from ..report import charts, figures, formats, kinds, svg
 from ..report.formats import dig
 from ..report.html import write_html
@@ -62,6 +63,7 @@ def _content(results: dict[str, Any]) -> dict[str, Any]:
     answers = results["answers"]
     return {
         "results": results,
+        "outline": outline_of(results["task"]),
         "columns": columns,
         "figures": figures,
         "answers": kinds.about(answers["kind"], answers["names"]),
