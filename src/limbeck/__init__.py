@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import functional as functional
     from .api import Distilled as Distilled
     from .api import distill as distill
+    from .api import load as load
     from .errors import BadInput as BadInput
     from .errors import LimbeckError as LimbeckError
     from .objectives.modules import *  # noqa: F403
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .vision.sections import Views as Views
 
 _ROOMS = {
-    "api": ("distill", "Distilled"),
+    "api": ("distill", "Distilled", "load"),
     "errors": ("BadInput", "LimbeckError"),
     "functional": ("functional",),
     "objectives.modules": ("Objective", "Sum"),  # and every objective of the catalogue

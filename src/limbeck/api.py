@@ -13,10 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from .deploy.metadata import said_by, task_of
 from .errors import BadInput
+from .files import near as near_path
 from .modalities import DEFAULT_TASK, outline_of, part_of
 from .models.weights import load_weights
 from .objectives.modules import KD, CrossEntropy, Objective
+from .pipeline.evaluate import best_of_histories
 from .pipeline.job import job_from_models
 from .pipeline.run import distil
 from .pipeline.students import student_of
@@ -25,7 +28,9 @@ from .sections.recipe import Recipe
 from .sections.section import Section
 from .sections.targets import Targets
 from .sections.train import Train
+from .training.history import read_history
 
+_EXPORTED = ("model.onnx", "student.onnx")
 # What sentences about a recipe call a thing, and what it is called here.
 _ARGUMENTS = (
     (r"\bdata\.validation_fraction\b", "validation_fraction"),
@@ -58,6 +63,52 @@ class Distilled:
         if format != "onnx":
             raise BadInput(f"format '{format}' is not known: 'onnx' is what there is.")
         return self.folder / outline_of(self.results["task"]).student_file
+
+
+def load(
+    place: str | Path,
+    *,
+    model: nn.Module | None = None,
+    trust_code: bool = False,
+    revision: str | None = None,
+) -> nn.Module:
+    """The student of a finished run as a module that takes images, or texts, as they are; in evaluation mode, on the CPU.
+
+    It answers what the exported model does. Weights are read from safetensors; nothing is unpickled.
+
+    Args:
+        place: the run's folder, its ``student`` folder, a copy of that anywhere, or its name on the Hugging Face hub.
+        model: a module to put the weights into, where its class is a person's own.
+        trust_code: whether a student that its recipe names as ``module:callable`` may be imported.
+        revision: of the hub: a branch, a tag or a commit.
+
+    Raises:
+        BadInput: there is no student, or it cannot be built or read; says why.
+    """
+    folder = _folder_of(place, revision)
+    file = next((folder / name for name in _EXPORTED if (folder / name).is_file()), None)
+    task = None if file is None else task_of(file)
+    if file is None or task is None or not (folder / "model.safetensors").is_file():
+        raise BadInput(
+            f"{place} holds no student: a folder with model.safetensors, and model.onnx beside it, is right, as limbeck run "
+            "writes into RUN/student (a run of an older version writes it when it is run again)."
+        )
+    return part_of(task, "python").load(folder, said_by(file), model=model, trust_code=trust_code)
+
+
+def _folder_of(place: str | Path, revision: str | None) -> Path:
+    folder = Path(place).expanduser()
+    if (folder / "student").is_dir():
+        return folder / "student"
+    if folder.is_dir():
+        return folder
+    from . import hub  # and with it datasets, which a folder does not need
+
+    if folder.exists() or not hub.could_be_name(str(place)):
+        raise BadInput(
+            f"there is no folder {folder}: the folder of a finished run, or a name on the hub, is right.{near_path(folder)}"
+        )
+    return hub.folder_of(str(place), revision)
 
 
 def distill(
@@ -153,7 +204,9 @@ def distill(
         )
         results = distil(job)
         best = student_of(job, job.teacher, seed)
-        load_weights(best, results.pop("weights"), "student")
+        trained = [Path(out) / "stages" / "student" / name for name in results["fingerprints"]["student"]]
+        chosen = trained[best_of_histories(job, [read_history(folder) for folder in trained])]
+        load_weights(best, chosen / "model.safetensors", "student")
     return Distilled(python.usable(best, splits), results, Path(out))
 
 

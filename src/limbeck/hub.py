@@ -7,9 +7,16 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import huggingface_hub
 from datasets import config as datasets_config
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from .errors import BadInput, short
+
+_SAFE = ("*.json", "*.safetensors", "*.onnx", "*.md", "*.txt", "*.model")
 
 
 @contextmanager
@@ -26,6 +33,30 @@ def asked() -> Iterator[None]:
     finally:
         huggingface_hub.constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE = before
         huggingface_hub.logging.set_verbosity(verbosity)
+
+
+def could_be_name(name: str) -> bool:
+    """Whether something on the hub could be called so: ``owner/name``, or ``name`` alone."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def folder_of(name: str, revision: str | None = None) -> Path:
+    """The model called ``name``, downloaded, or as it was downloaded before; weights that need unpickling are left there.
+
+    Raises :class:`BadInput` where there is none, or the hub cannot be reached.
+    """
+    try:
+        with asked():
+            return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(_SAFE)))
+    except Exception as error:  # the hub's errors, and those of the network below it
+        raise BadInput(
+            f"there is no folder {name} here, and the Hugging Face hub does not give a model of that name ({short(error)}): name "
+            "a folder, or check the name, the network and the login."
+        ) from error
 
 
 def has_address() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
@@ -16,18 +16,23 @@ _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how protobuf writes 
 
 
 def task_of(path: Path) -> str | None:
-    """The task that an exported model's metadata names; None where it names none, or the file is no ONNX model.
+    """The task that an exported model's metadata names; None where it names none, or the file is no ONNX model."""
+    task = said_by(path).get("task")
+    return task if isinstance(task, str) else None
+
+
+def said_by(path: Path) -> dict[str, Any]:
+    """What an exported model's metadata say; empty where they say nothing, or the file is no ONNX model.
 
     Only the metadata are read, whatever the size of the graph: nothing is imported for it.
     """
     try:
         with open(path, "rb") as file:
             entries = [dict(_fields(entry)) for number, entry in _of_file(file) if number == _METADATA]
-        said = next(one[_VALUE] for one in entries if one.get(_KEY) == METADATA_KEY.encode())
-        task = json.loads(said)["task"]
+        said = json.loads(next(one[_VALUE] for one in entries if one.get(_KEY) == METADATA_KEY.encode()))
     except (OSError, ValueError, LookupError, TypeError, StopIteration, RecursionError):
-        return None
-    return task if isinstance(task, str) else None
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _of_file(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

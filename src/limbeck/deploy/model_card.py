@@ -16,19 +16,12 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import BadInput
+from ..evaluation.figure import Figure, read
 
 MISSING = "–"
-OWN_FAMILIES = "limbeck-"
-"""How the ``model_type`` of a student begins whose classes transformers does not have."""
-_NAMES = {
-    "accuracy": "Accuracy",
-    "micro_f1": "Micro F1",
-    "macro_f1": "Macro F1",
-    "nll": "NLL",
-    "ece": "ECE",
-    "brier": "Brier score",
-}
-_SHARES = ("accuracy", "micro_f1", "macro_f1")  # shown as percentages
+# Of many figures those that a card shows; where the first is none of them, all.
+_USUAL = ("accuracy", "micro_f1", "macro_f1", "nll", "ece", "brier")
+UNKNOWN = "unknown"
 _MOST_NAMED = 30  # classes
 _ROLES = {
     "student": "**student**",
@@ -41,70 +34,78 @@ _ROLES = {
 def model_card(
     results: Mapping[str, Any],
     *,
-    model_type: str | None = None,
+    usage: str,
+    library: str,
     base_model: str | None = None,
     license: str | None = None,
-    inputs: Sequence[str] = ("input_ids", "attention_mask"),
 ) -> str:
     """The card, YAML front matter and markdown, of the student that a run trained.
 
     Args:
         results: ``results.json`` (docs/results-schema.md).
-        model_type: that of the student's ``config.json``; from it follows whether who downloads it needs Limbeck.
+        usage: how to use it, in markdown; what its modality says (``text_card``, ``image_card``).
+        library: what loads it, as the hub calls it: ``transformers``, ``onnx``.
         base_model: what the student was made from, or learnt from, as a name on the hub.
         license: the identifier of a licence, as the hub has it.
-        inputs: the names of what a text model's ONNX file is given.
 
     Raises:
         BadInput: ``base_model`` is no name on the hub.
     """
     if base_model is not None and not _on_hub(base_model):
         raise BadInput(f"base_model is '{base_model}': a name on the Hugging Face hub, owner/model, is right.")
-    text = results["task"] == "text-classification"
-    own = text and (model_type or "").startswith(OWN_FAMILIES)
     sections = [
-        f"# {_text(results['name'])}",
+        f"# {escaped(results['name'])}",
         _what_it_is(results),
         "## How to use it",
-        _usage(results, inputs, transformers=text, own=own),
+        usage,
         "## How it was made",
         _how_made(results),
         "## Results",
         _results(results),
         "## Cost",
         _cost(results),
+        "## Licences",
+        _licences(results, license),
         "## Limits",
         _limits(results),
     ]
     body = "\n\n".join(section for section in sections if section)
-    front = _front(results, text, base_model, license)
+    front = _front(results, library, base_model, license)
     return str(ModelCard(f"---\n{front.to_yaml()}\n---\n\n{body}\n"))
 
 
-def _front(results: Mapping[str, Any], text: bool, base_model: str | None, license: str | None) -> ModelCardData:
+def exported_file(results: Mapping[str, Any]) -> str | None:
+    """The name of the student's ONNX file, where it was exported."""
+    file = PurePath(str((results["export"] or {}).get("path", ""))).name
+    return file if re.fullmatch(r"[\w.-]+\.onnx", file) else None
+
+
+def _front(results: Mapping[str, Any], library: str, base_model: str | None, license: str | None) -> ModelCardData:
     data, seeds = str(results["data"]["name"]), len(results["student"]["runs"])
     named = data if "/" in data and _on_hub(data) else None
     of = f", mean over {seeds} seeds" if seeds > 1 else ""
+    shown = _shown(results)
     figures = [
         EvalResult(
             task_type=results["task"],
             task_name=results["task"].replace("-", " ").capitalize(),
             dataset_type=named or "other",
-            dataset_name=_place(data),
+            dataset_name=place(data),
             dataset_split="test",
-            metric_type=metric,
-            metric_value=value["mean"],
-            metric_name=f"{_NAMES[metric]}{of}",
+            metric_type=figure.name,
+            metric_value=results["student"]["metrics"][figure.name]["mean"],
+            metric_name=f"{figure.heading}{of}",
         )
-        for metric, value in _metrics(results["student"])
+        for figure in shown
     ]
+    chosen_by = [figure.name for figure in shown if figure.share and figure.better == "more"]
     return ModelCardData(
         base_model=base_model,
         datasets=[named] if named else None,
         eval_results=figures,
-        library_name="transformers" if text else "onnx",
+        library_name=library,
         license=license,
-        metrics=[metric for metric, _ in _metrics(results["student"]) if metric in _SHARES],
+        metrics=chosen_by or [figure.name for figure in shown[:1]],
         model_name=_line(results["name"]) or "student",
         pipeline_tag=results["task"],
         tags=["limbeck", "knowledge-distillation", "onnx"],
@@ -112,58 +113,18 @@ def _front(results: Mapping[str, Any], text: bool, base_model: str | None, licen
 
 
 def _what_it_is(results: Mapping[str, Any]) -> str:
-    classes, student = results["data"]["classes"], results["student"]
+    classes, student = results["data"].get("classes") or (), results["student"]
     more = f" and {len(classes) - _MOST_NAMED} more" if len(classes) > _MOST_NAMED else ""
     return (
-        f"A model for {_text(results['task'].replace('-', ' '))} ({_text(student['model'])}"
-        f"{_if(student['parameters'], ', {} parameters')}) that learnt from another ({_text(_place(results['teacher']['model']))}"
-        f"{_if(results['teacher']['parameters'], ', {} parameters')}), made with Limbeck {_text(results['limbeck_version'])}.\n\n"
-        f"Its {len(classes)} classes: {', '.join(map(_text, classes[:_MOST_NAMED]))}{more}."
-    )
-
-
-def _usage(results: Mapping[str, Any], inputs: Sequence[str], *, transformers: bool, own: bool) -> str:
-    file = PurePath(str((results["export"] or {}).get("path", ""))).name
-    file = file if re.fullmatch(r"[\w.-]+\.onnx", file) else None
-    if not transformers:
-        return f"`{file}` runs with ONNX Runtime; `predict.py` beside it shows how." if file else ""
-    parts = []
-    if own:
-        parts.append(
-            "The classes of this model are Limbeck's own: `pip install limbeck[text]`, and import them before loading. "
-            "Without Limbeck, use the ONNX file."
-            if file
-            else "The classes of this model are Limbeck's own: `pip install limbeck[text]`, and import them before loading."
+        f"A model for {escaped(results['task'].replace('-', ' '))} ({escaped(student['model'])}"
+        f"{_if(student['parameters'], ', {} parameters')}) that learnt from another ({escaped(place(results['teacher']['model']))}"
+        f"{_if(results['teacher']['parameters'], ', {} parameters')}), made with Limbeck {escaped(results['limbeck_version'])}."
+        + (
+            f"\n\nIts {len(classes)} classes: {', '.join(map(escaped, classes[:_MOST_NAMED]))}{more}."
+            if classes
+            else ""
         )
-    pair = results["data"].get("pair")
-    if pair:
-        one, two = map(_text, pair)
-        parts.append(f"It reads pairs: the {one} is the first text and the {two} the second, in this order.")
-    length = (results["recipe"].get("data") or {}).get("max_length")
-    length = length if isinstance(length, int) else None
-    cut = f", max_length={length}" if length else ""
-    asked = '{"text": "...", "text_pair": "..."}' if pair else '"..."'
-    first = "import limbeck.modalities.text.small  # tells transformers of this model\n" if own else ""
-    parts.append(
-        f"```python\n{first}from transformers import pipeline\n\n"
-        f'classify = pipeline("text-classification", model=".", truncation=True{cut})  # this folder, or its name on the hub\n'
-        f"print(classify({asked}))\n```"
     )
-    if file:
-        fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        encoded = '"...", "..."' if pair else '"..."'
-        given = ", ".join(f'"{name}": np.array([tokens.{fields[name]}])' for name in inputs)
-        parts.append(
-            "With ONNX Runtime and `tokenizers` alone:\n\n"
-            "```python\nimport numpy as np\nimport onnxruntime\nfrom tokenizers import Tokenizer\n\n"
-            f'session = onnxruntime.InferenceSession("{file}")\n'
-            'tokenizer = Tokenizer.from_file("tokenizer.json")\n'
-            f"tokenizer.enable_truncation({length or 512})  # tokens\n"
-            f"tokens = tokenizer.encode({encoded})\n"
-            f"inputs = {{{given}}}\n"
-            'logits = session.run(["logits"], inputs)[0][0]  # one for each class, in the order above\n```'
-        )
-    return "\n\n".join(parts)
 
 
 def _how_made(results: Mapping[str, Any]) -> str:
@@ -177,21 +138,21 @@ def _how_made(results: Mapping[str, Any]) -> str:
             "" if results.get("learnt_from_teacher", True) else ", which nothing says are this teacher's"
         )
     elif targets is not None:
-        asked = f"asked once; its answers were kept (codec {_text(targets.get('codec'))})"
+        asked = f"asked once; its answers were kept (codec {escaped(targets.get('codec'))})"
     transfer = data.get("transfer") or 0
     source = (recipe.get("data") or {}).get("transfer") or {}
     unlabelled = f"{transfer:,} without labels" + (
-        f", from {_text(_place(source['name']))}" if source.get("name") else ""
+        f", from {escaped(place(source['name']))}" if source.get("name") else ""
     )
     settings = [
-        f"{_text(name.replace('_', ' '))} {_text(plan[name])}"
+        f"{escaped(name.replace('_', ' '))} {escaped(plan[name])}"
         for name in ("epochs", "batch_size", "optimizer", "learning_rate")
         if plan.get(name) is not None
     ]
     lines = [
-        f"Teacher: {', '.join(_text(_place(one)) for one in teachers)}, {asked}.",
+        f"Teacher: {', '.join(escaped(place(one)) for one in teachers)}, {asked}.",
         f"Objective: {_objective(recipe.get('objective') or {})}.",
-        f"Data: {_text(_place(data['name']))}, {_count(data.get('train'))} training examples with labels.",
+        f"Data: {escaped(place(data['name']))}, {_count(data.get('train'))} training examples with labels.",
         f"Transfer set: {unlabelled if transfer else 'none beside the training examples'}.",
         f"Training: {', '.join(settings)}." if settings else "",
         f"Seeds: {', '.join(map(str, seeds))}."
@@ -205,20 +166,17 @@ def _objective(section: Mapping[str, Any]) -> str:
     terms = []
     for name, settings in section.items():
         if isinstance(settings, Mapping):
-            said = ", ".join(f"{_text(key)} {_text(value)}" for key, value in settings.items() if value is not None)
-            terms.append(f"{_text(name)} ({said})" if said else _text(name))
+            said = ", ".join(f"{escaped(key)} {escaped(value)}" for key, value in settings.items() if value is not None)
+            terms.append(f"{escaped(name)} ({said})" if said else escaped(name))
     return " + ".join(terms) or MISSING
 
 
 def _results(results: Mapping[str, Any]) -> str:
-    metrics = [metric for metric, _ in _metrics(results["student"])]
+    shown = _shown(results)
     seeds = len(results["student"]["runs"])
-    head = ["", *(_NAMES[metric] + (", %" if metric in _SHARES else "") for metric in metrics)]
+    head = ["", *(figure.heading + (f", {figure.unit}" if figure.unit else "") for figure in shown)]
     rows = [
-        [
-            f"{title}{_if_one(results, role)}",
-            *(_figure(metric, results[role]["metrics"].get(metric)) for metric in metrics),
-        ]
+        [f"{title}{_if_one(results, role)}", *(_figure(figure, results[role]["metrics"]) for figure in shown)]
         for role, title in _ROLES.items()
         if results.get(role)
     ]
@@ -234,7 +192,7 @@ def _results(results: Mapping[str, Any]) -> str:
             _table(head, rows),
             _against_baseline(results)
             + (
-                f" It names the teacher's class in {100 * agreement:.1f} % of the cases."
+                f" It answers as the teacher does in {100 * agreement:.1f} % of the cases."
                 if agreement is not None
                 else ""
             ),
@@ -243,12 +201,31 @@ def _results(results: Mapping[str, Any]) -> str:
 
 
 def _against_baseline(results: Mapping[str, Any]) -> str:
-    gained = results["comparison"]["baseline"]["accuracy"]
-    low, high = (f"{100 * gained[end]:+.2f}" for end in ("low", "high"))
+    figure = _shown(results)[0]
+    gained = results["comparison"]["baseline"][figure.name]
+    digits = max(2, figure.decimals(gained["difference"]))
+    factor, unit = (100, " points") if figure.share else (1, f" {figure.unit}" if figure.unit else "")
+    difference, low, high = (f"{factor * gained[end]:+.{digits}f}" for end in ("difference", "low", "high"))
     return (
-        f"Against the same student trained without a teacher its accuracy differs by {100 * gained['difference']:+.2f} "
-        f"points ({100 * gained['level']:g} % interval {low} to {high})."
+        f"Against the same student trained without a teacher its {figure.title} differs by {difference}{unit} "
+        f"({100 * gained['level']:g} % interval {low} to {high})."
     )
+
+
+def _licences(results: Mapping[str, Any], license: str | None) -> str:
+    """Those of what it was made from, as far as they are known; none follows from them by itself."""
+    said = results.get("licenses") or {}
+    lines = [
+        f"{title} {escaped(place(one['name']))}: {escaped(one['license'] or UNKNOWN)}."
+        for title, kind in (("Teacher", "teacher"), ("Data", "data"))
+        for one in said.get(kind) or ()
+    ]
+    of_this = (
+        f"This model: {escaped(license)}."
+        if license
+        else ("This model: not stated. Whoever publishes it settles that, by the licences of what it was made from.")
+    )
+    return "\n".join(f"* {line}" for line in (*lines, of_this))
 
 
 def _cost(results: Mapping[str, Any]) -> str:
@@ -267,31 +244,35 @@ def _cost(results: Mapping[str, Any]) -> str:
     known = [row for row in rows if set(row[1:]) != {MISSING}]
     where = results["environment"].get("cpu")
     note = (results.get("speed") or {}).get("note")
-    notes = [f"Measured on: {_text(where)}." if where else "", _text(note) if note else ""]
+    notes = [f"Measured on: {escaped(where)}." if where else "", escaped(note) if note else ""]
     return "\n\n".join([_table(["", "student", "teacher"], known), *(note for note in notes if note)])
 
 
 def _limits(results: Mapping[str, Any]) -> str:
     lines = [
-        f"The figures hold for data like {_text(_place(results['data']['name']))}; elsewhere, measure anew.",
-        "It answers with one of its classes whatever it is shown, and takes over its teacher's mistakes and biases.",
-        *(_text(note) for note in results["data"].get("notes") or ()),
+        f"The figures hold for data like {escaped(place(results['data']['name']))}; elsewhere, measure anew.",
+        "It answers whatever it is shown, and takes over its teacher's mistakes and biases.",
+        *(escaped(note) for note in results["data"].get("notes") or ()),
     ]
     return "\n".join(f"* {line}" for line in lines)
 
 
-def _metrics(section: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _shown(results: Mapping[str, Any]) -> list[Figure]:
     """The figures that a card shows, those that have a value."""
-    there = ((metric, section["metrics"].get(metric)) for metric in _NAMES)
-    return [(metric, value) for metric, value in there if value is not None and value["mean"] is not None]
+    figures = read(results)
+    if figures and figures[0].name in _USUAL:
+        figures = sorted((one for one in figures if one.name in _USUAL), key=lambda one: _USUAL.index(one.name))
+    metrics = results["student"]["metrics"]
+    return [figure for figure in figures if (metrics.get(figure.name) or {}).get("mean") is not None]
 
 
-def _figure(metric: str, value: Mapping[str, Any] | None) -> str:
+def _figure(figure: Figure, metrics: Mapping[str, Any]) -> str:
+    value = metrics.get(figure.name)
     if value is None or value["mean"] is None:
         return MISSING
-    factor, digits = (100, 1) if metric in _SHARES else (1, 3)
-    spread = f" ± {factor * value['sd']:.{digits}f}" if value.get("sd") is not None else ""
-    return f"{factor * value['mean']:.{digits}f}{spread}"
+    decimals = 1 if figure.share else min(figure.decimals(value["mean"]), 3) if not figure.significant else None
+    spread = f" ± {figure.number(value['sd'], decimals)}" if value.get("sd") is not None else ""
+    return figure.number(value["mean"], decimals) + spread
 
 
 def _if_one(results: Mapping[str, Any], role: str) -> str:
@@ -325,7 +306,7 @@ def _on_hub(name: str) -> bool:
     return True
 
 
-def _place(name: Any) -> str:
+def place(name: Any) -> str:
     """A name, or the last part of a path: what folders a person keeps is nobody's business."""
     name = _line(name)
     return (
@@ -339,7 +320,7 @@ def _line(value: Any) -> str:
     return " ".join(kept.split())
 
 
-def _text(value: Any) -> str:
+def escaped(value: Any) -> str:
     """As text: nothing in it is markdown, HTML, a link or a mention."""
     escaped = html.escape(re.sub(r"([\\`*_{}\[\]#|~$])", r"\\\1", _line(value)), quote=False)
     escaped = re.sub(r"^([-+=])", r"\\\1", re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", escaped))

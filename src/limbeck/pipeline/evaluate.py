@@ -73,8 +73,13 @@ def _vouched(folder: Path, done: dict[str, Any]) -> list[record.Reading] | None:
 
 def best_on_validation(job: Job, students: Sequence[Trained]) -> int:
     """Which seed's student is exported: the best on validation by the first figure, then by the loss."""
+    return best_of_histories(job, [student.history for student in students])
+
+
+def best_of_histories(job: Job, histories: Sequence[list[dict[str, float]]]) -> int:
+    """The same of the records of their trainings."""
     figures = KINDS[job.splits.answers.kind].FIGURES
-    return max(range(len(students)), key=lambda i: reached(students[i].history[-1], figures))
+    return max(range(len(histories)), key=lambda i: reached(histories[i][-1], figures))
 
 
 def evaluate(

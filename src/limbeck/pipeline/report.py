@@ -54,7 +54,7 @@ def report(
     weights = job.out / "stages" / "student" / student.fingerprint / "model.safetensors"
     results = json.loads((here.folder / "results.json").read_text(encoding="utf-8"))
     job.modality.publish(export.folder, weights, job.out, results)
-    return results | {"out": str(job.out), "weights": str(weights)}
+    return results | {"out": str(job.out)}
 
 
 def _results(

@@ -14,6 +14,7 @@ from ...deploy.measure import macs
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
 from ...errors import BadInput, did_you_mean
+from ...files import atomic_folder, write_json, write_text
 from ...files import publish as copy_to
 from ...interfaces import Inside
 from ...interfaces.modality import Deployed, Deploying, Teachers
@@ -24,6 +25,7 @@ from ...vision.build import check_fits
 from ...vision.inputs import Normalisation
 from ...vision.pixels import sides
 from . import predict
+from .card import ONNX, config_of, image_card
 from .examples import Examples, Splits, shape_of
 from .export import check_parity, export_onnx, image_metadata, numbers_of
 from .load import load as load_images
@@ -147,7 +149,8 @@ def deploy(wanted: Deploying) -> Deployed:
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
-    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``."""
+    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``; and ``student``, the
+    folder that is published and that :func:`limbeck.load` reads."""
     copy_to(export / "student.onnx", out / "student.onnx")
     if (export / "teacher.onnx").exists():
         copy_to(export / "teacher.onnx", out / "teacher.onnx")
@@ -155,6 +158,12 @@ def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str
         (out / "teacher.onnx").unlink(missing_ok=True)
     copy_to(student_weights, out / "student.safetensors")
     write_standalone(predict.__name__, out / "predict.py")
+    with atomic_folder(out / "student", replace=True) as folder:
+        copy_to(export / "student.onnx", folder / ONNX)
+        copy_to(student_weights, folder / "model.safetensors")
+        write_json(folder / "config.json", config_of(results))
+        write_standalone(predict.__name__, folder / "predict.py")
+        write_text(folder / "README.md", image_card(results))
 
 
 def show(examples: Examples) -> Callable[[int], Picture]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ...errors import BadInput
+from ...errors import BadInput, short
+from ...models.state_file import read_sets
+from ...models.weights import load_weights
+from ...sections.teacher import Model
+from ...vision.build import build
 from ...vision.inputs import Normalisation
 from ...vision.sections import Preprocess
+from ...vision.units import DEVIATION, in_units
 from .arrays import Given, from_arrays
 from .examples import Splits
 from .recipe import RECIPES as RECIPES
@@ -51,3 +60,55 @@ def sections_of(
 def usable(model: nn.Module, splits: Splits) -> Classifier:
     """The trained student, which takes images as they are."""
     return Classifier(model, Normalisation(splits.mean, splits.std), splits.classes).eval()
+
+
+def load(folder: Path, said: Mapping[str, Any], *, model: nn.Module | None, trust_code: bool) -> Classifier:
+    """The student that a folder holds, of whose exported model the metadata are ``said``."""
+    try:
+        given = said["input"]
+        height, width = int(given["height"]), int(given["width"])
+        seen = Normalisation(tuple(map(float, given["mean"])), tuple(map(float, given["std"])))
+        numbers = said.get("numbers")
+        names = [str(one) for one in said["classes"]] if numbers is None else [str(one["name"]) for one in numbers]
+        channels = int(given["channels"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"the metadata of the ONNX file in {folder} are not those of a model of images ({error})."
+        ) from error
+    if model is None:
+        model = build(
+            _section(folder),
+            classes=len(names),
+            channels=channels,
+            size=height if height == width else (height, width),
+            trust_code=trust_code,
+            seed=0,
+        )
+    else:
+        model = copy.deepcopy(model)
+    weights = folder / "model.safetensors"
+    if numbers is not None and any(DEVIATION in state for state in read_sets(weights).values()):
+        in_units(model, [0.0] * len(names), [1.0] * len(names))  # what they are is kept with the weights
+    load_weights(model, weights, "student")
+    return Classifier(model, seen, names).eval()
+
+
+def _section(folder: Path) -> Model:
+    """How the student's recipe described it; its weights are beside it, and nothing is downloaded."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        section = Model.model_validate({**config["model"], "weights": None})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
+    if config.get("alone") is False:
+        raise BadInput(
+            f"{folder}: what was deployed is more than the network of the recipe (its objective is simkd): use the ONNX file."
+        )
+    if config.get("own"):
+        raise BadInput(
+            f"{folder} holds weights of a person's own class, {section.model}: give a module of it, "
+            f"limbeck.load(..., model={section.model}())."
+        )
+    if "pretrained" in section.knobs:
+        section = Model.model_validate({**section.model_dump(), "pretrained": False})
+    return section

@@ -1,4 +1,4 @@
-"""A trained classifier of images as a person calls it: images in as they are, logits out.
+"""A trained model of images as a person calls it: images in as they are, logits or numbers out.
 
 Shapes: B images, C channels, H and W rows and columns.
 """
@@ -18,7 +18,7 @@ class Classifier(nn.Module):
     """The trained student with what it wants done to its input: images as they are in, logits out.
 
     ``model`` is the bare module, ``preprocess`` the normalisation that it was trained behind, ``classes`` their names in
-    the order of the logits.
+    the order of the logits. Where it answers numbers, these take the place of the logits, and ``classes`` are their names.
     """
 
     def __init__(self, model: nn.Module, preprocess: Normalisation, classes: Sequence[str] = ()) -> None:

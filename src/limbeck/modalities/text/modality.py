@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from ...data.ids import Text
 from ...deploy.measure import macs
-from ...deploy.model_card import model_card
 from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
 from ...evaluation.kinds import KINDS
@@ -32,6 +31,7 @@ from ...nlp.vocabulary import FromTeacherIds, count_tokens, inner, smaller_token
 from ...progress import Bar
 from ...report import shown
 from . import predict
+from .card import text_card
 from .examples import TextSplits
 from .export import check_text_parity, export_text_onnx, inputs_of, onnx_logits, quantize_text_onnx, text_metadata
 from .load import load_texts
@@ -212,7 +212,7 @@ def deploy(wanted: Deploying) -> Deployed:
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
     """The student's folder with its model card, the exported teacher, and ``predict.py``."""
-    card = model_card(results, model_type=_model_type(export / STUDENT), inputs=inputs_of(export / STUDENT / ONNX))
+    card = text_card(results, model_type=_model_type(export / STUDENT), inputs=inputs_of(export / STUDENT / ONNX))
     with atomic_folder(out / STUDENT, replace=True) as folder:
         for file in (export / STUDENT).iterdir():
             (folder / file.name).write_bytes(file.read_bytes())

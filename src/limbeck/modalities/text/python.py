@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ...data.ids import Text
 from ...errors import BadInput, short
+from ...models.weights import load_weights
 from ...nlp.columns import inner_of
-from ...nlp.pairs import are_pairs
+from ...nlp.extra import transformers
+from ...nlp.folder import quiet, sentences_of
+from ...nlp.pairs import SEGMENTS, are_pairs
+from ...nlp.tokenizer_file import load_tokenizer_file
 from ...nlp.vocabulary import FromTeacherIds, inner, smaller_tokenizer
+from . import small as small  # tells transformers of Limbeck's own classes
 from .columns import find_text_columns
 from .examples import TextSplits
 from .load import load_texts
@@ -109,14 +117,50 @@ def usable(model: nn.Module, splits: TextSplits) -> Classifier:
     tokenizer = splits.tokenizer
     if isinstance(model, FromTeacherIds):
         tokenizer = smaller_tokenizer(tokenizer, model.kept_ids)
-    return Classifier(
-        inner(model).eval(),
+    made = Classifier(
+        inner(model),
         tokenizer,
         classes=splits.classes,
         max_length=splits.max_length,
         multi_label=splits.multi_label,
         segments=bool(segments_of(model, splits)),
     )
+    return made.eval()
+
+
+def load(folder: Path, said: Mapping[str, Any], *, model: nn.Module | None, trust_code: bool) -> Classifier:
+    """The student that a folder holds, of whose exported model the metadata are ``said``; ``trust_code`` is for nothing."""
+    own = not (folder / "config.json").is_file()
+    if own and model is None:
+        raise BadInput(
+            f"{folder} holds weights of a person's own class: give a module of it, limbeck.load(..., model=MyModel())."
+        )
+    name = str(folder)
+    with quiet(), sentences_of(name, "student"):
+        tokenizer: Any = load_tokenizer_file(folder, name, role="student")
+        if model is None:
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            )
+        else:
+            model = copy.deepcopy(model)
+            load_weights(model, folder / "model.safetensors", "student")
+    try:
+        given = said["input"]
+        assert model is not None
+        made = Classifier(
+            model,
+            tokenizer,
+            classes=[str(one) for one in said["classes"]],
+            max_length=int(given["max_length"]),
+            multi_label=bool(said.get("multi_label")),
+            segments=SEGMENTS in given["names"],
+        )
+        return made.eval()
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"the metadata of the ONNX file in {folder} are not those of a classifier of texts ({error})."
+        ) from error
 
 
 def _rows(given: Given, split: str, classes: Sequence[str] | None) -> datasets.Dataset:
