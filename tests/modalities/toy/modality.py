@@ -19,7 +19,7 @@ from limbeck.randomness import uniform
 from limbeck.report.shown import Text
 
 from . import predict
-from .task import PointClassification, Points
+from .task import OfPoints, Points
 
 WHAT, LENGTHS = "point", ()
 CORNERS = torch.tensor([[1.0, 0.0], [-0.5, 0.9], [-0.5, -0.9]])
@@ -28,16 +28,18 @@ CORNERS = torch.tensor([[1.0, 0.0], [-0.5, 0.9], [-0.5, -0.9]])
 def load(recipe, progress=None):
     number = torch.arange(recipe.data.count)
     points = torch.stack([4 * uniform(0, number, 0, side) - 2 for side in "xy"], 1).float()
-    labels = (points[:, None] - CORNERS).norm(dim=2).argmin(1)
+    turned = recipe.task == "point-regression"
+    labels = points.flip(1) * torch.tensor([-1.0, 1.0]) if turned else (points[:, None] - CORNERS).norm(dim=2).argmin(1)
     cuts = [recipe.data.count // 2, recipe.data.count // 4, recipe.data.count - recipe.data.count * 3 // 4]
     train, validation, test = (Points(points, labels, number).take(part) for part in number.split(cuts))
-    named = fingerprint(["corners", recipe.data.count])
+    named = fingerprint([recipe.task, recipe.data.count])
     return SplitsOf(
         train=train,
         validation=validation,
         test=HeldOut(lambda notes: test, count=len(test)),
         transfer=None,
-        classes=("right", "above", "below"),
+        classes=() if turned else ("right", "above", "below"),
+        numbers=("x", "y") if turned else (),
         fingerprint=named,
         labelled=named,
     )
@@ -47,14 +49,14 @@ def origins(recipe, splits):
     return {split: {"point": getattr(splits, split).points.tolist()} for split in ("train", "validation")}
 
 
-def _net(section, seed):
+def _net(section, splits, seed):
     with seeded(seed):
         width = section.knobs.get("width", 8)
-        return nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, len(CORNERS)))
+        return nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, splits.answers.width))
 
 
 def teachers_of(recipe, splits, *, trust_code):
-    return given_teacher(_net(recipe.teacher, recipe.seed), recipe, splits)
+    return given_teacher(_net(recipe.teacher, splits, recipe.seed), recipe, splits)
 
 
 def given_teacher(model, recipe, splits):
@@ -63,20 +65,20 @@ def given_teacher(model, recipe, splits):
 
 
 def student_of(recipe, splits, teachers, *, trust_code):
-    return lambda seed: _net(recipe.student, seed)
+    return lambda seed: _net(recipe.student, splits, seed)
 
 
 def check(model, splits, name):
     try:
-        fits = model(splits.train.points[:2]).shape == (2, len(splits.classes))
+        fits = model(splits.train.points[:2]).shape == (2, splits.answers.width)
     except RuntimeError:
         fits = False
     if not fits:
-        raise BadInput(f"the {name} does not answer points with {len(splits.classes)} logits.")
+        raise BadInput(f"the {name} does not answer points with {splits.answers.width} numbers.")
 
 
 def task_of(recipe, splits, teachers, device):
-    return PointClassification(splits, recipe.seed, device)
+    return OfPoints(recipe.task, splits, recipe.seed, device)
 
 
 def starts_from_teacher(recipe):
@@ -111,7 +113,7 @@ def _graph(model):
     """By hand, which is quicker than torch's exporter: a product, a rectifier, a product."""
     weights = {name.replace(".", ""): value.detach().numpy() for name, value in model.state_dict().items()}
     takes = helper.make_tensor_value_info("point", TensorProto.FLOAT, ["batch", 2])
-    gives = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CORNERS)])
+    gives = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(model[2].bias)])
     nodes = [
         helper.make_node("Gemm", ["point", "0weight", "0bias"], ["sum"], transB=1),
         helper.make_node("Relu", ["sum"], ["hidden"]),

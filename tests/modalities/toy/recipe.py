@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from limbeck.objectives.catalogue.entry import NUMBERS
 from limbeck.sections.recipe import Recipe
 from limbeck.sections.section import Count, NotNegative, Section
 from limbeck.sections.teacher import Model
@@ -54,4 +55,14 @@ class PointRecipe(Recipe):
     student: Model
 
 
-RECIPES: dict[str, type[Recipe]] = {"point-classification": PointRecipe}
+class TurnedRecipe(PointRecipe):
+    """Points, each with two numbers."""
+
+    task: Literal["point-regression"]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], str]:
+        return (NUMBERS,), "with task: point-regression a point has two numbers"
+
+
+RECIPES: dict[str, type[Recipe]] = {"point-classification": PointRecipe, "point-regression": TurnedRecipe}

@@ -8,7 +8,7 @@ from limbeck.data.epochs import EpochSource
 from limbeck.data.examples import Identified
 from limbeck.evaluation.keep import keep
 from limbeck.evaluation.kinds import KINDS
-from limbeck.interfaces import Batch, Task
+from limbeck.interfaces import Batch, Output, Task
 from limbeck.models.inference import device_of
 from limbeck.randomness import order, uniform
 
@@ -17,7 +17,7 @@ from .recipe import Jitter
 
 @dataclass(frozen=True, eq=False)
 class Points(Identified):
-    """``points`` (N, 2), ``labels`` (N,), ``ids`` (N,)."""
+    """``points`` (N, 2), ``labels`` (N,) or (N, 2), ``ids`` (N,)."""
 
     points: torch.Tensor
     labels: torch.Tensor | None
@@ -32,13 +32,11 @@ class Points(Identified):
         return Points(self.points.to(device), labels, self.ids.to(device))
 
 
-class PointClassification(Task):
+class OfPoints(Task):
     """What a network takes is the point itself."""
 
-    name = "point-classification"
-
-    def __init__(self, splits, seed, device):
-        self.answers, self.seed = splits.answers, seed
+    def __init__(self, name, splits, seed, device):
+        self.name, self.answers, self.seed = name, splits.answers, seed
         self.train, self.held_out = splits.train.to(device), splits.validation.to(device)
         self.pool = self.train
 
@@ -68,6 +66,10 @@ class PointClassification(Task):
         batch = self.batch(examples, index_B, torch.zeros_like(index_B), Jitter())
         yield index_B, model.eval()(batch.inputs.to(device_of(model))).float().cpu()
         model.train(was_training)
+
+    def forward(self, model, batch):
+        answer = model(batch.inputs)
+        return Output(values=answer) if self.answers.kind == "values" else Output(logits=answer)
 
     def validation(self, model):
         by = KINDS[self.answers.kind]
