@@ -19,6 +19,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError
 
 from ..errors import BadInput, did_you_mean, shown
+from ..objectives.catalogue import CATALOGUE
+from ..objectives.catalogue.entry import LABELS
+from ..objectives.catalogue.fit import INSTEAD
 from ..recipe import read as recipe_file
 from ..recipe.sentences import sentences
 from ..sections.recipe import LONGEST_NAME as LONGEST_RUN
@@ -41,7 +44,7 @@ class Sweep(Section):
     """A small grid, alike for every objective, of which the best on validation is taken. Test is not looked at."""
 
     weight_scale: tuple[Positive, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1, max_length=MOST_TRIALS)
-    """Factors to try on the weights of all terms but ``cross_entropy``."""
+    """Factors to try on the weights of all terms but those that need labels alone, such as ``cross_entropy``."""
     settings: dict[str, Annotated[tuple[tuple[str, ...], ...], Field(max_length=MOST_TRIALS)]] = Field(default={})
     """By row: settings to try instead, each a list of ``term.field=value``; as many as the other rows have."""
     epochs: Times | None = None
@@ -154,7 +157,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Comparison:
     base = recipe_file.read(path.parent / file.recipe, [*file.set, *overrides])
     students = file.students or {base.student.model: base.student.model_dump(mode="json")}
     _refuse(where, list(_unequal(file)))
-    names = [name for name in (*CONTROLS, *file.objectives) if name != "smoothed" or base.baseline.label_smoothing]
+    smoothed = base.baseline.label_smoothing and "label_smoothing" in CATALOGUE[labels_alone(base)].defaults
+    names = [name for name in (*CONTROLS, *file.objectives) if name != "smoothed" or smoothed]
     with_students = _all(where, {n: partial(_changed, base, f"students.{n}", student=students[n]) for n in students})
     rows = _all(
         where,
@@ -185,9 +189,10 @@ def _row(file: ComparisonFile, base: Recipe, student: str, name: str) -> Row:
     """A row with its trials. Raises `BadInput` in the words of a recipe, headed by where it stands in the file."""
     control = name in CONTROLS
     where = "baseline" if control else f"objectives.{name}"
-    weighted = base.objective.cross_entropy and base.objective.cross_entropy.class_weights
+    plain = labels_alone(base)
+    weighted = getattr(base.objective.terms.get(plain), "class_weights", None)
     labels = {"class_weights": weighted} if weighted else {}  # a control's labels weigh what the base recipe's do
-    recipe = _changed(base, where, objective={"cross_entropy": labels} if control else file.objectives[name])
+    recipe = _changed(base, where, objective={plain: labels} if control else file.objectives[name])
     row = Row(student, name, name if control else "student", recipe)
     sweep = file.sweep
     if sweep is None:
@@ -224,9 +229,18 @@ def _rates(recipe: Recipe, count: int) -> Iterator[tuple[tuple[str, ...], Recipe
 def scaled(objective: Mapping[str, Any], factor: float) -> dict[str, Any]:
     """An objective's plain values with the weights of the teacher's terms multiplied, schedules from end to end."""
     return {
-        name: term if term is None or name == "cross_entropy" else {**term, "weight": _times(term["weight"], factor)}
+        name: term
+        if term is None or CATALOGUE[name].needs == (LABELS,)
+        else {**term, "weight": _times(term["weight"], factor)}
         for name, term in objective.items()
     }
+
+
+def labels_alone(recipe: Recipe) -> str:
+    """The term that labels alone teach, for answers that are read as the recipe's own objective reads them."""
+    ways = recipe.reads[0]
+    read = next((way for name in recipe.objective.terms if (way := CATALOGUE[name].reads) in ways), ways[0])
+    return INSTEAD[str(read)][0]
 
 
 def _times(weight: Any, factor: float) -> Any:
