@@ -66,6 +66,7 @@ class Battery:
         for field in ("name", "config", "train", "validation", "test", "group", "transfer"):
             assert hasattr(recipe.data, field), field
         assert type(recipe.views)() == type(recipe).model_fields["views"].default, "nothing said is nothing varied"
+        assert isinstance(recipe.views.mixes, tuple)
         assert isinstance(recipe.teacher.title, str)
         assert recipe.teacher.opaque is None or isinstance(recipe.teacher.opaque, str)
         assert isinstance(recipe.student.knobs, dict)

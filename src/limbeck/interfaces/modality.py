@@ -52,7 +52,6 @@ class Deployed:
 class Modality(Protocol):
     """What a module of a modality offers."""
 
-    WHAT: str  # one example, in words: "image"
     LENGTHS: tuple[int, ...]  # tokens of an input at which speed is measured, the usual first; none for one size
 
     def load(self, recipe: Any, progress: Callable[..., Any] | None = None) -> Any:

@@ -38,7 +38,7 @@ from . import stages
 from .job import Job, open_job
 from .objective import asked_live
 from .stages import Busy
-from .targets import asker, manner_for, manner_in, mixes, store_identity, targets_stage, the_targets
+from .targets import asker, manner_for, manner_in, store_identity, targets_stage, the_targets
 from .teacher import beware, teacher_stages, the_teacher
 from .training_stage import Trained
 
@@ -125,7 +125,7 @@ def _extend_store(
     out = recipe.parent if beside else Path("runs") / str(read.name)
     job = open_job(read, out=out, trust_code=trust_code, device=device, threads=threads)
     ids_N = job.task.pool.ids.cpu()
-    if mixes(read) and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
+    if read.views.mixes and not np.array_equal(ids_N.sort().values.numpy(), store.ids):
         raise BadInput(
             f"{path} cannot be extended by other examples: under mixup and CutMix an example's partner depends on all "
             "of them. Cast it anew."

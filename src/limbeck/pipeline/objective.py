@@ -94,7 +94,7 @@ def _class_weights(name: str, given: Any, splits: Any) -> tuple[float, ...]:
         return tuple(given.get(label, 1.0) for label in classes)
     if given == "balanced":
         labels = splits.train.labels
-        if labels.ndim == 2:
+        if splits.answers.kind == "label_sets":
             return tuple(
                 _digits((len(labels) - yes) / yes if yes < len(labels) else 1.0) for yes in labels.sum(0).tolist()
             )

@@ -17,7 +17,6 @@ from ..files import write_json
 from ..interfaces.task import Ask
 from ..models.identity import Identity, coarse, same_probe
 from ..models.onnx_file import OnnxFile
-from ..sections.recipe import Recipe
 from ..targets.cast import cast
 from ..targets.codecs import Codec, Rows, codec_from
 from ..targets.codecs.cheapest import choose
@@ -225,17 +224,12 @@ def given_store(job: Job) -> Store:
             "cannot learn from that: take an objective on probabilities such as kd, or give large negative numbers instead."
         )
     store.require(pool.ids)
-    if mixes(recipe) and len(store) != len(pool):
+    if recipe.views.mixes and len(store) != len(pool):
         raise BadInput(
             f"targets.store: the store {path} was cast over {len(store)} examples and the data has {len(pool)}: under mixup "
             "and CutMix an example's partner depends on all of them, so the two must be the same."
         )
     return store
-
-
-def mixes(recipe: Recipe) -> bool:
-    """Whether an example's views have a partner in them, which depends on all examples."""
-    return any(getattr(recipe.views, name, 0) for name in ("mixup", "cutmix"))
 
 
 def _codec(job: Job, path: Path, ask: Ask) -> Codec:

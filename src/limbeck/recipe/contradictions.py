@@ -67,7 +67,7 @@ def _objective(recipe: Recipe) -> Iterator[str]:
         yield "objective: every weight is 0, so nothing is learnt; give a term a weight above 0"
     if why := misfit(parts_of(terms), *recipe.reads):
         yield why
-    mixes = [name for name in ("mixup", "cutmix") if getattr(recipe.views, name, 0) > 0]
+    mixes = recipe.views.mixes
     for name in terms:
         if CATALOGUE[name].tells_the_class and mixes:
             yield (

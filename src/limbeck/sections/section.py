@@ -67,6 +67,15 @@ class Section(BaseModel, metaclass=_Called):
         return schema
 
 
+class AnyViews(Section):
+    """How examples are varied; nothing, where nothing is said."""
+
+    @property
+    def mixes(self) -> tuple[str, ...]:
+        """The fields that give an example a partner, so that its labels are shares of two and it depends on all others."""
+        return ()
+
+
 def meanings(section: type[BaseModel]) -> Mapping[str, str]:
     """What each field of a section means, by its name: what its type says, or the text that stands below it.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ..sections.section import Deviations, Means, Names, NotNegative, Pixel, Section, Side, Sides
+from ..sections.section import AnyViews, Deviations, Means, Names, NotNegative, Pixel, Section, Side, Sides
 
 
 class Affine(Section):
@@ -48,7 +48,7 @@ class ResizedCrop(Section):
         return self
 
 
-class Views(Section):
+class Views(AnyViews):
     """How an example is varied. View 0 of an empty section is the image as it is.
 
     Whatever is random is computed from (seed, view, example id), so a stored soft target belongs to the very pixels
@@ -77,6 +77,11 @@ class Views(Section):
     """Beta(a, a) of mixup; 0: none. Teacher and student see the same mix."""
     cutmix: NotNegative = 0.0
     """Beta(a, a) of CutMix; 0: none. With mixup too, each example takes one of the two."""
+
+    @property
+    def mixes(self) -> tuple[str, ...]:
+        """Mixup and CutMix, where they are on."""
+        return tuple(name for name in ("mixup", "cutmix") if getattr(self, name) > 0)
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

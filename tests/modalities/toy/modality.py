@@ -21,7 +21,7 @@ from limbeck.report.shown import Text
 from . import predict
 from .task import OfPoints, Points
 
-WHAT, LENGTHS = "point", ()
+LENGTHS = ()
 CORNERS = torch.tensor([[1.0, 0.0], [-0.5, 0.9], [-0.5, -0.9]])
 
 

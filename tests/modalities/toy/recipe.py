@@ -4,7 +4,7 @@ from typing import Literal
 
 from limbeck.objectives.catalogue.entry import NUMBERS
 from limbeck.sections.recipe import Recipe
-from limbeck.sections.section import Count, NotNegative, Section
+from limbeck.sections.section import AnyViews, Count, NotNegative, Section
 from limbeck.sections.teacher import Model
 from limbeck.sections.train import Train
 
@@ -23,7 +23,7 @@ class Corners(Section):
     """Points in all; half are trained on."""
 
 
-class Jitter(Section):
+class Jitter(AnyViews):
     """How a point is varied; view 0 is the point as it is."""
 
     width: NotNegative = 0.0

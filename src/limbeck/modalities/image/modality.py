@@ -35,7 +35,6 @@ from .recipe import ImageRecipe, TeacherSection
 from .task import ImageClassification, ImageRegression, ImageTask
 from .teachers import build_teachers, check_answers, fitted
 
-WHAT = "image"
 LENGTHS = ()
 
 # Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.

@@ -41,7 +41,6 @@ from .students import text_student
 from .task import TextClassification
 from .teachers import build_teachers, check_fits, fitted, segments_of, tokenizer_of
 
-WHAT = "text"
 LENGTHS = (32, 128)
 MANY_UNKNOWN = 0.05  # share of tokens that a student does not know, from which on it is warned of
 

@@ -13,6 +13,7 @@ from ...sections.section import (
     ENSEMBLE,
     MODEL,
     ONNX,
+    AnyViews,
     Count,
     Depth,
     Layer,
@@ -95,7 +96,7 @@ class TextData(Section):
         return self
 
 
-class WordViews(Section):
+class WordViews(AnyViews):
     """How a text is varied, token by token; special tokens never are. View 0 is the text as it is.
 
     Whatever is random is computed from (seed, view, example id, place in the text), so a stored soft target belongs to
