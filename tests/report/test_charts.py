@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from limbeck.evaluation.figure import share
+from limbeck.evaluation.figure import Figure, share
 from limbeck.report import charts, formats, svg
 
 ACCURACY = share("accuracy", "accuracy")
@@ -51,3 +51,24 @@ def test_no_model_hides_another_and_no_whisker_leaves_the_possible():
     assert circle < min(corners)  # a marker beside the other
     tops = [float(y) for y in re.findall(r'class="whisker [a-z]+"[^>]* y2="([\d.]+)"', drawn)]
     assert tops == [30.0, 30.0]  # the upper end of the axis, which is 100 %
+
+
+def test_a_logarithmic_axis_of_less_than_a_decade_has_ticks_and_none_is_a_power_of_ten():
+    narrow = charts.curves({"student": [(1, 30.0), (2, 13.0)]}, "RMSE")
+    assert re.findall(r'class="tick">([\d.]+k?)<', narrow)[:4] == ["15", "20", "25", "30"]
+    wide = charts.curves({"student": [(1, 3000.0), (2, 90.0)]}, "loss")
+    assert "1k" in re.findall(r'class="tick">([\d.]+k?)<', wide)
+
+
+def test_an_error_is_drawn_in_its_unit_and_its_ticks_are_short():
+    rmse = Figure("rmse", "RMSE", "less", unit="°", significant=True)
+    drawn = charts.differences({"baseline": {"rmse": {"difference": 0.12, "low": -0.697, "high": 0.93}}}, rmse)
+    assert drawn is not None
+    assert "difference in RMSE, ° (less is better)" in drawn
+    assert "+0.120 (−0.697 to +0.930)" in drawn
+    assert re.findall(r'class="tick">([^<]+)<', drawn) == ["−0.5", "0.0", "+0.5", "+1.0"]
+    points = [charts.Point("student", 1e3, 25.7, 1.1), charts.Point("teacher", 7e4, 12.2, None)]
+    beside = charts.trade_off(points, "parameters", " parameters", rmse)
+    assert "Student: 25.7° at 1,000 parameters" in beside
+    heights = {key: float(y) for key, y in re.findall(r'class="mark (student|teacher)"[^>]* c?y="([\d.]+)"', beside)}
+    assert heights["student"] < heights["teacher"]  # more stands above less, whichever is better

@@ -61,7 +61,9 @@ def headline(results: Mapping[str, Any]) -> str:
         never = "is never right" if first.better == "more" else "never errs"
         return f"The student {listed([*traits, has])}; the teacher {never}."
     whose = "its" if traits else "the teacher's"
-    held = f"{_held(first, kept, whose)} ({student} vs {teacher}{_beside_balanced(results)})"
+    held = (
+        f"{_held(first, kept, whose)} ({student} vs {teacher}{'' if first.share else unit}{_beside_balanced(results)})"
+    )
     not_shown = [
         (whom, beside)
         for whom, beside in (("The teacher", teacher_beside), ("The student", student_beside))

@@ -33,7 +33,7 @@ def articled(title: str) -> str:
 
 def over_seeds(figure: Figure, found: Mapping[str, Any]) -> str:
     """A figure over seeds, as sentences say it, without its unit: ``97.9 ± 0.2``; shares with one digit."""
-    digits = 1 if figure.share else None
+    digits = 1 if figure.share else figure.decimals(found["mean"])
     spread = f" ± {figure.number(found['sd'], digits)}" if found["sd"] is not None else ""
     return f"{figure.number(found['mean'], digits)}{spread}"
 

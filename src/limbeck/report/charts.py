@@ -115,7 +115,10 @@ def curves(
         y_ticks = svg.percent_ticks(svg.share_ticks(y.low, y.high, least))
     else:
         y = Scale(*svg.padded_log(values, 1.5), height - 52, 34, math.log10)
-        y_ticks = [(value, f"{value:.3g}") for value in svg.log_ticks(y.low, y.high)]
+        round_ = svg.log_ticks(y.low, y.high)
+        if len(round_) < 3:  # less than a decade
+            round_ = svg.linear_ticks(y.low, y.high, 6)
+        y_ticks = [(value, formats.short(value) if value >= 1000 else f"{value:.3g}") for value in round_]
     whole = [value for value in svg.linear_ticks(x.low, x.high, 6) if value == int(value)]
     parts = [svg.axes(x, y, [(value, f"{value:g}") for value in whole], y_ticks, "epoch", y_title)]
     for key, line in series.items():
@@ -133,7 +136,9 @@ def intervals(rows: Sequence[Interval], x_title: str, digits: int) -> Markup:
     ends = [value for row in rows for value in (row.low, row.high, row.difference, 0.0)]
     x = Scale(*svg.padded(ends, 0.1, least=10.0**-digits), 26, width - 26)  # half a label fits beside
     y = Scale(0, len(rows), 8, bottom)
-    ticks = [(v, formats.signed(v, digits)) for v in svg.linear_ticks(x.low, x.high)]
+    values = svg.linear_ticks(x.low, x.high)
+    needed = next((n for n in range(digits) if all(abs(v - round(v, n)) < 1e-9 for v in values)), digits)
+    ticks = [(v, formats.signed(v, needed)) for v in values]
     if len({label for _, label in ticks}) < len(ticks):
         ticks = [(v, f"{v:+.2g}".replace("-", "−") if v else "0") for v, _ in ticks]
     parts = [svg.axes(x, y, ticks, [], x_title, "")]

@@ -48,7 +48,7 @@ def test_examples_stand_where_they_say_and_once() -> None:
     differ, off = values.sections(evidence)["groups"]
     assert [card.position for card in differ.cards] == [0, 1, 3]  # 30, 2 and 1 apart; of the others nothing
     assert [card.position for card in off.cards] == [4]  # the teacher's mistake, taken over; it has no others
-    assert differ.cards[0].numbers == (("angle", ("0", "0", "30.0", "0")),)
+    assert differ.cards[0].numbers == (("angle", ("0", "0", "30", "0")),)
 
 
 def test_cells_hold_every_example_and_what_lies_outside_stands_at_the_edge() -> None:

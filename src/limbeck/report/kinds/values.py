@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from .. import formats
 from ..differences import SHOWN, most_different
 from ..evidence import Evidence
 from ..formats import dig
@@ -197,8 +197,15 @@ def _card(
     return Card(
         position=position,
         example=example,
-        numbers=tuple((name, tuple(formats.number(float(one_D[d])) for one_D in told)) for d, name in enumerate(names))[
-            :NUMBERS
-        ],
+        numbers=tuple(
+            (name, tuple(_said(float(one_D[d]), *ranges[d]) for one_D in told))
+            for d, name in enumerate(names[:NUMBERS])
+        ),
         strip=value_charts.strip(float(labels_ND[position, 0]), said, ranges[0], names[0]) if len(names) == 1 else None,
     )
+
+
+def _said(value: float, low: float, high: float) -> str:
+    """With as many decimals as the range has three digits for, so that numbers beside one another can be compared."""
+    text = f"{value:.{max(0, 2 - math.floor(math.log10(high - low)))}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
