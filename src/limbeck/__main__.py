@@ -7,6 +7,7 @@ import would come out as a traceback, or as something else.
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -23,15 +24,31 @@ def main() -> None:
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, stop)
-    from .cli.common import STOPPED, complain
-    from .cli.main import main as command
+    from .cli.sentences import STOPPED, complain
 
+    plain = _plain_predict()
+    if plain is None:
+        from .cli.main import main as command
+    else:
+        command = plain
     for number in numbers:
         signal.signal(number, signal.default_int_handler)
     if early:
         complain(STOPPED)
         sys.exit(130)
     command()
+
+
+def _plain_predict() -> Callable[[], None] | None:
+    """`limbeck predict MODEL EXAMPLE ...` without typer, which takes longer than all else that it imports; None: anything else."""
+    if sys.argv[1:2] != ["predict"]:
+        return None
+    from .cli import answers, sentences
+
+    asked = answers.plainly_asked(sys.argv[2:])
+    if asked is None:
+        return None
+    return lambda: sentences.guarded(lambda: sys.exit(sentences.answered(lambda: answers.show(*asked))))
 
 
 if __name__ == "__main__":

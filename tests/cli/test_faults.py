@@ -15,10 +15,9 @@ import pytest
 from rich.console import Console
 
 from limbeck import progress
-from limbeck.cli import console
+from limbeck.cli import answers, console
 from limbeck.cli import main as cli
-from limbeck.cli import predict as cli_predict
-from limbeck.cli.common import about_system
+from limbeck.cli.sentences import about_system
 from limbeck.errors import BadInput, printable
 from limbeck.modalities.image import predict
 from limbeck.modalities.text import predict as predict_text
@@ -201,7 +200,7 @@ def test_every_sentence_note_and_table_shows_such_names_as_they_are(capsys: pyte
 
 def test_json_that_predict_prints_is_seen_and_reads_back() -> None:
     value = {"class": NASTY.replace("\n", "") + HARMLESS}
-    text = cli_predict._seen(json.dumps(value, indent=2, ensure_ascii=False))
+    text = answers._seen(json.dumps(value, indent=2, ensure_ascii=False))
     assert json.loads(text) == value
     assert seen(text.replace("\u200d", "").replace("\u200c", ""))
 

@@ -1,11 +1,9 @@
-"""What all sub-commands share: options, how one is declared, what it says when it is stopped, and where it computes. No torch."""
+"""What all sub-commands share: options, how one is declared, where it computes, and what it says. No torch."""
 
 from __future__ import annotations
 
-import errno
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ..errors import BadInput, LimbeckError, printable, shortened
+from ..errors import printable
+from .sentences import answered
 
 if TYPE_CHECKING:
     from ..sections.recipe import Recipe
 
 P = ParamSpec("P")
-STOPPED = "stopped. Run the same command again, and it goes on from where it was."
 
 
 class Device(StrEnum):
@@ -106,19 +104,8 @@ def command(to: typer.Typer, name: str, example: str) -> Callable[[Callable[P, N
     def decorate(function: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(function)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                function(*args, **kwargs)
-            except LimbeckError as error:
-                complain(str(error))
-                raise typer.Exit(error.exit_code) from None
-            except KeyboardInterrupt:
-                complain(STOPPED)
-                raise typer.Exit(130) from None
-            except OSError as error:
-                if (sentence := about_system(error)) is None:
-                    raise
-                complain(sentence)
-                raise typer.Exit(BadInput.exit_code) from None
+            if code := answered(functools.partial(function, *args, **kwargs)):
+                raise typer.Exit(code)
 
         # Lines are broken for the source; the terminal has its own width.
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
@@ -137,24 +124,7 @@ def read_recipe(file: Path, overrides: list[str] | None) -> Recipe:
     return recipe
 
 
-def about_system(error: OSError) -> str | None:
-    """What the system refuses, in a sentence; None for what is not about a file, such as a pipe or a network."""
-    if type(error).__module__ != "builtins" or isinstance(error, ConnectionError | TimeoutError):
-        return None
-    if error.filename is None:
-        return f"the system says: {error}."
-    name = shortened(printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else "a file")
-    if error.errno == errno.ENOENT:
-        return f"{name} is not there, or not any more. If it was deleted meanwhile, run the same command again."
-    return f"{name} cannot be used: {error.strerror}."
-
-
 def say(*lines: str) -> None:
     """Says on stdout what was done; what is quoted may come from a file."""
     for line in lines:
         print(printable(line))
-
-
-def complain(message: str) -> None:
-    """Says on stderr what is wrong."""
-    print(f"limbeck: {message}", file=sys.stderr, flush=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -19,6 +16,7 @@ from .init import init
 from .objectives import objectives
 from .predict import predict
 from .run import run
+from .sentences import guarded
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
     "run": (run, "limbeck run recipes/digits.yaml --set student.width=12 --set seeds=3"),
@@ -70,14 +68,7 @@ def _root(
 
 def main() -> None:
     """The `limbeck` command."""
-    # what ends a job politely (a scheduler, a closing session) is answered as Ctrl-C is, outside training too
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except BrokenPipeError:
-        # The reader (head, less) has gone; point stdout elsewhere so that the last flush stays quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    guarded(app)
 
 
 if __name__ == "__main__":
