@@ -57,4 +57,4 @@ def init(
     named = None if task is None else task.value
     drafted = draft.write(teacher=teacher, data=data, student=student, out=out, task=named, overrides=set_ or ())
     say(*drafted.said, *(f"Beware: {warning}" for warning in drafted.warnings))
-    say(f"{out} written. Look it over, then:", "", f"  limbeck run {out} --plan", f"  limbeck run {out}")
+    say(f"{out} written. Look it over, then:", "", f"  limbeck run {out} --plan --measure", f"  limbeck run {out}")
