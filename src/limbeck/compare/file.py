@@ -21,7 +21,6 @@ from pydantic import Field, ValidationError
 from ..errors import BadInput, did_you_mean, shown
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import LABELS
-from ..objectives.catalogue.fit import INSTEAD
 from ..recipe import read as recipe_file
 from ..recipe.sentences import sentences
 from ..sections.recipe import LONGEST_NAME as LONGEST_RUN
@@ -157,8 +156,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Comparison:
     base = recipe_file.read(path.parent / file.recipe, [*file.set, *overrides])
     students = file.students or {base.student.model: base.student.model_dump(mode="json")}
     _refuse(where, list(_unequal(file)))
-    smoothed = base.baseline.label_smoothing and "label_smoothing" in CATALOGUE[labels_alone(base)].defaults
-    names = [name for name in (*CONTROLS, *file.objectives) if name != "smoothed" or smoothed]
+    names = [name for name in (*CONTROLS, *file.objectives) if name != "smoothed" or base.smoothed]
     with_students = _all(where, {n: partial(_changed, base, f"students.{n}", student=students[n]) for n in students})
     rows = _all(
         where,
@@ -189,7 +187,7 @@ def _row(file: ComparisonFile, base: Recipe, student: str, name: str) -> Row:
     """A row with its trials. Raises `BadInput` in the words of a recipe, headed by where it stands in the file."""
     control = name in CONTROLS
     where = "baseline" if control else f"objectives.{name}"
-    plain = labels_alone(base)
+    plain = base.labels_alone
     weighted = getattr(base.objective.terms.get(plain), "class_weights", None)
     labels = {"class_weights": weighted} if weighted else {}  # a control's labels weigh what the base recipe's do
     recipe = _changed(base, where, objective={plain: labels} if control else file.objectives[name])
@@ -234,13 +232,6 @@ def scaled(objective: Mapping[str, Any], factor: float) -> dict[str, Any]:
         else {**term, "weight": _times(term["weight"], factor)}
         for name, term in objective.items()
     }
-
-
-def labels_alone(recipe: Recipe) -> str:
-    """The term that labels alone teach, for answers that are read as the recipe's own objective reads them."""
-    ways = recipe.reads[0]
-    read = next((way for name in recipe.objective.terms if (way := CATALOGUE[name].reads) in ways), ways[0])
-    return INSTEAD[str(read)][0]
 
 
 def _times(weight: Any, factor: float) -> Any:

@@ -23,7 +23,7 @@ from ..version import __version__
 from .bench import Bench, Choice
 from .cost import Measured, architecture
 from .figures import RowEvidence, compared, rows_section
-from .file import Comparison, Row, labels_alone
+from .file import Comparison, Row
 from .front import costs, milliseconds, with_fronts
 
 # Bumped by hand when the meaning of the figures changes.
@@ -141,7 +141,7 @@ def _facts(bench: Bench, row: Row, choice: Choice, ones: Sequence[Trained]) -> d
     job = bench.job_of(choice.recipe)
     settings = choice.recipe.objective.model_dump(mode="json", exclude_none=True)
     if row.arm == "smoothed":
-        settings[labels_alone(choice.recipe)]["label_smoothing"] = row.recipe.baseline.label_smoothing
+        settings[choice.recipe.labels_alone]["label_smoothing"] = row.recipe.baseline.label_smoothing
     asked = "none" if not job.asks_teacher else "live" if job.live else "stored"
     larger = deployed_with(job.objective()) is not None
     return {

@@ -211,7 +211,7 @@ def replay_run(
 def example_ids(recipe: Recipe) -> pa.Table:
     """The examples that a teacher is asked about or that choose a student: ``id``, ``split``, and where each stands.
 
-    ``label`` is the class's name, null in a transfer set. The rest is the modality's: an image's ``row`` and ``path``, a
+    ``label`` is the class's name (of several labels their names, of a regression its numbers), null in a transfer set. The rest is the modality's: an image's ``row`` and ``path``, a
     text itself. The test split stays shut.
     """
     modality = modality_of(recipe)
@@ -224,6 +224,8 @@ def example_ids(recipe: Recipe) -> pa.Table:
         columns = {"id": examples.ids.tolist(), "split": [name] * len(examples)}
         if examples.labels is None:
             columns["label"] = pa.nulls(len(examples), pa.string())
+        elif splits.numbers:
+            columns["label"] = [" ".join(f"{number:.9g}" for number in row) for row in examples.labels.tolist()]
         elif examples.labels.ndim == 1:
             columns["label"] = [splits.classes[label] for label in examples.labels.tolist()]
         else:  # several a text, as the names in one field

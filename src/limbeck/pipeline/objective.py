@@ -130,11 +130,6 @@ def supervised(
     return getattr(modules, str(entry.module))(**{name: settings[name] for name in entry.defaults if name in settings})
 
 
-def smooths(answers: Answers) -> bool:
-    """Whether there is a control that learns from smoothed labels."""
-    return "label_smoothing" in CATALOGUE[KINDS[answers.kind].PLAIN].defaults
-
-
 def wants_features(objective: Objective) -> str:
     """The parts of an objective that need the teacher's features, by name."""
     return " and ".join(dict.fromkeys(part.title for _, part in objective.weighted if part.needs.teacher_features))

@@ -68,7 +68,7 @@ class _Plan:
             targets, row = self._targets(upon)
             planned.append(row)
             upon = [*upon, *targets]
-        names = ["student", "baseline"] + (["smoothed"] if self.recipe.baseline.label_smoothing else [])
+        names = ["student", "baseline"] + (["smoothed"] if self.recipe.smoothed else [])
         seeds = [self.recipe.seed + k for k in range(self.recipe.seeds)]
         arms = {name: [self._found(name, seed, upon, self._of_student(name, seed)) for seed in seeds] for name in names}
         planned += [self._arm(name, found) for name, found in arms.items()]

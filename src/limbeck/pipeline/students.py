@@ -19,7 +19,7 @@ from ..targets.store.manifest import contents
 from ..targets.store.store import Store
 from ..targets.stored_teacher import StoredTeacher
 from .job import Job
-from .objective import class_weights_of, smooths, supervised
+from .objective import class_weights_of, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
 from .stages import Stage, stage
 from .training_stage import Trained, named, train_stage
@@ -45,9 +45,7 @@ class Arm:
 
 def members(job: Job) -> list[tuple[str, int]]:
     """(arm, seed) of every training run, seed by seed, so that a run cut short leaves whole comparisons."""
-    names = ["student", "baseline"] + (
-        ["smoothed"] if job.recipe.baseline.label_smoothing and smooths(job.splits.answers) else []
-    )
+    names = ["student", "baseline"] + (["smoothed"] if job.recipe.smoothed else [])
     return [(name, seed) for seed in job.seeds for name in names]
 
 

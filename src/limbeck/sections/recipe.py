@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import Field
 
+from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import ONE_CLASS
+from ..objectives.catalogue.fit import INSTEAD
 from .objective import Objective
 from .section import (
     Positive,
@@ -79,3 +81,15 @@ class Recipe(Section):
     def reads(self) -> tuple[tuple[str, ...], str]:
         """How answers may be read, as the catalogue of objectives says it (more than one way: the data decides), and why."""
         return (ONE_CLASS,), f"with task: {self.task} an example has one label"
+
+    @property
+    def labels_alone(self) -> str:
+        """The term that labels alone teach, for answers that are read as the objective reads them."""
+        ways = self.reads[0]
+        read = next((way for name in self.objective.terms if (way := CATALOGUE[name].reads) in ways), ways[0])
+        return INSTEAD[str(read)][0]
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether there is a control that learns from smoothed labels; there is nothing to smooth in a number."""
+        return self.baseline.label_smoothing > 0 and "label_smoothing" in CATALOGUE[self.labels_alone].defaults

@@ -44,7 +44,7 @@ class Train(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the model's arithmetic; losses are float32 either way."""
     keep: Literal["last", "best"] = "last"
-    """Keep the last epoch's weights, or those with the best validation accuracy."""
+    """Keep the last epoch's weights, or those that are best on validation: by accuracy, or the error of a regression."""
     patience: Times | None = None
     """Stop when so many epochs have not bettered the validation loss; keeps the best."""
     compile: bool = False
