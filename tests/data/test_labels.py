@@ -60,12 +60,12 @@ def test_numbers_from_0_are_class_numbers_and_others_are_names(labels, classes, 
 
 def test_quantities_and_names_of_examples_are_no_labels():
     refused(
-        r"row 1 \(counted from 0\): column 'label' holds 3\.5, which is a quantity and no class: regression is not done",
+        r"row 1 \(counted from 0\): column 'label' holds 3\.5, which is a quantity and no class: of images task: image-regression learns it",
         [3.0, 3.5],
     )
     prices = [1000 + 37 * row for row in range(150)]
     refused(
-        r"holds 150 different labels in 300 examples, which look like quantities \(regression is not done yet\)",
+        r"holds 150 different labels in 300 examples, which look like quantities \(of images task: image-regression learns them\)",
         prices * 2,
     )
     assert len(read(prices * 10)[0]) == 150  # ten of each may be classes

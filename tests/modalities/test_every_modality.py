@@ -36,6 +36,24 @@ class TestImageClassification(Battery):
         return tiny.recipe("views={shift: 0.1}", "student.width=6")
 
 
+class TestImageRegression(Battery):
+    task = "image-regression"
+
+    @pytest.fixture(scope="class")
+    def recipe(self) -> Recipe:
+        tiny_one = {"model": "convnet", "width": 4}
+        return recipe_file.from_dict(
+            {
+                "task": self.task,
+                "data": {"name": "digits_turned", "limit": 200},
+                "views": {"shift": 0.1},
+                "teacher": {**tiny_one, "width": 6, "train": {"epochs": 1}},
+                "student": tiny_one,
+                "train": {"epochs": 1},
+            }
+        )
+
+
 class TestTextClassification(Battery):
     task = "text-classification"
 

@@ -12,7 +12,9 @@ def test_a_task_that_there_is_not_is_told_the_tasks_and_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"'text_classification' is not one of .* Did you mean 'text-classification'\?$"):
         recipe_file.from_dict({"task": "text_classification"})
     for task in ("classification", 3, ["text-classification"], None):
-        with pytest.raises(BadInput, match=r"is not one of image-classification, text-classification.*\.$"):
+        with pytest.raises(
+            BadInput, match=r"is not one of image-classification, image-regression, text-classification.*\.$"
+        ):
             recipe_file.from_dict({"task": task})
     with pytest.raises(BadInput, match="is not one of"):
         modalities.outline_of("music")

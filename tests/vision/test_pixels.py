@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from limbeck.errors import BadInput
+from limbeck.modalities.image import picture as predict_picture
 from limbeck.modalities.image import predict as predicting
 from limbeck.modalities.image.load import load
 from limbeck.modalities.image.recipe import Data
@@ -239,7 +240,7 @@ def test_cropping_first_gives_what_scaling_first_does(shape, size, monkeypatch):
     whole = training.pixels(wide(*shape), 3, size)
     by_predict = np.asarray(predicting.cover(wide(*shape), size, size))
     monkeypatch.setattr(training, "MOST_PIXELS", size * size)
-    monkeypatch.setattr(predicting, "MOST_PIXELS", size * size)
+    monkeypatch.setattr(predict_picture, "MOST_PIXELS", size * size)
     cropped = training.pixels(wide(*shape), 3, size)
     assert cropped.shape == (3, size, size)
     assert np.abs(cropped.astype(int) - whole).max() <= 1

@@ -70,7 +70,7 @@ def whole(value: float, label: str, row: int, split: str) -> int:
     where = f"split '{split}', row {row} (counted from 0): column '{label}' holds"
     if not math.isfinite(value) or value != int(value):
         raise BadInput(
-            f"{where} {value:g}, which is a quantity and no class: regression is not done yet. Where each value is a class, "
+            f"{where} {value:g}, which is a quantity and no class: of images task: image-regression learns it. Where each value is a class, "
             "write it as a word."
         )
     if not -(2**63) <= value < 2**63:
@@ -93,7 +93,9 @@ def names_of(values: Collection[Any], label: str, count: int | None = None) -> t
     numbers = all(isinstance(value, (int, np.integer)) for value in found)
     few = FEW_EACH if numbers and not _runs_from_0(found) else 2
     if count is not None and len(found) > MANY and count < few * len(found):
-        what = "quantities (regression is not done yet)" if few == FEW_EACH else "names of the examples"
+        what = (
+            "quantities (of images task: image-regression learns them)" if few == FEW_EACH else "names of the examples"
+        )
         raise BadInput(
             f"data.label: column '{label}' holds {len(found):,} different labels in {count:,} examples, which look like "
             f"{what}: name a column of classes."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TASKS: dict[str, str] = {
     "image-classification": "image",
+    "image-regression": "image",
     "text-classification": "text",
 }
 DEFAULT_TASK = "image-classification"

@@ -16,7 +16,7 @@ from ..models.own_code import from_code
 from ..models.seeding import seeded
 from ..models.weights import load_weights
 from ..sections.teacher import Model
-from . import convnet, networks, resnet, wide_resnet
+from . import convnet, networks, pilotnet, resnet, wide_resnet
 from .pixels import Size, sides
 
 
@@ -114,6 +114,8 @@ def _ours(section: Model, *, classes: int, channels: int, size: Size) -> nn.Modu
     networks.check(name, knobs)
     if name == networks.CONVNET:
         return convnet.ConvNet(classes, channels, min(sides(size)), **knobs)
+    if name == networks.PILOTNET:
+        return pilotnet.PilotNet(classes, channels, sides(size), **knobs)
     made = resnet.resnet if name.startswith("resnet") else wide_resnet.wide_resnet
     return made(name, classes=classes, channels=channels)
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import BadInput, did_you_mean, shortened
 
 CONVNET = "convnet"
+PILOTNET = "pilotnet"
 RESNETS = (
     *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
     *("resnet8x4", "resnet14x4", "resnet20x4", "resnet32x4", "resnet44x4", "resnet56x4", "resnet110x4"),
@@ -22,7 +23,9 @@ KNOBS: dict[str, range | tuple[int, ...]] = {
     "depth": range(1, 13),
     "kernel": (3, 5, 7),
 }
-"""The convnet's knobs and what they may be; the others have none."""
+"""The convnet's knobs and what they may be."""
+PILOTNET_KNOBS: dict[str, range | tuple[int, ...]] = {"width": range(3, 257), "hidden": range(1, 1025)}
+"""Those of the pilotnet: channels of its first convolution, and units behind the last; the others have none."""
 MEANINGS = {
     "width": "Channels of the stem, doubled by each stage.",
     "depth": "Blocks in the last stage.",
@@ -39,6 +42,8 @@ def check(name: str, knobs: Mapping[str, Any]) -> None:
     """Raises `BadInput` where there is no network of that name, it has not such a knob, or a knob is out of range."""
     if name == CONVNET:
         _check_knobs(name, knobs, KNOBS)
+    elif name == PILOTNET:
+        _check_knobs(name, knobs, PILOTNET_KNOBS)
     elif re.fullmatch(r"resnet\d+(x4)?", name):
         resnet_blocks(name)
         _check_knobs(name, knobs, {})
@@ -46,7 +51,7 @@ def check(name: str, knobs: Mapping[str, Any]) -> None:
         wide_resnet_blocks(name)
         _check_knobs(name, knobs, {})
     else:
-        hint = did_you_mean(name, (CONVNET, *RESNETS, *WIDE_RESNETS))
+        hint = did_you_mean(name, (CONVNET, PILOTNET, *RESNETS, *WIDE_RESNETS))
         raise BadInput(
             f"model: there is no model '{shortened(name, 60)}'.{hint} timm/NAME and module:callable also work."
         )

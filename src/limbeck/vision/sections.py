@@ -8,6 +8,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from ..sections.section import AnyViews, Deviations, Means, Names, NotNegative, Pixel, Section, Side, Sides
 
+BUILT_IN = ("digits", "digits_turned")
+"""Data sets that come with scikit-learn."""
+
 
 class Affine(Section):
     """Rotation, scale and shear drawn uniformly around the image's centre."""

@@ -12,18 +12,21 @@ from ...models.places import check_onnx, check_weights
 from ...sections.teacher import Model, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
 from ...vision.networks import check, ours
-from .recipe import ImageRecipe, OnnxTeacher, TeacherSection
+from ...vision.sections import BUILT_IN, Views
+from .recipe import Ensemble, ImageRecipe, OnnxTeacher, RegressionRecipe, TeacherSection
 
+_OF_NUMBERS = ("float32", "float16")
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
 _TRAIN_FIELDS = ("epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "patience")
 
 
-def contradictions(recipe: ImageRecipe) -> Iterator[str]:
+def contradictions(recipe: ImageRecipe | RegressionRecipe) -> Iterator[str]:
     """What does not go together in a recipe of images."""
     teachers = members_of(recipe.teacher)
     for where, teacher in teachers:
         yield from _teacher(where, teacher, recipe.data.channels)
     yield from precision_problems(recipe)
+    yield from _of_numbers(recipe) if isinstance(recipe, RegressionRecipe) else _of_classes(recipe)
     for where, teacher in teachers:
         yield from _knobs(where, teacher)
     yield from _knobs("student", recipe.student)
@@ -31,14 +34,58 @@ def contradictions(recipe: ImageRecipe) -> Iterator[str]:
         yield from schedule_problems(f"{where}.train", teacher.train)
 
 
-def look_for(recipe: ImageRecipe) -> list[Path | None]:
+def _views_of(recipe: ImageRecipe | RegressionRecipe) -> Iterator[tuple[str, Views]]:
+    yield "views", recipe.views
+    for where, teacher in members_of(recipe.teacher):
+        if isinstance(teacher, TeacherSection) and teacher.views is not None:
+            yield f"{where}.views", teacher.views
+
+
+def _of_classes(recipe: ImageRecipe | RegressionRecipe) -> Iterator[str]:
+    for where, views in _views_of(recipe):
+        if views.flip_turns is not None:
+            yield f"{where}.flip_turns: a class has no sign that a mirror image could turn; leave it out, or give task: image-regression"
+    if recipe.targets.codec in _OF_NUMBERS:
+        yield f"targets.codec: {recipe.targets.codec} keeps the numbers of a regression; take dense or int8"
+
+
+def _of_numbers(recipe: RegressionRecipe) -> Iterator[str]:
+    for where, views in _views_of(recipe):
+        if views.flip and views.flip_turns is None:
+            yield (
+                f"{where}.flip: a mirror image may have another number; say whose sign it turns, such as {where}.flip_turns: "
+                "[steering], or [] where it changes none"
+            )
+        if views.flip_turns is not None and not views.flip:
+            yield f"{where}.flip_turns: nothing is mirrored without {where}.flip: true"
+        if views.cutmix:
+            yield (
+                f"{where}.cutmix: a picture with a piece of another has neither's number, nor one between them; leave it out, or "
+                f"take {where}.mixup, which weighs numbers as it does pixels"
+            )
+        if (
+            recipe.data.name == "digits_turned"
+            and views.affine is not None
+            and (views.affine.degrees or views.affine.shear)
+        ):
+            yield f"{where}.affine: turning or shearing a picture changes the very angle that is to be told; leave out degrees and shear"
+    teacher = recipe.teacher
+    if isinstance(teacher, Ensemble) and "combine" in teacher.model_fields_set:
+        yield "teacher.combine: the answers of an ensemble to a regression are their mean; leave it out"
+    if recipe.baseline.label_smoothing:
+        yield "baseline.label_smoothing: numbers are not smoothed; leave it out"
+    if recipe.targets.codec not in ("dense", *_OF_NUMBERS):
+        yield "targets.codec: a teacher's numbers are kept in float32 or float16; it keeps logits"
+
+
+def look_for(recipe: ImageRecipe | RegressionRecipe) -> list[Path | None]:
     """The folders and files that the recipe names; None for what only running it shows: a person's own code.
 
     Raises `BadInput` where one is not there; nothing is opened.
     """
     found: list[Path | None] = []
     for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
-        if source is not None and source.name != "digits":
+        if source is not None and source.name not in BUILT_IN:
             found.append(place_of(source.name, source.config, f"{field}.name"))
     for _, section in (*members_of(recipe.teacher), ("student", recipe.student)):
         if isinstance(section, OnnxTeacher):

@@ -4,70 +4,37 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...deploy.sizing import Size, size_of, size_sentences
+from ...deploy.sizing import size_sentences
 from ...errors import BadInput, printable
-from ...sections.drafting import Drafted, coarse, flow, knob_lines
+from ...sections.drafting import Drafted, flow, knob_lines
 from ...sections.teacher import Model
-from ...vision.networks import KNOBS, MEANINGS, RESNETS, WIDE_RESNETS
+from ...vision.networks import CONVNET, KNOBS, MEANINGS, PILOTNET, RESNETS
+from .draft_models import (
+    Found,
+    is_file_of_weights,
+    size_as,
+    teacher_lines,
+    train_for,
+    width_for,
+)
 from .draft_views import flip_for, views_for
-from .recipe import Data
+from .recipe import Data, NumberData
 
-_WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
-# Below this what is learnt is mostly chance.
-FEW_TO_TRAIN = 1000
 # A table by itself is read as texts.
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
-_HEADS = ("fc.weight", "head.weight", "classifier.weight", "linear.weight", "head.fc.weight")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was seen of the data."""
-
-    name: str
-    examples: int  # in train, after validation is carved off
-    classes: int
-    channels: int
-    size: int | tuple[int, int]  # side in pixels, or height and width
-    validation: int | None = None  # examples; None: not known
-    test: int | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)  # other fields of data, as a person named them
-    names: Sequence[str] = ()  # of the classes
-    notes: Sequence[str] = ()  # what was read, in sentences
-    mean: Sequence[float] = ()  # of each channel, on a scale of 0 to 1; empty: not known
-    std: Sequence[float] = ()
-
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Height and width."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
-
-    @property
-    def warnings(self) -> list[str]:
-        """What so few examples mean for the figures, in sentences; usually nothing."""
-        said = []
-        if self.examples < FEW_TO_TRAIN:
-            said.append(
-                f"{self.examples:,} training examples are few: strong views, a transfer set of unlabelled images "
-                "(data.transfer) or a pretrained teacher (timm) make up for some of it; train several seeds."
-            )
-        if self.given.get("test", "test") is None:
-            said.append("no test split is named, or it has no labels, so one is carved from train (data.test: null).")
-        return [*said, *coarse("examples", self.validation, self.test)]
 
 
 def plainly(teacher: str, data: str) -> bool:
     """Whether a teacher and data plainly are of images, by their names alone."""
     return (
-        teacher == "convnet"
+        teacher in (CONVNET, PILOTNET)
         or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", teacher) is not None
         or teacher.startswith("timm/")
-        or _is_file_of_weights(teacher)
+        or is_file_of_weights(teacher)
         or Path(teacher.partition("#")[0]).suffix == ".onnx"
     )
 
@@ -80,10 +47,12 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
             "folder of the images, with one sub-folder for each class, or with a table metadata.csv in it, whose column file_name "
             "holds each image's path inside that folder and whose column label holds its class. (For texts, name a teacher of texts.)"
         )
+    if task == "image-regression":
+        return recipe_of_numbers(teacher, look_at_data(data, given, NumberData), student or "convnet")
     return recipe(teacher, look_at_data(data, given), student or "convnet")
 
 
-def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
+def look_at_data(name: str, given: Mapping[str, Any] | None = None, kind: type[Data] = Data) -> Found:
     """Reads the training split of a data set; `given` are other fields of data. Raises `BadInput` where it cannot be read.
 
     A validation split of the data's own is taken, and a test split without labels is not.
@@ -92,20 +61,69 @@ def look_at_data(name: str, given: Mapping[str, Any] | None = None) -> Found:
     from .examples import shape_of
     from .load import load, own_fields
 
-    given = {**own_fields(Data(name=name, **(given or {}))), **(given or {})}
-    splits = load(Data(name=name, **given), progress.bar)
+    given = {**own_fields(kind(name=name, **(given or {}))), **(given or {})}
+    splits = load(kind(name=name, **given), progress.bar)
     channels, size = shape_of(splits)
-    counts = len(splits.train), len(splits.classes)
-    about = {"names": splits.classes, "notes": splits.notes, "mean": splits.mean, "std": splits.std}
+    counts = len(splits.train), splits.answers.width
+    about = {"names": splits.answers.names, "notes": splits.notes, "mean": splits.mean, "std": splits.std}
+    about["numbers"] = bool(splits.numbers)
     return Found(name, *counts, channels, size, len(splits.validation), splits.test.count, given, **about)
+
+
+def recipe_of_numbers(teacher: str, found: Found, student: str) -> Drafted:
+    """The recipe of a regression. Raises `BadInput` as :func:`recipe` does."""
+    lines_teacher, of_teacher, *remarks = teacher_lines(teacher, found)
+    noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
+    knobs = {"width": width_for(found)} if student == "convnet" else {}
+    sizes = size_sentences(
+        teacher, of_teacher, student, size_as(Model.model_validate({"model": student, **knobs}), found, "student")
+    )
+    why = (
+        "Pictures are moved a little, and not mirrored: where a mirror image has the same number, or one of the other sign, say "
+        f"flip: true, and flip_turns: [] or [{found.names[0]}]. Leave out whatever changes the number."
+    )
+    kind = "grey" if found.channels == 1 else "colour"
+    lines = [
+        f"# A recipe to start from: {found.examples:,} training examples, {kind} images of {found.sides[1]}x{found.sides[0]} "
+        f"pixels, and of each: {printable(', '.join(found.names))}.",
+        *(f"# Beware: {printable(warning)}" for warning in found.warnings),
+        *(f"# {printable(note)}" for note in noted),
+        "# Every field is described in docs/recipe.md, and regression in docs/regression.md.",
+        "task: image-regression",
+        f"data: {flow({'name': found.name, **found.given})}",
+        "",
+        f"# {printable(why)}",
+        "views: {shift: 0.05}",
+        "",
+        *lines_teacher,
+        "",
+        "# The teacher answers so many views of each example, once; then students learn from what it said.",
+        "targets: {views: 8}",
+        "",
+        *(f"# {printable(line)}" for line in sizes),
+        f"student: {flow({'model': student, **knobs})}",
+        *_knobs(student, knobs, found),
+        "",
+        "# Its numbers and the labels, both by the squared error; huber and huber_values are moved less by a few that are far off,",
+        "# and bounded_regression asks for no more than the teacher can do.",
+        "objective:",
+        "  mse_values: {weight: 0.5}",
+        "  mse: {weight: 0.5}",
+        "",
+        f"train: {flow(train_for(found, 4_000_000, most=60))}",
+        "",
+        "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
+        "seeds: 1",
+    ]
+    return Drafted("\n".join(lines) + "\n", (*sizes, why, *noted), found.warnings)
 
 
 def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
     """The recipe for data that was looked at. Raises `BadInput` where a model is unknown or does not fit the data."""
-    lines_teacher, of_teacher, *remarks = _teacher(teacher, found)
+    lines_teacher, of_teacher, *remarks = teacher_lines(teacher, found)
     noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
-    knobs = {"width": _width(found)} if student == "convnet" else {}
-    small = _size(Model.model_validate({"model": student, **knobs}), found, "student")
+    knobs = {"width": width_for(found)} if student == "convnet" else {}
+    small = size_as(Model.model_validate({"model": student, **knobs}), found, "student")
     sizes = size_sentences(teacher, of_teacher, student, small)
     flips, why = flip_for(found.name, found.names)
     examples = f"{found.examples:,} training examples, {found.classes} classes, "
@@ -138,7 +156,7 @@ def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
         "  kd: {temperature: 4, weight: 0.9}",
         "  cross_entropy: {weight: 0.1}",
         "",
-        f"train: {flow(_train(found, 4_000_000, most=60))}",
+        f"train: {flow(train_for(found, 4_000_000, most=60))}",
         "",
         "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
         "seeds: 1",
@@ -154,6 +172,8 @@ def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
         return ["# Whatever keyword arguments the callable has are its knobs: they stand beside its name."]
     if student.startswith("timm/"):
         return ["# Keyword arguments of timm's model are its knobs (drop_rate: 0.1): they stand beside its name."]
+    if student == PILOTNET:
+        return ["# Its knobs: width (channels of its first convolution) and hidden (units behind the last)."]
     if student != "convnet":
         others = ", ".join(RESNETS) if student.startswith("resnet") else "wrn_DEPTH_WIDTH, with a depth of 6n + 4"
         return [
@@ -168,202 +188,6 @@ def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
         known[name] = (f"{spelled}{default}", MEANINGS[name])
     widths = (there["width"] // 2, there["width"] * 2)
     sizes = {
-        width: _size(Model.model_validate({"model": student, "width": width}), found, "student") for width in widths
+        width: size_as(Model.model_validate({"model": student, "width": width}), found, "student") for width in widths
     }
     return [*knob_lines(known, there), *(f"#   With width: {width}, {size}." for width, size in sizes.items())]
-
-
-def _teacher(name: str, found: Found) -> tuple[list[str], Size | None, *tuple[str, ...]]:
-    """The lines of the section, the model's size (None where it is not known yet), and what to note of it."""
-    if _is_file_of_weights(name):
-        return _teacher_of_weights(name, found)
-    if name.endswith(".onnx"):
-        return _teacher_of_onnx(name, found)
-    if name.startswith("timm/"):
-        return _teacher_of_timm(name, found)
-    comment = "# It runs code that the recipe names: limbeck run --trust-code." if ":" in name else None
-    lines = [
-        *([comment] if comment else []),
-        "teacher:",
-        f"  model: {flow(name)}",
-        f"  train: {flow(_train(found, 2_000_000, most=40))}",
-    ]
-    return lines, _size(Model(model=name), found, "teacher")
-
-
-def _is_file_of_weights(name: str) -> bool:
-    return name.partition("#")[0].endswith(_WEIGHTS)  # `file.pt#student` asks for one of several in a file
-
-
-def _teacher_of_weights(path: str, found: Found) -> tuple[list[str], Size | None, str]:
-    from ...models.state_file import read_state
-
-    shapes = {name: tuple(tensor.shape) for name, tensor in read_state(path).items()}
-    answers = classes_of(shapes)
-    one_logit = answers == 1 and found.classes == 2  # of the second class against the first
-    if answers is not None and answers != found.classes and not one_logit:
-        raise BadInput(
-            f"the teacher in {path} answers {answers} classes, and {found.name} has {found.classes}; "
-            "give a teacher and data of the same classes."
-        )
-    model = _recognised(shapes, found)
-    if model is None:
-        lines = [
-            "# The file does not name the model it belongs to: put it here, for instance timm/NAME,",
-            "# or module:callable together with limbeck run --trust-code.",
-            "teacher:",
-            "  model: module:callable",
-            f"  weights: {flow(path)}",
-            *_preprocess_lines(found),
-        ]
-        return lines, None, _own_statistics(path, found)
-    lines = [
-        "teacher:",
-        f"  model: {model}  # the names and shapes in the file are this model's",
-        f"  weights: {flow(path)}",
-        *_preprocess_lines(found),
-    ]
-    return lines, _size(Model(model=model), found, "teacher"), _own_statistics(path, found)
-
-
-def _preprocess_lines(found: Found, size: int | tuple[int, int] | None = None) -> list[str]:
-    """The field that says how a network from a file wants its images: a comment, but for a ``size`` that it must have."""
-    values = ", ".join(["0.5"] * found.channels), ", ".join(["0.25"] * found.channels)
-    said = f"mean: [{values[0]}], std: [{values[1]}], size: {flow(size or found.size)}"
-    return [
-        "  # Images are given to it less a mean and divided by a deviation, one for each channel on a scale of 0 to 1, and",
-        "  # in the size of the data. Without mean and std these are the data's own, so say those that it was trained with:",
-        f"  # preprocess: {{{said}}}",
-        *([] if size is None else [f"  preprocess: {{size: {flow(size)}}}"]),
-    ]
-
-
-def _own_statistics(path: str, found: Found) -> str:
-    """What a network from a file that says nothing of it is given."""
-    own = f" (mean {_rounded(found.mean)}, std {_rounded(found.std)})" if found.mean else ""
-    return (
-        f"{path} does not say which mean and deviation its images had in training, so it is asked with the data's own"
-        f"{own}; where it was trained with others, say so in teacher.preprocess."
-    )
-
-
-def _rounded(values: Sequence[float]) -> str:
-    return flow([round(value, 4) for value in values])
-
-
-def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
-    """How many classes a state dict's last layer answers, where its name gives it away; else None."""
-    heads = [shape[0] for name, shape in shapes.items() if len(shape) == 2 and name.endswith(_HEADS)]
-    return heads[0] if len(heads) == 1 else None
-
-
-def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
-    from ...models.onnx_file import OnnxModel
-    from ...vision.build import check_fits
-    from .teachers import preprocess_said
-
-    model = OnnxModel(path)
-    height, width = model.takes[2:]
-    size = found.size if height is None or width is None else height if height == width else (height, width)
-    model.check_takes(found.channels, size)
-    model.two_classes = found.classes == 2 and model.answers == 1
-    check_fits(model, classes=found.classes, channels=found.channels, size=size, name="teacher")
-    costs = Size(model.parameter_count, None, file_bytes=Path(path).stat().st_size)
-    lines, says = ["teacher:", f"  onnx: {flow(path)}"], preprocess_said(model.metadata.get("input"), found.channels)
-    if says is None:
-        lines += _preprocess_lines(found, size if size != found.size else None)
-        return lines, costs, _own_statistics(path, found)
-    told = f"mean {_rounded(says.mean or ())}, std {_rounded(says.std or ())} and size {flow(says.size)}"
-    lines.append(f"  # The file's metadata say how its images are prepared: {told}; preprocess would say otherwise.")
-    return lines, costs, f"{path} says in its metadata how its images are prepared, and they are: {told}."
-
-
-def _recognised(shapes: dict[str, tuple[int, ...]], found: Found) -> str | None:
-    counts = {"num_batches_tracked"}  # absent from old files
-    wanted = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] not in counts}
-    for name in (*RESNETS, *WIDE_RESNETS):
-        model = _build(Model(model=name), found, "teacher")
-        own = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-        if wanted == {key: shape for key, shape in own.items() if key.rpartition(".")[2] not in counts}:
-            return name
-    return None
-
-
-def _teacher_of_timm(name: str, found: Found) -> tuple[list[str], Size | None]:
-    _build(Model(model=name), found, "teacher")  # says what is wrong with a name, or that timm is not there
-    import timm
-
-    config = timm.get_pretrained_cfg(name.removeprefix("timm/"), allow_unregistered=False)
-    if config is None or not config.has_weights:
-        size = _size(Model(model=name), found, "teacher")
-        lines = ["teacher:", f"  model: {name}", f"  train: {flow(_train(found, 2_000_000, most=40))}"]
-        return lines, size
-    size = _size(Model(model=name), found, "teacher", config.input_size[-1])
-    preprocess = {"size": config.input_size[-1]}
-    if len(config.mean) == found.channels:
-        preprocess |= {"mean": list(config.mean), "std": list(config.std)}
-    fits = config.num_classes == found.classes
-    comment = (
-        f"# Its published weights know {config.num_classes} classes, as many as the data: used as they are."
-        if fits
-        else f"# Its published weights know {config.num_classes} classes, the data has {found.classes}: "
-        "it is trained on from them."
-    )
-    gentle = {"epochs": 10, "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.0003}
-    lines = [
-        comment,
-        "teacher:",
-        f"  model: {name}",
-        "  pretrained: true",
-        f"  preprocess: {flow(preprocess)}",
-        *([] if fits else [f"  train: {flow(gentle)}"]),
-    ]
-    return lines, size
-
-
-def _size(section: Model, found: Found, role: str, side: int | None = None) -> Size | None:
-    """What the model costs, built and tried on the data's shape (or images of `side`); None for code not trusted yet."""
-    if ":" in section.model:
-        return None
-    import torch
-
-    from ...vision.build import check_fits
-
-    model, size = _build(section, found, role), side or found.size
-    sides = (side, side) if side else found.sides
-    if not section.model.startswith("timm/"):
-        check_fits(model, classes=found.classes, channels=found.channels, size=size, name=role)
-        return size_of(model, torch.zeros(1, found.channels, *sides))
-    try:
-        return size_of(model, torch.zeros(1, found.channels, *sides))
-    except Exception:  # some of timm's want another size, which preprocess gives them
-        return Size(sum(parameter.numel() for parameter in model.parameters()), None)
-
-
-def _build(section: Model, found: Found, role: str) -> Any:
-    from ...vision.build import build
-
-    try:
-        return build(
-            section,
-            classes=found.classes,
-            channels=found.channels,
-            size=found.size,
-            trust_code=False,
-            seed=0,
-        )
-    except BadInput as error:
-        raise BadInput(f"--{role} {section.model}: {error}") from None
-
-
-def _width(found: Found) -> int:
-    """Width of the convolutional student: 8 for small images, more where there is more to tell."""
-    width = 8 if min(found.sides) <= 40 else 12 if min(found.sides) <= 96 else 16
-    return width if found.classes <= 20 else width * 2
-
-
-def _train(found: Found, examples: int, most: int) -> dict[str, Any]:
-    """Epochs that show about `examples`, from 10 to `most`; batches that leave an epoch 20 steps."""
-    epochs = min(most, max(10, round(examples / max(1, found.examples) / 5) * 5))
-    batch_size = next((size for size in (128, 64, 32) if found.examples >= 20 * size), 16)
-    return {"epochs": epochs, "batch_size": batch_size}

@@ -64,5 +64,5 @@ def labelling_of(train: datasets.Dataset, data: Data) -> Labelling:
     named: Sequence[str] = (data.label,) if isinstance(data.label, str) else data.label or ()
     features = without_group(train.features, data.group, data.image, *named)
     image = find_image(features, data.image)
-    columns = find_numbers(features, data.label, (image, *data.cameras))
+    columns = find_numbers(features, data.label, (image, *(data.cameras or ())))
     return Labelling(image, columns, numbers=names_of_numbers(train, columns))

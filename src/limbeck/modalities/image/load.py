@@ -164,7 +164,7 @@ def _beside(
     """The pictures of the further cameras of the training frames, which stood in the rows ``of_train`` (N,)."""
     assert train.labels is not None
     each = []
-    for column, camera in data.cameras.items():
+    for column, camera in (data.cameras or {}).items():
         find_image(rows.features, column, "data.cameras")
         add = camera.added
         if len(add) not in (1, train.labels.shape[1]):
@@ -180,7 +180,7 @@ def _beside(
         each.append(Beside.of(column, images, train.labels[frame] + torch.tensor(add), frame))
     notes.append(
         f"data.cameras: {sum(len(one.frame) for one in each)} further training images of the same frames "
-        f"({', '.join(data.cameras)}), with the label that each camera's correction gives."
+        f"({', '.join(data.cameras or {})}), with the label that each camera's correction gives."
     )
     return Beside.joined(each)
 

@@ -40,7 +40,7 @@ def origins_of_images(data: Data, splits: Splits) -> Origins:
     # The training images settle the form, and how grey is scaled; what is carved stands among them.
     stored = _Stored(train, labelling.image, data.train, wanted, labelling.read(train, data.train))
     wanted.form, wanted.how = stored.form, stored.how
-    for column, camera in (data.cameras if isinstance(data, NumberData) else {}).items():
+    for column, camera in ((data.cameras if isinstance(data, NumberData) else None) or {}).items():
         labels = labelling.read(train, data.train) + torch.tensor(camera.added)
         stored.also(_Stored(train, column, data.train, wanted, labels))
     found["train"] = stored.rows_of(splits.train)

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Classify images with an exported model: ONNX Runtime, NumPy and Pillow are all it needs.
+"""Classify images, or tell numbers from them, with an exported model: ONNX Runtime, NumPy and Pillow are all it needs.
 
     pip install onnxruntime numpy pillow
     python predict.py student.onnx shoe.png bag.jpg
 
-The model carries its class names and its preprocessing in its metadata, so nothing else has to be said.
+The model carries the names of its classes or numbers and its preprocessing in its metadata; nothing else has to be said.
 This file stands alone: copy it wherever the model goes.
 
 How an image becomes the model's input, exactly as in training: it is turned as its EXIF orientation says (PNG
-files are taken as they are); of grey with more than 8 bits the upper 8 are kept of those in use (`input.bits` of
+files are taken as they are); rows and columns of `input.crop` are kept, all where it says none; of grey with more than 8 bits the upper 8 are kept of those in use (`input.bits` of
 the metadata, else 16); transparent places are laid on a grey level (`input.background`; where there is none,
 transparency is ignored); it becomes grey (ITU-R 601 luma) or RGB, as the model has it; an image of another size is
 scaled until it covers the model's height and width (bicubic, antialiased) and cropped at the centre; values are
@@ -29,22 +29,21 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+from .picture import MOST_PIXELS, cover, is_deep, keep, recolour
+
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
 BATCH = 64
 FILES = True  # whether an example on the command line is the name of a file
 EXIF_ORIENTATION = 0x0112
-ALPHA_MODES = ("RGBA", "RGBa", "LA", "PA")
-GREY_MODES = ("1", "L", "LA")
-MOST_PIXELS = 1 << 24
-"""What is scaled has at most so many pixels, an input of the model too; images of a batch together likewise."""
 
 
 class Prediction(NamedTuple):
-    """An image's most probable classes, best first, with their probabilities."""
+    """An image's most probable classes, best first, with their probabilities; or its numbers: name, value and unit."""
 
     image: Path
     classes: list[tuple[str, float]]
+    numbers: tuple[tuple[str, float, str], ...] = ()
 
 
 class Metadata(NamedTuple):
@@ -59,10 +58,13 @@ class Metadata(NamedTuple):
     std: tuple[float, ...]
     bits: int = 16
     background: int | None = None
+    numbers: tuple[tuple[str, str], ...] = ()  # name and unit of each; there are no classes then
+    rows: tuple[int, int] | None = None
+    columns: tuple[int, int] | None = None
 
 
 def predict(model: Path, images: Sequence[Path | str], top: int = 3) -> list[Prediction]:
-    """The ``top`` most probable classes of every image, which are files.
+    """The ``top`` most probable classes, or the numbers, of every image, which are files.
 
     Raises ``ValueError``, with a sentence, for a model or an image that is missing or cannot be used.
     """
@@ -76,7 +78,13 @@ def predict(model: Path, images: Sequence[Path | str], top: int = 3) -> list[Pre
     for start in range(0, len(images), batch):
         some = [Path(image) for image in images[start : start + batch]]
         inputs_BCHW = np.stack([preprocess(read_image(image), metadata) for image in some])
-        logits_BC = _logits(session, {name: inputs_BCHW}, (len(some), len(metadata.classes)), model)
+        width = len(metadata.numbers or metadata.classes)
+        logits_BC = _logits(session, {name: inputs_BCHW}, (len(some), width), model)
+        if metadata.numbers:
+            for image, values_D in zip(some, logits_BC):
+                said = tuple((name, float(value), unit) for (name, unit), value in zip(metadata.numbers, values_D))
+                predictions.append(Prediction(image, [], said))
+            continue
         for image, probabilities_C in zip(some, softmax(logits_BC)):
             best = np.argsort(-probabilities_C, kind="stable")[:top]
             predictions.append(Prediction(image, [(metadata.classes[c], float(probabilities_C[c])) for c in best]))
@@ -147,56 +155,13 @@ def read_image(path: Path) -> Image.Image:
 
 def preprocess(image: Image.Image, metadata: Metadata) -> np.ndarray:
     """The model's input for one picture: float32 (channels, height, width), normalised."""
+    image = keep(image, metadata.rows, metadata.columns)
     image = cover(
         recolour(image, metadata.channels, metadata.bits, metadata.background), metadata.height, metadata.width
     )
     pixels_HWC = np.asarray(image, dtype=np.float32).reshape(metadata.height, metadata.width, metadata.channels)
     mean_C, std_C = np.array(metadata.mean, np.float32), np.array(metadata.std, np.float32)
     return np.ascontiguousarray(((pixels_HWC / np.float32(255) - mean_C) / std_C).transpose(2, 0, 1))
-
-
-def is_deep(image: Image.Image) -> bool:
-    """Whether the picture is grey of more than 8 bits."""
-    return image.mode == "I" or image.mode.startswith("I;16")
-
-
-def recolour(image: Image.Image, channels: int, bits: int = 16, background: int | None = None) -> Image.Image:
-    """The picture in 8 bits as grey (1 channel) or RGB (3), on its background."""
-    if is_deep(image):
-        # Pillow's own conversion would clip at 255 instead.
-        values_HW = np.asarray(image) >> (bits - 8)
-        image = Image.fromarray(values_HW.clip(0, 255).astype(np.uint8))
-    elif background is not None and (image.mode in ALPHA_MODES or "transparency" in image.info):
-        image = lay_on(image, background)
-    mode = "L" if channels == 1 else "RGB"
-    return image if image.mode == mode else image.convert(mode)
-
-
-def lay_on(image: Image.Image, background: int) -> Image.Image:
-    """The picture composited onto a grey level, as grey or RGB; one that is opaque throughout as it is."""
-    rgba = image.convert("RGBA")
-    if rgba.getchannel("A").getextrema()[0] == 255:
-        return image
-    ground = Image.new("RGBA", rgba.size, (background, background, background, 255))
-    return Image.alpha_composite(ground, rgba).convert("L" if image.mode in GREY_MODES else "RGB")
-
-
-def cover(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Scaled until it just covers ``height`` x ``width``, then cropped at the centre.
-
-    Where that would make more than ``MOST_PIXELS``, as of very unequal sides, only what stays is scaled.
-    """
-    if image.size == (width, height):
-        return image
-    scale = max(width / image.width, height / image.height)
-    scaled = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-    if scaled[0] * scaled[1] <= MOST_PIXELS:
-        image = image.resize(scaled, Image.Resampling.BICUBIC)
-        return image.crop((left, upper, left + width, upper + height))
-    across, down = image.width / scaled[0], image.height / scaled[1]
-    box = (left * across, upper * down, (left + width) * across, (upper + height) * down)
-    return image.resize((width, height), Image.Resampling.BICUBIC, box)
 
 
 def softmax(logits_BC: np.ndarray) -> np.ndarray:
@@ -213,6 +178,10 @@ def table(predictions: Sequence[Prediction]) -> str:
     for prediction in predictions:
         lines.append(printable(str(prediction.image)))
         lines += [f"  {probability:7.2%}  {printable(name)}" for name, probability in prediction.classes]
+        lines += [
+            f"  {printable(name)}  {value:.6g}{unit and ' ' + printable(unit)}"
+            for name, value, unit in prediction.numbers
+        ]
     return "\n".join(lines)
 
 
@@ -221,9 +190,11 @@ def plain(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [
         {
             "image": str(image),
-            "top": [{"class": name, "probability": probability} for name, probability in classes],
+            "numbers": [{"name": name, "value": value, "unit": unit} for name, value, unit in numbers],
         }
-        for image, classes in predictions
+        if numbers
+        else {"image": str(image), "top": [{"class": name, "probability": share} for name, share in classes]}
+        for image, classes, numbers in predictions
     ]
 
 
@@ -262,15 +233,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse_metadata(value: dict[str, Any]) -> Metadata:
     if value["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {value['schema_version']!r}, this program reads {SCHEMA_VERSION}")
-    if value["task"] != "image-classification":
-        raise ValueError(f"task is {value['task']!r}, this program does image-classification")
+    if value["task"] not in ("image-classification", "image-regression"):
+        raise ValueError(f"task is {value['task']!r}, this program does image-classification and image-regression")
+    numbers = value["task"] == "image-regression"
     given = value["input"]
     if given["scale"] != "0-1":
         raise ValueError(f"input.scale is {given['scale']!r}, this program knows 0-1")
     channels = _whole(given, "channels", 3)
     metadata = Metadata(
         name=str(value.get("name", "")),
-        classes=_classes(value["classes"]),
+        classes=() if numbers else _classes(value["classes"]),
+        numbers=_names_and_units(value["numbers"]) if numbers else (),
+        rows=_part(given, "rows"),
+        columns=_part(given, "columns"),
         channels=channels,
         height=_whole(given, "height", MOST_PIXELS),
         width=_whole(given, "width", MOST_PIXELS),
@@ -308,7 +283,7 @@ def _graph_problem(session: onnxruntime.InferenceSession, metadata: Metadata) ->
             f"takes images of {_dimensions(sides)} (channels, height, width), but its metadata speaks of "
             f"{_dimensions(said)}"
         )
-    return _answer_problem(session, len(metadata.classes))
+    return _answer_problem(session, len(metadata.numbers or metadata.classes))
 
 
 def _numbers(section: dict[str, Any], name: str, count: int, least: float, most: float) -> tuple[float, ...]:
@@ -344,6 +319,28 @@ def _classes(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _names_and_units(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise ValueError("numbers must be a list of names with units")
+    said = tuple((one["name"], one.get("unit", "")) for one in value)
+    if not all(isinstance(text, str) for one in said for text in one):
+        raise ValueError("a number's name and unit must be texts")
+    return said
+
+
+def _part(given: dict[str, Any], name: str) -> tuple[int, int] | None:
+    part = given.get("crop", {}).get(name)
+    if part is None:
+        return None
+    if (
+        not isinstance(part, list)
+        or [type(one) for one in part] != [int, int]
+        or not 0 <= part[0] < part[1] <= MOST_PIXELS
+    ):
+        raise ValueError(f"input.crop.{name} is {_brief(part)}, not the first that is kept and the first that is not")
+    return part[0], part[1]
+
+
 def _whole(section: dict[str, Any], name: str, most: int) -> int:
     value = section[name]
     if type(value) is not int or not 1 <= value <= most:
@@ -361,14 +358,14 @@ def _dimensions(shape: Sequence[Any]) -> str:
 
 
 def _answer_problem(session: onnxruntime.InferenceSession, classes: int) -> str | None:
-    """What is wrong with what the graph answers, where its metadata names so many classes."""
+    """What is wrong with what the graph answers, where its metadata names so many classes or numbers."""
     answer = session.get_outputs()[0]
     if answer.type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
-        return f"answers with {answer.type}, where logits (batch, classes) are needed"
+        return f"answers with {answer.type}, where numbers (batch, {classes}) are needed"
     if answer.shape and (
         len(answer.shape) != 2 or (answer.shape[1] not in (classes, None) and isinstance(answer.shape[1], int))
     ):
-        return f"answers with shape {_dimensions(answer.shape)}, but its metadata names {classes} classes"
+        return f"answers with shape {_dimensions(answer.shape)}, but its metadata names {classes}"
     return None
 
 

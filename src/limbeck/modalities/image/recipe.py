@@ -103,7 +103,7 @@ class NumberData(Data):
     """Column of the numbers, or several columns; one may hold lists of them. Found by its type where not given."""
     unit: Names | None = None
     """What the numbers are in (``degrees``), for people to read; several where they differ."""
-    cameras: dict[str, Camera] = Field(default_factory=dict)
+    cameras: dict[str, Camera] | None = None
     """Further cameras, by the column of their pictures: ``{left: {add: 0.05}, right: {add: -0.05}}``. They add training
     examples; validated and tested is on the pictures of ``image`` alone."""
 
@@ -113,7 +113,7 @@ class NumberData(Data):
             raise ValueError(
                 "with cameras, image must name the column of the main one, which is validated and tested on"
             )
-        if self.image in self.cameras:
+        if self.image in (self.cameras or ()):
             raise ValueError(f"'{self.image}' is the main camera, data.image: cameras names the further ones")
         return self
 
@@ -169,6 +169,34 @@ Teacher = Annotated[
 """The large model: by name, an ONNX file, or an ensemble of these."""
 
 
+class NumberTrain(Train):
+    """One training run of a regression; the same fields for teacher and student."""
+
+    # A squared error's slope is as large as the unit makes it: one learning rate of sgd could not suit degrees and turns alike.
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW, which suits numbers of any size."""
+
+
+class NumberTeacher(TeacherSection):
+    """The large model. Trained here with ``train``, or ready-made with ``weights``."""
+
+    train: NumberTrain | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Train it here (from ``weights``, where given)."""
+
+
+NumberMember = Annotated[
+    Annotated[NumberTeacher, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)], Discriminator(teacher.kind_of_member)
+]
+"""One teacher: a model by name, or an ONNX file."""
+
+
+class NumberEnsemble(Ensemble):
+    """Several teachers that answer with the mean of their numbers. Those that are trained here are stages of their own."""
+
+    ensemble: tuple[NumberMember, ...]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
+
+
 class RegressionRecipe(Recipe):
     """Image regression: from a picture to one or several numbers."""
 
@@ -178,10 +206,17 @@ class RegressionRecipe(Recipe):
     """Where the examples come from."""
     views: Views = Views()
     """How examples are varied, for the soft targets and for every student."""
-    teacher: Teacher
+    teacher: Annotated[
+        Annotated[NumberTeacher, Tag(MODEL)]
+        | Annotated[OnnxTeacher, Tag(ONNX)]
+        | Annotated[NumberEnsemble, Tag(ENSEMBLE)],
+        Discriminator(teacher.kind_of_teacher),
+    ]
     """The large model."""
     student: Model
     """The small model."""
+    train: NumberTrain = NumberTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How the student and its baselines are trained."""
     baseline: Baseline = Baseline(label_smoothing=0)
     """The student without a teacher, which every result is set beside; numbers are not smoothed."""
     objective: Objective = Objective.model_validate({"mse_values": {"weight": 0.5}, "mse": {"weight": 0.5}})
@@ -208,4 +243,4 @@ class ImageRecipe(Recipe):
     """The small model."""
 
 
-RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe}
+RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "image-regression": RegressionRecipe}

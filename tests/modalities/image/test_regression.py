@@ -1,0 +1,194 @@
+"""Claims about image regression, from a recipe to `limbeck predict`: what it comes to, what is refused, what a draft says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from limbeck.cli.main import app
+from limbeck.deploy.standalone import write_standalone
+from limbeck.errors import BadInput
+from limbeck.modalities.image.examples import Examples, Splits
+from limbeck.modalities.image.load import load
+from limbeck.modalities.image.networks import network
+from limbeck.modalities.image.recipe import NumberData
+from limbeck.modalities.image.task import pooled
+from limbeck.models.weights import save_weights
+from limbeck.pipeline.run import run
+from limbeck.recipe import draft
+from limbeck.recipe.read import from_dict, read
+from limbeck.sections.teacher import Model
+from limbeck.vision.units import DEVIATION, in_units
+from tests.modalities.image.test_numbers import CAMERAS, drive
+
+TINY = {
+    "task": "image-regression",
+    "data": {
+        "image": "center",
+        "label": "steering",
+        "crop": {"rows": [1, 4]},
+        "size": [6, 18],
+        "unit": "shares of a turn",
+    },
+    "views": {"flip": True, "flip_turns": "steering"},
+    "teacher": {"model": "pilotnet", "width": 6, "train": {"epochs": 1, "batch_size": 16}},
+    "targets": {"views": 2},
+    "student": {"model": "pilotnet", "width": 3, "hidden": 2},
+    "train": {"epochs": 1, "batch_size": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A tiny run with pictures that are not square, further cameras, a crop, a mirror that turns the sign."""
+    folder = tmp_path_factory.mktemp("drive")
+    (folder / "data").mkdir()
+    recipe = {**TINY, "data": {**TINY["data"], "name": drive(folder / "data"), "cameras": CAMERAS}}
+    (folder / "drive.yaml").write_text(yaml.safe_dump(recipe))
+    done = CliRunner().invoke(app, ["run", str(folder / "drive.yaml"), "--out", str(folder / "run"), "--threads", "1"])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_run_says_what_its_numbers_are_and_how_far_off(finished):
+    results = json.loads((finished / "run" / "results.json").read_text())
+    assert results["answers"] == {"kind": "values", "width": 1, "names": ["steering"]}
+    assert results["figures"][0]["name"] == "rmse"
+    for role in ("teacher", "student", "baseline"):
+        assert results[role]["metrics"]["rmse"]
+    assert (finished / "run" / "report.html").is_file()
+
+
+def test_predict_answers_with_names_and_units_and_stands_alone(finished, tmp_path):
+    picture = tmp_path / "frame.png"
+    Image.fromarray(np.random.default_rng(7).integers(0, 256, (4, 10), dtype=np.uint8)).save(picture)
+    student = str(finished / "run" / "student.onnx")
+    told = CliRunner().invoke(app, ["predict", "--json", student, str(picture)])
+    (one,) = json.loads(told.output)
+    assert [(number["name"], number["unit"]) for number in one["numbers"]] == [("steering", "shares of a turn")]
+    script: dict = {"__name__": "predict"}
+    exec((finished / "run" / "predict.py").read_text(), script)  # the file that lies beside the model
+    (alone,) = script["predict"](Path(student), [picture])
+    assert alone.numbers[0][1] == one["numbers"][0]["value"]
+    assert script["table"]([alone]).endswith("shares of a turn")
+    narrow = tmp_path / "narrow.png"
+    Image.new("L", (9, 3)).save(narrow)
+    with pytest.raises(ValueError, match="an image is 9x3, and the model sees what lies within 9x4"):
+        script["predict"](Path(student), [narrow])
+
+
+def test_the_script_beside_a_model_imports_nothing_from_beside_it(tmp_path):
+    write_standalone("limbeck.modalities.image.predict", tmp_path / "predict.py")
+    text = (tmp_path / "predict.py").read_text()
+    assert "from .picture" not in text
+    assert text.count("from __future__") == 1
+    assert "def cover(" in text
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"views": {"flip": True}}, "views.flip: a mirror image may have another number"),
+        ({"views": {"flip_turns": ["steering"]}}, "views.flip_turns: nothing is mirrored without views.flip: true"),
+        ({"views": {"cutmix": 1.0}}, "views.cutmix: a picture with a piece of another has neither's number"),
+        ({"data": {"name": "digits_turned"}, "views": {"affine": {"degrees": 5}}}, "changes the very angle"),
+        ({"objective": {"kd": {}}}, "kd reads an answer as one class of several"),
+        ({"targets": {"codec": "int8"}}, "targets.codec: a teacher's numbers are kept in float32 or float16"),
+        ({"baseline": {"label_smoothing": 0.1}}, "baseline.label_smoothing: numbers are not smoothed"),
+        (
+            {"teacher": {"ensemble": [TINY["teacher"], TINY["teacher"]], "combine": "confidence"}},
+            "teacher.combine: the answers of an ensemble to a regression are their mean",
+        ),
+        ({"student": {"model": "pilotnet", "hiden": 3}}, "pilotnet has no knob 'hiden'"),
+        (
+            {"task": "image-classification", "data": {"name": "digits"}, "views": TINY["views"], "targets": {}},
+            "views.flip_turns: a class has no sign",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_refused(changed, said):
+    with pytest.raises(BadInput) as caught:
+        from_dict({**TINY, "data": {**TINY["data"], "name": "x"}, "views": {}, **changed}, "a recipe")
+    assert said in str(caught.value)
+
+
+def test_a_turned_number_that_is_none_of_the_datas_is_named(tmp_path):
+    recipe = {
+        **TINY,
+        "data": {**TINY["data"], "name": drive(tmp_path)},
+        "views": {"flip": True, "flip_turns": "stering"},
+    }
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(BadInput) as caught:
+        run(read(tmp_path / "r.yaml"), out=tmp_path / "run")
+    assert "views.flip_turns: 'stering' is no number of the data's. Did you mean 'steering'?" in str(caught.value)
+
+
+def test_an_optimiser_is_adamw_where_none_is_named():
+    recipe = from_dict({**TINY, "data": {**TINY["data"], "name": "x"}}, "a recipe")
+    assert (recipe.train.optimizer, recipe.teacher.train.optimizer) == ("adamw", "adamw")
+    said = from_dict({**TINY, "data": {**TINY["data"], "name": "x"}, "train": {"optimizer": "sgd"}}, "a recipe")
+    assert said.train.optimizer == "sgd"
+
+
+@pytest.fixture
+def splits(tmp_path) -> Splits:
+    return load(NumberData.model_validate({"name": drive(tmp_path), "image": "center", "label": "steering"}))
+
+
+def test_a_fresh_network_answers_about_the_mean_of_the_labels_and_as_far_off_as_they_are(splits):
+    model = network(Model.model_validate({"model": "pilotnet", "width": 6}), splits, trust_code=False, seed=0)
+    answers = model.eval()(torch.randn(64, 1, 4, 10))
+    assert splits.train.labels is not None
+    plain = in_units(torch.nn.Identity(), (2.0,), (10.0,))
+    assert plain(torch.tensor([[0.0], [1.0]])).tolist() == [[2.0], [12.0]]
+    assert abs(answers.mean() - splits.train.labels.mean()) < 2 * splits.train.labels.std()
+
+
+def test_weights_of_ours_say_their_unit_and_those_from_elsewhere_are_taken_as_they_are(splits, tmp_path):
+    section = Model.model_validate({"model": "pilotnet", "width": 3})
+    ours = network(section, splits, trust_code=False, seed=0)
+    save_weights(ours, tmp_path / "ours.safetensors")
+    plain = network(section, splits, trust_code=False, seed=1, trained=False)
+    save_weights(plain, tmp_path / "plain.safetensors")
+    images = torch.randn(3, 1, 4, 10)
+    for file, model in (("ours", ours), ("plain", plain)):
+        again = network(
+            section.model_copy(update={"weights": str(tmp_path / f"{file}.safetensors")}),
+            splits,
+            trust_code=False,
+            seed=2,
+        )
+        assert torch.equal(again.eval()(images), model.eval()(images))
+        assert (DEVIATION in again.state_dict()) == (file == "ours")
+
+
+def test_a_transfer_set_has_no_numbers():
+    def some(low: int, labels: torch.Tensor | None) -> Examples:
+        return Examples(torch.zeros(2, 1, 2, 3, dtype=torch.uint8), labels, torch.arange(low, low + 2))
+
+    labels = pooled(some(0, torch.tensor([[1.0], [2.0]])), some(5, None)).labels
+    assert labels is not None
+    assert labels[:2].tolist() == [[1.0], [2.0]]
+    assert labels[2:].isnan().all()
+
+
+def test_a_draft_of_numbers_is_a_right_recipe(tmp_path):
+    drafted = draft.write(
+        teacher="pilotnet",
+        data=drive(tmp_path, 60),
+        student=None,
+        out=tmp_path / "r.yaml",
+        task="image-regression",
+        overrides=["data.label=steering", "data.image=center"],
+    )
+    recipe = from_dict(yaml.safe_load(drafted.text), "the draft")
+    assert recipe.task == "image-regression"
+    assert "of each: steering" in drafted.text
