@@ -24,6 +24,8 @@ def main() -> None:
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
     for number in numbers:
         signal.signal(number, stop)
+    # Nobody's plugin has a part in reading a recipe, and pydantic would look through all installed packages for one.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     from .cli.sentences import STOPPED, complain
 
     plain = _plain_predict()

@@ -82,11 +82,11 @@ def _literal(one: Any) -> None:
 
 
 def _import_rich_help() -> None:
-    """Imports typer's help without rich's Markdown and tracebacks, which it offers, we do not use, and take a third of `--help`."""
-    unused = [name for name in ("rich.markdown", "rich.traceback") if name not in sys.modules]
+    """Imports typer's help without rich's Markdown, tracebacks and emoji, which we do not use, and take a third of `--help`."""
+    unused = [name for name in ("rich.markdown", "rich.traceback", "rich._emoji_codes") if name not in sys.modules]
     for name in unused:
         module = ModuleType(name)
-        module.__dict__["__getattr__"] = lambda called: type(called, (), {})
+        module.__dict__.update(EMOJI={}, __getattr__=lambda called: type(called, (), {}))
         sys.modules[name] = module
     try:
         import typer.rich_utils  # noqa: F401  # pyright: ignore[reportUnusedImport]
