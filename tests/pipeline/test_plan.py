@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.objectives.catalogue import CATALOGUE
-from limbeck.pipeline import known, plan, run
+from limbeck.pipeline import casting, known, plan, run
 from limbeck.pipeline.check import check
 from limbeck.pipeline.objective import objective_of
 from limbeck.pipeline.stages import Stage
@@ -155,6 +155,13 @@ def test_what_does_not_matter_to_a_stage_leaves_it_finished(ran: Path) -> None:
     assert student.detail.endswith("3 seed(s), 1 finished")
     took = json.loads(next((ran / "stages" / "student").glob("*/done.json")).read_text())["facts"]["seconds"]
     assert student.seconds == pytest.approx(2 * took)
+
+
+def test_what_was_cast_alone_is_finished_for_a_run(tmp_path: Path) -> None:
+    casting.cast_recipe(begins(), tmp_path / "run", threads=1)
+    told = states(plan.plan(begins(), tmp_path / "run"))
+    assert (told["teacher"], told["targets"], told["student"]) == ("finished", "finished", "to do")
+    assert disagreement(tmp_path / "run", begins()) is None
 
 
 def test_what_nobody_has_noted_is_not_known(copy: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import BadInput
 from .common import ComputeOn, Device, Jobs, Threads, TrustCode
 
 CompareStage = StrEnum(
@@ -28,8 +29,9 @@ def compare(
     ] = None,
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Say what would run, how long and how much disk it takes; run nothing."),
+        typer.Option("--plan", help="Read the data, say what would run and about how long; run nothing."),
     ] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="With --plan: time a few steps of each model.")] = False,
     force: Annotated[
         list[CompareStage] | None,
         typer.Option(metavar="STAGE", help="Do a finished stage of all rows again. May be repeated."),
@@ -51,12 +53,16 @@ def compare(
     for row in read.rows:
         files.look_for(row.recipe)
     folder = out if out is not None else Path("runs") / read.name
+    if measure and not plan:
+        raise BadInput("--measure goes with --plan: add it.")
     if plan:
         from ..compare import plan as comparison_plan
         from . import console
 
         console.print_plan(
-            comparison_plan.plan(read, folder, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs)
+            comparison_plan.plan(
+                read, folder, measure=measure, trust_code=trust_code, device=device.value, threads=threads, jobs=jobs
+            )
         )
         return
     from ..compare import run as comparing

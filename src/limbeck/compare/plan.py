@@ -18,33 +18,36 @@ def plan(
     comparison: Comparison,
     out: Path,
     *,
+    measure: bool = False,
     trust_code: bool = False,
     device: str = "auto",
     threads: int | None = None,
     jobs: int = 1,
 ) -> list[PlannedStage]:
-    """Looks at the data and the folder, times a few steps of each model, and writes nothing.
+    """Looks at the data and the folder, and writes nothing. With ``measure`` a few steps of each model are timed.
 
-    What a stage is made from is only known once the stages before it are finished: behind an unfinished teacher, or
+    Otherwise seconds are those of stages made before. What a stage is made from is only known once the stages before it are finished: behind an unfinished teacher, or
     unfinished soft targets, all is "to do". Seconds are of the clock, with ``jobs`` students at a time.
     """
     bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, threads=threads)
-    planned = [planned_teacher(bench.job, Costs(bench.job, measure=True))]
+    planned = [planned_teacher(bench.job, Costs(bench.job, measure))]
     known = planned[0].state == "finished"
     teacher = the_teacher(bench.job) if known else None
     for row in comparison.rows:
         job = bench.job_of(row.recipe)
         if job.asks_teacher and not job.live:
-            planned.append(planned_targets(job, teacher, Costs(job, measure=True)))
+            planned.append(planned_targets(job, teacher, Costs(job, measure)))
             known = known and planned[-1].state == "finished"
             break
-    epochs: dict[str, float] = {}
+    epochs: dict[str, float | None] = {}
     for row in comparison.rows:
-        planned.append(_row(bench, row, teacher if known else None, epochs, jobs))
+        planned.append(_row(bench, row, teacher if known else None, epochs, jobs, measure))
     return planned
 
 
-def _row(bench: Bench, row: Row, teacher: Trained | None, epochs: dict[str, float], jobs: int) -> PlannedStage:
+def _row(
+    bench: Bench, row: Row, teacher: Trained | None, epochs: dict[str, float | None], jobs: int, measure: bool
+) -> PlannedStage:
     """``epochs`` remembers what an epoch takes: of each student, and of each row with a live teacher."""
     job = bench.job_of(row.recipe)
     trials = [one for trial in tried(row) for one in trial]
@@ -56,8 +59,10 @@ def _row(bench: Bench, row: Row, teacher: Trained | None, epochs: dict[str, floa
         live = job.asks_teacher and job.live  # then an epoch costs what this very objective and its teacher cost
         key = row.key if live else row.student
         if key not in epochs:
-            epochs[key] = student_seconds(job) / row.recipe.train.epochs
-        seconds = epochs[key] * sum(one.recipe.train.epochs for one in left) / jobs
+            whole = student_seconds(job) if measure else Costs(job, measure).student("student")
+            epochs[key] = None if whole is None else whole / row.recipe.train.epochs
+        one = epochs[key]
+        seconds = None if one is None else one * sum(each.recipe.train.epochs for each in left) / jobs
     state = "to do" if len(left) == count else "unfinished" if left else "finished"
     tuning = f", {len(trials)} more to choose settings" if trials else ""
     detail = f"{len(finals)} seed(s){tuning}; {count - len(left)} of {count} finished"

@@ -36,10 +36,11 @@ from ..targets.replay import replay
 from ..targets.store.store import Store
 from . import stages
 from .job import Job, open_job
+from .known import known_of
 from .objective import asked_live
 from .stages import Busy
-from .targets import asker, manner_for, manner_in, store_identity, targets_stage, the_targets
-from .teacher import beware, teacher_stages, the_teacher
+from .targets import about_targets, asker, manner_for, manner_in, store_identity, targets_stage, the_targets
+from .teacher import about_teacher, beware, teacher_stages, the_teacher
 from .training_stage import Trained
 
 LOOK_EVERY = 0.5  # seconds between two looks at whether another process has made the teacher
@@ -59,6 +60,7 @@ def cast_recipe(
 
     Raises :class:`limbeck.errors.BadInput` where the recipe keeps no soft targets, and as :func:`limbeck.pipeline.run.run` does.
     """
+    known = known_of(recipe, out)
     job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
     _require_targets(job)
     for note in job.notes:
@@ -67,9 +69,12 @@ def cast_recipe(
         _make_teacher(job)
         with _shared(out):
             write_text(out / "recipe.yaml", resolved_yaml(recipe))
-            teacher = the_teacher(job)
+            teacher, made = the_teacher(job), teacher_stages(job)
+            for number, here in enumerate(made):
+                known.note(here, number, (), about_teacher(job))
             beware(job, teacher)
             store = the_targets(job, teacher)
+            known.note(targets_stage(job, teacher), 0, made, about_targets(job))
     except KeyboardInterrupt:
         raise Interrupted("stopped; run the same command to go on from there.") from None
     assert store is not None
