@@ -112,11 +112,11 @@ def _tiles(results: dict[str, Any], outline: Outline, first: Figure | None) -> l
         for key in ("student", "teacher")
     )
     if first is not None and student is not None:
-        compared = ""
+        compared, unit = "", f", {first.unit}" if first.unit and not first.share else ""
         if teacher is not None:
-            apart = figures.joined(figures.signed(first, student - teacher), first.difference_unit)
-            compared = f"teacher {figures.with_unit(first, teacher)}: {apart}"
-        tiles.append(Tile(figures.with_unit(first, student), f"test {first.title}", compared))
+            apart = f"{figures.signed(first, student - teacher)}{' points' if first.share else ''}"
+            compared = f"teacher {figures.value(first, teacher)}: {apart}"
+        tiles.append(Tile(figures.value(first, student), f"test {first.title}{unit}", compared))
     for label, ratio, keys, show in (
         ("fewer parameters", "parameters", ("parameters",), formats.count),
         (
@@ -135,12 +135,12 @@ def _tiles(results: dict[str, Any], outline: Outline, first: Figure | None) -> l
     if first is not None and figure(dig(gain, "difference")) is not None:
         low, high = (figures.signed(first, dig(gain, end)) for end in ("low", "high"))
         detail = f"95 % interval {low} to {high}" if formats.MISSING not in (low, high) else ""
-        beside = "the same network without a teacher"
+        beside, value = "the same network without a teacher", figures.signed(first, dig(gain, "difference"))
         if first.share and first.better == "more":
-            tiles.append(Tile(figures.signed(first, dig(gain, "difference")), f"points over {beside}", detail))
+            tiles.append(Tile(value, f"points over {beside}", detail))
         else:
-            value = figures.joined(figures.signed(first, dig(gain, "difference")), first.difference_unit)
-            tiles.append(Tile(value.strip(), f"{first.title} beside {beside}; {first.way}", detail))
+            unit = f", {first.difference_unit}," if first.difference_unit else ""
+            tiles.append(Tile(value, f"{first.title}{unit} beside {beside}; {first.way}", detail))
     return tiles
 
 

@@ -60,6 +60,14 @@ def test_cells_hold_every_example_and_what_lies_outside_stands_at_the_edge() -> 
     assert upper_right == pytest.approx((288 - side, 30 + tall), abs=0.06)
 
 
+def test_no_model_covers_the_student_on_a_strip():
+    drawn = value_charts.strip(1.0, {"teacher": 1.0, "student": 2.0, "baseline": 9.0}, (0.0, 4.0), "angle")
+    assert re.findall(r'class="mark ([a-z]+)"', drawn) == ["teacher", "baseline", "student"]
+    assert 'x1="130" x2="130"' not in drawn  # the truth stands at a quarter of the way
+    assert 'class="truth" x1="69" x2="69"' in drawn
+    assert max(float(x) for x in re.findall(r'points="[\d.]+,[\d.]+ ([\d.]+),', drawn)) < 260  # 9 stands at the edge
+
+
 def test_errors_by_the_truth_are_those_of_its_bin() -> None:
     truth_N = np.repeat([0.0, 12.0], [20, 4])  # the first of the bins, and the last
     error_N = np.where(truth_N == 0, 3.0, -4.0)
@@ -75,7 +83,16 @@ def test_the_page_of_a_regression_speaks_of_numbers(names: tuple[str, ...], tmp_
     page = Page(content)
     assert_harmless(page)
     assert len(content) < 300_000
-    for said in ("How far off is it", "Where student and teacher differ most", names[0], f"true {names[-1]}"):
+    tile = "RMSE, °, beside the same network without a teacher; less is better"
+    for said in (
+        "test RMSE, °",
+        tile,
+        "Down is better, left is cheaper",
+        "How far off is it",
+        "Where student and teacher differ most",
+        names[0],
+        f"true {names[-1]}",
+    ):
         assert said in page.text, said
     assert "class" not in page.text[: page.text.index("What it cost")]
     images = [attributes for name, attributes in page.elements if name == "img"]

@@ -102,7 +102,7 @@ def strip(truth: float, answers: Mapping[str, float], within: tuple[float, float
     parts = [tag("line", class_="grid", x1=x.start, x2=x.stop, y1=13.0, y2=13.0)]
     at = min(max(truth, within[0]), within[1])
     parts.append(tag("line", class_="truth", x1=x(at), x2=x(at), y1=3.0, y2=23.0))
-    for key, value in answers.items():
+    for key, value in sorted(answers.items(), key=lambda one: one[0] == "student"):  # which none of the others covers
         parts.append(
             svg.mark(key, x(min(max(value, within[0]), within[1])), 13.0, 4.5, f"{NAMES[key]}: {formats.number(value)}")
         )
