@@ -216,7 +216,8 @@ def _licences(results: Mapping[str, Any], license: str | None) -> str:
     """Those of what it was made from, as far as they are known; none follows from them by itself."""
     said = results.get("licenses") or {}
     lines = [
-        f"{title} {escaped(place(one['name']))}: {escaped(one['license'] or UNKNOWN)}."
+        f"{title} {escaped(place(one['name']))}: "
+        f"{escaped(one['license'] or ('trained here from the start' if one.get('trained_here') else UNKNOWN))}."
         for title, kind in (("Teacher", "teacher"), ("Data", "data"))
         for one in said.get(kind) or ()
     ]

@@ -20,6 +20,7 @@ from ..report.page import write_report
 from ..targets.store.store import Store
 from .evaluate import TestSplit, kept_of, teachers_of, test_reads
 from .job import Job
+from .licences import licences
 from .objective import deployed_with
 from .stages import Stage, stage
 from .targets import fingerprint_of, learnt_from, targets_section
@@ -110,7 +111,7 @@ def _results(
         **job.modality.data_facts(job.splits),
         "notes": [*job.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
     }
-    return assemble(
+    results = assemble(
         name=job.name,
         task=job.task.name,
         answers=job.splits.answers,
@@ -134,6 +135,7 @@ def _results(
         recipe=recipe.model_dump(mode="json"),
         test_reads=test_reads(job.out),
     )
+    return results | {"licenses": licences(recipe)}
 
 
 def _evidence(

@@ -34,6 +34,13 @@ class OnnxTeacher(Section):
 
     onnx: str
     """The file. Its batch may be dynamic or fixed."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
+
+    @property
+    def comes_from(self) -> str | None:
+        """Where it was published: the folder that it lies in."""
+        return str(PurePath(self.onnx).parent)
 
     @property
     def title(self) -> str:

@@ -82,6 +82,11 @@ def test_lists_and_a_module_of_ones_own_become_a_student_that_reads_texts(
     for text, logits_C in zip(TEXTS, result.student(TEXTS), strict=True):
         given = {name: value.numpy() for name, value in encode(TOKENIZER, [text]).items()}
         np.testing.assert_allclose(session.run(["logits"], given)[0][0], logits_C.numpy(), atol=1e-4)
+    loaded: Any = limbeck.load(tmp_path / "runs" / "texts", model=Mean())
+    torch.testing.assert_close(loaded(TEXTS), result.student(TEXTS))
+    with pytest.raises(limbeck.BadInput, match=r"weights of a person's own class: give a module of it"):
+        limbeck.load(tmp_path / "runs" / "texts")
+    assert {one["license"] for one in result.results["licenses"]["data"]} == {None}
     assert result.student.predict(TEXTS[0]) == [CLASSES[int(result.student(TEXTS[0]).argmax())]]
 
 

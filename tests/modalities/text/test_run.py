@@ -15,6 +15,7 @@ import pytest
 import torch
 import transformers
 
+from limbeck.api import load
 from limbeck.interfaces import DenseLogits, Target
 from limbeck.modalities.text.students import text_student
 from limbeck.nlp.vocabulary import FromTeacherIds, smaller_tokenizer
@@ -123,6 +124,10 @@ def test_all_ways_to_ask_the_student_answer_alike(finished: Run) -> None:
         assert [told[labels[c]] for c in range(2)] == pytest.approx(row.tolist(), abs=1e-4)
     by_command = by_the_command(finished.out, [*TEXTS, long])
     exact, rounded = by_itself(finished.out, [*TEXTS, long])
+    loaded = load(finished.out)([*TEXTS, long]).softmax(1)  # which cuts off too
+    assert [[told[labels[c]] for c in range(2)] for told in exact] == [
+        pytest.approx(row, abs=1e-4) for row in loaded.tolist()
+    ]
     for row, *others in zip(expected, by_command, exact, strict=False):
         for told in others:
             assert [told[labels[c]] for c in range(2)] == pytest.approx(row.tolist(), abs=1e-4)

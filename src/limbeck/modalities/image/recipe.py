@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -39,6 +40,8 @@ class Transfer(Section):
     """The split to use; its labels, if any, are ignored."""
     limit: Count | None = None
     """Use at most so many examples (those with the smallest ids)."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
 
 
 class Data(Section):
@@ -78,6 +81,8 @@ class Data(Section):
     """Use at most so many training examples (those with the smallest ids): for trying a recipe out."""
     transfer: Transfer | None = None
     """A transfer set: unlabelled examples for the soft targets."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
 
 
 class Camera(Section):
@@ -127,6 +132,15 @@ class TeacherSection(Model):
     """How its training examples are varied; the recipe's ``views`` where not given."""
     preprocess: Preprocess | None = None
     """What it wants done to its input, where that differs from the data's own mean and deviation."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
+
+    @property
+    def comes_from(self) -> str | None:
+        """Where it was published: the folder of its weights, or the hub; None where it is trained here from the start."""
+        if self.weights is not None:
+            return str(PurePath(self.weights).parent)
+        return self.model if self.model.startswith("timm/") and self.knobs.get("pretrained") is True else None
 
     @property
     def title(self) -> str:

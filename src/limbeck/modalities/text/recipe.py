@@ -50,6 +50,8 @@ class TextTransfer(Section):
     """Cut the texts into sentences, and leave out those of fewer than four words."""
     limit: Count | None = None
     """Use at most so many texts (those with the smallest ids)."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
 
     _sides = field_validator("text")(_one_or_two)
 
@@ -86,6 +88,8 @@ class TextData(Section):
     transfer set stay whole."""
     transfer: TextTransfer | None = None
     """A transfer set: unlabelled texts for the soft targets."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
 
     _sides = field_validator("text")(_one_or_two)
 
@@ -146,6 +150,13 @@ class TextTeacher(Section):
     """Fine-tune it here; needed where its file has no head for the task."""
     views: WordViews | None = None
     """How its training texts are varied; the recipe's ``views`` where not given."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
+
+    @property
+    def comes_from(self) -> str | None:
+        """Where it was published: a folder, a package, or the hub."""
+        return self.model
 
     @property
     def title(self) -> str:
