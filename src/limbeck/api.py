@@ -170,6 +170,8 @@ def distill(
             f"objective is {what}: give an objective such as limbeck.KD(temperature=4), or a weighted sum of some."
         )
     python = part_of(task, "python")
+    if task not in python.RECIPES:
+        raise BadInput(f"task: {task} is not done from Python yet; a recipe and limbeck run do it.")
     own = {"preprocess": preprocess, "tokenizer": tokenizer, "max_length": max_length}
     own = {name: value for name, value in own.items() if value is not None}
     if foreign := [name for name in own if name not in python.OWN]:

@@ -20,10 +20,10 @@ from ...vision.sections import Preprocess
 from ...vision.units import DEVIATION, in_units
 from .arrays import Given, from_arrays
 from .examples import Splits
-from .recipe import RECIPES as RECIPES
 from .recipe import Data, ImageRecipe, TeacherSection
 from .usable import Classifier
 
+RECIPES = {"image-classification": ImageRecipe}
 OWN = ("preprocess",)
 """Arguments of ``limbeck.distill`` that are of images alone."""
 
@@ -39,8 +39,6 @@ def splits_of(
     train: Given, validation: Given | None, test: Given | None, *, recipe: ImageRecipe, transfer: Any, classes: Any
 ) -> Splits:
     """The splits of images that are at hand."""
-    if recipe.task != "image-classification":
-        raise BadInput(f"task: {recipe.task} is not done from Python yet; a recipe and limbeck run do it.")
     fraction = recipe.data.validation_fraction
     return from_arrays(train, validation, test, classes=classes, transfer=transfer, validation_fraction=fraction)
 

@@ -173,10 +173,15 @@ def _rows(given: Given, split: str, classes: Sequence[str] | None) -> datasets.D
     assert isinstance(label, str)
     kind: Any = datasets.ClassLabel(names=[str(name) for name in classes])
     several = inner_of(rows.features[label]) is not None
+    bars = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
     try:
         return rows.cast_column(label, datasets.List(kind) if several else kind)
     except Exception as error:  # pyarrow and datasets have a class for each way to fail
         raise BadInput(f"{split}: its labels are not those of classes ({short(error)}).") from error
+    finally:
+        if bars:
+            datasets.enable_progress_bars()
 
 
 def _listed(given: Given, split: str) -> datasets.Dataset:
