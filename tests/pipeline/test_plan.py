@@ -149,6 +149,7 @@ def test_what_does_not_matter_to_a_stage_leaves_it_finished(ran: Path) -> None:
         "to do",
         "to do",
     )
+    assert states(plan.plan(begins("train.epochs=3"), ran))["baseline"] == "to do"
     more = plan.plan(begins("seeds=3"), ran)
     assert {stage.name: stage.state for stage in more}["student"] == "unfinished"
     (student,) = [stage for stage in more if stage.name == "student"]

@@ -149,7 +149,9 @@ class _Plan:
             "view_seed": self.recipe.seed,
             "seed": seed,
         }
-        if name == "student":  # a control may be given as many steps as the student, which depends on the data
+        # beside a transfer set a control is given as many steps as the student, which depends on the data
+        alike = self.recipe.data.transfer is None and self.recipe.baseline.epochs is None
+        if name == "student" or alike:
             certain["train"] = self.recipe.train.model_dump(mode="json")
         return certain
 
