@@ -79,3 +79,12 @@ def test_brackets_are_printed_wherever_help_is_written(monkeypatch: pytest.Monke
     printed = shown(odd, (), monkeypatch, capsys)
     assert "Of [all] kinds, \\[even] these." in printed
     assert "Takes [one] thing." in printed
+
+
+def test_help_of_what_is_asked_alone_is_help_of_the_whole_command(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    whole = shown(cli.app, (), monkeypatch, capsys)
+    assert shown(cli.command_line(cli.NAMES, outline=True), (), monkeypatch, capsys) == whole
+    for name in cli.NAMES:
+        assert shown(cli.command_line([name]), (name,), monkeypatch, capsys) == shown(
+            cli.app, (name,), monkeypatch, capsys
+        )

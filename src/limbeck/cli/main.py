@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
@@ -31,24 +32,6 @@ GROUPS: dict[str, tuple[typer.Typer, str]] = {  # of sub-commands, likewise
 }
 EXAMPLES = " or ".join(dict.fromkeys(outline_of(task).examples for task in TASKS))
 
-app = typer.Typer(
-    name="limbeck",
-    cls=Group,
-    help=f"Distil a large model of {EXAMPLES} into a small one: teacher, soft targets, student, evidence.",
-    epilog="Start with: [bold]limbeck run recipes/digits.yaml[/], or for your own data "
-    "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/], or with texts "
-    "[bold]limbeck init --teacher OWNER/MODEL --data FILE.csv[/]",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _name, (_function, _example) in COMMANDS.items():
-    command(app, _name, _example)(_function)
-for _name, (_group, _example) in GROUPS.items():
-    app.add_typer(_group, name=_name, epilog=f"Example: [bold]{_example}[/]")
-
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -56,7 +39,41 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def command_line(names: Iterable[str], *, outline: bool = False) -> typer.Typer:
+    """The command with these of its sub-commands. In ``outline`` they are what its own help says of them, and take nothing."""
+    app = typer.Typer(
+        name="limbeck",
+        cls=Group,
+        help=f"Distil a large model of {EXAMPLES} into a small one: teacher, soft targets, student, evidence.",
+        epilog="Start with: [bold]limbeck run recipes/digits.yaml[/], or for your own data "
+        "[bold]limbeck init --teacher wrn_16_2 --data FOLDER[/], or with texts "
+        "[bold]limbeck init --teacher OWNER/MODEL --data FILE.csv[/]",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in names:
+        function, example = COMMANDS[name] if name in COMMANDS else (None, GROUPS[name][1])
+        if outline:
+            said = function.__doc__ if function is not None else GROUPS[name][0].info.help
+            command(app, name, example)(_nothing(said))
+        elif function is not None:
+            command(app, name, example)(function)
+        else:
+            app.add_typer(GROUPS[name][0], name=name, epilog=f"Example: [bold]{example}[/]")
+    return app
+
+
+def _nothing(said: str | None) -> Callable[[], None]:
+    def nothing() -> None: ...
+
+    nothing.__doc__ = said
+    return nothing
+
+
 def _root(
     version: Annotated[
         bool,
@@ -66,9 +83,17 @@ def _root(
     del version
 
 
+NAMES = (*COMMANDS, *GROUPS)
+app = command_line(NAMES)
+
+
 def main() -> None:
-    """The `limbeck` command."""
-    guarded(app)
+    """The `limbeck` command. Of typer, which reads the parameters of all that it is told of, only what is asked is wanted."""
+    first = sys.argv[1:2]
+    if not first or first[0] in ("-h", "--help"):
+        guarded(command_line(NAMES, outline=True))
+    else:
+        guarded(command_line(first) if first[0] in NAMES else app)
 
 
 if __name__ == "__main__":
