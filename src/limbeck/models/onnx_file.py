@@ -261,7 +261,7 @@ def _check_metadata(said: dict[str, Any], takes: Sequence[int | None], gives: Se
     ``takes``: the sides (batch, channels, height, width) of its input, None where any; ``gives``: those of its answer.
     """
     task, classes, given = said.get("task", "image-classification"), said.get("classes"), said.get("input")
-    if task != "image-classification":
+    if task not in ["image-classification", "image-regression"]:
         raise _unusable(path, f"its task is {shown(task)}, and it takes images")
     if classes is not None:
         if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):

@@ -29,7 +29,7 @@ class PilotNet(nn.Module):
             )
         )
         height, across = (-(-side // 8) for side in size)  # each halving rounds up
-        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * height * across, hidden), nn.ReLU())
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(widths[-1] * height * across, hidden), nn.ELU())
         self.fc = nn.Linear(hidden, classes)
         initialise(self)
 

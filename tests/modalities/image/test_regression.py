@@ -170,6 +170,27 @@ def test_weights_of_ours_say_their_unit_and_those_from_elsewhere_are_taken_as_th
         assert (DEVIATION in again.state_dict()) == (file == "ours")
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"name": "digits", "limit": 300}, "was made for task: image-regression, and the data has classes"),
+        ({"name": "digits_turned", "limit": 300}, "answers steering, and the data's numbers are angle"),
+    ],
+    ids=["classes", "another number"],
+)
+def test_a_regressions_file_teaches_nothing_else(finished, tmp_path, data, said):
+    numbers = data["name"] == "digits_turned"
+    recipe = {
+        "task": "image-regression" if numbers else "image-classification",
+        "data": data,
+        "teacher": {"onnx": str(finished / "run" / "teacher.onnx")},
+        "student": {"model": "convnet", "width": 2},
+    }
+    with pytest.raises(BadInput) as caught:
+        run(from_dict(recipe, "a recipe"), out=tmp_path / "run")
+    assert said in str(caught.value)
+
+
 def test_a_transfer_set_has_no_numbers():
     def some(low: int, labels: torch.Tensor | None) -> Examples:
         return Examples(torch.zeros(2, 1, 2, 3, dtype=torch.uint8), labels, torch.arange(low, low + 2))

@@ -125,8 +125,12 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
     said = model.metadata
-    if splits.numbers:
-        _check_numbers(said, splits, f"{name}: {section.onnx}")
+    _check_kind(said, splits, f"{name}: {section.onnx}")
+    if splits.numbers and (model.ends_in_softmax or model.ends_in_sigmoid):
+        raise BadInput(
+            f"{name}: {section.onnx} ends in a softmax or a sigmoid, which is undone, as for classes: for numbers export it with a "
+            "linear last layer, or name the model with its weights."
+        )
     classes = said.get("classes")
     named = classes if isinstance(classes, list) and len(classes) == len(splits.classes) else None
     if named is not None and named != list(splits.classes):
@@ -151,18 +155,15 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
     return _fitting(Member(section, seed, model, sees, notes), splits, name)
 
 
-def _check_numbers(said: Mapping[str, Any], splits: Splits, file: str) -> None:
-    """Raises :class:`BadInput` where a file of ours answers classes, or other numbers than the data has."""
-    task, there = said.get("task"), said.get("numbers")
-    if task not in (None, "image-regression"):
-        raise BadInput(
-            f"{file} was made for task: {task}, and the data has numbers: name a model of {', '.join(splits.numbers)}."
-        )
+def _check_kind(said: Mapping[str, Any], splits: Splits, file: str) -> None:
+    """Raises :class:`BadInput` where a file of ours answers classes where numbers are wanted, numbers for classes, or others."""
+    task, there, numbers = said.get("task"), said.get("numbers"), ", ".join(splits.numbers)
+    if isinstance(task, str) and (task == "image-regression") != bool(splits.numbers):
+        wanted = f"has numbers: name a model of {numbers}" if numbers else "has classes: name a model of these"
+        raise BadInput(f"{file} was made for task: {task}, and the data {wanted}.")
     names = [one.get("name") for one in there if isinstance(one, dict)] if isinstance(there, list) else None
-    if names is not None and names != list(splits.numbers):
-        raise BadInput(
-            f"{file} answers {', '.join(map(str, names))}, and the data's numbers are {', '.join(splits.numbers)}."
-        )
+    if numbers and names is not None and names != list(splits.numbers):
+        raise BadInput(f"{file} answers {', '.join(map(str, names))}, and the data's numbers are {numbers}.")
 
 
 def preprocess_said(found: object, channels: int) -> Preprocess | None:
