@@ -7,7 +7,7 @@ import re
 import pytest
 
 from limbeck.evaluation.figure import Figure, share
-from limbeck.report import charts, formats, svg
+from limbeck.report import charts, figures, formats, svg
 
 ACCURACY = share("accuracy", "accuracy")
 
@@ -58,6 +58,14 @@ def test_a_logarithmic_axis_of_less_than_a_decade_has_ticks_and_none_is_a_power_
     assert re.findall(r'class="tick">([\d.]+k?)<', narrow)[:4] == ["15", "20", "25", "30"]
     wide = charts.curves({"student": [(1, 3000.0), (2, 90.0)]}, "loss")
     assert "1k" in re.findall(r'class="tick">([\d.]+k?)<', wide)
+
+
+def test_a_difference_and_its_interval_have_the_same_decimals():
+    rmse = Figure("rmse", "RMSE", "less", significant=True)
+    found = figures.interval(rmse, {"difference": -0.000441, "low": -0.0027, "high": 0.00182})
+    assert found == ("−0.00044", "−0.00270", "+0.00182")
+    assert figures.interval(ACCURACY, {"difference": 0.0041, "low": None, "high": 0.01}) == ("+0.41", "–", "+1.00")
+    assert figures.interval(rmse, None) == ("–", "–", "–")
 
 
 def test_an_error_is_drawn_in_its_unit_and_its_ticks_are_short():

@@ -262,11 +262,14 @@ def _way(found: Mapping[str, Any], better: int) -> str:
 
 
 def _shown(found: Mapping[str, Any], figure: Figure) -> str:
-    difference, low, high = (_signed(found[end], figure) for end in ("difference", "low", "high"))
+    """A difference and its interval, all three with the decimals of the widest end."""
+    widest = max(abs(found["low"]), abs(found["high"]))
+    decimals = figure.decimals(widest) if figure.significant else min(figure.digits, _DIGITS)
+    difference, low, high = (_signed(found[end], figure, decimals) for end in ("difference", "low", "high"))
     return f"{difference}{' points' if figure.share else ''} ({low} to {high})"
 
 
-def _signed(value: float, figure: Figure) -> str:
+def _signed(value: float, figure: Figure, decimals: int) -> str:
     """With its sign; what rounds to nothing has none."""
-    text = figure.number(abs(value), None if figure.significant else min(figure.digits, _DIGITS))
+    text = figure.number(abs(value), decimals)
     return f"{'-' if value < 0 else '+'}{text}" if float(text) else text

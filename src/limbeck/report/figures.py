@@ -52,6 +52,14 @@ def signed(figure: Figure, difference: Any) -> str:
     return formats.signed(found, figure.decimals(found), 100 if figure.share else 1)
 
 
+def interval(figure: Figure, found: Any) -> tuple[str, str, str]:
+    """A difference and the ends of its interval, with their signs and the decimals of the widest end."""
+    ends = [formats.figure(dig(found, end)) for end in ("difference", "low", "high")]
+    decimals = figure.decimals(max((abs(end) for end in ends[1:] if end is not None), default=ends[0] or 0.0))
+    difference, low, high = (formats.signed(end, decimals, 100 if figure.share else 1) for end in ends)
+    return difference, low, high
+
+
 def joined(text: str, unit: str) -> str:
     """A number and its unit: degrees stand close."""
     return f"{text}{unit}" if unit.startswith("°") else f"{text} {unit}"

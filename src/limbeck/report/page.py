@@ -133,9 +133,9 @@ def _tiles(results: dict[str, Any], outline: Outline, first: Figure | None) -> l
             tiles.append(Tile(formats.times(times), label, f"{large} → {small}"))
     gain = dig(results, "comparison", "baseline", first.name) if first is not None else None
     if first is not None and figure(dig(gain, "difference")) is not None:
-        low, high = (figures.signed(first, dig(gain, end)) for end in ("low", "high"))
+        value, low, high = figures.interval(first, gain)
         detail = f"95 % interval {low} to {high}" if formats.MISSING not in (low, high) else ""
-        beside, value = "the same network without a teacher", figures.signed(first, dig(gain, "difference"))
+        beside = "the same network without a teacher"
         if first.share and first.better == "more":
             tiles.append(Tile(value, f"points over {beside}", detail))
         else:
