@@ -23,8 +23,8 @@ from limbeck.cli import main as cli
 from limbeck.deploy.runtime import example_inputs, open_session
 from limbeck.errors import BadInput
 from limbeck.modalities.image import predict
+from limbeck.modalities.image.onnx_file import OnnxModel
 from limbeck.modalities.text import predict as predict_text
-from limbeck.models.onnx_file import OnnxModel
 
 IMAGES: dict[str, Any] = {
     "schema_version": 1,

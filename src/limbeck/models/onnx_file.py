@@ -1,14 +1,10 @@
-"""An ONNX file as a module, so that whatever asks a model can ask a file.
-
-Shapes: B batch, C channels (or classes), H and W rows and columns.
-"""
+"""An ONNX file as a module, so that whatever asks a model can ask a file. Shapes: B batch, C classes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +14,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from ..errors import BadInput, short, shown
-from ..sections.section import LARGEST_SIDE
+from ..errors import BadInput, short
 from .outputs import of_two_classes
 from .places import check_onnx
 
@@ -27,7 +22,7 @@ from .places import check_onnx
 METADATA_KEY = "limbeck"
 
 _PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
-_NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
 class OnnxFile(nn.Module):
@@ -55,7 +50,7 @@ class OnnxFile(nn.Module):
         self.session = _open(self.path, threads or torch.get_num_threads())
         answers = self.session.get_outputs()
         named = [one for one in answers if one.name == "logits"] or answers
-        if len(named) != 1 or named[0].type not in _NUMBERS:
+        if len(named) != 1 or named[0].type not in NUMBERS:
             gives = ", ".join(f"'{one.name}', {one.type}" for one in answers)
             raise BadInput(f"{path} gives {gives}; one output of logits is needed, or one that is called 'logits'.")
         self._output, self.gives = named[0].name, named[0].shape
@@ -106,81 +101,6 @@ class OnnxFile(nn.Module):
     def unusable(self, why: str) -> BadInput:
         """What to raise where the file's metadata make no sense, or are another modality's."""
         return _unusable(self.path, why)
-
-
-class OnnxModel(OnnxFile):
-    """Logits (B, classes), float32, of images (B, C, H, W), from ONNX Runtime on the CPU.
-
-    Images may be on any device, where the answer is too. A file made for a fixed number of images is asked about so
-    many at a time, the last of them repeated to fill up.
-
-    Raises:
-        BadInput: as :class:`OnnxFile`, and where the file is no classifier of images: has several inputs, or an input that
-            is not four-dimensional.
-    """
-
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
-        super().__init__(path, threads=threads)
-        takes = self.session.get_inputs()
-        if len(takes) != 1:
-            names = ", ".join(one.name for one in takes) or "none"
-            raise BadInput(f"{path} takes {len(takes)} inputs ({names}); a classifier of images takes one.")
-        (image,) = takes
-        if image.type not in _NUMBERS or len(image.shape) != 4:
-            raise BadInput(
-                f"{path} takes '{image.name}', {image.type} of shape {_shape(image.shape)}; floating-point images "
-                "(batch, channels, height, width) are needed."
-            )
-        self._input, self._dtype = image.name, _NUMBERS[image.type]
-        self.takes = tuple(side if isinstance(side, int) else None for side in image.shape)
-        self.batch = self.takes[0]  # None: any
-        _check_metadata(self.metadata, self.takes, self.gives, self.path)
-
-    @property
-    def timed_as_it_is(self) -> bool:
-        """Whether one image of a known size can be made up for it."""
-        return self.batch is None and None not in self.takes[1:]
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _again, (str(self.path), self.threads, self.two_classes)
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        batch = self.batch or max(1, len(images_BCHW))
-        parts = [self._run(part, batch) for part in images_BCHW.detach().cpu().split(batch)]
-        return self.as_logits(torch.cat(parts).to(images_BCHW.device, torch.float32))
-
-    def _run(self, images_BCHW: Tensor, batch: int) -> Tensor:
-        count = len(images_BCHW)
-        if self.batch is not None and count < batch:
-            images_BCHW = torch.cat([images_BCHW, images_BCHW[-1:].expand(batch - count, -1, -1, -1)])
-        given = np.ascontiguousarray(images_BCHW.numpy(), dtype=self._dtype)
-        about = f"images of {_shape(list(given.shape))}"
-        answer = self.run({self._input: given}, about, ", or its input is beyond its range; see preprocess")
-        return answer[: count if self.batch is not None else None]
-
-    def check_takes(self, channels: int, size: int | tuple[int, int]) -> None:
-        """Raises :class:`BadInput` where images (channels, height, width) are not what the file was made for.
-
-        ``size`` is the side of square ones, or (height, width).
-        """
-        wanted = (channels, size, size) if isinstance(size, int) else (channels, *size)
-        if all(side is None or side == want for side, want in zip(self.takes[1:], wanted, strict=True)):
-            return
-        shown = "x".join("any" if side is None else str(side) for side in self.takes[1:])
-        height, width = self.takes[2:]
-        other = None not in (height, width) and (height, width) != wanted[1:] and self.takes[1] in (None, channels)
-        side = height if height == width else [height, width]
-        raise BadInput(
-            f"{self.path} takes images of {shown} (channels, height, width), and it would be given "
-            f"{'x'.join(map(str, wanted))}: "
-            + (f"set preprocess.size: {side} beside it." if other else "export it for such images.")
-        )
-
-
-def _again(path: str, threads: int | None, two_classes: bool) -> OnnxModel:
-    model = OnnxModel(path, threads=threads)
-    model.two_classes = two_classes
-    return model
 
 
 def _last_step(graph: onnx.GraphProto, output: str) -> str:
@@ -255,39 +175,6 @@ def _metadata(proto: onnx.ModelProto, path: Path) -> dict[str, Any]:
     return {}
 
 
-def _check_metadata(said: dict[str, Any], takes: Sequence[int | None], gives: Sequence[Any], path: Path) -> None:
-    """Raises :class:`BadInput` where what a file says of itself makes no sense, or its graph contradicts it.
-
-    ``takes``: the sides (batch, channels, height, width) of its input, None where any; ``gives``: those of its answer.
-    """
-    task, classes, given = said.get("task", "image-classification"), said.get("classes"), said.get("input")
-    if task not in ["image-classification", "image-regression"]:
-        raise _unusable(path, f"its task is {shown(task)}, and it takes images")
-    if classes is not None:
-        if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
-            raise _unusable(path, "classes must be a list of names")
-        if len(gives) == 2 and isinstance(gives[1], int) and gives[1] != len(classes):
-            raise _unusable(path, f"it names {len(classes)} classes, and the file answers {gives[1]}")
-    if given is None:
-        return
-    if not isinstance(given, dict):
-        raise _unusable(path, "input is no section of fields")
-    for name, side in zip(("channels", "height", "width"), takes[1:], strict=True):
-        value = given.get(name)
-        if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIDE):
-            raise _unusable(path, f"input.{name} is {shown(value)}, not a whole number from 1 to {LARGEST_SIDE:,}")
-        if None not in (value, side) and value != side:
-            raise _unusable(path, f"input.{name} is {value}, and the file takes {side}")
-    for name, least in (("mean", -1e6), ("std", 1e-12)):
-        values = given.get(name)
-        if values is not None and not (
-            isinstance(values, list)
-            and len(values) == given.get("channels", len(values))
-            and all(type(value) in (int, float) and least <= value <= 1e6 for value in values)
-        ):
-            raise _unusable(path, f"input.{name} must hold a number a channel, from {least:g} to 1e+06")
-
-
 def _unusable(path: Path, why: str) -> BadInput:
     return BadInput(f"{path} has '{METADATA_KEY}' metadata that cannot be used ({why}): export it again.")
 
@@ -297,5 +184,5 @@ def _is_real(tensor: onnx.TensorProto) -> bool:
     return tensor.data_type in kinds
 
 
-def _shape(shape: list[Any]) -> str:
+def shape_text(shape: list[Any]) -> str:
     return "(" + ", ".join("any" if not isinstance(side, int) else str(side) for side in shape) + ")"

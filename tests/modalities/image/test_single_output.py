@@ -14,10 +14,10 @@ from torch import Tensor
 from limbeck.errors import BadInput
 from limbeck.interfaces.modality import Teachers
 from limbeck.modalities.image import draft
+from limbeck.modalities.image.onnx_file import OnnxModel
 from limbeck.modalities.image.recipe import ImageRecipe
 from limbeck.modalities.image.teachers import build_teachers
 from limbeck.models.inference import ask
-from limbeck.models.onnx_file import OnnxModel
 from tests.helpers.given_teachers import Says, Sigmoid, SigmoidConfig, onnx_file, pictures, splits_of, teacher_of
 from tests.helpers.tiny import recipe
 

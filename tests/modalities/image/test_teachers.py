@@ -18,7 +18,7 @@ from limbeck.errors import BadInput
 from limbeck.evaluation.classes import classification
 from limbeck.modalities.image import draft
 from limbeck.modalities.image.export import export_onnx, image_metadata
-from limbeck.models.onnx_file import OnnxModel
+from limbeck.modalities.image.onnx_file import OnnxModel
 from limbeck.pipeline import run as pipeline
 from limbeck.pipeline import stages
 from limbeck.pipeline.job import Job

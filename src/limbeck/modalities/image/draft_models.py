@@ -151,7 +151,7 @@ def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
 
 
 def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
-    from ...models.onnx_file import OnnxModel
+    from .onnx_file import OnnxModel
     from ...vision.build import check_fits
     from .teachers import preprocess_said
 

@@ -18,7 +18,6 @@ from ...interfaces.modality import Member, Teachers
 from ...models.ensemble import Together
 from ...models.inference import ask
 from ...models.labels import listed, unnamed
-from ...models.onnx_file import OnnxModel
 from ...models.outputs import ASKED, OneLogit, is_one_logit, of_one_logit, refuse_changing, refuse_probabilities
 from ...sections.teacher import seeds_of
 from ...vision.build import check_fits
@@ -27,6 +26,7 @@ from ...vision.pixels import LARGEST_SIZE, Size, sides, size_of
 from ...vision.sections import Preprocess
 from .examples import Splits, shape_of
 from .networks import network
+from .onnx_file import OnnxModel
 from .recipe import Ensemble, ImageRecipe, OnnxTeacher, TeacherSection
 
 # Examples, beside noise, that it is asked about more than once.
