@@ -40,6 +40,7 @@ from limbeck.pipeline.teacher import the_teacher
 from limbeck.pipeline.training_stage import Trained
 from limbeck.recipe.read import read
 from limbeck.sections.recipe import Recipe
+from limbeck.training.loop import on_validation
 from limbeck.training.schedule import PEAK
 
 SMOOTHING = (0.0, 0.05, 0.1)
@@ -169,7 +170,7 @@ def _try_out(side: str, settings: tuple[str, ...]) -> Trial:
 
 def trial(job: Job, settings: tuple[str, ...], ones: list[Trained]) -> Trial:
     """The figures of the weights that were kept."""
-    figures = [job.task.validation(one.model.to(job.accelerator.device)) for one in ones]
+    figures = [on_validation(job.task, one.model.to(job.accelerator.device)) for one in ones]
     accuracy, nll = ([one[name] for one in figures] for name in ("accuracy", "nll"))
     return Trial(settings, accuracy, nll, sum(one.seconds for one in ones))
 

@@ -10,6 +10,7 @@ import ast
 import copy
 import inspect
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -29,6 +30,7 @@ from limbeck.models.identity import identity
 from limbeck.recipe import read as recipe_file
 from limbeck.report.shown import Shown
 from limbeck.sections.recipe import Recipe
+from limbeck.training.loop import on_validation
 
 # What a script that stands alone may import beside Python's own.
 ALONE = {"numpy", "onnxruntime", "PIL", "tokenizers"}
@@ -171,8 +173,9 @@ class Battery:
         answers = torch.cat([answer for _, answer in parts])[places.argsort()]
         assert answers.dtype == torch.float32
         assert answers.shape == (7, task.answers.width)
-        figures = task.validation(model)
-        assert {one.name for one in KINDS[task.answers.kind].FIGURES[:2]} <= figures.keys()
+        figures = on_validation(task, model)
+        assert list(figures) == [one.name for one in KINDS[task.answers.kind].FIGURES[:2]]
+        assert all(map(math.isfinite, figures.values()))
 
     # --- models
 

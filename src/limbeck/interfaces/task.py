@@ -132,7 +132,3 @@ class Task(Protocol):
         model gets the teacher's input.
         """
         ...
-
-    def validation(self, model: nn.Module) -> dict[str, float]:
-        """Figures over the validation split, the first two of the kind of answer among them."""
-        ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import os
 import time
 from contextlib import nullcontext
@@ -22,8 +23,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import progress
-from ..errors import Interrupted
+from ..errors import BadInput, Interrupted
 from ..evaluation.figure import Figure
+from ..evaluation.keep import keep
 from ..evaluation.kinds import KINDS
 from ..interfaces import Batch, Source, Target, Task, Teacher
 from ..models.capture import Capture
@@ -298,13 +300,30 @@ def _global_counts(objective: Objective, batches: list[Batch], accelerator: Acce
 
 
 def _end_of_epoch(run: Training, model: nn.Module, step: int, per_epoch: int, train_loss: float) -> dict[str, float]:
-    figures = run.task.validation(model)
+    figures = on_validation(run.task, model)
     return {
         "epoch": step // per_epoch,
         "train_loss": train_loss,
         **{recorded(figure): figures[figure.name] for figure in run.figures},
         "learning_rate": learning_rate(run.plan, step - 1, per_epoch),
     }
+
+
+def on_validation(task: Task, model: nn.Module) -> dict[str, float]:
+    """What models are chosen by and their loss, the first two figures of the task's kind of answer, over the validation split.
+
+    Both are NaN where the answers are no numbers: the weights went wrong in the last step, and the next loss says so.
+    """
+    by = KINDS[task.answers.kind]
+    kept, found = keep(by, task.answers_to(model, task.held_out), task.held_out.labels.cpu()), {}
+    for figure in by.FIGURES[:2]:
+        try:
+            scores_N = by.scores(kept, figure.name).double()
+        except BadInput:
+            return dict.fromkeys((one.name for one in by.FIGURES[:2]), math.nan)
+        of = by.SUMS.get(figure.name)
+        found[figure.name] = scores_N.mean().item() if of is None else float(of(scores_N.sum(0).numpy(), len(scores_N)))
+    return found
 
 
 def _remember_best(state: _State, record: dict[str, float], model: nn.Module, run: Training) -> None:

@@ -6,8 +6,6 @@ import torch
 
 from limbeck.data.epochs import EpochSource
 from limbeck.data.examples import Identified
-from limbeck.evaluation.keep import keep
-from limbeck.evaluation.kinds import KINDS
 from limbeck.interfaces import Batch, Output, Task
 from limbeck.models.inference import device_of
 from limbeck.randomness import order, uniform
@@ -70,7 +68,3 @@ class OfPoints(Task):
     def forward(self, model, batch):
         answer = model(batch.inputs)
         return Output(values=answer) if self.answers.kind == "values" else Output(logits=answer)
-
-    def validation(self, model):
-        by = KINDS[self.answers.kind]
-        return by.figures(keep(by, self.answers_to(model, self.held_out), self.held_out.labels.cpu()))

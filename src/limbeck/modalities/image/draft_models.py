@@ -151,8 +151,8 @@ def classes_of(shapes: dict[str, tuple[int, ...]]) -> int | None:
 
 
 def _teacher_of_onnx(path: str, found: Found) -> tuple[list[str], Size, str]:
-    from .onnx_file import OnnxModel
     from ...vision.build import check_fits
+    from .onnx_file import OnnxModel
     from .teachers import preprocess_said
 
     model = OnnxModel(path)

@@ -12,11 +12,9 @@ from math import prod
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
-from ...evaluation import values
 from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import device_of
 from ...randomness import order
@@ -165,16 +163,6 @@ class ImageClassification(ImageTask):
         """The student's logits (B, C)."""
         return Output(logits=model(batch.inputs))
 
-    def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
-        """``accuracy`` and ``nll`` over the validation split."""
-        logits_NC = self.logits(model, self.held_out, as_teacher=as_teacher).double()
-        assert self.held_out.labels is not None
-        labels_N = self.held_out.labels.cpu()
-        return {
-            "accuracy": (logits_NC.argmax(dim=1) == labels_N).double().mean().item(),
-            "nll": F.cross_entropy(logits_NC, labels_N).item(),
-        }
-
 
 class ImageRegression(ImageTask):
     """Numbers for each image, in the labels' units."""
@@ -184,12 +172,6 @@ class ImageRegression(ImageTask):
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's numbers (B, D)."""
         return Output(values=model(batch.inputs))
-
-    def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
-        """The figures of numbers over the validation split: ``rmse`` and ``mse`` first."""
-        assert self.held_out.labels is not None
-        answer_ND = self.logits(model, self.held_out, as_teacher=as_teacher)
-        return values.figures(values.kept(answer_ND, self.held_out.labels.cpu()))
 
 
 def pooled(labelled: Examples, transfer: Examples) -> Examples:

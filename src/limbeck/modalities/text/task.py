@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
 from ...data.length_buckets import bucketed_order
-from ...evaluation.label_sets import told_figures
 from ...interfaces import IGNORED, Batch, Output
 from ...models.inference import answered, device_of, moved
 from ...nlp.pairs import SEGMENTS, encoded
@@ -179,23 +178,6 @@ class TextClassification:
             )
             self._own_tokens[key] = (own, tokenizer.pad_token_id)
         return self._own_tokens[key]
-
-    def validation(self, model: nn.Module, *, as_teacher: bool = False) -> dict[str, float]:
-        """``accuracy`` and ``nll`` over the validation split.
-
-        Where a text may have several labels: ``accuracy`` is the share of texts with exactly the right ones, ``nll`` the
-        mean binary cross-entropy of text and class, and ``micro_f1`` and ``macro_f1`` stand beside them.
-        """
-        logits_NC = self.logits(model, self.held_out, as_teacher=as_teacher).double()
-        assert self.held_out.labels is not None
-        labels = self.held_out.labels.cpu()
-        if self.multi_label:
-            nll = F.binary_cross_entropy_with_logits(logits_NC, labels.double()).item()
-            return {**told_figures(logits_NC > 0, labels > 0.5), "nll": nll}
-        return {
-            "accuracy": (logits_NC.argmax(dim=1) == labels).double().mean().item(),
-            "nll": F.cross_entropy(logits_NC, labels).item(),
-        }
 
 
 def _inputs(tokens_BL: Tensor, there_BL: Tensor, segments_BL: Tensor | None) -> dict[str, Tensor]:
