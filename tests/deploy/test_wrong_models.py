@@ -145,7 +145,7 @@ DEEP = "[" * 100_000
 WRONG_IMAGES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "size": (lambda p: of_images(p, shape=("b", 1, 4, 16)), r"takes images of \(1, 4, 16\).* metadata .*\(1, 8, 8\)"),
     "channels": (lambda p: of_images(p, shape=("b", 3, 8, 8)), r"takes images of \(3, 8, 8\).* metadata .*\(1, 8, 8\)"),
-    "classes": (lambda p: of_images(p, classes=7), r"answers with shape \(any, 7\).* 10 classes"),
+    "classes": (lambda p: of_images(p, classes=7), r"answers with shape \(any, 7\).* names 10"),
     "fixed batch": (lambda p: of_images(p, shape=(4, 1, 8, 8)), r"exactly 4 image\(s\) at a time"),
     "integer input": (lambda p: of_images(p, kind=INT64), r"'image', tensor\(int64\).* one input of images is needed"),
     "no input": (constant, "takes nothing; one input"),
