@@ -74,7 +74,8 @@ def load(
 ) -> nn.Module:
     """The student of a finished run as a module that takes images, or texts, as they are; in evaluation mode, on the CPU.
 
-    It answers what the exported model does. Weights are read from safetensors; nothing is unpickled.
+    It answers what the exported model does, of pictures what ``limbeck predict`` says of their files. Weights are read from
+    safetensors; nothing is unpickled.
 
     Args:
         place: the run's folder, its ``student`` folder, a copy of that anywhere, or its name on the Hugging Face hub.

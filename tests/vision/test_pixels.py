@@ -270,6 +270,6 @@ def test_sizes_beyond_the_limit_are_refused():
     with pytest.raises(
         ValueError, match=r"input\.height and input\.width are 2 and 16777216, more than 16777216 pixels"
     ):
-        predicting._parse_metadata(said | {"input": given})
+        predicting.parse_metadata(said | {"input": given})
     with pytest.raises(BadInput, match="4097 was given; it should be less than or equal to 4096"):
         Data(name="digits", size=4097)

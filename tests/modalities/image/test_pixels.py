@@ -58,7 +58,7 @@ def test_a_deployed_model_sees_what_training_and_evaluation_saw(make, tmp_path):
 def test_metadata_without_the_newer_fields_means_what_it_meant():
     said = {"schema_version": 1, "task": "image-classification", "classes": ["a", "b"]}
     given = {"channels": 1, "height": 4, "width": 4, "mean": [0], "std": [1], "scale": "0-1"}
-    metadata = predicting._parse_metadata(said | {"input": given})
+    metadata = predicting.parse_metadata(said | {"input": given})
     deep = Image.fromarray(np.full((4, 4), 0x0FFF, np.uint16))
     assert np.unique(predicting.preprocess(deep, metadata) * 255).round().tolist() == [0x0F]
     clear = Image.new("LA", (4, 4), (60, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
+import limbeck
 from limbeck.cli.main import app
 from limbeck.deploy.standalone import write_standalone
 from limbeck.errors import BadInput
 from limbeck.modalities.image.examples import Examples, Splits
 from limbeck.modalities.image.load import load
 from limbeck.modalities.image.networks import network
+from limbeck.modalities.image.predict import predict
 from limbeck.modalities.image.recipe import NumberData
 from limbeck.modalities.image.task import pooled
 from limbeck.models.weights import save_weights
@@ -213,3 +216,25 @@ def test_a_draft_of_numbers_is_a_right_recipe(tmp_path):
     recipe = from_dict(yaml.safe_load(drafted.text), "the draft")
     assert recipe.task == "image-regression"
     assert "of each: steering" in drafted.text
+
+
+def test_a_loaded_student_answers_what_predict_says_of_pictures_of_any_size(finished, tmp_path):
+    student: Any = limbeck.load(finished / "run")
+    for height, width, channels in ((4, 10, 1), (6, 18, 1), (9, 31, 3), (40, 20, 1)):
+        shape = (height, width, channels) if channels == 3 else (height, width)
+        pixels = np.random.default_rng(height).integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "picture.png")
+        (said,) = predict(finished / "run" / "student.onnx", [tmp_path / "picture.png"])
+        image_BCHW = torch.from_numpy(pixels).reshape(1, height, width, channels).permute(0, 3, 1, 2)
+        assert student(image_BCHW).item() == pytest.approx(said.numbers[0][1], abs=1e-4)
+        assert torch.equal(student(image_BCHW.long()), student(image_BCHW))
+        with pytest.raises(
+            BadInput, match=rf"are {channels}x3x{width} .* takes 1x6x18\. Give pictures as whole numbers"
+        ):
+            student(image_BCHW / 255)
+    with pytest.raises(
+        BadInput, match=r"3 high and 10 wide, .* \(data.crop of its recipe\) that reaches to row 4 and col"
+    ):
+        student(torch.zeros(1, 1, 3, 10, dtype=torch.uint8))
+    with pytest.raises(BadInput, match="run from 0 to 256: whole numbers must lie in 0 to 255"):
+        student(torch.tensor([0, 256]).expand(1, 1, 4, 2))

@@ -121,7 +121,7 @@ def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata
             "use a model that 'limbeck run' wrote."
         )
     try:
-        metadata = _parse_metadata(_json(text))
+        metadata = parse_metadata(_json(text))
     except (KeyError, TypeError, ValueError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
@@ -230,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse_metadata(value: dict[str, Any]) -> Metadata:
+def parse_metadata(value: dict[str, Any]) -> Metadata:
+    """What a file says of itself; ``KeyError``, ``TypeError`` or ``ValueError`` where it makes no sense."""
     if value["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {value['schema_version']!r}, this program reads {SCHEMA_VERSION}")
     if value["task"] not in ("image-classification", "image-regression"):

@@ -16,10 +16,12 @@ from ...models.weights import load_weights
 from ...sections.teacher import Model
 from ...vision.build import build
 from ...vision.inputs import Normalisation
+from ...vision.pixels import Preparation, size_of
 from ...vision.sections import Preprocess
 from ...vision.units import DEVIATION, in_units
 from .arrays import Given, from_arrays
 from .examples import Splits
+from .predict import parse_metadata
 from .recipe import Data, ImageRecipe, TeacherSection
 from .usable import Classifier
 
@@ -57,38 +59,41 @@ def sections_of(
 
 def usable(model: nn.Module, splits: Splits) -> Classifier:
     """The trained student, which takes images as they are."""
-    return Classifier(model, Normalisation(splits.mean, splits.std), splits.classes).eval()
+    channels, height, width = splits.train.images.shape[1:]
+    seen = Normalisation(splits.mean, splits.std)
+    return Classifier(model, seen, splits.classes, (channels, height, width), splits.how).eval()
 
 
 def load(folder: Path, said: Mapping[str, Any], *, model: nn.Module | None, trust_code: bool) -> Classifier:
     """The student that a folder holds, of whose exported model the metadata are ``said``."""
     try:
-        given = said["input"]
-        height, width = int(given["height"]), int(given["width"])
-        seen = Normalisation(tuple(map(float, given["mean"])), tuple(map(float, given["std"])))
-        numbers = said.get("numbers")
-        names = [str(one) for one in said["classes"]] if numbers is None else [str(one["name"]) for one in numbers]
-        channels = int(given["channels"])
+        metadata = parse_metadata(dict(said))
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"the metadata of the ONNX file in {folder} are not those of a model of images ({error})."
         ) from error
+    names = metadata.classes or tuple(name for name, _ in metadata.numbers)
+    channels, size = metadata.channels, size_of(metadata.height, metadata.width)
     if model is None:
         model = build(
             _section(folder),
             classes=len(names),
             channels=channels,
-            size=height if height == width else (height, width),
+            size=size,
             trust_code=trust_code,
             seed=0,
         )
     else:
         model = copy.deepcopy(model)
     weights = folder / "model.safetensors"
-    if numbers is not None and any(DEVIATION in state for state in read_sets(weights).values()):
+    if metadata.numbers and any(DEVIATION in state for state in read_sets(weights).values()):
         in_units(model, [0.0] * len(names), [1.0] * len(names))  # what they are is kept with the weights
     load_weights(model, weights, "student")
-    return Classifier(model, seen, names).eval()
+    seen, how = (
+        Normalisation(metadata.mean, metadata.std),
+        Preparation(rows=metadata.rows, columns=metadata.columns),
+    )
+    return Classifier(model, seen, names, (channels, metadata.height, metadata.width), how).eval()
 
 
 def _section(folder: Path) -> Model:
