@@ -129,12 +129,8 @@ def test_no_field_that_is_changed_makes_plan_and_check_disagree(ran: Path, overr
     assert disagreement(ran, begins(override)) is None
 
 
-# Labelled examples are mixed with labelled ones alone, so a transfer set does not go with mixes.
-SEVERAL = [override for override in FIELDS if "transfer" not in override]
-
-
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.sampled_from(SEVERAL), min_size=2, max_size=4, unique=True))
+@given(st.lists(st.sampled_from(FIELDS), min_size=2, max_size=4, unique=True))
 def test_nor_do_several(ran: Path, overrides: list[str]) -> None:
     if accepted(*overrides):
         assert disagreement(ran, begins(*overrides)) is None

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from limbeck import randomness
+from limbeck.interfaces import IGNORED
 from limbeck.vision.draws import Draws, symmetric_beta
+from limbeck.vision.mix import mix_labels
 from limbeck.vision.sections import Affine, ColorJitter, ResizedCrop, Views
 from limbeck.vision.views import Rendered, render
 
@@ -372,3 +374,9 @@ def test_gpu_pixels_agree_with_cpu_pixels(name: str) -> None:
     gpu = render(SPECS[name], 0, there, index.cuda(), view.cuda(), CLASSES)
     torch.testing.assert_close(gpu.images_BCHW.cpu(), here.images_BCHW, atol=1e-4, rtol=0)
     torch.testing.assert_close(labels_of(gpu).cpu(), labels_of(here))
+
+
+def test_half_a_label_is_none() -> None:
+    labels_B, partner_labels_B = torch.tensor([2, IGNORED, 1, IGNORED]), torch.tensor([0, 1, IGNORED, IGNORED])
+    mixed_BK = mix_labels(labels_B, partner_labels_B, torch.full((4,), 0.75), 3)
+    assert mixed_BK.tolist() == [[0.25, 0, 0.75], [0, 0, 0], [0, 0, 0], [0, 0, 0]]

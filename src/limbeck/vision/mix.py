@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..interfaces import IGNORED
 from . import draws as tables
 from .draws import Draws
 from .intensity import box
@@ -54,9 +55,13 @@ def mix(images_BCHW: Tensor, partners_BCHW: Tensor, spec: Views, draws: Draws) -
 
 
 def mix_labels(labels_B: Tensor, partner_labels_B: Tensor, share_B: Tensor, classes: int) -> Tensor:
-    """Probabilities (B, K): ``share`` on the example's own class, the rest on its partner's."""
-    own_BK = F.one_hot(labels_B, classes) * share_B[:, None]
-    return own_BK + F.one_hot(partner_labels_B, classes) * (1 - share_B)[:, None]
+    """Probabilities (B, K): ``share`` on the example's own class, the rest on its partner's.
+
+    A row of zeros, which is no label, where one of the two has none: of a mix, half a label is none.
+    """
+    known_B = (labels_B != IGNORED) & (partner_labels_B != IGNORED)
+    own_BK, partners_BK = (F.one_hot(labels.where(known_B, 0), classes) for labels in (labels_B, partner_labels_B))
+    return (own_BK * share_B[:, None] + partners_BK * (1 - share_B)[:, None]) * known_B[:, None]
 
 
 def mix_numbers(labels_BD: Tensor, partner_labels_BD: Tensor, share_B: Tensor) -> Tensor:
