@@ -74,6 +74,18 @@ def test_advice_names_what_distill_takes(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_numbers_are_learnt_from_recipes_and_no_list_of_tasks_names_them(tmp_path) -> None:
+    given = {"teacher": ConvNet(2, 1, 8, width=2), "student": ConvNet(2, 1, 8, width=1), "train": [], "out": tmp_path}
+    with pytest.raises(
+        limbeck.BadInput, match=r"image-regression is not .*: numbers are learnt from recipes \(limbeck run"
+    ):
+        limbeck.distill(**given, task="image-regression", objective=limbeck.CrossEntropy())
+    with pytest.raises(
+        limbeck.BadInput, match=r"'regression' is not one of image-classification, text-classification\.$"
+    ):
+        limbeck.distill(**given, task="regression")
+
+
 def test_an_objective_is_made_before_it_is_given(tmp_path) -> None:
     given = {"teacher": ConvNet(2, 1, 8, width=2), "student": ConvNet(2, 1, 8, width=1), "train": [], "out": tmp_path}
     with pytest.raises(limbeck.BadInput, match=r"objective is the class KD: give an objective such as limbeck\.KD\("):

@@ -16,7 +16,7 @@ from torch import nn
 from .deploy.metadata import said_by, task_of
 from .errors import BadInput
 from .files import near as near_path
-from .modalities import DEFAULT_TASK, outline_of, part_of
+from .modalities import DEFAULT_TASK, TASKS, outline_of, part_of, unknown_task
 from .models.weights import load_weights
 from .objectives.modules import KD, CrossEntropy, Objective
 from .pipeline.evaluate import best_of_histories
@@ -170,9 +170,8 @@ def distill(
         raise BadInput(
             f"objective is {what}: give an objective such as limbeck.KD(temperature=4), or a weighted sum of some."
         )
+    _check_task(task)
     python = part_of(task, "python")
-    if task not in python.RECIPES:
-        raise BadInput(f"task: {task} is not done from Python yet; a recipe and limbeck run do it.")
     own = {"preprocess": preprocess, "tokenizer": tokenizer, "max_length": max_length}
     own = {name: value for name, value in own.items() if value is not None}
     if foreign := [name for name in own if name not in python.OWN]:
@@ -211,6 +210,24 @@ def distill(
         chosen = trained[best_of_histories(job, [read_history(folder) for folder in trained])]
         load_weights(best, chosen / "model.safetensors", "student")
     return Distilled(python.usable(best, splits), results, Path(out))
+
+
+def _check_task(task: str) -> None:
+    """Raises :class:`BadInput` for what is no task, and for one that recipes alone do."""
+    if task in TASKS and task in part_of(task, "python").RECIPES:
+        return
+    done = [one for one in TASKS if _done_here(one)]
+    if why := unknown_task(task, among=done):
+        raise BadInput(why)
+    about = "numbers are learnt" if task.endswith("regression") else "it is done"
+    raise BadInput(f"task: {task} is not done from Python yet: {about} from recipes (limbeck run) for now.")
+
+
+def _done_here(task: str) -> bool:
+    try:
+        return task in part_of(task, "python").RECIPES
+    except BadInput:  # done, with a library that is not installed
+        return True
 
 
 def _recipe(

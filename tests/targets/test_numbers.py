@@ -65,6 +65,13 @@ def test_replay_finds_numbers_that_the_teacher_no_longer_says(tmp_path):
     assert len(replay(store, lambda index_B, view: numbers_of(index_B, view) + 8.0, IDS, 21, seed=0).differing) == 21
 
 
+def test_a_replay_of_one_number_says_how_far_off_it_is(tmp_path):
+    one = cast(tmp_path / "one", identity(classes=1), IDS, 1, lambda i, v: numbers_of(i, v)[:, 1:], codec=Numbers())
+    found = replay(one, lambda i, v: numbers_of(i, v)[:, 1:] + 10.0, IDS, N, seed=0)
+    assert found.difference == pytest.approx([10 / 1001.5] * N, rel=1e-3)
+    assert len(found.differing) == N
+
+
 def test_numbers_that_are_not_finite_or_too_large_for_float16_are_refused(tmp_path):
     with pytest.raises(BadInput, match="NaN or infinite for example id 5"):
         stored(tmp_path / "nan", ask=lambda index_B, view: numbers_of(index_B, view) / 0)

@@ -20,7 +20,9 @@ def predict(
             metavar="EXAMPLE", help="What the model takes: files, or texts in quotes; of a model of pairs two."
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Show the N likeliest classes.")] = TOP,
+    top: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of classes, show the N likeliest; numbers are all shown.")
+    ] = TOP,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ask an exported model about examples, in onnxruntime (torch is not needed).

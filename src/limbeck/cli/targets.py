@@ -212,7 +212,7 @@ def export(
 ) -> None:
     """Write a store as Parquet, which pandas, polars, DuckDB and Spark read: one row an answer.
 
-    Columns are id, view, and those of the codec (logits, for a dense one); position where an example is a sequence, with
+    Columns are id, view, and those of the codec (logits, for a dense one; values, the numbers of a regression); position where an example is a sequence, with
     one row for each; segment where the store was extended. `limbeck targets import` makes the same store
     of it again, byte for byte.
     """
@@ -245,7 +245,7 @@ def import_(
 
     From elsewhere there must be the columns id (the example's id, a whole number; `limbeck targets ids` lists them) and
     logits or probabilities (a list of numbers, one a class), and view (from 0) where there are several; then name the
-    recipe that says how the views are made. A recipe learns from the store with `targets: {store: DIR}`.
+    recipe that says how the views are made. The numbers of a regression are read only as they were exported. A recipe learns from the store with `targets: {store: DIR}`.
     """
     from ..pipeline import casting
 

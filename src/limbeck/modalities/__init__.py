@@ -8,6 +8,7 @@ with an extra.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -27,12 +28,12 @@ TASKS: dict[str, str] = {
 DEFAULT_TASK = "image-classification"
 
 
-def unknown_task(task: object) -> str | None:
-    """A sentence where there is no such task; None where there is."""
+def unknown_task(task: object, among: Collection[str] = TASKS) -> str | None:
+    """A sentence where there is no such task ``among`` these; None where there is."""
     if isinstance(task, str) and task in TASKS:
         return None
-    hint = near(task, TASKS, cutoff=0.86) if isinstance(task, str) else ""
-    return f"task: {shown(task)} is not one of {', '.join(TASKS)}.{hint}"
+    hint = near(task, among, cutoff=0.86) if isinstance(task, str) else ""
+    return f"task: {shown(task)} is not one of {', '.join(among)}.{hint}"
 
 
 def outline_of(task: str) -> Outline:

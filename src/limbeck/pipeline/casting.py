@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from .. import progress
 from ..errors import BadInput, Interrupted, printable, shortened
 from ..files import atomic_path, write_text
-from ..interfaces import Sampled
+from ..interfaces import Sampled, Values
 from ..modalities import DEFAULT_TASK, modality_of, recipe_class
 from ..recipe import read as recipe_file
 from ..recipe.read import resolved_yaml
@@ -193,6 +193,8 @@ def replay_run(
     measure = "half the sum of the differences between the classes' probabilities"
     if store.codec.kind is Sampled:
         measure = "how far the draws are from being what the teacher says"
+    elif store.codec.kind is Values:
+        measure = "the largest difference of a number, as a share of the numbers' size (their root mean square)"
     told = (
         f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
         f"difference is {found.difference[worst]:.2g} (example {found.ids[worst]}, view {found.view[worst]}), and "

@@ -33,7 +33,8 @@ class Replay:
 
     ``difference`` is the total variation distance between what is stored and what would be stored now: half the sum of
     the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common; where classes
-    were drawn, how far the draws are from being the teacher's (:func:`replay`). Of a
+    were drawn, how far the draws are from being the teacher's (:func:`replay`); of a regression the largest difference of
+    a number, as a share of the numbers' root mean square in the store's sample. Of a
     sequence it is that of the position where it is largest, and 1 where the sequence has another length now.
     """
 

@@ -67,6 +67,11 @@ def test_a_run_says_what_its_numbers_are_and_how_far_off(finished):
     for role in ("teacher", "student", "baseline"):
         assert results[role]["metrics"]["rmse"]
     assert (finished / "run" / "report.html").is_file()
+    card = (finished / "run" / "student" / "README.md").read_text()
+    assert "numbers = student(images)" in card
+    assert "logits" not in card
+    asked = CliRunner().invoke(app, ["targets", "verify", str(finished / "run"), "--replay", "20", "--threads", "1"])
+    assert "the largest difference of a number, as a share of the numbers' size" in " ".join(asked.output.split())
 
 
 def test_predict_answers_with_names_and_units_and_stands_alone(finished, tmp_path):

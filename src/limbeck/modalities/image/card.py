@@ -48,10 +48,12 @@ def usage(results: Mapping[str, Any]) -> str:
             "`limbeck.load(folder, model=...)` takes a module to put them into."
         )
     else:
+        numbers = (results.get("answers") or {}).get("kind") == "values"
+        says = "numbers" if numbers else "logits"
         parts.append(
             "As a PyTorch module, whose weights are in `model.safetensors`:\n\n"
             "```python\nimport limbeck\n\n"
             'student = limbeck.load(".")  # this folder, or its name on the hub\n'
-            "logits = student(images)  # (batch, channels, height, width), 0 to 255 as integers or 0 to 1 as floats\n```"
+            f"{says} = student(images)  # (batch, channels, height, width), 0 to 255 as integers or 0 to 1 as floats\n```"
         )
     return "\n\n".join(parts)

@@ -213,14 +213,14 @@ def _is_seen(character: str) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command: prints each image's classes; 2 where the model or an image cannot be used."""
+    """The command: prints each image's classes or numbers; 2 where the model or an image cannot be used."""
     parser = argparse.ArgumentParser(
-        description="Classify images with an exported model.",
+        description="Classify images, or tell numbers from them, with an exported model.",
         epilog="example: python %(prog)s student.onnx shoe.png bag.jpg --top 5",
     )
     parser.add_argument("model", type=Path, help="the exported .onnx file")
     parser.add_argument("images", type=Path, nargs="+", help="image files (PNG, JPEG, ...)")
-    parser.add_argument("--top", type=int, default=3, help="how many classes to name, best first (default: 3)")
+    parser.add_argument("--top", type=int, default=3, help="of classes, how many to name, best first (default: 3)")
     given = parser.parse_args(arguments)
     try:
         print(table(predict(given.model, given.images, given.top)))
@@ -380,11 +380,11 @@ def _logits(
         raise ValueError(f"model {model} fails on its input ({_first_line(error)}): export it again.") from error
     if logits_BC.shape != shape:
         raise ValueError(
-            f"{model} answers with shape {logits_BC.shape}, but its metadata names {shape[1]} classes: export it again."
+            f"{model} answers with shape {logits_BC.shape}, but its metadata names {shape[1]}: export it again."
         )
     if not np.isfinite(logits_BC).all():
         raise ValueError(
-            f"model {model} answers with values that are no finite numbers (NaN or infinity), so no class can be told: its "
+            f"model {model} answers with values that are no finite numbers (NaN or infinity), so they say nothing: its "
             "weights are damaged, or its input is beyond its range."
         )
     return logits_BC

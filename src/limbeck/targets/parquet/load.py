@@ -33,7 +33,7 @@ from ..store.writer import begin, fill, finish, manifest_of
 from . import rows as read
 from .export import EMPTY_KEY, MANIFEST_KEY, PLAN_KEY, SEAL_KEY, exported, from_exported, key_columns
 
-LOGITS, PROBABILITIES = "logits", "probabilities"
+LOGITS, PROBABILITIES, VALUES = "logits", "probabilities", "values"
 OFF_BY = 1e-3  # how far a row of probabilities may be from 1 in all
 
 Progress = Callable[[int], object]
@@ -105,7 +105,8 @@ def _from_elsewhere(
     column = Column(name, np.dtype(np.float32), read.width_of(files, name))
     if column.width == 1:
         raise BadInput(
-            f"{files[0]}, column '{name}' holds one value a row: one for each of at least two classes is needed."
+            f"{files[0]}, column '{name}' holds one value a row: one for each of at least two classes is "
+            "needed. Numbers of a regression cannot be imported yet: cast them (limbeck targets cast)."
         )
     digest = read.digest(files)
     identity: StoreIdentity = {
@@ -129,8 +130,13 @@ def _from_elsewhere(
 
 
 def _answers_in(files: Sequence[Path]) -> str:
-    """The column of the answers. Raises :class:`BadInput` where there are two."""
+    """The column of the answers. Raises :class:`BadInput` where there are two, or numbers of a regression."""
     there = read.opened(files[0]).schema_arrow.names
+    if VALUES in there and not {LOGITS, PROBABILITIES} & {*there}:
+        raise BadInput(
+            f"{files[0]} has a column '{VALUES}': the numbers of a regression can be imported only as limbeck exported them, "
+            "the file's metadata included, and not yet from elsewhere. Cast them instead (limbeck targets cast)."
+        )
     if LOGITS in there and PROBABILITIES in there:
         raise BadInput(
             f"{files[0]} has the columns '{LOGITS}' and '{PROBABILITIES}', which say the same: leave one of them out."
