@@ -184,6 +184,15 @@ def test_a_stage_that_was_made_again_is_another_to_those_made_upon_it(copy: Path
     assert set(told.values()) == {"not known"}
 
 
+def test_a_run_that_was_stopped_in_an_export_is_planned(copy: Path) -> None:
+    (done,) = (copy / "stages" / "export").glob("*/done.json")
+    done.unlink()
+    told = states(plan.plan(begins(), copy))
+    assert (told["evaluate"], told["export"], told["report"]) == ("finished", "unfinished", "not known")
+    shutil.rmtree(done.parent)
+    assert states(plan.plan(begins(), copy))["export"] == "to do"
+
+
 def test_a_version_that_was_raised_makes_a_stage_to_do(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(known.STAGES, "export", known.STAGES["export"] + 1)
     told = states(plan.plan(begins(), ran))

@@ -79,8 +79,8 @@ class _Plan:
         last = CONCLUSION[-1]
         if any(one.state in (TO_DO, UNFINISHED) for one in models):
             concluded.append(_Found(TO_DO))
-        else:  # named by what it is made upon, which need not be finished
-            unsure = [_Found(one.state if one.state == FINISHED else NOT_KNOWN, one.folder) for one in concluded]
+        else:  # what is unfinished has no digest yet, and may come to what is there
+            unsure = [one if one.state == FINISHED else _Found(NOT_KNOWN) for one in concluded]
             concluded.append(self._found(last, 0, unsure, self._of_conclusion(last)))
         for name, found in zip(CONCLUSION, concluded, strict=True):
             seconds = None if found.state == FINISHED else self.before.other(name)
