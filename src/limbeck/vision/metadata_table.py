@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
 import datasets
@@ -22,14 +22,25 @@ from .tree import listed, scan
 _LABELS = frozenset(["label", "labels", "class", "target"])
 
 
-def read_beside_images(root: Path, files: Sequence[PurePath], field: str, label: str | None, labelled: bool) -> Found:
+Numbers = Callable[[datasets.Features], Sequence[str]]
+"""Which columns of a table hold a regression's numbers; ``BadInput`` where none can be told."""
+
+
+def read_beside_images(
+    root: Path,
+    files: Sequence[PurePath],
+    field: str,
+    label: str | None,
+    labelled: bool,
+    numbers: Numbers | None = None,
+) -> Found:
     """The splits of the images below ``root`` that the tables among ``files`` describe.
 
     A table is of the split whose folder it lies in; one above the folders of splits is of all of them, and its rows go
-    where their images lie. ``label`` is the column that a recipe names.
+    where their images lie. ``label`` is the column that a recipe names; ``numbers`` finds those of a regression.
 
     Raises ``BadInput``, naming ``field``, where folders leave the splits open, where both folders and columns could be
-    the classes, where a table lies in no split, and where an image has two labels.
+    the classes, where a table lies in no split, and where an image has two labels, or other numbers.
     """
     layout = layout_of(scan(root, field), field, labelled=False)
     tables = [file for file in files if file.name.lower() in BESIDE_IMAGES]
@@ -48,7 +59,7 @@ def read_beside_images(root: Path, files: Sequence[PurePath], field: str, label:
         said.append(f"{split} has {rows_text(len(rows))}" + (f" ({where})" if where != "." else ""))
     notes.insert(0, f"{which}: {'; '.join(said)}.")
     for split, rows in splits.items():
-        notes += _check_files(layout, split, rows, field, label)
+        notes += _check_files(layout, split, rows, field, _compared(rows, label, numbers))
     if layout.left:
         left = [f"{one.name} ({one.image_count():,} images)" for one in layout.left]
         notes.append(f"left out, since they are named after no split: {listed(left)}.")
@@ -143,20 +154,31 @@ def _label_of(rows: datasets.Dataset) -> str | None:
     return next((name for name in rows.column_names if name.strip().lower() in _LABELS), None)
 
 
-def _check_files(layout: Layout, split: str, rows: datasets.Dataset, field: str, label: str | None) -> list[str]:
+def _compared(rows: datasets.Dataset, label: str | None, numbers: Numbers | None) -> Sequence[str]:
+    """The columns that must say the same wherever an image is listed again."""
+    if numbers is not None:
+        try:
+            return numbers(rows.features)
+        except BadInput:  # a test split may lack them; whoever reads the labels says so
+            return ()
+    column = label if label in rows.column_names else _label_of(rows)
+    return () if column is None else (column,)
+
+
+def _check_files(layout: Layout, split: str, rows: datasets.Dataset, field: str, compared: Sequence[str]) -> list[str]:
     """Notes on images that the table lacks or has twice. Raises ``BadInput`` where an image has two labels."""
     paths = [os.path.realpath(path) for path in _paths(rows)]
     if len(paths) != len(rows):  # several images a row, or none in some
         return []
-    column = label if label in rows.column_names else _label_of(rows)
-    labels = rows[column][:] if column else [None] * len(paths)
-    seen: dict[str, object] = {}
-    for path, said in zip(paths, labels, strict=True):
-        if seen.setdefault(path, said) != said:
-            raise BadInput(
-                f"{field}: the metadata list {path} twice, as '{seen[path]}' and as '{said}' (column '{column}'): an image "
-                "has one label."
-            )
+    seen = dict.fromkeys(paths)
+    for column in compared:
+        labels: dict[str, object] = {}
+        for path, said in zip(paths, rows[column][:], strict=True):
+            if labels.setdefault(path, said) != said:
+                raise BadInput(
+                    f"{field}: the metadata list {path} twice, as '{labels[path]}' and as '{said}' (column '{column}'): an "
+                    "image has one label."
+                )
     notes, twice = [], len(paths) - len(seen)
     if twice and paths:
         notes.append(f"split '{split}': {twice:,} of {rows_text(len(paths))} list an image that stands in another row.")

@@ -19,7 +19,7 @@ from ..data.sources import open_source
 from ..data.tables import BESIDE_IMAGES, read_tables, says_itself, tables_below
 from ..errors import BadInput
 from .folders import Layout, is_of_classes, layout_of, read_classes, read_unlabelled, table
-from .metadata_table import read_beside_images
+from .metadata_table import Numbers, read_beside_images
 from .tree import Folder, listed, scan
 from .turned_digits import turned_digits
 
@@ -27,18 +27,24 @@ _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".t
 
 
 def open_images(
-    name: str, config: str | None, field: str = "data.name", *, labelled: bool = True, label: str | None = None
+    name: str,
+    config: str | None,
+    field: str = "data.name",
+    *,
+    labelled: bool = True,
+    label: str | None = None,
+    numbers: Numbers | None = None,
 ) -> Rows:
     """The splits of the images called ``name``: ``digits``, ``digits_turned``, a folder, a mirror, or a name on the hub.
 
     As :func:`limbeck.data.sources.open_source`. Where labels are not needed (``labelled`` is false), a folder may hold images
-    directly; ``label`` is the column of them that a recipe names.
+    directly; ``label`` is the column of them that a recipe names, and ``numbers`` finds a regression's by the columns' types.
     """
     if name == "digits":
         return digits()
     if name == "digits_turned":
         return turned_digits()
-    return open_source(name, config, field, partial(read_folder, labelled=labelled, label=label))
+    return open_source(name, config, field, partial(read_folder, labelled=labelled, label=label, numbers=numbers))
 
 
 def digits() -> Rows:
@@ -55,7 +61,14 @@ def digits() -> Rows:
     return {"train": table(cells, bunch.target.tolist(), names)}  # pyright: ignore
 
 
-def read_folder(path: Path, config: str | None, field: str, labelled: bool, label: str | None = None) -> Rows:
+def read_folder(
+    path: Path,
+    config: str | None,
+    field: str,
+    labelled: bool,
+    label: str | None = None,
+    numbers: Numbers | None = None,
+) -> Rows:
     """The splits of a folder of images or of tables with images in them."""
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
@@ -65,7 +78,7 @@ def read_folder(path: Path, config: str | None, field: str, labelled: bool, labe
         # An archive's images, and splits that a description tells of, are the library's to find.
         if config is not None or says_itself(path) or any(file.suffix.lower() == ".zip" for file in tables):
             return read_tables(path, config, tables, field)
-        return read_beside_images(path, tables, field, label, labelled)
+        return read_beside_images(path, tables, field, label, labelled, numbers)
     tree = scan(path, field)
     if tree.image_count():
         layout = (

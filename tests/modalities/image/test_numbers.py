@@ -131,3 +131,23 @@ def test_cameras_need_a_main_one():
         NumberData.model_validate({"name": "x", "cameras": CAMERAS})
     with pytest.raises(ValueError, match="'left' is the main camera"):
         NumberData.model_validate({"name": "x", "image": "left", "cameras": CAMERAS})
+
+
+@pytest.mark.parametrize(
+    ("label", "said"), [([], "label is an empty list"), (["y", "y"], "label names column 'y' twice")]
+)
+def test_columns_of_numbers_are_named_once_each(label, said):
+    with pytest.raises(ValueError, match=said):
+        NumberData.model_validate({"name": "x", "label": label})
+
+
+@pytest.mark.parametrize(("columns", "label"), [("xy", ["x", "y"]), ("xy", ["y", "x"]), ("y", "y"), ("y", None)])
+def test_a_picture_that_is_listed_twice_has_the_same_numbers(tmp_path, columns, label):
+    lines = [",".join(["file_name", *columns])]
+    for row in range(6):
+        (tmp_path / f"{row}.png").write_bytes(picture(row)["bytes"])
+        lines.append(",".join([f"{row}.png", *(f"{row + 0.5}" for _ in columns)]))
+    lines.append(lines[1].removesuffix("0.5") + "77.5")  # the first x again, and another y
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    with pytest.raises(BadInput, match=r"0\.png twice, as '0\.5' and as '77\.5' \(column 'y'\)"):
+        load(NumberData.model_validate({"name": str(tmp_path), "label": label}))

@@ -12,6 +12,8 @@ from ...data.examples import check_every_class
 from ...data.group_columns import without_group
 from ...data.labels import class_names, notes_on, read_labels
 from ...data.numbers import check_they_vary, find_numbers, names_of_numbers, read_numbers
+from ...data.reading import Rows
+from ...vision.sources import open_images
 from .columns import find_columns, find_image
 from .recipe import Data, NumberData
 
@@ -61,8 +63,29 @@ def labelling_of(train: datasets.Dataset, data: Data) -> Labelling:
         features = without_group(train.features, data.group, data.image, data.label)
         columns = find_columns(features, data.image, data.label)
         return Labelling(columns.image, (columns.label,), classes=class_names(train, columns.label))
-    named: Sequence[str] = (data.label,) if isinstance(data.label, str) else data.label or ()
-    features = without_group(train.features, data.group, data.image, *named)
-    image = find_image(features, data.image)
-    columns = find_numbers(features, data.label, (image, *(data.cameras or ())))
+    image, columns = _columns_of_numbers(train.features, data)
     return Labelling(image, columns, numbers=names_of_numbers(train, columns))
+
+
+def open_labelled(data: Data) -> Rows:
+    """The splits of the recipe's ``data``, as :func:`limbeck.vision.sources.open_images` opens them.
+
+    Raises ``BadInput`` as it does: also where a picture is listed twice with different labels, or other numbers.
+    """
+    if not isinstance(data, NumberData):
+        assert data.label is None or isinstance(data.label, str)
+        return open_images(data.name, data.config, label=data.label)
+
+    def numbers(features: datasets.Features) -> tuple[str, ...]:
+        return _columns_of_numbers(features, data)[1]
+
+    label = data.label[0] if isinstance(data.label, tuple) else data.label
+    return open_images(data.name, data.config, label=label, numbers=numbers)
+
+
+def _columns_of_numbers(features: datasets.Features, data: NumberData) -> tuple[str, tuple[str, ...]]:
+    """The column of images, and those of numbers."""
+    named: Sequence[str] = (data.label,) if isinstance(data.label, str) else data.label or ()
+    features = without_group(features, data.group, data.image, *named)
+    image = find_image(features, data.image)
+    return image, find_numbers(features, data.label, (image, *(data.cameras or ())))

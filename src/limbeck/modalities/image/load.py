@@ -24,7 +24,7 @@ from ...vision.pixels import BACKGROUNDS, Preparation
 from ...vision.sources import open_images
 from .columns import find_image
 from .examples import Examples, Splits
-from .labelling import Labelling, labelling_of
+from .labelling import Labelling, labelling_of, open_labelled
 from .recipe import Data, NumberData, Transfer
 from .splits import Beside, Part, assemble
 
@@ -40,7 +40,7 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
     splits or columns, with images that are corrupt or of several sizes, with labels out of range, with a
     class missing from train.
     """
-    rows = open_images(data.name, data.config, label=one_label(data))
+    rows = open_labelled(data)
     train_rows, validation_rows, test_rows = choose(rows, data)
     labelling = labelling_of(train_rows, data)
     for split, name in ((validation_rows, data.validation), (test_rows, data.test)):
@@ -109,7 +109,7 @@ def own_fields(data: Data) -> dict[str, Any]:
 
     Raises ``BadInput`` as :func:`load` does.
     """
-    rows = open_images(data.name, data.config, label=one_label(data))
+    rows = open_labelled(data)
     fields: dict[str, Any] = {}
     if (own := own_validation(rows)) is not None:
         fields["validation"] = own
@@ -119,11 +119,6 @@ def own_fields(data: Data) -> dict[str, Any]:
         if any(column not in rows[test].features for column in columns):
             fields["test"] = None
     return fields
-
-
-def one_label(data: Data) -> str | None:
-    """The column of labels that a recipe names, the first where it names several."""
-    return data.label if data.label is None or isinstance(data.label, str) else data.label[0]
 
 
 def wanted_of(data: Data) -> Wanted:

@@ -19,8 +19,8 @@ from ...vision.inputs import content_ids
 from ...vision.sources import open_images
 from .columns import find_image
 from .examples import Examples, Splits
-from .labelling import labelling_of
-from .load import one_label, wanted_of
+from .labelling import labelling_of, open_labelled
+from .load import wanted_of
 from .recipe import Data, NumberData
 
 Origins = dict[str, dict[str, list[Any]]]
@@ -32,7 +32,7 @@ def origins_of_images(data: Data, splits: Splits) -> Origins:
     The data is read once more, and an example is found by what it is: its pixels and its label. Of several that are the
     same in both, each is given a row of its own.
     """
-    rows = open_images(data.name, data.config, label=one_label(data))
+    rows = open_labelled(data)
     train, validation, _ = choose(rows, data)
     labelling = labelling_of(train, data)
     wanted = wanted_of(data)

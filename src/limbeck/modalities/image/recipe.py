@@ -113,6 +113,16 @@ class NumberData(Data):
     examples; validated and tested is on the pictures of ``image`` alone."""
 
     @model_validator(mode="after")
+    def _each_number_once(self) -> NumberData:
+        if not isinstance(self.label, tuple):
+            return self
+        if not self.label:
+            raise ValueError("label is an empty list: name a column of numbers, or several, or leave it out")
+        if twice := [name for name in self.label if self.label.count(name) > 1]:
+            raise ValueError(f"label names column '{twice[0]}' twice: name each column of numbers once")
+        return self
+
+    @model_validator(mode="after")
     def _one_main_camera(self) -> NumberData:
         if self.cameras and self.image is None:
             raise ValueError(
