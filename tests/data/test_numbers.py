@@ -80,7 +80,8 @@ def test_what_cannot_be_a_number_is_refused(asked, said):
         ),
         ([float("inf"), 1.0], "row 0 (counted from 0): column 'x' holds inf"),
         ([1.0, None], "row 1 (counted from 0): column 'x' holds no number"),
-        ([1.0, 1e300], "column 'x' holds 1e+300: what float32 cannot hold"),
+        ([1.0, 1e300], "column 'x' holds 1e+300: numbers of up to 1e+15 can be learned, since float32 must hold their"),
+        ([1.0, -1e37], "column 'x' holds -1e+37: numbers of up to 1e+15 can be learned"),
     ],
 )
 def test_a_number_that_is_missing_or_not_finite_is_named_with_its_row(values, said):
@@ -100,6 +101,19 @@ def test_labels_that_are_all_alike_teach_nothing():
     check_they_vary(torch.tensor([[1.0, 2.0], [1.5, 3.0]]), ("a", "b"), "train")
     with pytest.raises(BadInput, match="'b' is 2 in every example"):
         check_they_vary(torch.tensor([[1.0, 2.0], [1.5, 2.0]]), ("a", "b"), "train")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1e9 + 0.25, 1e9 + 0.75], "'x' is 1e\\+09 in every example.* differ in later digits, shift the column"),
+        ([1e9, 1e9 + 64, 1e9 + 128], "'x' are as large as 1e\\+09 and differ by 52 only: shift the column"),
+    ],
+)
+def test_labels_that_float32_hardly_tells_apart_are_to_be_shifted(values, said):
+    with pytest.raises(BadInput, match=said):
+        check_they_vary(torch.tensor(values)[:, None], ("x",), "train")
+    check_they_vary(torch.tensor([1.7e9, 1.7e9 + 1e6])[:, None], ("x",), "train")
 
 
 @given(st.permutations([0.1, -7.25, 1e4, 3.3333333, 2.0, -0.0003]))

@@ -17,6 +17,10 @@ from ..errors import BadInput, did_you_mean
 from .delimited import is_unnamed
 from .labels import is_float, is_integer, listed
 
+LARGEST = 1e15
+"""Labels beyond it are refused: float32 holds them, but not the sums of their squares that a loss and its figures are."""
+_FINE = 0.01  # float32 must tell labels apart to this share of their deviation
+
 
 def find_numbers(
     features: datasets.Features, label: str | Sequence[str] | None, used: Sequence[str]
@@ -62,18 +66,28 @@ def names_of_numbers(rows: datasets.Dataset, columns: Sequence[str]) -> tuple[st
 
 
 def read_numbers(rows: datasets.Dataset, columns: Sequence[str], names: Sequence[str], split: str) -> Tensor:
-    """The labels (N, D) float32. Raises ``BadInput`` naming split, row and column of one that is missing or not finite."""
+    """The labels (N, D) float32. Raises ``BadInput`` naming split, row and column of one that is missing not finite or too large."""
     parts = [_of_column(rows, column, len(names) if len(columns) == 1 else 1, split) for column in columns]
     return torch.from_numpy(np.concatenate(parts, axis=1))
 
 
 def check_they_vary(labels: Tensor, names: Sequence[str], split: str) -> None:
-    """Raises ``BadInput`` where one of the numbers is the same in every example (N, D)."""
+    """Raises ``BadInput`` where one of the numbers (N, D) is the same in every example, or differs too little for float32."""
     for name, values in zip(names, labels.unbind(1), strict=True):
+        largest = float(values.abs().max()) if len(values) else 0.0
+        step = torch.finfo(torch.float32).eps * largest
+        shift = "shift the column, by its mean say, so that float32, which keeps seven digits, tells its values apart"
         if len(values) > 1 and bool((values == values[0]).all()):
+            # fractions of numbers as large as these are lost in float32: they may differ in the file
+            more = f" Where its values differ in later digits, {shift}." if step > _FINE else ""
             raise BadInput(
                 f"split '{split}': '{name}' is {float(values[0]):g} in every example, so there is nothing to learn: name another "
-                "column with data.label."
+                f"column with data.label.{more}"
+            )
+        deviation = float(values.double().std(correction=0)) if len(values) else 0.0
+        if step > _FINE * deviation and len(values) > 1:
+            raise BadInput(
+                f"split '{split}': the values of '{name}' are as large as {largest:g} and differ by {deviation:.2g} only: {shift}."
             )
 
 
@@ -144,13 +158,13 @@ def _of_column(rows: datasets.Dataset, column: str, width: int, split: str) -> n
     wide_ND = np.array([[np.nan if one is None else one for one in value] for value in values], dtype=np.float64)
     with np.errstate(over="ignore"):
         labels_ND = wide_ND.reshape(len(values), width).astype(np.float32)
-    wrong = np.argwhere(~np.isfinite(labels_ND))
+    wrong = np.argwhere(~(np.abs(labels_ND) <= LARGEST))
     if len(wrong):
         row, place = wrong[0].tolist()
         found = values[row][place]
         said = "no number" if found is None else f"{found:g}"
         right = (
-            "what float32 cannot hold"
+            f"numbers of up to {LARGEST:g} can be learned, since float32 must hold their squares; scale the column"
             if np.isfinite(wide_ND[row, place])
             else "every labelled example needs a finite number"
         )

@@ -112,7 +112,7 @@ def test_the_script_beside_a_model_imports_nothing_from_beside_it(tmp_path):
         ({"baseline": {"label_smoothing": 0.1}}, "baseline.label_smoothing: numbers are not smoothed"),
         (
             {"teacher": {"ensemble": [TINY["teacher"], TINY["teacher"]], "combine": "confidence"}},
-            "teacher.combine: the answers of an ensemble to a regression are their mean",
+            "teacher.combine: 'confidence'",
         ),
         ({"student": {"model": "pilotnet", "hiden": 3}}, "pilotnet has no knob 'hiden'"),
         (

@@ -13,7 +13,7 @@ from ...sections.teacher import Model, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
 from ...vision.networks import check, ours
 from ...vision.sections import BUILT_IN, Views
-from .recipe import Ensemble, ImageRecipe, OnnxTeacher, RegressionRecipe, TeacherSection
+from .recipe import ImageRecipe, OnnxTeacher, RegressionRecipe, TeacherSection
 
 _OF_NUMBERS = ("float32", "float16")
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
@@ -69,9 +69,6 @@ def _of_numbers(recipe: RegressionRecipe) -> Iterator[str]:
             and (views.affine.degrees or views.affine.shear)
         ):
             yield f"{where}.affine: turning or shearing a picture changes the very angle that is to be told; leave out degrees and shear"
-    teacher = recipe.teacher
-    if isinstance(teacher, Ensemble) and "combine" in teacher.model_fields_set:
-        yield "teacher.combine: the answers of an ensemble to a regression are their mean; leave it out"
     if recipe.baseline.label_smoothing:
         yield "baseline.label_smoothing: numbers are not smoothed; leave it out"
     if recipe.targets.codec not in ("dense", *_OF_NUMBERS):

@@ -219,6 +219,8 @@ class NumberEnsemble(Ensemble):
 
     ensemble: tuple[NumberMember, ...]  # pyright: ignore[reportIncompatibleVariableOverride]
     """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
+    combine: Literal["mean"] = "mean"  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The mean of their numbers, with ``weights`` where they should not count alike: there is no other way."""
 
 
 class RegressionRecipe(Recipe):

@@ -60,7 +60,7 @@ def together(members: Sequence[Member], section: Ensemble, splits: Splits) -> Te
     channels = len(splits.mean)
     as_they_are = Normalisation((0.0,) * channels, (1.0,) * channels)
     notes = tuple(dict.fromkeys(note for member in members for note in member.notes))
-    # of numbers it is the mean, which is what that of logits is
+    # the mean of numbers is worked out as that of logits is
     combine = "logits" if splits.numbers else section.combine
     return Teachers(Together(inner, combine, section.weights), as_they_are, tuple(members), notes)
 
