@@ -60,7 +60,7 @@ def snapshot(folder: Path, pattern: str = "*") -> dict[str, tuple[int, str]]:
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, digest(path))
         for path in sorted(folder.rglob(pattern))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in (".lock", "known.json")  # what a plan goes by is no work
     }
 
 

@@ -15,6 +15,7 @@ transformers = pytest.importorskip("transformers")
 from limbeck.data.examples import HeldOut  # noqa: E402
 from limbeck.errors import BadInput  # noqa: E402
 from limbeck.interfaces import Batch, DenseLogits, Features, Output, Target  # noqa: E402
+from limbeck.modalities.text import modality  # noqa: E402
 from limbeck.modalities.text.classifier import load_classifier  # noqa: E402
 from limbeck.modalities.text.examples import TextSplits  # noqa: E402
 from limbeck.modalities.text.recipe import WordViews  # noqa: E402
@@ -88,7 +89,7 @@ def test_a_shrunk_student_of_a_real_teacher_learns(minilm, name, tmp_path):
     """The loss falls, the teacher stays as it was, and every parameter of an adapter moves (bug 22)."""
     teacher, student, splits = minilm
     student = copy.deepcopy(student)
-    objective = with_layers(recipes_objective(**{name: {}}), student, teacher)
+    objective = with_layers(recipes_objective(**{name: {}}), modality, student, teacher)
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
     task = TextClassification(splits, view_seed=0)
     plan = Train(epochs=6, batch_size=8, optimizer="adamw", learning_rate=3e-3, warmup_epochs=0, weight_decay=0)
@@ -116,7 +117,7 @@ def test_neither_padding_nor_the_cut_of_a_batch_changes_value_or_gradient(minilm
     """Bugs 14 and 15, with the positions that the task gives and no mask: the answers are one a text."""
     teacher, student, splits = minilm
     student = copy.deepcopy(student).eval()
-    objective = with_layers(recipes_objective(**{name: {}}), student, teacher)
+    objective = with_layers(recipes_objective(**{name: {}}), modality, student, teacher)
     index, views = torch.arange(8), WordViews()
 
     def told(multiple_of, parts=1):
@@ -232,9 +233,9 @@ def test_models_that_do_not_go_together():
         (TinyBERT([[9, 0]]), four, "the student has no layer 9"),
     ):
         with pytest.raises(BadInput, match=sentence_):
-            with_layers(objective, student, four)
-    assert with_layers(MiniLM(), two, four).needs.features
-    assert with_layers(KD(), torch.nn.Linear(2, 2), four).needs == KD().needs
+            with_layers(objective, modality, student, four)
+    assert with_layers(MiniLM(), modality, two, four).needs.features
+    assert with_layers(KD(), modality, torch.nn.Linear(2, 2), four).needs == KD().needs
     with pytest.raises(ValueError, match="call find"):
         TinyBERT().counts(None)
     with pytest.raises(ValueError, match="two letters"):
@@ -248,7 +249,7 @@ def test_the_recipe_says_the_stages_and_each_is_worked_out_in_its_own(tmp_path):
     """In the first epochs the answers do not count, so the head stays; thereafter the inside does not, nor is it needed."""
     section = Objective.model_validate(yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["objective"])
     teacher, student = tiny_classifier(classes=["odd", "even"]), tiny_classifier(classes=["odd", "even"], seed=1)
-    objective = with_layers(objective_of(section), student, teacher)
+    objective = with_layers(objective_of(section), modality, student, teacher)
     assert [part.weight for _, part in objective.weighted] == [Step(0, 1, 2), Step(1, 0, 2)]
     splits = splits_of(
         tiny_tokenizer(), [" ".join(TEXTS[(i * i + j) % 8] for j in range(1 + i % 3)) for i in range(32)]
@@ -281,7 +282,7 @@ def test_the_recipe_says_the_stages_and_each_is_worked_out_in_its_own(tmp_path):
             return source.next(step, model, part, parts)
 
     plan = Train(epochs=4, batch_size=8, optimizer="adamw", learning_rate=1e-3, warmup_epochs=0, weight_decay=0)
-    fresh = with_layers(objective_of(section), student, teacher)
+    fresh = with_layers(objective_of(section), modality, student, teacher)
     live = LiveTeacher(teacher, task)
     fit(Training("stages", student, task, Watched(), fresh, live, plan, 0, tmp_path), Accelerator(cpu=True))
     assert all(torch.equal(heads[step], heads[0]) for step in range(5))

@@ -145,7 +145,10 @@ class Slow(KD):
 def test_a_plan_times_the_objective_that_is_trained_and_the_whole_run(tmp_path: Path) -> None:
     slow = dataclasses.replace(job(tmp_path, "targets.live=true"), objective=Slow)
     assert student_seconds(slow) >= 2 * 3 * 0.02  # epochs, steps
-    planned = {stage.name: stage for stage in check(recipe(SIMKD, "teacher.width=6"), tmp_path / "run", threads=1)}
+    planned = {
+        stage.name: stage
+        for stage in check(recipe(SIMKD, "teacher.width=6"), tmp_path / "run", measure=True, threads=1)
+    }
     assert list(planned) == ["teacher", "student", "baseline", "smoothed", "evaluate", "export", "report"]
     assert all(stage.seconds and stage.seconds > 0 for stage in planned.values())
     assert not (tmp_path / "run").exists()

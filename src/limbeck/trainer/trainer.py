@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import BadInput
 from ..interfaces import Batch, DenseLogits, Output, Target, Teacher
+from ..interfaces.task import Answers
 from ..models.labels import map_labels
 from ..nlp.extra import transformers
 from ..objectives.modules import KD, CrossEntropy, Objective
@@ -241,6 +242,8 @@ def _teacher(trainer: Any, teacher: nn.Module | Store | str | Path) -> tuple[Tea
 
 class _Asking:
     """How :class:`LiveTeacher` puts a batch to a classifier: with the inputs that it takes."""
+
+    answers = Answers("classes", width=0)  # logits, of whatever width the classifier's are
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
         answer = model(**accepted(model, batch.inputs))

@@ -118,7 +118,7 @@ def test_report_and_card_show_both_sides(finished) -> None:
     assert '"token_type_ids": np.array([tokens.type_ids])' in card
     # what the card tells to do works as it stands, and says the same
     blocks = [part.split("```")[0] for part in card.split("```python\n")[1:]]
-    piped, runtime = (block.replace('"..."', '"film good"', 1).replace('"..."', '"film"', 1) for block in blocks)
+    piped, runtime = (block.replace('"..."', '"film good"', 1).replace('"..."', '"film"', 1) for block in blocks[:2])
     done = subprocess.run(
         [sys.executable, "-c", f"{piped}\n{runtime}\nprint(*logits)"],
         cwd=folder / "run" / "student", env=environment(), capture_output=True, text=True, timeout=120,
