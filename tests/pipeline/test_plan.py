@@ -251,3 +251,27 @@ def test_the_command_imports_nothing_that_reads_data_or_builds_models(ran: Path)
     )  # fmt: skip
     assert "Everything is finished" in ran_once.stdout
     assert ran_once.stderr.strip() == "[]"
+
+
+def test_pictures_that_lie_elsewhere_leave_a_plan_without_notes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+    from PIL import Image
+
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["a", "b"]}}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    for where, told in (("elsewhere", "not known"), ("table", "finished")):
+        pictures, table = tmp_path / where, tmp_path / "table"
+        for folder in (pictures, table):
+            folder.mkdir(exist_ok=True)
+        cells = [{"bytes": None, "path": str(pictures / f"{k}.png")} for k in range(40)]
+        for k, cell in enumerate(cells):
+            image = Image.new("L", (8, 8), k)
+            image.putpixel((k % 8, k // 8), 250)
+            image.save(str(cell["path"]))
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        rows = pa.table({"image": pa.array(cells, kind), "label": [k % 2 for k in range(40)]})
+        parquet.write_table(rows.replace_schema_metadata(about), table / "train.parquet")
+        wanted = begins(f"data={{name: {table}}}")
+        casting.cast_recipe(wanted, tmp_path / "run", threads=1)
+        assert states(plan.plan(wanted, tmp_path / "run"))["teacher"] == told

@@ -216,6 +216,7 @@ class SplitsOf(Generic[E]):
     labelled: str
     notes: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()  # of a regression: what its numbers are called; it has no classes
+    elsewhere: bool = False  # whether some of it was read from files that lie outside the folders a recipe names
 
     @property
     def answers(self) -> Answers:

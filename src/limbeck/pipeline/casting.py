@@ -36,7 +36,7 @@ from ..targets.replay import replay
 from ..targets.store.store import Store
 from . import stages
 from .job import Job, open_job
-from .known import known_of
+from .known import Known, known_of
 from .objective import asked_live
 from .stages import Busy
 from .targets import about_targets, asker, manner_for, manner_in, store_identity, targets_stage, the_targets
@@ -62,6 +62,8 @@ def cast_recipe(
     """
     known = known_of(recipe, out)
     job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
+    if job.splits.elsewhere:
+        known = Known(recipe, out, None)
     _require_targets(job)
     for note in job.notes:
         progress.note(note)

@@ -55,8 +55,8 @@ class Note:
 class Known:
     """The notes in a run's folder, seen from a recipe.
 
-    Where the recipe names something that files do not tell (``seen`` is None), such as a person's own code, nothing is noted
-    or known.
+    Where the recipe names something that files do not tell (``seen`` is None), such as a person's own code or a table of
+    pictures that lie elsewhere, nothing is noted or known.
     """
 
     def __init__(self, recipe: Recipe, out: Path, seen: dict[str, Any] | None) -> None:

@@ -82,7 +82,8 @@ def distil(job: Job, ahead: Callable[[], None] | None = None, known: Known | Non
     ``ahead`` is called once the targets are there; it may finish students' stages in other processes. ``known`` is where
     it is noted which stages the recipe comes to.
     """
-    known = known or Known(job.recipe, job.out, None)
+    if known is None or job.splits.elsewhere:
+        known = Known(job.recipe, job.out, None)
     for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)

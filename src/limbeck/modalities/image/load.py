@@ -19,6 +19,7 @@ from ...data.split_roles import DEFAULT_TEST, choose, find_split, own_validation
 from ...errors import BadInput
 from ...progress import Bar
 from ...vision.decode import Form, Wanted, decode, gather
+from ...vision.elsewhere import names_files_elsewhere
 from ...vision.inputs import content_ids
 from ...vision.pixels import BACKGROUNDS, Preparation
 from ...vision.sources import open_images
@@ -83,11 +84,11 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
         test_name = data.test or DEFAULT_TEST
         test = _held_out(test_rows, labelling, test_name, wanted, train.content, groups_of, progress)
 
-    transfer = None
+    transfer, far_transfer = None, False
     if data.transfer is not None:
-        transfer, transfer_notes = _transfer(data.transfer, data.group, wanted, progress)
+        transfer, transfer_notes, far_transfer = _transfer(data.transfer, data.group, wanted, progress)
         notes += transfer_notes
-    return assemble(
+    splits = assemble(
         train,
         validation,
         test,
@@ -102,6 +103,10 @@ def load(data: Data, progress: Bar | None = None) -> Splits:
         side=side,
         unit=_units(data, labelling),
     )
+    columns = [labelling.image, *((data.cameras or {}) if isinstance(data, NumberData) else ())]
+    read = [train_rows, validation_rows, test_rows]
+    elsewhere = far_transfer or names_files_elsewhere(read, columns, data.name, data.config, "data.name")
+    return replace(splits, elsewhere=elsewhere)
 
 
 def own_fields(data: Data) -> dict[str, Any]:
@@ -203,11 +208,15 @@ def _held_out(
     return HeldOut(read, count=len(rows))
 
 
-def _transfer(transfer: Transfer, group: str | None, wanted: Wanted, progress: Bar | None) -> tuple[Part, list[str]]:
+def _transfer(
+    transfer: Transfer, group: str | None, wanted: Wanted, progress: Bar | None
+) -> tuple[Part, list[str], bool]:
+    """The transfer set, notes on it, and whether it names files elsewhere."""
     source = open_images(transfer.name, transfer.config, "data.transfer.name", labelled=False)
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_image(rows.features, None, "data.image")
     decoded = decode(rows, column, f"transfer {transfer.split}", wanted, progress)
+    far = names_files_elsewhere([rows], [column], transfer.name, transfer.config, "data.transfer.name")
     # Where nothing groups them, that is noted when the splits are arranged.
     groups = read_groups(rows, group, "transfer", image=column, root=transfer.name, instead_of_refusing=[])
-    return Part.of(decoded.images, None, taken(groups, decoded.rows)), decoded.notes
+    return Part.of(decoded.images, None, taken(groups, decoded.rows)), decoded.notes, far
