@@ -86,6 +86,17 @@ class Views(AnyViews):
         """Mixup and CutMix, where they are on."""
         return tuple(name for name in ("mixup", "cutmix") if getattr(self, name) > 0)
 
+    @model_validator(mode="after")
+    def _each_turned_once(self) -> Views:
+        names = (self.flip_turns,) if isinstance(self.flip_turns, str) else self.flip_turns or ()
+        if not all(name.strip() for name in names):
+            raise ValueError(
+                "flip_turns holds an empty name: name the numbers, or give [] where a mirror image turns none"
+            )
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"flip_turns names '{twice[0]}' twice: name each number once")
+        return self
+
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """``flip_turns`` is left out where it is not given, so that what goes by these values stays as it was."""

@@ -114,10 +114,12 @@ def bad_inputs(folder: Path, model: Path) -> dict[str, tuple[Path, list[Path], s
     text.write_text("not an image")
     cut.write_bytes(good.read_bytes()[:120])
     void.write_bytes(b"")
-    broken, mute, liar = (folder / name for name in ("broken.onnx", "mute.onnx", "liar.onnx"))
+    broken, mute, liar, cropped = (folder / f"{name}.onnx" for name in ("broken", "mute", "liar", "cropped"))
     broken.write_bytes(model.read_bytes()[:500])
     proto = onnx.load(model)
     content = json.loads(proto.metadata_props[0].value)
+    proto.metadata_props[0].value = json.dumps({**content, "input": {**content["input"], "crop": "x"}})
+    onnx.save(proto, cropped)
     content["input"]["std"] = [0.2, 0.0, 0.3]
     proto.metadata_props[0].value = json.dumps(content)
     onnx.save(proto, liar)
@@ -139,6 +141,11 @@ def bad_inputs(folder: Path, model: Path) -> dict[str, tuple[Path, list[Path], s
         "image as model": (good, [good], r"model .*good\.png cannot be loaded"),
         "foreign model": (mute, [good], r"has no 'limbeck' metadata"),
         "lying model": (liar, [good], r"metadata that cannot be used \(.*std positive"),
+        "crop of nothing": (
+            cropped,
+            [good],
+            r"metadata that cannot be used \(input\.crop is 'x', not a section of rows",
+        ),
     }
 
 

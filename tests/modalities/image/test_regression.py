@@ -105,6 +105,8 @@ def test_the_script_beside_a_model_imports_nothing_from_beside_it(tmp_path):
     [
         ({"views": {"flip": True}}, "views.flip: a mirror image may have another number"),
         ({"views": {"flip_turns": ["steering"]}}, "views.flip_turns: nothing is mirrored without views.flip: true"),
+        ({"views": {"flip": True, "flip_turns": ""}}, "flip_turns holds an empty name"),
+        ({"views": {"flip": True, "flip_turns": ["a", "a"]}}, "flip_turns names 'a' twice"),
         ({"views": {"cutmix": 1.0}}, "views.cutmix: a picture with a piece of another has neither's number"),
         ({"data": {"name": "digits_turned"}, "views": {"affine": {"degrees": 5}}}, "changes the very angle"),
         ({"objective": {"kd": {}}}, "kd reads an answer as one class of several"),

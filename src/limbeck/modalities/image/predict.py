@@ -330,8 +330,10 @@ def _names_and_units(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _part(given: dict[str, Any], name: str) -> tuple[int, int] | None:
-    part = given.get("crop", {}).get(name)
-    if part is None:
+    crop = given.get("crop", {})
+    if not isinstance(crop, dict):
+        raise ValueError(f"input.crop is {_brief(crop)}, not a section of rows and columns")
+    if (part := crop.get(name)) is None:
         return None
     if (
         not isinstance(part, list)
