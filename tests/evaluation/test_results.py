@@ -167,6 +167,7 @@ def story(difference=0.0035, low=0.001, high=0.006, seeds=5, nll=(-0.02, -0.03, 
     return {
         "task": "image-classification",
         "data": {"example": "image"},
+        "answers": {"kind": "classes", "width": 2, "names": ["a", "b"]},
         "figures": [asdict(figure) for figure in FIGURES[:4]],
         "ratios": {
             "parameters": 25.2,

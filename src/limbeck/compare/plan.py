@@ -26,8 +26,9 @@ def plan(
 ) -> list[PlannedStage]:
     """Looks at the data and the folder, and writes nothing. With ``measure`` a few steps of each model are timed.
 
-    Otherwise seconds are those of stages made before. What a stage is made from is only known once the stages before it are finished: behind an unfinished teacher, or
-    unfinished soft targets, all is "to do". Seconds are of the clock, with ``jobs`` students at a time.
+    Otherwise seconds are those of stages made before. What a stage is made from is only known once the stages before it are
+    finished: behind an unfinished teacher, or unfinished soft targets, all is "to do". Seconds are of the clock, with ``jobs``
+    students at a time.
     """
     bench = open_bench(comparison, out=out, trust_code=trust_code, device=device, threads=threads)
     planned = [planned_teacher(bench.job, Costs(bench.job, measure))]

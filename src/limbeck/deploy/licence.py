@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, ModelCard
 
 from .. import hub
+from ..models.places import inside_package
 
 CARD = "README.md"
 _LONGEST = 100
@@ -41,9 +41,6 @@ def licence_of(place: str | Path, *, data: bool = False) -> str | None:
 def _folder(place: str) -> Path | None:
     """The folder of something on this machine; None where it is not here."""
     if place.startswith("package:"):
-        package, _, inside = place.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package) if package.isidentifier() else None
-        roots = list(spec.submodule_search_locations or []) if spec is not None else []
-        return Path(roots[0]) / inside if roots else None
+        return inside_package(place)
     path = Path(place).expanduser()
     return path if path.is_dir() else path.parent if path.is_file() else None

@@ -33,7 +33,7 @@ def beside_commonest(results: Mapping[str, Any], role: str) -> Beside | None:
     supports = [row["support"] for row in rows]
     if "commonest" in data:
         share, count = data["commonest"]["share"], data.get("test") or sum(supports)
-    elif supports and not data.get("multi_label"):
+    elif supports and results["answers"]["kind"] == "classes":
         share, count = max(supports) / sum(supports), sum(supports)
     else:
         return None

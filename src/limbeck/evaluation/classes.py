@@ -53,18 +53,16 @@ ONE_SIDED = 0.5  # the share of one class above which accuracy says little
 kept = whole
 
 _RULED_OUT = math.log(torch.finfo(torch.float64).tiny)
-_COLDEST, _HOTTEST = (
-    0.01,
-    100.0,
-)  # temperatures; beyond them a fit says only that validation is separable or noise
+# Temperatures: beyond them a fit says only that validation is separable, or noise.
+_COLDEST, _HOTTEST = 0.01, 100.0
 
 
 def classification(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
     """``accuracy``, ``balanced_accuracy``, ``top5`` (only where C > 5), ``nll`` (nats), ``ece`` and ``brier``.
 
-    Accuracies are fractions; the balanced one is the mean over the classes that have examples of each one's recall. ``ece`` is the L1 gap over 15 equal bins of the largest probability (Guo et al.
-    2017); ``brier`` sums the squared error over classes and averages over examples (0 to 2). Raises
-    ``BadInput`` for no examples, NaN or +inf logits, or labels out of range.
+    Accuracies are fractions; the balanced one is the mean over the classes that have examples of each one's recall. ``ece`` is
+    the L1 gap over 15 equal bins of the largest probability (Guo et al. 2017); ``brier`` sums the squared error over classes and
+    averages over examples (0 to 2). Raises ``BadInput`` for no examples, NaN or +inf logits, or labels out of range.
     """
     log_probs_NC = log_probabilities(logits_NC, labels_N)
     rank_N = _label_rank(logits_NC, labels_N)
@@ -85,16 +83,22 @@ def classification(logits_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
 
 def figures(kept: Kept, fitted_on: Kept | None = None) -> dict[str, float]:
     """:func:`classification`; with ``nll_scaled``, ``ece_scaled`` and ``temperature`` where one is fitted on another split."""
-    logits_NC, labels_N = kept["answer"], kept["labels"]
+    return at_fitted_temperature(classification, fit_temperature, kept, fitted_on)
+
+
+def at_fitted_temperature(
+    classification: Callable[[Tensor, Tensor], dict[str, float]],
+    fit: Callable[[Tensor, Tensor], float],
+    kept: Kept,
+    fitted_on: Kept | None,
+) -> dict[str, float]:
+    """The figures of logits, and NLL and ECE once more at the temperature that is fitted on another split, where there is one."""
+    plain = classification(kept["answer"], kept["labels"])
     if fitted_on is None:
-        return classification(logits_NC, labels_N)
-    temperature = fit_temperature(fitted_on["answer"], fitted_on["labels"])
-    scaled = classification(logits_NC.double() / temperature, labels_N)
-    return classification(logits_NC, labels_N) | {
-        "nll_scaled": scaled["nll"],
-        "ece_scaled": scaled["ece"],
-        "temperature": temperature,
-    }
+        return plain
+    temperature = fit(fitted_on["answer"], fitted_on["labels"])
+    scaled = classification(kept["answer"].double() / temperature, kept["labels"])
+    return plain | {"nll_scaled": scaled["nll"], "ece_scaled": scaled["ece"], "temperature": temperature}
 
 
 def fidelity(kept: Kept) -> dict[str, float | None]:

@@ -18,8 +18,8 @@ from ..errors import BadInput
 from ..interfaces import DenseLogits, RaggedLogits
 from ..objectives.catalogue.entry import ONE_CLASS
 from .figure import Figure, share
-from .keep import Kept, largest_difference
-from .positions import divergence, known, labels_of, log_probabilities, per_example, per_position
+from .keep import Kept
+from .positions import alike_at_positions, divergence, known, labels_of, log_probabilities, per_example, per_position
 
 FIGURES = (
     share("error_rate", "label error rate", "less"),
@@ -93,6 +93,7 @@ def scores(kept: Kept, figure: str) -> Tensor:
 
 
 SUMS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {"error_rate": per_position, "nll": per_position}
+alike = alike_at_positions
 
 
 def commonest(labels: Tensor) -> float | None:
@@ -113,11 +114,6 @@ def right(kept: Kept) -> None:
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
     """``positions``: of the test split, how many labels there are."""
     return {"positions": int(kepts["test"]["symbols"].sum())}
-
-
-def alike(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """The largest difference of a logit (..., V), and the share of frames at which both name the same symbol."""
-    return largest_difference(a, b), (a.argmax(-1) == b.argmax(-1)).double().mean().item()
 
 
 def best_path(log_LV: Tensor) -> list[int]:

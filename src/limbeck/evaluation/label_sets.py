@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch import Tensor
 from ..errors import BadInput
 from ..interfaces import DenseLogits
 from ..objectives.catalogue.entry import YES_OR_NO
+from . import classes as one_class
 from .figure import Figure, share
 from .keep import Kept, largest_difference, whole
 
@@ -34,20 +34,13 @@ FIGURES = (
     share("ece_scaled", "ECE at the fitted temperature", "less"),
     Figure("temperature", "fitted temperature", "less"),
 )
-FIDELITY = (
-    share("agreement", "agreement with the teacher"),
-    Figure("kl", "KL from the teacher", "less", unit="nats", digits=4),
-    share("agreement_where_teacher_wrong", "agreement where the teacher is wrong", "less"),
-    share("agreement_where_teacher_right", "agreement where the teacher is right"),
-)
+FIDELITY = one_class.FIDELITY
 PLAIN = "binary_cross_entropy"
 READS = YES_OR_NO
 TARGET = DenseLogits
 ROWS = "per_class"
 WHOLE = True
-SUMS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "ece": lambda sums, count: np.abs(sums).sum(axis=-1) / count
-}
+SUMS = one_class.SUMS
 
 kept = whole
 
@@ -73,16 +66,7 @@ def classification(logits_NC: Tensor, labels_NC: Tensor) -> dict[str, float]:
 
 def figures(kept: Kept, fitted_on: Kept | None = None) -> dict[str, float]:
     """:func:`classification`; with ``nll_scaled``, ``ece_scaled`` and ``temperature`` where one is fitted on another split."""
-    logits_NC, labels_NC = kept["answer"], kept["labels"]
-    if fitted_on is None:
-        return classification(logits_NC, labels_NC)
-    temperature = fit_temperature(fitted_on["answer"], fitted_on["labels"])
-    scaled = classification(logits_NC.double() / temperature, labels_NC)
-    return classification(logits_NC, labels_NC) | {
-        "nll_scaled": scaled["nll"],
-        "ece_scaled": scaled["ece"],
-        "temperature": temperature,
-    }
+    return one_class.at_fitted_temperature(classification, fit_temperature, kept, fitted_on)
 
 
 def compared(kept: Kept) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import IGNORED, RaggedLogits
+from .keep import largest_difference
 
 
 def log_probabilities(answer: Tensor | RaggedLogits) -> Iterator[Tensor]:
@@ -42,3 +43,8 @@ def per_example(rows: list[dict[str, float]]) -> dict[str, Tensor]:
 def per_position(sums: np.ndarray, count: int) -> np.ndarray:
     """What positions add up to (..., 2), over their number; 0 where there are none."""
     return np.divide(sums[..., 0], sums[..., 1], out=np.zeros_like(sums[..., 0]), where=sums[..., 1] > 0)
+
+
+def alike_at_positions(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """The largest difference of a logit (..., V), and the share of positions at which both name the same class."""
+    return largest_difference(a, b), (a.argmax(-1) == b.argmax(-1)).double().mean().item()

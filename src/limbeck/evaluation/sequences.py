@@ -17,8 +17,8 @@ from ..errors import BadInput
 from ..interfaces import DenseLogits, RaggedLogits
 from ..objectives.catalogue.entry import ONE_CLASS
 from .figure import Figure, share
-from .keep import Kept, largest_difference
-from .positions import divergence, known, labels_of, log_probabilities, per_example, per_position
+from .keep import Kept
+from .positions import alike_at_positions, divergence, known, labels_of, log_probabilities, per_example, per_position
 
 FIGURES = (
     share("accuracy", "token accuracy"),
@@ -96,6 +96,7 @@ def scores(kept: Kept, figure: str) -> Tensor:
 
 
 SUMS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {"accuracy": per_position, "nll": per_position}
+alike = alike_at_positions
 
 
 def commonest(labels: Tensor) -> float | None:
@@ -117,11 +118,6 @@ def right(kept: Kept) -> None:
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
     """``positions``: of the test split, how many have a label."""
     return {"positions": int(kepts["test"]["positions"].sum())}
-
-
-def alike(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """The largest difference of a logit (..., V), and the share of positions at which both name the same token."""
-    return largest_difference(a, b), (a.argmax(-1) == b.argmax(-1)).double().mean().item()
 
 
 def _positions(kept: Kept) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from ..errors import BadInput
@@ -31,3 +32,13 @@ def split_name(asked: str | Path) -> tuple[Path, str | None]:
     if not mark or not name or path.exists():
         return path, None
     return Path(name), wanted
+
+
+def inside_package(name: str) -> Path | None:
+    """The folder that ``package:NAME/FOLDER`` names, whether it is there or not; None where no such package is installed."""
+    package, _, inside = name.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    roots = list(spec.submodule_search_locations or []) if spec is not None else []
+    if not roots:
+        return None
+    return next((place for root in roots if (place := Path(root) / inside).is_dir()), Path(roots[0]) / inside)

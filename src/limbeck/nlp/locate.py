@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 from ..errors import BadInput
 from ..files import near
+from ..models.places import inside_package
 
 CONVERT = (
     "Pickled weights are not loaded, since that could run code. Where you trust them, convert them once: "
@@ -69,12 +69,11 @@ def locate_tokenizer(name: str | None, onnx: Path, *, role: str = "teacher") -> 
 
 def _inside_package(name: str, role: str) -> Path:
     package, _, inside = name.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    roots = list(spec.submodule_search_locations or []) if spec is not None else []
-    if not roots:
+    place = inside_package(name)
+    if place is None:
         raise BadInput(
             f"{role}: no package '{package}' is installed; a name such as package:some_package/model is right."
         )
     if ".." in Path(inside).parts or Path(inside).is_absolute():
         raise BadInput(f"{role}: '{inside}' leaves the package {package}; name a folder inside it.")
-    return next((place for root in roots if (place := Path(root) / inside).is_dir()), Path(roots[0]) / inside)
+    return place
