@@ -1,0 +1,1 @@
+"""`limbeck search`: which student fits a budget, and which settings teach it best"""
