@@ -41,7 +41,6 @@ from limbeck.pipeline.training_stage import Trained
 from limbeck.recipe.read import read
 from limbeck.sections.recipe import Recipe
 from limbeck.training.loop import on_validation
-from limbeck.training.schedule import PEAK
 
 SMOOTHING = (0.0, 0.05, 0.1)
 
@@ -121,7 +120,7 @@ def main() -> None:
             further = [*(f"targets.views={count}" for count in asked.views), *asked.also]
             students += tried("student", [(*best, setting) for setting in further])
 
-            rate = recipe.train.learning_rate or PEAK[recipe.train.optimizer]
+            rate = recipe.train.peak
             baselines = tried("baseline", baselines_grid(len(students) - len(asked.also), rate))
             best = max(baselines, key=lambda one: one.rank).settings
             baselines += tried("baseline", [(*best, setting) for setting in asked.also])

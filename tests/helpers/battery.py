@@ -79,6 +79,7 @@ class Battery:
     def test_its_modules_have_the_functions_that_are_called(self) -> None:
         wanted = {
             "contradictions": {"contradictions": ["recipe"], "look_for": ["recipe"]},
+            "knobs": {"knobs": ["recipe"]},
             "draft": {"plainly": ["teacher", "data"], "draft": ["task", "teacher", "data", "student", "given"]},
             "modality": {
                 name: [one for one in inspect.signature(function).parameters if one != "self"]
@@ -90,6 +91,19 @@ class Battery:
             module = part_of(self.task, part)
             for name, parameters in functions.items():
                 assert list(inspect.signature(getattr(module, name)).parameters) == parameters, f"{part}.{name}"
+
+    def test_whatever_a_knob_may_be_is_right_in_the_recipe(self, recipe: Recipe) -> None:
+        knobs = part_of(self.task, "knobs").knobs(recipe)
+        assert any(path.startswith("student.") for path in knobs), "a search has students to choose among"
+        for path, knob in knobs.items():
+            for value in knob.choices or (knob.low, knob.high):
+                assert knob.holds(value)
+                values = recipe_file.apply_overrides(recipe.model_dump(mode="json"), [f"{path}={json.dumps(value)}"])
+                read = recipe_file.from_dict(values)
+                found = read.model_dump(mode="json")
+                for part in path.split("."):
+                    found = found[part]
+                assert found == json.loads(json.dumps(value)), path
 
     def test_nothing_is_plainly_of_two_modalities(self) -> None:
         smallest = outline_of(self.task).smallest
@@ -170,7 +184,7 @@ class Battery:
         assert all(module.training for module in model.modules())
         places = torch.cat([index_B for index_B, _ in parts])
         assert places.sort().values.tolist() == list(range(7))
-        answers = torch.cat([answer for _, answer in parts])[places.argsort()]
+        answers = torch.cat([one for _, one in parts if isinstance(one, Tensor)])[places.argsort()]
         assert answers.dtype == torch.float32
         assert answers.shape == (7, task.answers.width)
         figures = on_validation(task, model)

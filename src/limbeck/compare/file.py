@@ -26,7 +26,6 @@ from ..recipe.sentences import sentences
 from ..sections.recipe import LONGEST_NAME as LONGEST_RUN
 from ..sections.recipe import Recipe
 from ..sections.section import Positive, Section, Seeds, Times, meanings
-from ..training.schedule import PEAK
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -218,7 +217,7 @@ def _settings(sweep: Sweep, name: str, recipe: Recipe) -> Iterator[tuple[tuple[s
 
 def _rates(recipe: Recipe, count: int) -> Iterator[tuple[tuple[str, ...], Recipe]]:
     """As many learning rates as others have trials: the recipe's, half, double, a quarter, ..."""
-    peak = recipe.train.learning_rate or PEAK[recipe.train.optimizer]
+    peak = recipe.train.peak
     for k in range(count):
         factor = 2.0 ** (k // 2 if k % 2 == 0 else -(k + 1) // 2)
         yield (f"learning rate × {factor:g}",), _changed(recipe, "sweep", train={"learning_rate": peak * factor})

@@ -47,7 +47,7 @@ def recipe_class(task: str) -> type[Recipe]:
 
 
 def part_of(task: str, part: str) -> ModuleType:
-    """A module of the folder that does a task: its ``recipe``, ``contradictions``, ``draft``, ``predict`` or ``modality``."""
+    """A module of the folder that does a task: its ``recipe``, ``contradictions``, ``knobs``, ``draft``, ``predict`` or ``modality``."""
     try:
         return import_module(f"{_folder(task)}.{part}")
     except ModuleNotFoundError as missing:

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from .section import Count, NotNegative, Positive, Section, Times
 
+_PEAK = {"sgd": 0.1, "adamw": 0.002}
+
 
 class Train(Section):
     """One training run; the same fields for teacher and student."""
@@ -49,6 +51,11 @@ class Train(Section):
     """Stop when so many epochs have not bettered the validation loss; keeps the best."""
     compile: bool = False
     """Compile the step with torch.compile (pays on a GPU)."""
+
+    @property
+    def peak(self) -> float:
+        """The peak learning rate: the one given, or the optimizer's."""
+        return self.learning_rate or _PEAK[self.optimizer]
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:

@@ -6,12 +6,10 @@ import math
 
 from ..sections.train import Train
 
-PEAK = {"sgd": 0.1, "adamw": 0.002}
-
 
 def learning_rate(plan: Train, step: int, steps_per_epoch: int) -> float:
     """The rate used by a step (counted from 0): linear warm-up, then the plan's schedule."""
-    peak = plan.learning_rate or PEAK[plan.optimizer]
+    peak = plan.peak
     warmup = plan.warmup_epochs * steps_per_epoch
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
