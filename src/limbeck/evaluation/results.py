@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..interfaces import Answers
+from ..interfaces import Answers, Values
 from ..version import __version__
-from . import losses
+from . import losses, spread
 from .figure import plain
 from .intervals import mean_sd, paired_bootstraps, sums_bootstrap, within_possible
 from .keep import Kept
@@ -88,6 +88,11 @@ def model_section(
             for run, metrics in zip(runs, flat, strict=True)
         ],
     }
+
+
+def by_split(run: RunEvidence) -> dict[str, Kept]:
+    """What is kept of a run, by the split's name."""
+    return {"validation": run.validation, "test": run.test}
 
 
 def beside(by: ModuleType, kept: Kept, teacher: Kept) -> Kept:
@@ -192,6 +197,7 @@ def assemble(
     recipe: Mapping[str, Any],
     test_reads: Sequence[Any],
     members: Sequence[ModelEvidence] = (),
+    weights: Sequence[float] | None = None,
     speed: Mapping[str, Any] | None = None,
     targets: Mapping[str, Any] | None = None,
     groups: losses.Groups | None = None,
@@ -204,8 +210,8 @@ def assemble(
     answers, how it was asked and what that cost, None where it was asked live; ``learnt_from_teacher`` whether the student
     learnt from this teacher at all, without which no share of its accuracy or time says anything. ``groups`` says to which
     group each test example belongs, None where nothing does. ``timings`` gives each stage
-    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each. ``speed`` is how
-    latencies compare (:class:`limbeck.deploy.costs.Latencies`), None where nothing was exported.
+    ``seconds`` (all its runs together) and ``runs``. ``members`` are the teachers of an ensemble, one run each, and ``weights`` how much
+    each counts (None: alike). ``speed`` is how latencies compare (:class:`limbeck.deploy.costs.Latencies`), None where nothing was exported.
 
     Raises ``ValueError`` where models were not tested on the same labels.
     """
@@ -222,6 +228,9 @@ def assemble(
         for run in member.runs
     ]
     taught = teacher.runs[0]
+    if members and by.TARGET is Values:
+        ensemble = [by_split(member.runs[0]) for member in members]
+        sections["teacher"]["spread"] = spread.section(by_split(taught), ensemble, weights, answers.names)
     comparisons = comparison_sections(
         by, student.runs, {role: control.runs for role, control in controls.items()}, taught
     )
@@ -237,7 +246,7 @@ def assemble(
             "answers": {"kind": answers.kind, "width": answers.width, "names": answers.names},
             "figures": plain([one for one in by.FIGURES if one.name in sections["student"]["metrics"]], units),
             "fidelity_figures": plain([one for one in by.FIDELITY if one.name in fidelity], units),
-            "data": {**data, **by.about_labels({"validation": taught.validation, "test": taught.test}, answers.names)},
+            "data": {**data, **by.about_labels(by_split(taught), answers.names)},
             "teacher": sections["teacher"],
             "student": sections["student"],
             "baseline": sections["baseline"],

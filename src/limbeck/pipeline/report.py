@@ -118,6 +118,7 @@ def _results(
         data=data,
         teacher=evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost),
         members=[evidence(one.title, name, [one], {}) for name, one in teachers.items() if one is not teacher],
+        weights=recipe.teacher.weights if teacher.members else None,
         student=by_arm["student"],
         baseline=by_arm["baseline"],
         smoothed=by_arm.get("smoothed"),

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from limbeck.report import Evidence
+from limbeck.evaluation import spread
+from limbeck.report import Evidence, formats
 from limbeck.report.kinds import value_charts, values
 from limbeck.report.shown import Picture
 from tests.helpers.pages import Page, assert_harmless, written
@@ -78,7 +80,27 @@ def test_errors_by_the_truth_are_those_of_its_bin() -> None:
 
 
 @pytest.mark.parametrize("names", [("angle",), ("<b>steer", "throttle")])
-def test_the_page_of_a_regression_speaks_of_numbers(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_page_says_whether_an_ensembles_deviation_tells_its_error(names: tuple[str, ...], tmp_path: Path) -> None:
+    evidence = values_evidence(names, 200)
+    kept = {"answer": torch.from_numpy(evidence.answers["teacher"]), "labels": torch.from_numpy(evidence.labels)}
+    found = {split: spread.rows(kept, torch.full_like(kept["labels"], 1.0), names) for split in ("validation", "test")}
+    found["test"][0] |= {"correlation": 0.4321, "within_1": 0.6125}
+    results = evidence.results | {"teacher": evidence.results["teacher"] | {"spread": found}}
+    assert "Does the teacher know" not in Page(written(evidence, tmp_path)).text
+    page = Page(written(replace(evidence, results=results), tmp_path))
+    assert_harmless(page)
+    for said in (
+        "Does the teacher know when it is off?",
+        "0.432",
+        "61.25 %",
+        formats.MISSING,
+        "rror by deviation.",
+    ):
+        assert said in page.text, said
+
+
+@pytest.mark.parametrize("names", [("angle",), ("<b>steer", "throttle")])
+def test_the_page_of_of_a_regression_speaks_of_numbers(names: tuple[str, ...], tmp_path: Path) -> None:
     content = written(values_evidence(names, 200), tmp_path)
     page = Page(content)
     assert_harmless(page)

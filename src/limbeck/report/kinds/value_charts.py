@@ -95,6 +95,23 @@ def distribution(errors: Mapping[str, np.ndarray], what: str, unit: str) -> Mark
     return svg.drawing(width, height, f"Distribution of the errors of {what}", *parts)
 
 
+def by_deviation(parts: Sequence[Mapping[str, float]], what: str, unit: str) -> Markup:
+    """The teacher's error by how far its members differ: on the dashed line the one is as large as the other."""
+    width, height = 420.0, 300.0
+    most = 1.08 * max(max(part["deviation"], part["rmse"]) for part in parts) or 1e-12
+    x, y = Scale(0.0, most, 58, width - 12), Scale(0.0, most, height - 48, 30)
+    ticks = ticks_of(0.0, most)
+    drawn = [svg.axes(x, y, ticks, ticks, f"deviation of the members{_of(unit)}", f"RMSE{_of(unit)}")]
+    drawn.append(tag("line", class_="ideal", x1=x.start, x2=x.stop, y1=y.start, y2=y.stop))
+    points = [(x(part["deviation"]), y(part["rmse"]), part) for part in parts]
+    drawn.append(tag("polyline", class_="line teacher", points=" ".join(f"{a:.1f},{b:.1f}" for a, b, _ in points)))
+    for a, b, part in points:
+        numbers = [formats.number(part[name]) + (unit and f" {unit}") for name in ("rmse", "deviation")]
+        said = f"RMSE {numbers[0]} on {part['count']:.0f} examples whose members differ by {numbers[1]}"
+        drawn.append(svg.mark("teacher", a, b, 4.5, said))
+    return svg.drawing(width, height, f"Error of {what} by the deviation of the members", *drawn)
+
+
 def strip(truth: float, answers: Mapping[str, float], within: tuple[float, float], what: str) -> Markup:
     """One example: the true number as a stroke, what each model says as its mark."""
     width, height = 260.0, 26.0

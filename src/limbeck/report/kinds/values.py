@@ -33,6 +33,16 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """What the deviation of an ensemble's members says of its error in one number."""
+
+    name: str
+    unit: str
+    splits: tuple[tuple[str, Mapping[str, Any]], ...]  # the split, and its row of the results
+    picture: Markup  # of the test split
+
+
+@dataclass(frozen=True)
 class Card:
     """One test example: the numbers, a row each: name, true, teacher's, student's and the baseline's."""
 
@@ -88,6 +98,7 @@ def sections(evidence: Evidence) -> dict[str, Any]:
             )
             for d in range(min(width, NUMBERS))
         ],
+        "spread": _spread(evidence, names, units),
         "groups": _groups(evidence, names, labels_ND, answers, known_N),
     }
 
@@ -113,6 +124,17 @@ def _number(
         distribution=value_charts.distribution(errors, name, unit),
         errors=(*_over_seeds(evidence, d, tuple(answers)), *_rows(errors)),
     )
+
+
+def _spread(evidence: Evidence, names: Sequence[str], units: Sequence[Any]) -> list[Spread]:
+    """Of the first few numbers; empty where the teacher is no ensemble."""
+    found = dig(evidence.results, "teacher", "spread") or {}
+    made = []
+    for d, rows in enumerate(zip(*found.values(), strict=True)):
+        unit = str(units[d % len(units)])
+        picture = value_charts.by_deviation(found["test"][d]["parts"], names[d], unit)
+        made.append(Spread(names[d], unit, tuple(zip(found, rows, strict=True)), picture))
+    return made[:NUMBERS]
 
 
 def _over_seeds(evidence: Evidence, d: int, keys: Sequence[str]) -> list[tuple[str, str, tuple[float | None, ...]]]:
