@@ -14,7 +14,7 @@ from limbeck.objectives.catalogue import CATALOGUE
 from limbeck.recipe import read as recipe_file
 from limbeck.version import __version__
 
-HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy")
+HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "sklearn", "numpy", "optuna")
 
 
 COMMANDS = (

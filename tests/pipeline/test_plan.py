@@ -24,7 +24,7 @@ from limbeck.sections.objective import Objective
 from limbeck.sections.recipe import Recipe
 from tests.helpers.tiny import environment, recipe
 
-HEAVY = ("torch", "datasets", "sklearn", "scipy", "accelerate", "onnxruntime", "pandas", "numpy")
+HEAVY = ("torch", "datasets", "sklearn", "scipy", "accelerate", "onnxruntime", "pandas", "numpy", "optuna")
 BEGINS = ("train.epochs=1", "export.agreement=0.5", "export.max_abs_difference=1")
 
 
@@ -236,6 +236,16 @@ def test_whether_answers_are_kept_is_what_the_modules_say() -> None:
         assert known.stored(wanted) == (
             bool(needs.target) and not needs.teacher_features and not objective.finds_layers  # of features too
         ), name
+
+
+def test_what_a_search_would_vary_is_no_part_of_a_run(copy: Path) -> None:
+    searching = begins("search.space={student.width: [4, 8]}", "search.budget.latency_ms=1")
+    before = set((copy / "stages").glob("*/*"))
+    assert set(states(plan.plan(searching, copy)).values()) == {plan.FINISHED}
+    results = run.run(searching, out=copy, threads=1)
+    assert set((copy / "stages").glob("*/*")) == before
+    assert "search" not in results["recipe"]
+    assert recipe_file.read(copy / "recipe.yaml").search == searching.search
 
 
 def test_the_command_imports_nothing_that_reads_data_or_builds_models(ran: Path) -> None:

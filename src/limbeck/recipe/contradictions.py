@@ -21,6 +21,7 @@ def contradictions(recipe: Recipe) -> list[str]:
         *_splits(recipe),
         *part_of(recipe.task, "contradictions").contradictions(recipe),
         *_student_of_another_task(recipe),
+        *_budget_of_a_student(recipe),
         *_objective(recipe),
         *schedule_problems("train", recipe.train),
     ]
@@ -33,6 +34,14 @@ def _student_of_another_task(recipe: Recipe) -> Iterator[str]:
     for task in TASKS:
         if model in (other := outline_of(task)).students:
             yield f"student.model: '{model}' is a student of {other.examples}; give task: {task}"
+
+
+def _budget_of_a_student(recipe: Recipe) -> Iterator[str]:
+    if "budget" in recipe.student.knobs:
+        yield (
+            "student.budget: a student has no budget of its own; give search.budget, such as "
+            "search: {budget: {latency_ms: 0.05}}, and run limbeck search"
+        )
 
 
 def _splits(recipe: Recipe) -> Iterator[str]:

@@ -150,7 +150,8 @@ def as_yaml(values: Any) -> str:
 
 def resolved_yaml(recipe: Recipe) -> str:
     """The recipe with every default written out, as YAML that reads back as an equal recipe."""
-    return as_yaml(recipe.model_dump(mode="json"))
+    search = {} if recipe.search is None else {"search": recipe.search.model_dump(mode="json")}
+    return as_yaml({**recipe.model_dump(mode="json"), **search})
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

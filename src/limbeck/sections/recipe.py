@@ -14,6 +14,7 @@ from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import ONE_CLASS
 from ..objectives.catalogue.fit import INSTEAD
 from .objective import Objective
+from .search import Search
 from .section import (
     Positive,
     Section,
@@ -76,6 +77,8 @@ class Recipe(Section):
     """The first seed; the views and the teacher use it too."""
     export: Export = Export()
     """The exported model, and what it must prove."""
+    search: Search | None = Field(default=None, exclude=True)  # no part of what a run is: no fingerprint knows of it
+    """What ``limbeck search`` varies; a run takes no notice of it."""
 
     @property
     def reads(self) -> tuple[tuple[str, ...], str]:
