@@ -5,12 +5,15 @@ import functools
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from sklearn.datasets import load_digits
 from torch import nn
 
+from limbeck.interfaces import Source
 from limbeck.modalities.image.arrays import from_arrays
 from limbeck.modalities.image.examples import Examples
 from limbeck.modalities.image.task import ImageClassification
@@ -42,7 +45,7 @@ FRESH.set_forkserver_preload(
 @functools.cache
 def splits(count=240, unlabelled=0):
     """The digits: ``count`` training examples, of which ``unlabelled`` become a transfer set."""
-    bunch = load_digits()
+    bunch: Any = load_digits()
     images, labels = (bunch.images * (255 / 16)).round().astype("uint8"), bunch.target
     digits = from_arrays((images[:count], labels[:count]), (images[-100:], labels[-100:]), (images[-9:], labels[-9:]))
     if not unlabelled:
@@ -50,7 +53,7 @@ def splits(count=240, unlabelled=0):
     train = digits.train
     cut = len(train) - unlabelled
     kept = train.take(torch.arange(cut))
-    assert len(kept.labels.unique()) == 10
+    assert kept.labels is not None and len(kept.labels.unique()) == 10
     transfer = Examples(train.images[cut:], None, train.ids[cut:])
     return dataclasses.replace(digits, train=kept, transfer=transfer)
 
@@ -102,8 +105,8 @@ def training(folder, plan, *, student="plain", distil=True, unlabelled=0, views=
 class Watched:
     """A source that tells of each step."""
 
-    source: object
-    watch: object
+    source: Source
+    watch: Callable[..., object]
 
     def steps_per_epoch(self):
         return self.source.steps_per_epoch()
@@ -114,10 +117,10 @@ class Watched:
         return self.source.next(step, student, part, parts)
 
 
-def finish(run):
-    """Trains to the end; the weights and the history, without the times."""
+def finish(run, until=None):
+    """Trains to the end, or to that of an epoch; the weights and the history, without the times."""
     torch.set_num_threads(1)
-    history = fit(run, Accelerator(cpu=True))
+    history = fit(run, Accelerator(cpu=True), until)
     untimed = [{name: value for name, value in record.items() if name != "seconds"} for record in history]
     return {name: value.clone() for name, value in run.model.state_dict().items()}, untimed
 

@@ -37,6 +37,12 @@ def assert_same(one, other):
         assert torch.equal(value, other_weights[name]), name
 
 
+def saved_step(folder):
+    state = checkpoint.load(folder / "checkpoint.pt")
+    assert state is not None
+    return state["step"]
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_killed_again_and_again(name, tmp_path):
     options = PLANS[name]
@@ -45,10 +51,35 @@ def test_killed_again_and_again(name, tmp_path):
     # patience may end the run early, so the last kills lie within the first two epochs
     for step in sorted(random.Random(name).sample(range(2, 22), 3)):
         assert runs.killed(runs.train_and_die, folder, options, step)
-        state = checkpoint.load(folder / "checkpoint.pt")
-        assert state is not None
-        assert 0 < state["step"] <= step
+        assert 0 < saved_step(folder) <= step
     assert_same(runs.finish(runs.training(folder, **options)), whole)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_stopped_at_the_end_of_each_epoch(name, tmp_path):
+    """Killed on the way to the second, too; whoever goes on makes no step twice and ends where the undisturbed run does."""
+    options = PLANS[name]
+    whole = runs.finish(runs.training(tmp_path / "whole", **options))
+    per_epoch = runs.training(tmp_path, **options).source.steps_per_epoch()
+    folder, steps = tmp_path / "stopped", []
+
+    def watched():
+        return runs.training(folder, watch=lambda step, student: steps.append(step), **options)
+
+    _, history = runs.finish(watched(), until=1)
+    assert history == whole[1][:1]
+    assert saved_step(folder) == per_epoch
+    assert steps == list(range(per_epoch))
+    assert runs.killed(runs.train_and_die, folder, options, per_epoch + 3)
+    saved = saved_step(folder)
+    assert per_epoch <= saved <= per_epoch + 3
+    steps.clear()
+    weights, history = runs.finish(watched(), until=2)
+    assert history == whole[1][:2]
+    assert_same(runs.finish(watched(), until=1), (weights, history))  # further already: it stays where it is
+    assert steps == list(range(saved, 2 * per_epoch))
+    assert_same(runs.finish(watched()), whole)
+    assert steps == list(range(saved, len(whole[1]) * per_epoch))
 
 
 def test_killed_while_saving(tmp_path):
@@ -81,7 +112,7 @@ def test_asked_to_stop(number, tmp_path):
     for at, epoch in ((0, 1), (15, 2), (last, 3)):  # not a fourth epoch, at the end
         with pytest.raises(Interrupted, match=rf"epoch {epoch} of 3 .*same command"):
             runs.finish(runs.training(tmp_path / "stopped", watch=stop(at), **options))
-        assert checkpoint.load(tmp_path / "stopped" / "checkpoint.pt")["step"] == at + 1
+        assert saved_step(tmp_path / "stopped") == at + 1
         assert signal.getsignal(number) == before
     assert_same(runs.finish(runs.training(tmp_path / "stopped", **options)), whole)
 

@@ -135,8 +135,11 @@ def plan_of(job: Job, name: str) -> Train:
     return plan.model_copy(update=changes)
 
 
-def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Trained:
-    """One student of one seed; ``title`` is how a person sees it, the arm's name and number where not given."""
+def train_member(job: Job, arm: Arm, seed: int, title: str | None = None, until: int | None = None) -> Trained:
+    """One student of one seed; ``title`` is how a person sees it, the arm's name and number where not given.
+
+    ``until``: train to the end of that epoch alone, as :func:`limbeck.pipeline.training_stage.train_stage` does.
+    """
     recipe = job.recipe
     return train_stage(
         job,
@@ -149,6 +152,7 @@ def train_member(job: Job, arm: Arm, seed: int, title: str | None = None) -> Tra
         seed=seed,
         teacher=arm.teacher,
         view_of=arm.view_of,
+        until=until,
     )
 
 

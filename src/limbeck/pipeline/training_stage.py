@@ -16,7 +16,7 @@ from ..objectives.modules import Objective
 from ..sections.train import Train
 from ..targets.live_teacher import LiveTeacher
 from ..targets.stored_teacher import StoredTeacher
-from ..training.history import read_history, write_history
+from ..training.history import ended, read_history, write_history
 from ..training.loop import Training, fit
 from . import stages
 from .job import Job
@@ -50,10 +50,12 @@ def train_stage(
     teacher: LiveTeacher | StoredTeacher | None = None,
     view_of: ViewOf = every_epoch_anew,
     sees: Any = None,
+    until: int | None = None,
 ) -> Trained:
     """One training stage: skipped where finished, resumed where begun.
 
-    ``sees``: what its input goes through, where that differs from the student's.
+    ``sees``: what its input goes through, where that differs from the student's. ``until``: train to the end of that epoch
+    alone; unless the training ends there, its stage stays unfinished, and whoever wants it next goes on from its checkpoint.
     """
     here = begun(job, here)
     model, task = build(), job.task.seen_through(sees)
@@ -73,8 +75,10 @@ def train_stage(
         examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of, upcoming=upcoming
     )
     run = Training(title, model, task, source, objective, teacher, plan, seed, here.folder, examples.ids)
-    history = fit(run, job.accelerator)
+    history = fit(run, job.accelerator, until)
     known = identity(model, job.task.probe(sees))
+    if not ended(history, plan, run.figures):
+        return Trained(model, seed, history[-1]["seconds"], here.fingerprint, known, history)
     save_weights(model, here.folder / "model.safetensors")
     write_history(here.folder, history)
     facts = {"seconds": history[-1]["seconds"], "identity": known, "seed": seed}

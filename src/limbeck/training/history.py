@@ -34,6 +34,15 @@ def kept(history: list[dict[str, float]], plan: Train, figures: Sequence[Figure]
     return max(history, key=lambda record: score(record, plan, figures))
 
 
+def ended(history: list[dict[str, float]], plan: Train, figures: Sequence[Figure]) -> bool:
+    """Whether a training is at its end: all its epochs done, or its patience out. ``figures`` are the kind's."""
+    if plan.patience is None or not history:
+        return len(history) >= plan.epochs
+    loss = figures[1]
+    losses = [-loss.sign * record[field(loss)] for record in history]
+    return len(history) >= plan.epochs or len(losses) - 1 - losses.index(min(losses)) >= plan.patience
+
+
 def write_history(folder: Path, history: list[dict[str, float]]) -> None:
     """Writes ``history.json`` atomically."""
     write_json(folder / "history.json", history)

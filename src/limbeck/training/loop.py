@@ -35,8 +35,8 @@ from ..randomness import torch_seed
 from ..sections.train import Train
 from . import checkpoint
 from .dry_run import broadcast, has_to_build, of_one_batch
+from .history import ended, score
 from .history import field as recorded
-from .history import score
 from .not_finite import explain
 from .optimizer import optimizer_for
 from .schedule import learning_rate
@@ -81,12 +81,15 @@ class _State:
     epoch_loss: Tensor | None = None  # the sum over the steps of an epoch that was cut short
 
 
-def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
+def fit(run: Training, accelerator: Accelerator, until: int | None = None) -> list[dict[str, float]]:
     """Trains ``run.model`` in place and returns the history, one record an epoch.
 
     A record holds ``epoch``, ``train_loss``, the first two figures of the kind of answer over validation (such as
     ``validation_accuracy`` and ``validation_nll``), ``learning_rate`` and ``seconds`` (since the start, interruptions left out). On return the model holds the weights to keep: the moving
     average where ``plan.ema``, the best epoch's where ``plan.keep`` is ``best`` or ``patience`` is set.
+
+    ``until`` stops at the end of that epoch, with a checkpoint from which another call goes on as if there had been no
+    stop; the model then holds what there is to keep so far. One that is beyond that epoch already stays where it is.
 
     Raises:
         Interrupted: somebody asked to stop; the checkpoint is written.
@@ -107,6 +110,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
 
     per_epoch = run.source.steps_per_epoch()
     total_steps = plan.epochs * per_epoch
+    last_step = total_steps if until is None else min(until * per_epoch, total_steps)
     history = state.history or []
     first_bad = torch.full((), -1, dtype=torch.int64, device=device)
     epoch_loss = torch.zeros((), dtype=torch.float64, device="cpu" if device.type == "mps" else device)
@@ -142,12 +146,12 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
         last_save = time.monotonic()
         save_every = max(SAVE_EVERY, 20 * (last_save - started))
 
-    finished = _patience_is_out(history, run)
-    with stop_requested() as stop, progress.bar(total_steps, run.title) as advance:
+    finished = ended(history, plan, run.figures)
+    with stop_requested() as stop, progress.bar(last_step, run.title) as advance:
         advance(state.step)
         model.train()
         step = state.step
-        while step < total_steps and not finished:
+        while step < last_step and not finished:
             objective.at(Progress(step, per_epoch, total_steps))
             loss = _step(run, stepped, capture, optimizer, accelerator, first_bad, step, per_epoch)
             epoch_loss += loss
@@ -162,7 +166,7 @@ def fit(run: Training, accelerator: Accelerator) -> list[dict[str, float]]:
                 history.append(record)
                 epoch_loss.zero_()
                 _remember_best(state, record, average or model, run)
-                finished = _patience_is_out(history, run)
+                finished = ended(history, plan, run.figures)
                 model.train()
             elif now - last_look > LOOK_EVERY:
                 look(step)
@@ -334,14 +338,6 @@ def _remember_best(state: _State, record: dict[str, float], model: nn.Module, ru
     if state.best is None or reached > state.best["score"]:
         weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         state.best = {"score": reached, "epoch": record["epoch"], "weights": weights}
-
-
-def _patience_is_out(history: list[dict[str, float]], run: Training) -> bool:
-    if run.plan.patience is None or not history:
-        return False
-    loss = run.figures[1]
-    losses = [-loss.sign * record[recorded(loss)] for record in history]
-    return len(losses) - 1 - losses.index(min(losses)) >= run.plan.patience
 
 
 @torch.no_grad()
