@@ -53,7 +53,8 @@ def splits(count=240, unlabelled=0):
     train = digits.train
     cut = len(train) - unlabelled
     kept = train.take(torch.arange(cut))
-    assert kept.labels is not None and len(kept.labels.unique()) == 10
+    assert kept.labels is not None
+    assert len(kept.labels.unique()) == 10
     transfer = Examples(train.images[cut:], None, train.ids[cut:])
     return dataclasses.replace(digits, train=kept, transfer=transfer)
 
