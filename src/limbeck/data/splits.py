@@ -112,6 +112,9 @@ def arrange(
     kept_apart += [validation.groups] if validation.groups is not None else []
     train = _smallest(train, limit)
     _check_classes(train, classes, f" left after data.limit: {limit}" if limit else "")
+    if numbers and len(train) < 2:
+        left = f", left after data.limit: {limit}" if limit else ""
+        raise BadInput(f"split 'train' has one example{left}: numbers are learnt from at least two that differ.")
     if numbers and train.labels is not None:
         check_they_vary(train.labels, numbers, "train")
     if transfer is not None:

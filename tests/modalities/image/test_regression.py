@@ -111,6 +111,14 @@ def test_the_script_beside_a_model_imports_nothing_from_beside_it(tmp_path):
         ({"data": {"name": "digits_turned"}, "views": {"affine": {"degrees": 5}}}, "changes the very angle"),
         ({"objective": {"kd": {}}}, "kd reads an answer as one class of several"),
         ({"targets": {"codec": "int8"}}, "targets.codec: a teacher's numbers are kept in float32 or float16"),
+        (
+            {"views": TINY["views"], "targets": {"average": True}},
+            "targets.average: a mean over the views would be of numbers of both signs",
+        ),
+        (
+            {"views": {"mixup": 1.0}, "targets": {"average": True}},
+            "targets.average: a mean over the views would be of mixup",
+        ),
         ({"baseline": {"label_smoothing": 0.1}}, "baseline.label_smoothing: numbers are not smoothed"),
         (
             {"teacher": {"ensemble": [TINY["teacher"], TINY["teacher"]], "combine": "confidence"}},
@@ -223,6 +231,27 @@ def test_a_draft_of_numbers_is_a_right_recipe(tmp_path):
     recipe = from_dict(yaml.safe_load(drafted.text), "the draft")
     assert recipe.task == "image-regression"
     assert "of each: steering" in drafted.text
+    assert recipe.student.model == "pilotnet"
+    assert recipe.views.shift == 0
+    assert any("every shift, crop and mirror image" in one for one in drafted.said)
+
+
+def test_a_draft_warns_of_networks_that_forget_places(tmp_path):
+    drafted = draft.write(
+        teacher="resnet20",
+        data="digits_turned",
+        student="convnet",
+        out=tmp_path / "r.yaml",
+        task="image-regression",
+        overrides=[],
+    )
+    assert "Beware: teacher resnet20 and student convnet average their last maps" in drafted.text
+
+
+def test_a_single_number_is_too_few_to_learn_from():
+    data = NumberData.model_validate({"name": "digits_turned", "limit": 1})
+    with pytest.raises(BadInput, match=r"one example, left after data\.limit: 1: numbers are learnt from at"):
+        load(data)
 
 
 def test_a_loaded_student_answers_what_predict_says_of_pictures_of_any_size(finished, tmp_path):

@@ -69,6 +69,10 @@ def _of_numbers(recipe: RegressionRecipe) -> Iterator[str]:
             and (views.affine.degrees or views.affine.shear)
         ):
             yield f"{where}.affine: turning or shearing a picture changes the very angle that is to be told; leave out degrees and shear"
+    turned, mixed = recipe.views.turned, recipe.views.mixes
+    if recipe.targets.average and (turned or mixed):
+        which = f"numbers of both signs, for views.flip turns {turned[0]}" if turned else f"{mixed[0]} with others"
+        yield f"targets.average: a mean over the views would be of {which}; leave it out"
     if recipe.baseline.label_smoothing:
         yield "baseline.label_smoothing: numbers are not smoothed; leave it out"
     if recipe.targets.codec not in ("dense", *_OF_NUMBERS):

@@ -48,7 +48,7 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
             "holds each image's path inside that folder and whose column label holds its class. (For texts, name a teacher of texts.)"
         )
     if task == "image-regression":
-        return recipe_of_numbers(teacher, look_at_data(data, given, NumberData), student or "convnet")
+        return recipe_of_numbers(teacher, look_at_data(data, given, NumberData), student or PILOTNET)
     return recipe(teacher, look_at_data(data, given), student or "convnet")
 
 
@@ -74,14 +74,17 @@ def recipe_of_numbers(teacher: str, found: Found, student: str) -> Drafted:
     """The recipe of a regression. Raises `BadInput` as :func:`recipe` does."""
     lines_teacher, of_teacher, *remarks = teacher_lines(teacher, found)
     noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
-    knobs = {"width": width_for(found)} if student == "convnet" else {}
+    knobs = {"convnet": {"width": width_for(found)}, PILOTNET: {"width": 8, "hidden": 8}}.get(student, {})
     sizes = size_sentences(
         teacher, of_teacher, student, size_as(Model.model_validate({"model": student, **knobs}), found, "student")
     )
     why = (
-        "Pictures are moved a little, and not mirrored: where a mirror image has the same number, or one of the other sign, say "
-        f"flip: true, and flip_turns: [] or [{found.names[0]}]. Leave out whatever changes the number."
+        "Pictures vary in brightness and contrast alone: a number that says where something is changes with every shift, crop and "
+        "mirror image, and nothing in the data says whether this one does. Where it stays (an age, a count), views: {shift: 0.05} "
+        f"and the like teach more; where a mirror image turns its sign, say flip: true and flip_turns: [{found.names[0]}], where it "
+        "changes none, flip_turns: []."
     )
+    places = _of_places(teacher, student)
     kind = "grey" if found.channels == 1 else "colour"
     lines = [
         f"# A recipe to start from: {found.examples:,} training examples, {kind} images of {found.sides[1]}x{found.sides[0]} "
@@ -93,14 +96,14 @@ def recipe_of_numbers(teacher: str, found: Found, student: str) -> Drafted:
         f"data: {flow({'name': found.name, **found.given})}",
         "",
         f"# {printable(why)}",
-        "views: {shift: 0.05}",
+        "views: {color: {brightness: 0.3, contrast: 0.3}}",
         "",
         *lines_teacher,
         "",
         "# The teacher answers so many views of each example, once; then students learn from what it said.",
         "targets: {views: 8}",
         "",
-        *(f"# {printable(line)}" for line in sizes),
+        *(f"# {printable(line)}" for line in (*sizes, places)),
         f"student: {flow({'model': student, **knobs})}",
         *_knobs(student, knobs, found),
         "",
@@ -115,7 +118,22 @@ def recipe_of_numbers(teacher: str, found: Found, student: str) -> Drafted:
         "# Students (and baselines) trained, for mean and standard deviation; 3 or 5 for results to rely on.",
         "seeds: 1",
     ]
-    return Drafted("\n".join(lines) + "\n", (*sizes, why, *noted), found.warnings)
+    return Drafted("\n".join(lines) + "\n", (*sizes, why, places, *noted), found.warnings)
+
+
+def _of_places(teacher: str, student: str) -> str:
+    """Whether both networks can tell where something is, which most numbers of pictures follow from."""
+    forgetful = [
+        f"{role} {model}"
+        for role, model in (("teacher", teacher), ("student", student))
+        if model == "convnet" or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", model)
+    ]
+    if not forgetful:
+        return "pilotnet reads its last maps place by place, for numbers that say where something is; convnet averages them."
+    return (
+        f"Beware: {' and '.join(forgetful)} {'averages its' if len(forgetful) == 1 else 'average their'} last maps, which forgets where "
+        "something was. For a number that follows from a place (a course, a corner of a box) take pilotnet."
+    )
 
 
 def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
