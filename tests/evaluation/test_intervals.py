@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
 from limbeck.errors import BadInput
+from limbeck.evaluation import values as numbers
 from limbeck.evaluation.classes import SUMS, calibration_gaps, classification
 from limbeck.evaluation.intervals import (
     difference_p,
@@ -23,6 +24,7 @@ from limbeck.evaluation.intervals import (
     sums_bootstrap,
     within_possible,
 )
+from limbeck.evaluation.results import RunEvidence, comparison_sections
 from limbeck.evaluation.values import SUMS as VALUES
 
 
@@ -100,6 +102,22 @@ def test_an_interval_of_shares_ends_where_the_possible_does():
     assert nats["low"] < -10 < 10 < nats["high"]
     gaps = within_possible(sums_bootstrap(right_SN[:, :, None], np.zeros((2, 16, 1)), SUMS["ece"]))
     assert (gaps["low"], gaps["high"]) == (-1.0, 1.0)
+
+
+def test_of_numbers_neither_an_error_below_nothing_nor_a_correlation_above_one_is_possible():
+    def run(seed: int, answer_N: list[float]) -> RunEvidence:
+        kept = {"answer": torch.tensor(answer_N)[:, None], "labels": torch.tensor([[0.0], [1.0], [2.0], [3.0]])}
+        return RunEvidence(seed, kept, kept, 1.0)
+
+    student = [run(0, [0.1, 1.0, 2.0, 3.0]), run(1, [9.0, 5.0, 1.0, -9.0])]  # t of two seeds reaches far beyond
+    control = [run(0, [0.0, 1.5, 2.5, 3.0]), run(1, [0.5, 1.0, 2.0, 3.5])]
+    found = comparison_sections(numbers, student, {"baseline": control}, control[0])["baseline"]
+    reached = {name: np.mean([numbers.figures(one.test)[name] for one in control]) for name in found}
+    for name in ("rmse", "mae"):
+        assert found[name]["low"] == pytest.approx(-reached[name])
+        assert found[name]["high"] > 10
+    ends = found["correlation"]["low"], found["correlation"]["high"]
+    assert ends == pytest.approx((-1 - reached["correlation"], 1 - reached["correlation"]))
 
 
 def test_a_handful_of_answers_is_not_more_than_chance():

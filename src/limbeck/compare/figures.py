@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.figure import Figure
-from ..evaluation.intervals import mean_sd, paired_bootstraps, sums_bootstrap
+from ..evaluation.intervals import mean_sd, paired_bootstraps, sums_bootstrap, within_possible
 from ..evaluation.keep import Kept
 from ..evaluation.results import RunEvidence, beside, run_metrics
 
@@ -102,7 +102,8 @@ def _compare(
         intervals = paired_bootstraps(np.stack([scores_R[index] - scores_R[others[role]] for index, role in pairs]))
     else:
         intervals = [sums_bootstrap(scores_R[index], scores_R[others[role]], of) for index, role in pairs]
-    for (index, role), found in zip(pairs, intervals, strict=True):
+    for (index, role), drawn in zip(pairs, intervals, strict=True):
+        found = within_possible(drawn, *figure.possible(float(reached_RS[others[role]].mean())))
         sections[index]["comparison"][role][measure] = found | {"other": names[others[role]]}
         if role == "best":
             sections[index]["level_with_best"][measure] = found["low"] <= 0 <= found["high"]

@@ -21,6 +21,7 @@ class Figure:
             until :func:`plain` knows them.
         digits: decimals of what is shown; significant digits where ``significant``.
         significant: whether it is in the labels' own units, of which nobody knows the size.
+        least, most: what it can be at all, where it is no share; results do not hold it.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Figure:
     unit: str = ""
     digits: int = 3
     significant: bool = False
+    least: float = -math.inf
+    most: float = math.inf
 
     @property
     def sign(self) -> int:
@@ -50,6 +53,10 @@ class Figure:
     def difference_unit(self) -> str:
         """What differences are in: "points" of a share."""
         return "points" if self.share else self.unit
+
+    def possible(self, other: float) -> tuple[float, float]:
+        """Between which a difference from a model that has ``other`` of it lies; of shares from -1 to 1, whatever that has."""
+        return (-1.0, 1.0) if self.share else (self.least - other, self.most - other)
 
     def decimals(self, value: float) -> int:
         """How many a value is shown with; of a figure with significant digits that depends on its size."""
@@ -72,7 +79,7 @@ def plain(figures: Iterable[Figure], units: Sequence[str] = ()) -> list[dict[str
     """The figures as results hold them; those in the labels' own units with the unit, where all labels have one (or its square)."""
     unit = units[0] if len(set(units)) == 1 else ""
     own = (replace(one, unit=f"{unit}{one.unit}" if unit else "") if one.significant else one for one in figures)
-    return [asdict(one) for one in own]
+    return [{name: value for name, value in asdict(one).items() if name not in ("least", "most")} for one in own]
 
 
 def share(name: str, title: str, better: Literal["more", "less"] = "more", digits: int = 2) -> Figure:

@@ -127,9 +127,12 @@ def sums_bootstrap(
     return _interval(float(difference_S.mean()), difference_D, level, seeds, examples)
 
 
-def within_possible(found: dict[str, Any]) -> dict[str, Any]:
-    """The interval of a difference of shares, cut off at -1 and 1: Student's t of two seeds knows of no such ends."""
-    return found | {"low": max(found["low"], -1.0), "high": min(found["high"], 1.0)}
+def within_possible(found: dict[str, Any], least: float = -1.0, most: float = 1.0) -> dict[str, Any]:
+    """The interval of a difference, cut off where it cannot be: Student's t of two seeds knows of no such ends.
+
+    ``least`` and ``most`` are those of shares where not given; :meth:`limbeck.evaluation.figure.Figure.possible` knows others.
+    """
+    return found | {"low": max(found["low"], least), "high": min(found["high"], most)}
 
 
 def difference_p(difference_SN: ArrayLike) -> float:

@@ -23,11 +23,11 @@ from .figure import Figure, share
 from .keep import Kept, largest_difference, whole
 
 FIGURES = (
-    Figure("rmse", "RMSE", "less", significant=True),
-    Figure("mse", "mean squared error", "less", unit="²", significant=True),
-    Figure("mae", "mean absolute error", "less", significant=True),
-    Figure("r2", "R²", "more"),
-    Figure("correlation", "correlation", "more"),
+    Figure("rmse", "RMSE", "less", significant=True, least=0.0),
+    Figure("mse", "mean squared error", "less", unit="²", significant=True, least=0.0),
+    Figure("mae", "mean absolute error", "less", significant=True, least=0.0),
+    Figure("r2", "R²", "more", most=1.0),
+    Figure("correlation", "correlation", "more", least=-1.0, most=1.0),
 )
 FIDELITY = (
     Figure("rmse_to_teacher", "RMSE from the teacher's answers", "less", significant=True),
