@@ -167,12 +167,12 @@ def test_calibration_is_compared_by_the_errors_that_are_reported():
     draw = torch.Generator().manual_seed(0)
     labels_N = torch.randint(4, (300,), generator=draw)
     logits_SNC = torch.randn(2, 300, 4, generator=draw) + 2 * torch.nn.functional.one_hot(labels_N, 4)
-    gaps = [torch.stack([calibration_gaps(scale * one, labels_N) for one in logits_SNC]) for scale in (4.0, 1.0)]
-    found = sums_bootstrap(*gaps, SUMS["ece"], draws=500)
+    a, b = (torch.stack([calibration_gaps(scale * one, labels_N) for one in logits_SNC]) for scale in (4.0, 1.0))
+    found = sums_bootstrap(a, b, SUMS["ece"], draws=500)
     errors = [[classification(scale * one, labels_N)["ece"] for one in logits_SNC] for scale in (4.0, 1.0)]
     assert found["difference"] == pytest.approx(np.mean(errors[0]) - np.mean(errors[1]))
     assert found["low"] <= found["difference"] <= found["high"]
-    assert sums_bootstrap(gaps[0][:1], gaps[0][:1], SUMS["ece"], draws=50)["high"] == 0.0
+    assert sums_bootstrap(a[:1], a[:1], SUMS["ece"], draws=50)["high"] == 0.0
 
 
 def test_two_models_calibrated_alike_are_seldom_told_apart_and_unlike_ones_are():
