@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from .deploy.metadata import said_by, task_of
+from .deploy.metadata import task_of
 from .errors import BadInput
 from .files import near as near_path
 from .modalities import DEFAULT_TASK, TASKS, outline_of, part_of, unknown_task
-from .models.weights import load_weights
+from .models.weights import check_finite, load_weights
 from .objectives.modules import KD, CrossEntropy, Objective
 from .pipeline.evaluate import best_of_histories
 from .pipeline.job import job_from_models
@@ -88,13 +88,22 @@ def load(
     """
     folder = _folder_of(place, revision)
     file = next((folder / name for name in _EXPORTED if (folder / name).is_file()), None)
-    task = None if file is None else task_of(file)
-    if file is None or task is None or not (folder / "model.safetensors").is_file():
+    weights = folder / "model.safetensors"
+    if file is None or not weights.is_file():
         raise BadInput(
             f"{place} holds no student: a folder with model.safetensors, and model.onnx beside it, is right, as limbeck run "
             "writes into RUN/student (a run of an older version writes it when it is run again)."
         )
-    return part_of(task, "python").load(folder, said_by(file), model=model, trust_code=trust_code)
+    task = task_of(file)
+    task = task if task in TASKS else DEFAULT_TASK  # whose predict says what is wrong with any other
+    says = part_of(task, "predict")
+    try:
+        metadata = says.read_metadata(says.open_model(file), file)
+    except ValueError as error:  # that module stands alone, so it knows no errors of ours
+        raise BadInput(str(error)) from None
+    student = part_of(task, "python").load(folder, metadata, model=model, trust_code=trust_code)
+    check_finite(student, weights, "student")
+    return student
 
 
 def _folder_of(place: str | Path, revision: str | None) -> Path:

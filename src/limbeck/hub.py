@@ -11,7 +11,12 @@ from pathlib import Path
 
 import huggingface_hub
 from datasets import config as datasets_config
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import (
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.utils import validate_repo_id
 
 from .errors import BadInput, short
@@ -49,12 +54,26 @@ def folder_of(name: str, revision: str | None = None) -> Path:
 
     Raises :class:`BadInput` where there is none, or the hub cannot be reached.
     """
+    here = f"there is no folder {name} here, and"
     try:
         with asked():
             return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=list(_SAFE)))
-    except Exception as error:  # the hub's errors, and those of the network below it
+    except RevisionNotFoundError as error:
         raise BadInput(
-            f"there is no folder {name} here, and the Hugging Face hub does not give a model of that name ({short(error)}): name "
+            f"{here} {name} on the Hugging Face hub has no revision '{revision}': a branch, a tag or a commit of it is right."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise BadInput(
+            f"{here} no model of that name on the Hugging Face hub, or it needs a login: name a folder, or check the name."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise BadInput(
+            f"{here} the Hugging Face hub cannot be reached to ask for a model of that name, which was not downloaded before, or "
+            "not whole: name a folder, or check the network."
+        ) from error
+    except Exception as error:  # the hub's other errors, and those of the network below it
+        raise BadInput(
+            f"{here} the Hugging Face hub does not give a model of that name ({short(error)}): name "
             "a folder, or check the name, the network and the login."
         ) from error
 

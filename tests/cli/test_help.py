@@ -10,8 +10,11 @@ import pytest
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
+from limbeck.cli import compare, run
 from limbeck.cli import main as cli
 from limbeck.cli.common import Group, command
+from limbeck.compare.run import STAGES as COMPARE_STAGES
+from limbeck.pipeline.stages import STAGES
 
 BORDERS = str.maketrans("│╭╮╰╯─", "      ")
 
@@ -54,6 +57,12 @@ def test_all_that_is_written_of_a_command_is_printed(
     told = written(function)
     assert len(told) >= 2 or not inspect.signature(function).parameters
     assert [text for text in told if text not in printed] == []
+
+
+def test_the_stages_that_help_names_are_those_that_there_are() -> None:
+    # written out in the commands, since what defines them takes long to import
+    assert [one.value for one in run.Stage] == list(STAGES)
+    assert [one.value for one in compare.CompareStage] == list(COMPARE_STAGES)
 
 
 def test_brackets_are_printed_wherever_help_is_written(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

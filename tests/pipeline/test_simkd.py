@@ -4,16 +4,19 @@ import dataclasses
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from limbeck import SimKD, Train, distill
+from limbeck import SimKD, Train, distill, load
 from limbeck.errors import BadInput
+from limbeck.modalities.image.predict import predict
 from limbeck.objectives.modules import KD
 from limbeck.pipeline.check import check
 from limbeck.pipeline.simkd import taught_as_one, with_teachers_classifier
@@ -26,7 +29,7 @@ SIMKD = "objective={simkd: {student: stages, teacher: stages}}"
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    bunch = load_digits()
+    bunch: Any = load_digits()
     return (bunch.images[:200] / 16).astype("float32"), bunch.target[:200]
 
 
@@ -43,6 +46,7 @@ def test_a_run_trains_measures_and_exports_the_whole_of_it(tmp_path: Path, capsy
         "out": tmp_path / "run",
     }
     result = distill(**given)
+    student: Any = result.student
     kept = load_file(tmp_path / "run" / "student.safetensors")
     assert torch.equal(kept["classifier.weight"], teacher.fc.weight)
     assert torch.equal(kept["classifier.bias"], teacher.fc.bias)
@@ -53,18 +57,28 @@ def test_a_run_trains_measures_and_exports_the_whole_of_it(tmp_path: Path, capsy
     parts = {name.removeprefix("body."): value for name, value in kept.items() if name.startswith("body.")}
     body.load_state_dict({**body.state_dict(), **parts})
     with torch.no_grad():
-        maps = result.student.model.projector(body.stages(body.stem(batch)))
+        maps = student.model.projector(body.stages(body.stem(batch)))
         logits = maps.mean((2, 3)) @ teacher.fc.weight.T + teacher.fc.bias
-        torch.testing.assert_close(result.student.model(batch), logits)
+        torch.testing.assert_close(student.model(batch), logits)
     session = onnxruntime.InferenceSession(str(result.export("onnx")))
     (deployed,) = session.run(None, {"image": batch.numpy()})
-    np.testing.assert_allclose(deployed, logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(deployed), logits.numpy(), atol=1e-4)
+
+    # no module of it is built from the folder; what to do instead is said, and does it
+    run = tmp_path / "run"
+    with pytest.raises(BadInput, match=r"a body, a projector and the teacher's classifier.*limbeck predict .*student"):
+        load(run)
+    again: Any = load(run, model=student.model)
+    torch.testing.assert_close(again.model(batch), student.model(batch))
+    Image.fromarray((images[0] * 255).astype("uint8")).save(tmp_path / "one.png")
+    (said,) = predict(run / "student" / "model.onnx", [tmp_path / "one.png"], top=1)
+    assert said.classes[0][0] == str(int(student(torch.from_numpy(images[:1, None])).argmax()))
 
     results = result.results
-    student, baseline = (results[role] for role in ("student", "baseline"))
-    assert student["parameters"] == sum(value.numel() for value in result.student.parameters())
+    told, baseline = (results[role] for role in ("student", "baseline"))
+    assert told["parameters"] == sum(value.numel() for value in result.student.parameters())
     assert baseline["parameters"] == sum(value.numel() for value in ConvNet(10, 1, 8, width=4).parameters())
-    assert student["latency_ms"]["cpu_p50"] > 0
+    assert told["latency_ms"]["cpu_p50"] > 0
     assert baseline["latency_ms"] is None  # it was not exported, and is another model
     assert "teacher's classifier" in results["data"]["notes"][-1]
     history = json.loads((folder_of(tmp_path / "run", "student") / "history.json").read_text())
@@ -91,7 +105,9 @@ def test_only_the_body_and_the_projector_learn_and_only_from_the_teachers_map(tm
     one = job(tmp_path, SIMKD, "teacher.width=6")
     batch, wanted = two_examples(one.task, one.recipe), SimKD("stages", "stages")
     before = {name: value.clone() for name, value in one.teacher.state_dict().items()}
-    students = [with_teachers_classifier(wanted, one.student(0), one.teacher, batch, seed) for seed in (0, 0, 1)]
+    students: list[Any] = [
+        with_teachers_classifier(wanted, one.student(0), one.teacher, batch, seed) for seed in (0, 0, 1)
+    ]
     same, again, other = (student.projector[1].weight for student in students)
     assert torch.equal(same, again)
     assert not torch.equal(same, other)

@@ -99,6 +99,20 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
         temporary.write_bytes(safetensors.torch.save(kept, metadata=aliases))
 
 
+def check_finite(model: nn.Module, path: Path, name: str) -> None:
+    """Raises :class:`BadInput` where weights of ``model``, which came from ``path``, are no finite numbers.
+
+    Of what it keeps beside its parameters, infinities may be meant, as in a mask.
+    """
+    wrong = [of for of, value in model.named_parameters() if not torch.isfinite(value).all()]
+    wrong += [of for of, value in model.named_buffers() if torch.isnan(value).any()]
+    if wrong:
+        raise BadInput(
+            f"{name}: the weights in {path} hold values that are no finite numbers (NaN or infinity, in "
+            f"'{wrong[0].removeprefix('model.')}'{_more(wrong)}): the file is damaged; copy or download it again."
+        )
+
+
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """The state dict, buffers included. Raises :class:`BadInput` where it holds anything but tensors."""
     state = model.state_dict()

@@ -29,7 +29,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def images() -> torch.Tensor:
-    return torch.from_numpy((load_digits().images[:20, None] * 15).astype(np.uint8))
+    digits: Any = load_digits()
+    return torch.from_numpy((digits.images[:20, None] * 15).astype(np.uint8))
 
 
 def by_onnx(file: Path, student: Any) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_a_loaded_student_answers_what_the_exported_model_does(run: Path, tmp_pa
 
 def test_the_card_says_what_the_results_say(run: Path) -> None:
     results = json.loads((run / "results.json").read_text())
-    card = ModelCard.load(run / "student" / "README.md")
+    card: Any = ModelCard.load(run / "student" / "README.md")
     assert card.data.pipeline_tag == "image-classification"
     metrics = card.data.to_dict()["model-index"][0]["results"][0]["metrics"]
     assert metrics[0]["value"] == results["student"]["metrics"]["accuracy"]["mean"]
@@ -77,8 +78,9 @@ def test_what_cannot_be_loaded_is_said(run: Path, tmp_path: Path) -> None:
     given = ConvNet(classes=10, channels=1, size=8, width=4)
     loaded: Any = limbeck.load(folder, model=given)
     np.testing.assert_allclose(loaded(images()).detach().numpy(), by_onnx(folder / "model.onnx", loaded), atol=1e-4)
-    assert "width" in refused(folder, model=ConvNet(classes=10, channels=1, size=8, width=5)) or True
+    wider = refused(folder, model=ConvNet(classes=10, channels=1, size=8, width=5))
+    assert "do not fit the model: 'stem.0.weight' is (4, 1, 3, 3) in the file and (5, 1, 3, 3)" in wider
     (folder / "config.json").write_text(json.dumps(config | {"model": {"model": "os:abort"}}))
-    assert "--trust-code" in refused(folder) or "trust" in refused(folder)
+    assert "trust" in refused(folder)
     (folder / "model.safetensors").unlink()
     assert "holds no student" in refused(folder)

@@ -47,6 +47,11 @@ def usage(results: Mapping[str, Any]) -> str:
             "The class of this model is that of whoever trained it: its weights are in `model.safetensors`, and "
             "`limbeck.load(folder, model=...)` takes a module to put them into."
         )
+    elif (results["recipe"].get("objective") or {}).get("simkd"):
+        parts.append(
+            "The weights in `model.safetensors` are of a body, a projector and the teacher's classifier (SimKD), of which "
+            "`limbeck.load` builds no module: `model.onnx` is the whole."
+        )
     else:
         numbers = (results.get("answers") or {}).get("kind") == "values"
         says = "numbers" if numbers else "logits"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,16 @@ from ...vision.sections import Preprocess
 from ...vision.units import DEVIATION, in_units
 from .arrays import Given, from_arrays
 from .examples import Splits
-from .predict import parse_metadata
+from .predict import Metadata
 from .recipe import Data, ImageRecipe, TeacherSection
 from .usable import Classifier
 
 RECIPES = {"image-classification": ImageRecipe}
 OWN = ("preprocess",)
 """Arguments of ``limbeck.distill`` that are of images alone."""
+
+_REUSED = {"body", "projector", "classifier"}
+"""Names that the weights of what SimKD deploys begin with (``limbeck.pipeline.simkd.ReusedClassifier``)."""
 
 # What sentences about a recipe call a thing, and what it is called there.
 ARGUMENTS = (
@@ -64,14 +66,8 @@ def usable(model: nn.Module, splits: Splits) -> Classifier:
     return Classifier(model, seen, splits.classes, (channels, height, width), splits.how).eval()
 
 
-def load(folder: Path, said: Mapping[str, Any], *, model: nn.Module | None, trust_code: bool) -> Classifier:
-    """The student that a folder holds, of whose exported model the metadata are ``said``."""
-    try:
-        metadata = parse_metadata(dict(said))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"the metadata of the ONNX file in {folder} are not those of a model of images ({error})."
-        ) from error
+def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier:
+    """The student that a folder holds, of whose exported model these are the ``metadata``."""
     names = metadata.classes or tuple(name for name, _ in metadata.numbers)
     channels, size = metadata.channels, size_of(metadata.height, metadata.width)
     if model is None:
@@ -103,9 +99,13 @@ def _section(folder: Path) -> Model:
         section = Model.model_validate({**config["model"], "weights": None})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
-    if config.get("alone") is False:
+    if {
+        name.partition(".")[0] for state in read_sets(folder / "model.safetensors").values() for name in state
+    } >= _REUSED:
         raise BadInput(
-            f"{folder}: what was deployed is more than the network of the recipe (its objective is simkd): use the ONNX file."
+            f"{folder} holds what simkd deployed, which is more than the network of its recipe: a body, a projector and the "
+            f"teacher's classifier. No module of them is built here: its ONNX file is whole, so ask that, with limbeck predict "
+            f"{folder} PICTURE, or from a program with predict(...) of the predict.py beside it."
         )
     if config.get("own"):
         raise BadInput(

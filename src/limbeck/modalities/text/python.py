@@ -18,13 +18,14 @@ from ...models.weights import load_weights
 from ...nlp.columns import inner_of
 from ...nlp.extra import transformers
 from ...nlp.folder import quiet, sentences_of
-from ...nlp.pairs import SEGMENTS, are_pairs
+from ...nlp.pairs import are_pairs
 from ...nlp.tokenizer_file import load_tokenizer_file
 from ...nlp.vocabulary import FromTeacherIds, inner, smaller_tokenizer
 from . import small as small  # tells transformers of Limbeck's own classes
 from .columns import find_text_columns
 from .examples import TextSplits
 from .load import load_texts
+from .predict import Metadata, open_tokenizer
 from .recipe import OwnTextRecipe, OwnTextStudent, TextData, TextRecipe, TextTeacher, TextTransfer
 from .teachers import segments_of
 from .usable import Classifier
@@ -128,39 +129,41 @@ def usable(model: nn.Module, splits: TextSplits) -> Classifier:
     return made.eval()
 
 
-def load(folder: Path, said: Mapping[str, Any], *, model: nn.Module | None, trust_code: bool) -> Classifier:
-    """The student that a folder holds, of whose exported model the metadata are ``said``; ``trust_code`` is for nothing."""
+def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier:
+    """The student that a folder holds, of whose exported model these are the ``metadata``; ``trust_code`` is for nothing."""
     own = not (folder / "config.json").is_file()
     if own and model is None:
         raise BadInput(
             f"{folder} holds weights of a person's own class: give a module of it, limbeck.load(..., model=MyModel())."
         )
-    name = str(folder)
+    try:
+        open_tokenizer(folder / metadata.tokenizer, metadata)
+    except ValueError as error:  # predict stands alone, so it knows no errors of ours
+        raise BadInput(str(error)) from None
+    name, weights = str(folder), folder / "model.safetensors"
     with quiet(), sentences_of(name, "student"):
         tokenizer: Any = load_tokenizer_file(folder, name, role="student")
         if model is None:
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+            model, about = transformers.AutoModelForSequenceClassification.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
             )
+            if missing := sorted(about["missing_keys"]):
+                raise BadInput(
+                    f"student: {weights} lacks '{missing[0]}', {len(missing)} of the model's weights in all: copy or download it again."
+                )
         else:
             model = copy.deepcopy(model)
-            load_weights(model, folder / "model.safetensors", "student")
-    try:
-        given = said["input"]
-        assert model is not None
-        made = Classifier(
-            model,
-            tokenizer,
-            classes=[str(one) for one in said["classes"]],
-            max_length=int(given["max_length"]),
-            multi_label=bool(said.get("multi_label")),
-            segments=SEGMENTS in given["names"],
-        )
-        return made.eval()
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"the metadata of the ONNX file in {folder} are not those of a classifier of texts ({error})."
-        ) from error
+            load_weights(model, weights, "student")
+    assert model is not None
+    made = Classifier(
+        model,
+        tokenizer,
+        classes=metadata.classes,
+        max_length=metadata.max_length,
+        multi_label=metadata.multi_label,
+        segments=metadata.segments,
+    )
+    return made.eval()
 
 
 def _rows(given: Given, split: str, classes: Sequence[str] | None) -> datasets.Dataset:
