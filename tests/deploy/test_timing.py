@@ -10,8 +10,8 @@ import pytest
 
 from limbeck.deploy import scheduling
 from limbeck.deploy.costs import disturbance
-from limbeck.deploy.latency import summarised
-from limbeck.deploy.timing import Burst, Timing, clock_over_cpu, latency, median_interval, narrow, ratio
+from limbeck.deploy.latency import decides, summarised
+from limbeck.deploy.timing import Burst, Timing, clock_over_cpu, latency, median_interval, narrow, ratio, typical
 
 
 def quiet(*ms: float) -> Burst:
@@ -168,3 +168,17 @@ def test_turns_need_no_right_and_are_left_alone_where_there_is_no_such_call():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     told = scheduling.turn_ns()
     assert done.stdout.strip() == str(scheduling.LONGEST_NS if told else told)
+
+
+def test_a_median_has_the_interval_of_its_bursts_and_settles_a_limit_that_lies_outside():
+    bursts = [quiet(one, one, one) for one in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)]
+    found = typical(bursts)
+    assert found == {"value": 1.3, "low": 1.0, "high": 1.6, "level": 0.95, "n": 7, "of": "bursts"}
+    assert [decides(found, limit) for limit in (0.9, 1.0, 1.3, 1.59, 1.6)] == [True, False, False, False, True]
+    assert not decides(found, None)  # not narrow
+    assert decides(typical([quiet(1.0, 1.0)] * 7), None)
+
+
+def test_where_all_bursts_are_disturbed_a_median_is_of_their_own_time_and_says_so():
+    found = typical([interrupted(38.8, 2.9)] * 8)
+    assert (found["value"], found["of"], found["n"]) == (2.9, "disturbed bursts", 8)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limbeck.models.identity import digest, identity, probe, same_probe
+from limbeck.models.identity import architecture, digest, identity, probe, same_probe
 from limbeck.vision.inputs import probe_images
 from tests.helpers.networks import made
 
@@ -53,3 +53,14 @@ def test_the_digest_sees_names_shapes_dtypes_and_buffers_but_not_memory_layout()
     one.bias = other.bias = None  # pyright: ignore
     assert digest(one) != digest(other)
     assert digest(one) != digest(one.half())
+
+
+def test_an_architecture_is_all_but_the_values() -> None:
+    def net(width: int, act: type[nn.Module], seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(3, width), act(), nn.Linear(width, 2))
+
+    base = architecture(net(4, nn.ReLU, 0))
+    assert architecture(net(4, nn.ReLU, 1)) == base
+    assert architecture(net(5, nn.ReLU, 0)) != base
+    assert architecture(net(4, nn.GELU, 0)) != base  # which has no weights and takes its time

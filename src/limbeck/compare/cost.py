@@ -14,9 +14,9 @@ from .. import progress
 from ..deploy.costs import latencies, lengths_up_to
 from ..deploy.measure import parameters
 from ..errors import LimbeckError
-from ..files import fingerprint
 from ..interfaces.modality import Deploying
 from ..models.ensemble import Together
+from ..models.identity import architecture
 from ..models.onnx_file import OnnxFile
 from ..pipeline.job import Job
 from ..pipeline.stages import stage
@@ -32,7 +32,7 @@ where it could not be exported, and ``problem`` says why."""
 
 @dataclass(frozen=True)
 class Measured:
-    """The teacher's and the students' costs; ``students`` by the architecture's name (:func:`architecture`).
+    """The teacher's and the students' costs; ``students`` by the architecture's name (:func:`limbeck.models.identity.architecture`).
 
     ``speed`` is what :class:`limbeck.deploy.costs.Latencies` has, its ``speedup`` by the same names; None where nothing was
     exported. ``tokens`` is the length of the texts it was measured with.
@@ -52,14 +52,6 @@ class Measured:
         """
         told = self.speed if self.speed and self.speed["reference"] == "teacher" else {"speedup": {}}
         return {**(self.teacher if name == "teacher" else self.students[name]), "speedup": told["speedup"].get(name)}
-
-
-def architecture(model: nn.Module) -> str:
-    """Names what a model is but for the values of its weights: its modules as they print themselves, and all shapes."""
-    shapes = [[name, list(value.shape), str(value.dtype)] for name, value in model.state_dict().items()]
-    return fingerprint(
-        {"modules": repr(model), "class": f"{type(model).__module__}.{type(model).__qualname__}", "shapes": shapes}
-    )
 
 
 def measured(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) -> Measured:

@@ -13,6 +13,7 @@ from ..deploy.measure import parameters
 from ..evaluation.figure import plain
 from ..evaluation.kinds import KINDS
 from ..evaluation.results import RunEvidence, environment, run_metrics
+from ..models.identity import architecture
 from ..pipeline.evaluate import kept_of, test_reads
 from ..pipeline.job import Job
 from ..pipeline.objective import deployed_with
@@ -21,7 +22,7 @@ from ..pipeline.training_stage import Trained
 from ..targets.store.store import Store
 from ..version import __version__
 from .bench import Bench, Choice
-from .cost import Measured, architecture
+from .cost import Measured
 from .figures import RowEvidence, compared, rows_section
 from .file import Comparison, Row
 from .front import costs, milliseconds, with_fronts

@@ -17,6 +17,7 @@ import torch
 
 from ..errors import BadInput, Interrupted, did_you_mean
 from ..files import publish, write_json, write_text
+from ..models.identity import architecture
 from ..pipeline import stages
 from ..pipeline.evaluate import TestSplit, evaluate, test_reads
 from ..pipeline.parallel import Done, in_processes
@@ -26,7 +27,7 @@ from ..pipeline.teacher import beware, the_teacher
 from ..pipeline.training_stage import Trained, begun
 from ..recipe.read import resolved_yaml
 from .bench import Bench, Choice, Member, choose, members_of, open_bench, tried
-from .cost import architecture, measured
+from .cost import measured
 from .file import Comparison, resolved
 from .page import write_page
 from .results import COMPARE_VERSION, named, results_of

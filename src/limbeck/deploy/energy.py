@@ -42,6 +42,11 @@ def energy_per_inference(
     }
 
 
+def has_counters(counters: Path = COUNTERS) -> bool:
+    """Whether this machine has energy counters that can be read."""
+    return bool(_read(counters))
+
+
 def by_counters(joules: float, timed: Burst) -> dict[str, Any] | None:
     """What the counters say of runs in whose time so much was spent; None where others had the processor meanwhile."""
     if clock_over_cpu([timed]) > APART:

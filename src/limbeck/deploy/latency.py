@@ -10,15 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from . import timing
 from .runtime import THREADS, example_inputs, open_session, runtime_name
 from .scheduling import long_turns
-from .timing import Burst, Timing
+from .timing import (
+    APART,
+    LEAST_ROUNDS,
+    Burst,
+    Timing,
+    clock_over_cpu,
+    latency,
+    narrow,
+    ratio,
+    typical,
+)
 
 BURST_SECONDS = 0.008
 USUAL_ROUNDS = 50
-LEAST_RUNS = 5  # of a burst; a run is undisturbed only where the one before it was
+RUNS_IN_A_BURST = 5  # at least; a run is undisturbed only where the one before it was
 RUNS_IN_A_TURN = 3
+REPEAT_SECONDS = 0.4
+MOST_REPEATS = 10
 
 
 def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: int = 32) -> dict[str, Any]:
@@ -50,24 +61,61 @@ def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: 
     return summarised(bursts) | {"threads": THREADS, "runtime": runtime_name()}
 
 
-def summarised(bursts: Mapping[str, list[Burst]]) -> dict[str, Any]:
-    """What :func:`compare_latency` says of the bursts of each model; the first is the reference."""
-    reference = next(iter(bursts))
-    speedup = {name: timing.ratio(bursts[reference], of) for name, of in bursts.items() if name != reference}
-    apart = max(timing.clock_over_cpu(of) for of in bursts.values())
-    settled = all(timing.narrow(found) for found in speedup.values())
+def settled_latency(path: Path, *, limit: float | None = None, length: int = 32) -> dict[str, Any]:
+    """Median latency at batch 1 of one exported model, measured again and again until it is known on which side of ``limit`` it lies.
+
+    Without a limit (ms), until its interval is as narrow as that of a ratio is to be; :data:`MOST_REPEATS` times at most.
+    ``length`` is the number of tokens, for models of texts. Returns what :func:`.timing.typical` says, ``repeats``,
+    ``decided`` (whether the interval settled it), ``limit``, and ``busy`` with ``clock_over_cpu``, as :func:`compare_latency`.
+    """
+    session = open_session(path)
+    inputs = example_inputs(session, 1, length)
+    bursts: list[Burst] = []
+    repeats = 0
+    with long_turns(RUNS_IN_A_TURN * burst(session, inputs, 0).typical_ms):  # which lays out memory too
+        while True:
+            end = time.perf_counter() + REPEAT_SECONDS
+            before = len(bursts)
+            while time.perf_counter() < end or len(bursts) < before + LEAST_ROUNDS:
+                bursts.append(burst(session, inputs, BURST_SECONDS))
+            repeats += 1
+            found = typical(bursts)
+            if decides(found, limit) or repeats >= MOST_REPEATS:
+                break
+    apart = clock_over_cpu(bursts)
     return {
-        "latency_ms": {name: timing.latency(of) for name, of in bursts.items()},
-        "reference": reference,
-        "speedup": speedup,
+        **found,
+        "repeats": repeats,
+        "decided": decides(found, limit),
+        "limit": limit,
+        "busy": apart > APART,
         "clock_over_cpu": apart,
-        "busy": apart > timing.APART,
-        "narrow": settled,
-        "disturbed": apart > timing.APART or not settled,
     }
 
 
-def burst(session: Any, inputs: dict[str, np.ndarray], seconds: float, *, least: int = LEAST_RUNS) -> Burst:
+def decides(found: Mapping[str, Any], limit: float | None) -> bool:
+    """Whether an interval lies on one side of ``limit`` (which is allowed itself); without one, whether it is narrow."""
+    return (found["high"] <= limit or found["low"] > limit) if limit is not None else narrow(found, of="value")
+
+
+def summarised(bursts: Mapping[str, list[Burst]]) -> dict[str, Any]:
+    """What :func:`compare_latency` says of the bursts of each model; the first is the reference."""
+    reference = next(iter(bursts))
+    speedup = {name: ratio(bursts[reference], of) for name, of in bursts.items() if name != reference}
+    apart = max(clock_over_cpu(of) for of in bursts.values())
+    settled = all(narrow(found) for found in speedup.values())
+    return {
+        "latency_ms": {name: latency(of) for name, of in bursts.items()},
+        "reference": reference,
+        "speedup": speedup,
+        "clock_over_cpu": apart,
+        "busy": apart > APART,
+        "narrow": settled,
+        "disturbed": apart > APART or not settled,
+    }
+
+
+def burst(session: Any, inputs: dict[str, np.ndarray], seconds: float, *, least: int = RUNS_IN_A_BURST) -> Burst:
     """Runs one after the other, for so many seconds and at least so many, after one that fills the caches.
 
     The clocks are read once between two runs, so that no interruption falls between two timings unseen. What the reading
@@ -100,8 +148,8 @@ def _enough(bursts: Mapping[str, list[Burst]], *, late: bool) -> bool:
     """Whether no more rounds are needed; looked at after every round."""
     reference, *others = bursts.values()
     if late:
-        return len(reference) >= timing.LEAST_ROUNDS
+        return len(reference) >= LEAST_ROUNDS
     # few rounds can be narrow by luck, and looking after every one would take longer than the round did
     if len(reference) < USUAL_ROUNDS or len(reference) % 10:
         return False
-    return all(timing.narrow(timing.ratio(reference, other)) for other in others)
+    return all(narrow(ratio(reference, other)) for other in others)

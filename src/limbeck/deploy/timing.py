@@ -8,7 +8,7 @@ follows an interruption finds the caches full of something else, and is slower b
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ LEVEL = 0.95
 LEAST_ROUNDS = 6  # with fewer there is no 95 % interval of a median
 LEAST_RUNS = 3
 HALF_WIDTH = 0.02
-"""How narrow the interval of a ratio is to be: half its width over the ratio."""
+"""How narrow an interval is to be: half its width over the ratio, or whatever else it is of."""
 
 
 class Timing(NamedTuple):
@@ -76,6 +76,25 @@ def latency(bursts: Sequence[Burst]) -> dict[str, Any]:
     }
 
 
+def typical(bursts: Sequence[Burst]) -> dict[str, Any]:
+    """``value``, the median of the bursts' typical runs in ms, with its 95 % interval: ``low``, ``high``, ``level``, ``n`` and ``of``.
+
+    ``of`` is ``bursts``, those with undisturbed runs, where there are enough; else ``disturbed bursts``, all of them. Runs
+    of one burst follow one another, so that a burst counts once.
+    """
+    quiet = [one for one in bursts if one.undisturbed]
+    enough = len(quiet) >= LEAST_ROUNDS
+    low, middle, high = median_interval([one.typical_ms for one in (quiet if enough else bursts)])
+    return {
+        "value": middle,
+        "low": low,
+        "high": high,
+        "level": LEVEL,
+        "n": len(quiet) if enough else len(bursts),
+        "of": "bursts" if enough else "disturbed bursts",
+    }
+
+
 def clock_over_cpu(bursts: Sequence[Burst]) -> float:
     """The clock's time of all runs together, over the processor's. 1 on a quiet machine."""
     runs = [run for burst in bursts for run in burst.runs]
@@ -111,9 +130,9 @@ def ratio(one: Sequence[Burst], other: Sequence[Burst]) -> dict[str, Any]:
     return {"ratio": middle, "low": low, "high": high, "level": LEVEL, "n": len(values), "of": of}
 
 
-def narrow(found: dict[str, Any]) -> bool:
-    """Whether the interval of a ratio is as narrow as it is to be."""
-    return found["high"] - found["low"] <= 2 * HALF_WIDTH * found["ratio"]
+def narrow(found: Mapping[str, Any], *, of: str = "ratio") -> bool:
+    """Whether the interval of a ratio, or whatever else it is ``of``, is as narrow as it is to be."""
+    return found["high"] - found["low"] <= 2 * HALF_WIDTH * found[of]
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:

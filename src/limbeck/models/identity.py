@@ -1,4 +1,4 @@
-"""Telling models apart: by the bytes of their weights, and by what they answer.
+"""Telling models apart: by the bytes of their weights, by what they answer, and by what they are without them.
 
 A state dict does not show an activation function, so a digest alone would take two different models for one.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
+from ..files import fingerprint
 from .inference import Inputs, ask
 from .weights import tensors_of
 
@@ -48,6 +49,14 @@ def digest(model: nn.Module) -> str:
         sha.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
+
+
+def architecture(model: nn.Module) -> str:
+    """Names what a model is but for the values of its weights: its modules as they print themselves, and all shapes."""
+    shapes = [[name, list(value.shape), str(value.dtype)] for name, value in model.state_dict().items()]
+    return fingerprint(
+        {"modules": repr(model), "class": f"{type(model).__module__}.{type(model).__qualname__}", "shapes": shapes}
+    )
 
 
 def probe(model: nn.Module, inputs: Inputs) -> Tensor:

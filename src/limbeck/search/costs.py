@@ -1,0 +1,186 @@
+"""What a candidate costs, measured on its untrained export before it is trained, and once for each architecture"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..deploy.costs import lengths_up_to
+from ..deploy.energy import has_counters
+from ..deploy.latency import MOST_REPEATS, decides
+from ..deploy.measure import parameters
+from ..deploy.runtime import THREADS, runtime_name
+from ..errors import BadInput, LimbeckError
+from ..files import fingerprint
+from ..interfaces.modality import Deployed, Deploying
+from ..models.identity import architecture
+from ..models.inference import Inputs
+from ..pipeline.job import Job
+from ..pipeline.students import student_of
+from .device import PRECISION, Profile
+from .ledger import Key, Ledger
+from .measure import OF_A_FILE, Figures, figures_of
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a candidate costs.
+
+    Attributes:
+        architecture: its name; see :func:`name_of`.
+        figures: by the name of a cost its ``value``, and how it was come by.
+        problem: why it is not eligible whatever the budget, as a sentence: it cannot be exported, or is not in the profile.
+    """
+
+    architecture: str
+    figures: Figures
+    problem: str | None = None
+
+    @cached_property
+    def cost(self) -> dict[str, float]:
+        """The numbers alone."""
+        return {name: one["value"] for name, one in self.figures.items()}
+
+    @property
+    def undecided(self) -> bool:
+        """Whether latency scattered round its limit to the last: then its median alone says that it is within, or over."""
+        return not self.figures.get("latency_ms", {}).get("decided", True)
+
+
+def candidate_of(job: Job) -> nn.Module:
+    """A fresh student, untrained, with all that its objective deploys with it."""
+    return student_of(job, job.teacher, job.recipe.seed)
+
+
+def name_of(job: Job, model: nn.Module) -> str:
+    """Names what a student is but for the values of its weights, and the size of what it is given."""
+    return fingerprint({"model": architecture(model), "given": _shapes(job.task.probe(None))})
+
+
+def _shapes(inputs: Inputs) -> Any:
+    if isinstance(inputs, torch.Tensor):
+        return list(inputs.shape[1:])
+    return sorted(inputs)  # texts are of any length
+
+
+def cost_of(
+    job: Job,
+    model: nn.Module,
+    ledger: Ledger,
+    wanted: Collection[str],
+    budget: Mapping[str, float] | None = None,
+    profile: Profile | None = None,
+) -> Costs:
+    """What an untrained student costs; what the ledger does not know is measured, and noted there.
+
+    Args:
+        model: is not changed.
+        wanted: names in :data:`limbeck.sections.budget.COSTS`.
+        budget: a latency whose interval straddles its limit is measured again until it is decided, or for
+            :data:`limbeck.deploy.latency.MOST_REPEATS` times.
+        profile: figures from another machine, which stand for all that is measured on an exported file.
+
+    Raises:
+        BadInput: energy is wanted, and this machine has no counters that tell.
+    """
+    name = name_of(job, model)
+    limit = (budget or {}).get("latency_ms")
+    lengths = job.modality.LENGTHS
+    ours = [one for one in wanted if profile is None or one not in OF_A_FILE]
+    key = Key(name, runtime_name(), PRECISION, THREADS, lengths[0] if lengths else None)
+    known = ledger.get(key)
+    if "problem" not in known and (missing := _missing(known.get("figures", {}), ours, limit)):
+        try:
+            found = _measured(job, model, missing, limit)
+        except LimbeckError as error:
+            ledger.put(key, {"problem": str(error)})
+        else:
+            energy = found.get("energy_mj")
+            estimated = energy is not None and energy["value"] is None
+            ledger.put(key, {"figures": {one: found[one] for one in found if not (estimated and one == "energy_mj")}})
+            if energy is not None and estimated:
+                raise _no_energy(energy["how"])
+        known = ledger.get(key)
+    figures = {one: known["figures"][one] for one in ours if one in known.get("figures", {})}
+    problem = known.get("problem")
+    if profile is not None:
+        figures |= profile.figures_of(name, [one for one in wanted if one in OF_A_FILE])
+        problem = problem or profile.problem_of(name, wanted)
+    if (timed := figures.get("latency_ms")) is not None:  # the limit may be another than it was measured for
+        figures["latency_ms"] = {**timed, "limit": limit, "decided": decides(timed, limit)}
+    return Costs(name, figures, problem)
+
+
+def require_counters(wanted: Collection[str]) -> None:
+    """Raises :class:`limbeck.errors.BadInput` where energy is wanted of a machine that has no counters for it."""
+    if "energy_mj" in wanted and not has_counters():
+        raise _no_energy("no energy counter could be read")
+
+
+def _no_energy(why: str) -> BadInput:
+    return BadInput(
+        f"budget energy_mj: this machine cannot measure energy ({why.rpartition('; ')[2]}), and an estimate is not held to a "
+        "budget. Leave energy_mj out, or give figures of a machine that measures it with --device."
+    )
+
+
+def exported(job: Job, model: nn.Module, folder: Path) -> Deployed:
+    """The export of a student as though it were trained, in a folder that is there.
+
+    Its weights are changed a little first: in an untrained one many are all alike (biases are 0, scales are 1), the exporter
+    keeps such things once, and the file would be up to a tenth smaller than it is going to be. Raises
+    :class:`limbeck.errors.LimbeckError` where it cannot be exported, or its export does not answer alike.
+    """
+    model = stirred(model).to("cpu").eval()
+    name = f"{job.name} student"
+    wanted = Deploying("student", name, model, job.task, job.splits.validation, folder, job.recipe.export, int8=False)
+    return job.modality.deploy(wanted)
+
+
+def stirred(model: nn.Module) -> nn.Module:
+    """A copy of a model with no two parameters alike: each number a little larger or smaller, a little more than 0 where it was 0."""
+    random = torch.Generator().manual_seed(0)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for value in other.parameters():
+            if value.is_floating_point():
+                noise = torch.rand(value.shape, generator=random).to(value)
+                value.mul_(0.9 + 0.2 * noise).add_(0.01 * noise * (value == 0))
+    return other
+
+
+def tokens_of(job: Job, deployed: Deployed) -> int | None:
+    """The length of texts that an export is measured with; None where inputs have one size."""
+    lengths = job.modality.LENGTHS
+    longest = max(lengths, default=1)
+    return next(iter(lengths_up_to(min(longest, deployed.longest or longest), lengths)), None)
+
+
+def _measured(job: Job, model: nn.Module, names: Collection[str], limit: float | None) -> Figures:
+    found: Figures = {}
+    if "parameters" in names:
+        found["parameters"] = {"value": parameters(model)}
+    if set(names) - set(found):
+        with tempfile.TemporaryDirectory() as folder:
+            deployed = exported(job, model, Path(folder))
+            if "macs" in names:
+                found["macs"] = {"value": deployed.facts["macs"]}
+            found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(job, deployed) or 1)
+    return found
+
+
+def _missing(known: Figures, wanted: Collection[str], limit: float | None) -> list[str]:
+    """What has to be measured: what is not known, and a latency that another limit needs more exactly."""
+    missing = [name for name in wanted if name not in known]
+    timed = known.get("latency_ms")
+    if timed and "latency_ms" in wanted and not decides(timed, limit) and timed["repeats"] < MOST_REPEATS:
+        missing.append("latency_ms")
+    return missing

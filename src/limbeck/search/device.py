@@ -1,0 +1,119 @@
+"""Figures that were measured on the device a student is for: a profile, read and checked. No torch"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadInput, shown
+from ..files import near
+from ..pipeline.versions import EXPORT_VERSION
+from ..sections.budget import COSTS
+from .measure import OF_A_FILE, PROFILE, PROFILE_VERSION, RUNTIME, Figures
+
+PRECISION = "float32"
+"""That of the students' exports."""
+AGAIN = "write the candidates anew with limbeck search --candidates DIR and measure them again"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a device measured.
+
+    Attributes:
+        path: of its file.
+        about: runtime and ``version``, ``machine``, ``threads``.
+        figures: by architecture (:func:`limbeck.search.costs.name_of`).
+        failed: why an architecture could not be run there.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    figures: dict[str, Figures]
+    failed: dict[str, str]
+
+    def figures_of(self, name: str, wanted: Collection[str]) -> Figures:
+        """What is known of an architecture."""
+        return {one: figure for one, figure in self.figures.get(name, {}).items() if one in wanted}
+
+    def problem_of(self, name: str, wanted: Collection[str]) -> str | None:
+        """Why an architecture is not eligible, whatever the budget; None where all that is wanted of it is known."""
+        if name in self.failed:
+            return f"the device could not run it: {self.failed[name]}"
+        if name not in self.figures:
+            return f"it is not in {self.path.name}, and was not measured on the device"
+        missing = [one for one in wanted if one in OF_A_FILE and one not in self.figures[name]]
+        return f"{self.path.name} does not say its {' and '.join(missing)}" if missing else None
+
+
+def read_profile(path: Path, wanted: Collection[str]) -> Profile:
+    """The profile that ``measure.py`` wrote.
+
+    Args:
+        wanted: names of costs that a budget holds; all of them that are measured on a file must be known of some.
+
+    Raises:
+        BadInput: it is not there, is no profile, is of another runtime or precision or of exports in another format, or the
+            device cannot measure what is wanted.
+    """
+    path = Path(path)
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"--device {path}: there is no such file.{near(path)}") from None
+    except OSError as error:
+        raise BadInput(f"--device {path}: it cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError):
+        said = None
+    kinds = {"profile_version": int, "runtime": str, "exports": int, "precision": str, "figures": dict, "failed": dict}
+    if not isinstance(said, dict) or not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):
+        raise BadInput(
+            f"--device {path}: it is not a profile. The measure.py that lies beside candidates (limbeck search --candidates "
+            f"DIR) writes {PROFILE}."
+        )
+    if said["runtime"] != RUNTIME:
+        raise BadInput(
+            f"--device {path}: it was measured with {shown(said['runtime'])}, and students are exported for {RUNTIME}: "
+            "measure them with that."
+        )
+    if (said["profile_version"], said["exports"]) != (PROFILE_VERSION, EXPORT_VERSION):
+        age = (
+            "an older" if (said["profile_version"], said["exports"]) < (PROFILE_VERSION, EXPORT_VERSION) else "a newer"
+        )
+        raise BadInput(
+            f"--device {path}: it is of exports in {age} format than this version of Limbeck writes: {AGAIN}."
+        )
+    if said["precision"] != PRECISION:
+        raise BadInput(
+            f"--device {path}: it is of {shown(said['precision'])} models, and students are exported as {PRECISION}: {AGAIN}."
+        )
+    figures = {str(name): _checked(path, name, one) for name, one in said["figures"].items()}
+    for one in wanted:
+        if one in OF_A_FILE and not any(one in known for known in figures.values()):
+            raise BadInput(
+                f"--device {path}: it does not say {one} ({COSTS[one].words}) of any candidate, which that device cannot "
+                "measure: leave it out of the budget."
+            )
+    about = {name: said.get(name) for name in ("runtime", "version", "machine", "threads")}
+    return Profile(path, about, figures, {str(name): str(why) for name, why in said["failed"].items()})
+
+
+def _checked(path: Path, name: str, known: Any) -> Figures:
+    """The figures of an architecture that say something; an estimate of energy says nothing."""
+    found: Figures = {}
+    for one, figure in known.items() if isinstance(known, Mapping) else ():
+        if one not in OF_A_FILE or not isinstance(figure, Mapping) or figure.get("value", 0) is None:
+            continue
+        numbers = ("value", "low", "high") if one == "latency_ms" else ("value",)
+        if not all(_is_cost(figure.get(number)) for number in numbers):
+            raise BadInput(f"--device {path}: {one} of {shown(name)} is not a number of at least 0: measure it again.")
+        found[one] = dict(figure)
+    return found
+
+
+def _is_cost(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

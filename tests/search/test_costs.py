@@ -1,0 +1,129 @@
+"""What real, tiny students cost: measured once, as they will be when they are trained, and held to a budget."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from limbeck.deploy.latency import MOST_REPEATS
+from limbeck.errors import BadInput
+from limbeck.pipeline.job import Job
+from limbeck.pipeline.students import the_arms, train_member
+from limbeck.pipeline.teacher import the_teacher
+from limbeck.search.budget import fits, nothing_fits
+from limbeck.search.costs import Costs, candidate_of, cost_of, exported, name_of, require_counters
+from limbeck.search.ledger import Key, Ledger
+from tests.helpers import tiny
+
+ALL = ("latency_ms", "size_kb", "memory_mb", "macs", "parameters")
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> dict[int, Job]:
+    out = tmp_path_factory.mktemp("costs")
+    return {width: tiny.job(out / str(width), f"student.width={width}", "targets.live=true") for width in (4, 24)}
+
+
+@pytest.fixture(scope="module")
+def measured(jobs, tmp_path_factory) -> tuple[Path, dict[int, Costs]]:
+    path = tmp_path_factory.mktemp("ledger") / "costs.jsonl"
+    with Ledger(path) as ledger:
+        return path, {width: cost_of(job, candidate_of(job), ledger, ALL) for width, job in jobs.items()}
+
+
+def test_an_untrained_student_costs_what_the_trained_one_will(jobs, measured, tmp_path):
+    job, (_, costs) = jobs[4], measured
+    arms = the_arms(job, the_teacher(job), None)
+    trained = train_member(job, arms["student"], job.recipe.seed)
+    deployed = exported(job, trained.model, tmp_path)
+    assert costs[4].cost["size_kb"] * 1000 == deployed.path.stat().st_size
+    assert costs[4].cost["macs"] == deployed.facts["macs"]
+    assert costs[4].cost["parameters"] == sum(one.numel() for one in trained.model.parameters())
+    assert name_of(job, trained.model) == costs[4].architecture
+
+
+def test_a_larger_student_costs_more(measured):
+    small, large = (measured[1][width].cost for width in (4, 24))
+    assert set(small) == set(ALL)
+    for name in ("latency_ms", "size_kb", "macs", "parameters"):
+        assert small[name] < large[name]
+    assert measured[1][4].architecture != measured[1][24].architecture
+
+
+def test_no_architecture_is_measured_twice_and_the_ledger_alone_decides(jobs, measured):
+    path, costs = measured
+    before = path.read_bytes()
+    with Ledger(path) as ledger:
+        again = {width: cost_of(job, candidate_of(job), ledger, ALL) for width, job in jobs.items()}
+        part = cost_of(jobs[4], candidate_of(jobs[4]), ledger, ("size_kb",), {"size_kb": 1.0})
+    assert again == costs
+    assert part.cost == {"size_kb": costs[4].cost["size_kb"]}
+    assert path.read_bytes() == before
+
+
+def test_a_latency_that_scatters_round_its_limit_is_measured_again_until_it_is_known_or_for_so_many_times(
+    jobs, tmp_path
+):
+    job = jobs[4]
+    model = candidate_of(job)
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        far = cost_of(job, model, ledger, ("latency_ms",), {"latency_ms": 1000.0})
+        assert (far.figures["latency_ms"]["repeats"], far.undecided) == (1, False)
+        figure = far.figures["latency_ms"]
+        # the limit in the middle of its interval: what is measured then is of more repeats, or decided
+        close = cost_of(job, model, ledger, ("latency_ms",), {"latency_ms": figure["value"]}).figures["latency_ms"]
+        assert close["limit"] == figure["value"]
+        assert close["decided"] is (close["high"] <= close["limit"] or close["low"] > close["limit"])
+        assert close["decided"] or close["repeats"] == MOST_REPEATS
+
+
+def test_what_was_repeated_as_often_as_may_be_is_taken_as_it_is_and_says_so(jobs, measured, tmp_path):
+    job, name = jobs[4], measured[1][4].architecture
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        key = replace(_key(measured[0]), architecture=name)
+        figure = {"value": 0.05, "low": 0.045, "high": 0.055, "repeats": MOST_REPEATS, "decided": False}
+        ledger.put(key, {"figures": {"latency_ms": figure}})
+        found = cost_of(job, candidate_of(job), ledger, ("latency_ms",), {"latency_ms": 0.05})
+        assert found.undecided
+        assert found.cost == {"latency_ms": 0.05}
+        assert fits(found.cost, {"latency_ms": 0.05})
+        assert not cost_of(job, candidate_of(job), ledger, ("latency_ms",), {"latency_ms": 0.06}).undecided
+
+
+def _key(path: Path) -> Key:
+    return Key(**json.loads(path.read_text().splitlines()[0])["key"])
+
+
+def test_what_cannot_be_exported_is_noted_and_not_tried_again(jobs, tmp_path):
+    job = replace(
+        jobs[4], recipe=tiny.recipe("student.width=4", "export.max_abs_difference=1e-12", "targets.live=true")
+    )
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        found = cost_of(job, candidate_of(job), ledger, ("size_kb",))
+        assert found.problem is not None
+        assert "does not answer as the trained model does" in found.problem
+        before = ledger.path.read_bytes()
+        assert cost_of(job, candidate_of(job), ledger, ("size_kb", "parameters")) == found
+        assert ledger.path.read_bytes() == before
+
+
+def test_an_estimate_of_energy_is_no_budget(jobs, tmp_path):
+    if Path("/sys/class/powercap/intel-rapl:0/energy_uj").exists():
+        pytest.skip("this machine measures energy")
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        with pytest.raises(BadInput, match="budget energy_mj: this machine cannot measure energy"):
+            cost_of(jobs[4], candidate_of(jobs[4]), ledger, ("size_kb", "energy_mj"))
+        with pytest.raises(BadInput, match="budget energy_mj"):
+            require_counters(["energy_mj"])
+        require_counters(["latency_ms"])
+
+
+def test_where_nothing_fits_the_smallest_of_what_was_measured_is_named(measured):
+    costs = [(f"convnet, width {width}", one.cost) for width, one in measured[1].items()]
+    said = nothing_fits({"size_kb": 5.0, "latency_ms": 1e-6}, costs)
+    size, fastest = (min(one[1][name] for one in costs) for name in ("size_kb", "latency_ms"))
+    assert f"of 2 architectures measured, the smallest size_kb is {size:.3g} (convnet, width 4)" in said
+    assert f"the smallest latency_ms is {fastest:.3g} (convnet, width 4)" in said

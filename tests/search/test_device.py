@@ -1,0 +1,130 @@
+"""Candidates measured elsewhere: the script stands alone, its profile is checked, what is not in it is not eligible."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from limbeck.errors import BadInput
+from limbeck.pipeline.job import Job
+from limbeck.search.costs import candidate_of, cost_of
+from limbeck.search.device import read_profile
+from limbeck.search.ledger import Ledger
+from limbeck.search.to_device import write_candidates
+from tests.helpers import tiny
+
+FILES = ("latency_ms", "size_kb", "memory_mb")
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory) -> list[tuple[str, Job]]:
+    out = tmp_path_factory.mktemp("jobs")
+    return [(f"convnet, width {width}", tiny.job(out, f"student.width={width}")) for width in (3, 20, 5)]
+
+
+@pytest.fixture(scope="module")
+def measured(jobs, tmp_path_factory) -> Path:
+    """A folder of two candidates that a fresh process measured, which knows nothing of Limbeck."""
+    folder = tmp_path_factory.mktemp("device") / "candidates"
+    write_candidates(folder, [*jobs[:2], jobs[0]], {"latency_ms": 1000.0})
+    done = subprocess.run(
+        [sys.executable, "-I", folder / "measure.py"], capture_output=True, text=True, check=False, cwd=folder.parent
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"2 measured: {folder / 'profile.json'}"
+    return folder
+
+
+def test_the_script_imports_onnxruntime_numpy_and_the_standard_library_alone(measured):
+    tree = ast.parse((measured / "measure.py").read_text(encoding="utf-8"))
+    named = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or "."])
+    }
+    assert named - set(sys.stdlib_module_names) == {"onnxruntime", "numpy"}
+
+
+def test_each_candidate_is_written_once_named_by_its_architecture(jobs, measured):
+    told = json.loads((measured / "candidates.json").read_text())
+    assert [one["what"] for one in told["candidates"].values()] == ["convnet, width 3", "convnet, width 20"]
+    assert {path.name for path in measured.glob("*.onnx")} == {f"{name}.onnx" for name in told["candidates"]}
+
+
+def test_its_figures_are_those_that_a_search_measures_itself(jobs, measured, tmp_path):
+    profile = read_profile(measured / "profile.json", FILES)
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        for _, job in jobs[:2]:
+            ours = cost_of(job, candidate_of(job), ledger, FILES)
+            theirs = profile.figures_of(ours.architecture, FILES)
+            assert theirs["size_kb"] == ours.figures["size_kb"]
+            assert set(theirs["latency_ms"]) == set(ours.figures["latency_ms"])
+            assert theirs["latency_ms"]["value"] == pytest.approx(ours.cost["latency_ms"], rel=1.0)
+            assert theirs["memory_mb"]["value"] == pytest.approx(ours.cost["memory_mb"], abs=3.0)
+
+
+def test_a_second_call_measures_nothing_again(measured):
+    before = (measured / "profile.json").read_bytes()
+    done = subprocess.run([sys.executable, "-I", measured / "measure.py"], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert (measured / "profile.json").read_bytes() == before
+
+
+def test_a_profile_stands_for_what_is_measured_on_files_and_what_is_not_in_it_is_not_eligible(jobs, measured, tmp_path):
+    profile = read_profile(measured / "profile.json", FILES)
+    known = json.loads((measured / "profile.json").read_text())["figures"]
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        for (_, job), figures in zip(jobs, known.values()):
+            found = cost_of(job, candidate_of(job), ledger, (*FILES, "parameters"), {"latency_ms": 0.0001}, profile)
+            assert found.problem is None
+            assert {name: found.cost[name] for name in FILES} == {name: figures[name]["value"] for name in FILES}
+            assert found.cost["parameters"] == sum(one.numel() for one in candidate_of(job).parameters())
+            assert found.figures["latency_ms"]["decided"]
+        other = cost_of(jobs[2][1], candidate_of(jobs[2][1]), ledger, FILES, {}, profile)
+        assert other.cost == {}
+        assert other.problem == "it is not in profile.json, and was not measured on the device"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"runtime": "tflite, CPU"},
+            "it was measured with 'tflite, CPU', and students are exported for onnxruntime, CPU",
+        ),
+        ({"exports": 1}, "it is of exports in an older format than this version of Limbeck writes"),
+        ({"exports": 99}, "a newer format"),
+        ({"precision": "int8"}, "it is of 'int8' models"),
+        ({"figures": []}, "it is not a profile"),
+        ({"figures": {"a": {"latency_ms": {"value": -1, "low": 0, "high": 0}}}}, "latency_ms of 'a' is not a number"),
+        ({"figures": {"a": {"size_kb": {"value": 3.0}}}}, "it does not say latency_ms"),
+    ],
+)
+def test_a_profile_of_something_else_is_refused(measured, tmp_path, change, said):
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(json.loads((measured / "profile.json").read_text()) | change))
+    with pytest.raises(BadInput) as refused:
+        read_profile(path, ("latency_ms",))
+    assert said in str(refused.value)
+
+
+def test_what_is_no_profile_at_all_is_refused(measured, tmp_path):
+    with pytest.raises(BadInput, match=r"there is no such file\. Did you mean"):
+        read_profile(measured / "profil.json", ())
+    (tmp_path / "text").write_text("0.05 ms")
+    with pytest.raises(BadInput, match="it is not a profile"):
+        read_profile(tmp_path / "text", ())
+    with pytest.raises(BadInput, match="energy_mj"):  # which no estimate stands for
+        read_profile(measured / "profile.json", ("energy_mj",))
+
+
+def test_a_folder_of_other_things_is_not_written_to(jobs, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(BadInput, match="holds something else already"):
+        write_candidates(tmp_path, jobs, {})

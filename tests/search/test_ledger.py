@@ -1,0 +1,62 @@
+"""The table of measured costs: owned by one, whole after whatever stopped the process that wrote it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from limbeck.errors import BadInput, LimbeckError
+from limbeck.search.ledger import Key, Ledger
+
+ONE = Key("a" * 16, "onnxruntime 1.31.0, CPU", "float32", 1, None)
+OTHER = Key("a" * 16, "onnxruntime 1.31.0, CPU", "float32", 1, 32)
+
+
+def filled(path: Path) -> Path:
+    with Ledger(path) as ledger:
+        ledger.put(ONE, {"figures": {"latency_ms": {"value": 0.1, "low": 0.09}}})
+        ledger.put(OTHER, {"problem": "cannot be exported"})
+        ledger.put(ONE, {"figures": {"size_kb": {"value": 7.013}, "latency_ms": {"value": 0.11}}})
+    return path
+
+
+def test_a_later_record_adds_to_an_earlier_one_and_both_are_there_when_it_is_opened_again(tmp_path):
+    with Ledger(filled(tmp_path / "deep" / "costs.jsonl")) as ledger:
+        assert ledger.get(ONE) == {"figures": {"latency_ms": {"value": 0.11}, "size_kb": {"value": 7.013}}}
+        assert ledger.get(OTHER) == {"problem": "cannot be exported"}
+        assert ledger.get(Key("b" * 16, "", "float32", 1, None)) == {}
+
+
+@pytest.mark.parametrize("torn", [1, 20, 150])
+def test_a_line_that_was_cut_short_is_cut_off_and_what_follows_is_kept(tmp_path, torn):
+    path = filled(tmp_path / "costs.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-torn])
+    with Ledger(path) as ledger:
+        assert ledger.get(ONE) == {"figures": {"latency_ms": {"value": 0.1, "low": 0.09}}}
+        ledger.put(ONE, {"figures": {"size_kb": {"value": 7.013}, "latency_ms": {"value": 0.11}}})
+    assert path.read_bytes() == whole
+
+
+def test_a_changed_number_is_noticed(tmp_path):
+    path = filled(tmp_path / "costs.jsonl")
+    path.write_bytes(path.read_bytes().replace(b"0.09", b"0.01"))
+    with pytest.raises(BadInput, match=r"costs\.jsonl, line 1: it is damaged\. Take the line out"):
+        Ledger(path)
+    path.write_bytes(filled(tmp_path / "other.jsonl").read_bytes().replace(b"7.013", b"7.000"))
+    with Ledger(path) as ledger:  # the last line may be one that a crash left half on the disk
+        assert ledger.get(ONE)["figures"]["latency_ms"] == {"value": 0.1, "low": 0.09}
+
+
+def test_two_processes_do_not_share_it(tmp_path):
+    path = tmp_path / "costs.jsonl"
+    other = f"from limbeck.search.ledger import Ledger; from pathlib import Path; Ledger(Path({str(path)!r}))"
+    with Ledger(path):
+        done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
+        assert "another search is at work with" in done.stderr
+        with pytest.raises(LimbeckError, match="another search is at work"):
+            Ledger(path)
+    assert subprocess.run([sys.executable, "-c", other], check=False).returncode == 0
