@@ -18,7 +18,7 @@ from ..errors import BadInput, did_you_mean, shortened, shown
 from ..modalities import DEFAULT_TASK, unknown_task
 from ..sections.recipe import LONGEST_NAME, Recipe
 from .contradictions import contradictions
-from .sentences import accepts_none, recipe_for, section_of, sentences
+from .sentences import accepts_none, by_name, recipe_for, section_of, sentences
 
 _MOST_VALUES = 10_000  # a recipe has some hundred; YAML aliases can unfold a few lines into millions
 _MOST_BYTES = 1_000_000
@@ -170,7 +170,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
                 f"--set {shortened(override)}: it must look like section.field=value, such as train.epochs=3."
             )
         value = value_of(text, override)
-        _set(result, parts, value, override)
+        _set(result, _with_names(recipe_for(result), parts), value, override)
     return result
 
 
@@ -185,9 +185,22 @@ def value_of(text: str, override: str) -> Any:
         raise BadInput(f"{begins}; put text in quotes.") from None
 
 
+def _with_names(section: type[BaseModel] | None, parts: list[str]) -> list[str]:
+    """The parts of a path, of which those behind a field that holds values by name are one name: ``search.space.student.width``."""
+    for depth, part in enumerate(parts[:-1], 1):
+        field = section.model_fields.get(part) if section else None
+        if field is None:
+            return parts
+        if by_name(field.annotation) is not None:
+            return [*parts[:depth], ".".join(parts[depth:])]
+        section = section_of(field.annotation)
+    return parts
+
+
 def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) -> None:
     section: type[BaseModel] | None = recipe_for(values)
     here: Any = values
+    named: Any = None  # what stands there by name
     for depth, part in enumerate(parts[:-1]):
         field = section.model_fields.get(part) if section else None
         if section is not None and field is None and section.model_config.get("extra") != "allow":
@@ -205,8 +218,10 @@ def _set(values: dict[str, Any], parts: list[str], value: Any, override: str) ->
                 f"--set {shortened(override)}: {path} is {shown(here)}, not a section with fields of its own."
             )
         section = section_of(field.annotation) if field else None
+        named = by_name(field.annotation) if field else None
     field = section.model_fields.get(parts[-1]) if section else None
-    if value is None and not (field is not None and accepts_none(field.annotation)):
+    annotation = named if named is not None else field.annotation if field is not None else None
+    if value is None and not (annotation is not None and accepts_none(annotation)):
         here.pop(parts[-1], None)
     else:
         here[parts[-1]] = value

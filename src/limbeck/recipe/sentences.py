@@ -78,7 +78,18 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 def accepts_none(annotation: Any) -> bool:
     """Whether a field may be null."""
-    return type(None) in members(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return bool({type(None), Any} & set(members(annotation)))
+
+
+def by_name(annotation: Any) -> Any:
+    """What stands in a field that holds values by name (``dict[str, float]`` gives ``float``); None where it holds sections, or a value."""
+    for member in members(annotation):
+        if typing.get_origin(member) is dict:
+            value = typing.get_args(member)[1]
+            return None if isinstance(value, type) and issubclass(value, BaseModel) else value
+    return None
 
 
 def _is_union(annotation: Any) -> bool:

@@ -1,0 +1,53 @@
+"""Claims about what a search says it would do, before it does anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limbeck.errors import BadInput
+from limbeck.search.plan import plan
+from limbeck.search.study import Study
+from limbeck.search.trials import FINISHED, OVER_BUDGET
+from tests.helpers.tiny import recipe
+
+SPACE = "search.space={student.width: [4, 8, 12], student.kernel: 3, student.depth: [1, 2], train.epochs: [4, 9]}"
+
+
+def test_a_plan_counts_students_stores_and_rungs_and_writes_nothing(tmp_path: Path) -> None:
+    views = "search.space.views=[{}, {shift: 0.1}]"
+    planned = plan(recipe("train.epochs=9", SPACE, views, "search.trials=7", "seeds=3"), tmp_path / "none")
+    assert planned.space.of_student.points == 6
+    assert planned.epochs == (4, 9)
+    assert planned.rungs == (1, 3)
+    assert planned.stores == 2
+    assert planned.trained == 3 * 3 * 3, "of each finalist and seed the student and both controls"
+    assert planned.seconds is None
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_plan_knows_what_was_tried_and_about_how_long_the_rest_takes(tmp_path: Path) -> None:
+    searched = recipe("train.epochs=9", SPACE, "search.trials=5", "search.budget.parameters=1000")
+    (tmp_path / "stages").mkdir()
+    study = Study(
+        tmp_path / "search" / "journal.log", arm="student", about="a search", directions=["maximize", "minimize"]
+    )
+    for parameters in (900, 1100):
+        asked = study.ask(lambda trial: {"student.width": trial.suggest_categorical("student.width", [4, 8, 12])})
+        fits = parameters <= 1000
+        facts = {"fate": FINISHED if fits else OVER_BUDGET, "why": "", "cost": {"parameters": parameters}}
+        facts |= {"architecture": str(parameters), "seconds": 3.0 if fits else 0.0}
+        study.tell(asked, facts, objectives=[0.5, 900.0] if fits else None)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    planned = plan(searched, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [one.fate for one in planned.tried["student"]] == [FINISHED, OVER_BUDGET]
+    assert (len(planned.measured), planned.within) == (2, 1)
+    assert planned.seconds == (4 + 5) * 3.0, "what is over the budget takes no training"
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(BadInput, match="holds something that is not a limbeck run"):
+        plan(recipe(SPACE), tmp_path)
