@@ -66,7 +66,7 @@ def in_processes(share: Callable[[Any, int, int, Done], None], asked: Any, jobs:
 
 
 def _work(share: Callable[[Any, int, int, Done], None], asked: Any, number: int, jobs: int, done: Any) -> None:
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         share(asked, number, jobs, lambda: done.put(number))
     except (LimbeckError, KeyboardInterrupt):
@@ -109,7 +109,7 @@ def shares(job: Job, jobs: int) -> list[list[tuple[str, int]]]:
     return given
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
     """Ends this process when its parent was killed: the folder is no longer claimed, and another run may begin."""
     parent = torch.multiprocessing.parent_process()
     if parent is not None:

@@ -36,7 +36,12 @@ def goes_on(candidate: Standing, others: Sequence[Standing]) -> bool:
     """
     if math.isnan(candidate.quality):
         return False
-    return not others or sum(_as_good(one, candidate) for one in others) < WEAK * len(others)
+    return not others or as_good(candidate, others) < WEAK * len(others)
+
+
+def as_good(candidate: Standing, others: Sequence[Standing]) -> int:
+    """How many of the others are at least as good as a candidate in quality and in every cost."""
+    return sum(_as_good(one, candidate) for one in others)
 
 
 def _as_good(one: Standing, other: Standing) -> bool:

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import BadInput
 from ..randomness import stable_hash
-from .trials import CANNOT_BE, FAILED, FINISHED, Trial, trials_of
+from .trials import CANNOT_BE, FAILED, FINISHED, UNTRAINED, Trial, trials_of
 
 Suggest = Callable[[optuna.Trial], Mapping[str, Any]]
 
@@ -98,6 +98,24 @@ class Study:
         """How many trials have a fate or are at work."""
         return sum(_counts(one) for one in self._study.get_trials(deepcopy=False))
 
+    @property
+    def tried(self) -> int:
+        """How many of them were trained, or are going to be."""
+        found = self._study.get_trials(deepcopy=False)
+        return sum(_counts(one) and one.user_attrs.get("fate") not in UNTRAINED for one in found)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The finished trials that no other is better than in one thing and as good in the rest, within all constraints."""
+        best = {one.number for one in self._study.best_trials}
+        return [trial for number, trial in self._numbered() if number in best]
+
+    @property
+    def seconds(self) -> float:
+        """How long its trials took in all, from when each was begun."""
+        times = [one.duration for one in self._study.get_trials(deepcopy=False) if "fate" in one.user_attrs]
+        return sum(one.total_seconds() for one in times if one is not None)
+
     def ask(self, suggest: Suggest) -> Asked:
         """What to try next; ``suggest`` draws the values from Optuna's trial, one by one as it will."""
         self._study.sampler = self._sampler_of(self.begun)
@@ -113,7 +131,7 @@ class Study:
         *,
         objectives: Sequence[float] | None = None,
         violations: Mapping[str, float] | None = None,
-    ) -> None:
+    ) -> Trial:
         """What came of it: ``facts`` by the names of :class:`limbeck.search.trials.Trial`, ``fate`` among them.
 
         ``objectives`` are needed where the trial finished; ``violations`` are above 0 where a constraint is broken, and
@@ -129,6 +147,12 @@ class Study:
             trial.set_constraint(name, _UNKNOWN if violations is None else violations[name])
         trial.set_user_attr("fate", facts["fate"])  # last: from here on all that belongs to it is there
         self._conclude(asked.number)
+        return next(trial for number, trial in self._numbered() if number == asked.number)
+
+    def _numbered(self) -> list[tuple[int, Trial]]:
+        """The trials with Optuna's numbers."""
+        numbers = [one.number for one in self._study.get_trials(deepcopy=False) if "fate" in one.user_attrs]
+        return [*zip(numbers, self.trials, strict=True)]
 
     def _conclude(self, number: int) -> None:
         facts = self._frozen(number).user_attrs

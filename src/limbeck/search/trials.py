@@ -11,6 +11,7 @@ FINISHED = "finished"
 OVER_BUDGET = "over budget"
 CANNOT_BE = "cannot be"  # a contradiction, or a student that cannot be built, measured or taught so
 FAILED = "failed"  # training went wrong: a loss that is no number
+UNTRAINED = (OVER_BUDGET, CANNOT_BE)
 
 
 def stopped_at(rung: int) -> str:

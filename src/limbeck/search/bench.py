@@ -1,0 +1,191 @@
+"""What the candidates of a search share: the data, each teacher with its soft targets, the training of one up to an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..interfaces.modality import Teachers
+from ..pipeline.job import Job, job_from_models, open_job
+from ..pipeline.objective import objective_of
+from ..pipeline.students import Arm, examples_of, member_stage, plan_of, the_arms, train_member
+from ..pipeline.targets import targets_stage, the_targets
+from ..pipeline.teacher import beware, the_teacher
+from ..pipeline.training_stage import Trained
+from ..recipe.read import from_dict
+from ..sections.recipe import Recipe
+from ..sections.train import Train
+from ..targets.store.store import Store
+
+# Added to the recipe's seed: a student of the front is trained anew with the recipe's own, so that none is chosen for its luck.
+SEED_OFFSET = 1_000_000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A student to be trained.
+
+    Attributes:
+        recipe: its own.
+        arm: ``student``, ``baseline`` or ``smoothed``: what it learns from.
+        title: how a person sees it.
+    """
+
+    recipe: Recipe
+    arm: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a candidate's training consists of; ``stage`` is its fingerprint."""
+
+    stage: str
+    plan: Train
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A training so far: a record an epoch, as :func:`limbeck.training.loop.fit` has them, and seconds."""
+
+    history: list[dict[str, float]]
+    seconds: float
+
+
+@dataclass
+class _Ground:
+    """What all candidates of one teacher share."""
+
+    job: Job  # the first of them, its teacher as it was before it was trained
+    trained: Trained | None = None
+
+    @property
+    def teachers(self) -> Teachers:
+        return Teachers(self.job.teacher, self.job.task.teacher_sees, self.job.teachers)
+
+
+class Bench:
+    """The data, loaded once, and a teacher a section of the recipe; several processes may each have one of the same folder.
+
+    Raises :class:`limbeck.errors.BadInput` where the recipe itself, the data or a model is refused.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        out: Path,
+        trust_code: bool = False,
+        device: str = "auto",
+        threads: int | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self._out, self._trust_code, self._device = out, trust_code, device
+        recipe = _with_teachers_views(recipe)
+        self.job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads, quiet=quiet)
+        self._grounds = {_teacher_of(recipe): _Ground(self.job)}
+        # of the latest candidate alone: they come one after the other, and what each holds may lie on a GPU
+        self._latest: tuple[Recipe, Job] | None = None
+        self._arm: tuple[Candidate, Job, Arm] | None = None
+        self._store: tuple[str, Store] | None = None
+
+    def job_of(self, recipe: Recipe) -> Job:
+        """The job of a candidate, its models tried for fit. Raises :class:`limbeck.errors.BadInput` where they do not."""
+        if self._latest is None or self._latest[0] != recipe:
+            self._latest = recipe, self._job_of(_with_teachers_views(recipe))
+        return self._latest[1]
+
+    def _job_of(self, recipe: Recipe) -> Job:
+        ground = self._grounds.get(_teacher_of(recipe))
+        if ground is None:
+            ground = self._grounds[_teacher_of(recipe)] = self._ground_of(recipe)
+        base = ground.job
+        teachers = ground.teachers
+        if base.modality.starts_from_teacher(recipe) and ground.trained is not None:
+            # its stage is named by the student that the teacher gives before it is trained
+            teachers = base.modality.teachers_of(recipe, base.splits, trust_code=self._trust_code)
+        job = job_from_models(
+            recipe,
+            base.splits,
+            out=self._out,
+            teacher=teachers,
+            student=base.modality.student_of(recipe, base.splits, teachers, trust_code=self._trust_code),
+            objective=lambda: objective_of(recipe.objective, base.splits),
+            device=self._device,
+        )
+        # likewise the teacher's, by what it is before
+        code = {**job.code, "teachers": base.code["teachers"]}
+        return replace(job, task=base.task, accelerator=base.accelerator, code=code)
+
+    def _ground_of(self, recipe: Recipe) -> _Ground:
+        """Another teacher may read texts by another vocabulary, so the data is loaded by its recipe; where it comes to the same, it is kept once."""
+        splits = self.job.modality.load(recipe)
+        if splits.fingerprint == self.job.splits.fingerprint:
+            splits = self.job.splits
+        return _Ground(open_job(recipe, splits, out=self._out, trust_code=self._trust_code, device=self._device))
+
+    def teacher_of(self, job: Job) -> Trained:
+        """The teacher of a job: trained once, whatever candidate asks first."""
+        ground = self._grounds[_teacher_of(job.recipe)]
+        if ground.trained is None:
+            ground.trained = the_teacher(ground.job)
+            if job.asks_teacher:
+                beware(ground.job, ground.trained)
+        if job.teacher is ground.job.teacher:
+            return ground.trained
+        return the_teacher(job)
+
+    def arm_of(self, candidate: Candidate) -> tuple[Job, Arm]:
+        """What a candidate learns from; its teacher is trained and asked where that has not been done."""
+        if self._arm is None or self._arm[0] != candidate:
+            job = self.job_of(candidate.recipe)
+            teacher = self.teacher_of(job)
+            self._arm = candidate, job, the_arms(job, teacher, self._targets_of(job, teacher))[candidate.arm]
+        return self._arm[1:]
+
+    def _targets_of(self, job: Job, teacher: Trained) -> Store | None:
+        if job.live or not job.asks_teacher or job.recipe.targets.store is not None:
+            return the_targets(job, teacher)
+        name = targets_stage(job, teacher).fingerprint
+        if self._store is None or self._store[0] != name:
+            store = the_targets(job, teacher)
+            assert store is not None
+            self._store = name, store
+        return self._store[1]
+
+    def begin(self, candidate: Candidate) -> Begun:
+        """Sees to the teacher and the soft targets of a candidate, and says what its training consists of."""
+        job, arm = self.arm_of(candidate)
+        plan, seed = plan_of(job, candidate.arm), _seed(candidate)
+        source = job.task.source(
+            examples_of(job, candidate.arm), views=job.recipe.views, seed=seed, batch_size=plan.batch_size
+        )
+        return Begun(member_stage(job, arm, seed).fingerprint, plan, source.steps_per_epoch())
+
+    def train(self, candidate: Candidate, until: int) -> Reached:
+        """Trains a candidate to the end of an epoch, or less where its patience is out before; it may be further already."""
+        job, arm = self.arm_of(candidate)
+        trained = train_member(job, arm, _seed(candidate), candidate.title, until)
+        return Reached(trained.history, trained.seconds)
+
+
+def _seed(candidate: Candidate) -> int:
+    return candidate.recipe.seed + SEED_OFFSET
+
+
+def _teacher_of(recipe: Recipe) -> str:
+    return recipe.teacher.model_dump_json()
+
+
+def _with_teachers_views(recipe: Recipe) -> Recipe:
+    """The recipe with the views that its teachers are trained on written out, where those are the recipe's own.
+
+    Candidates of other views, whose teacher was given these, then have the same teacher by its section as well.
+    """
+    values: dict[str, Any] = recipe.model_dump(mode="json") | {"seeds": 1}
+    for section in values["teacher"].get("ensemble") or [values["teacher"]]:
+        if section.get("train") is not None and "views" in section and section["views"] is None:
+            section["views"] = values["views"]
+    return from_dict(values, "recipe")

@@ -1,0 +1,176 @@
+"""The story of a search: costs first, then rungs; a study of students with a teacher, and one of the same students without.
+
+One process asks and tells (:mod:`limbeck.search.study`), this one or others train (:mod:`limbeck.search.crew`). The two studies
+take turns, so that whenever a search ends as many students were tried without a teacher as with one. Killed anywhere, the same
+command goes on: what is measured is in the ledger, what was decided in the journals, and what was trained in checkpoints and
+finished stages.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .. import progress
+from ..errors import BadInput, Interrupted
+from ..evaluation.kinds import KINDS
+from ..files import fingerprint, write_text
+from ..pipeline import stages
+from ..pipeline.job import Job
+from ..pipeline.training_stage import Trained
+from ..recipe.read import resolved_yaml
+from ..sections.recipe import Recipe
+from ..sections.search import Search, seconds_of
+from .attempt import Common, Work, begin, goes_further, weighed
+from .bench import Bench
+from .budget import nothing_fits
+from .costs import require_counters
+from .crew import Alone, Asked, Crew, Processes
+from .device import Profile
+from .ledger import Ledger
+from .space import control_space, space_of
+from .study import Study
+from .trials import UNTRAINED, Trial
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was tried.
+
+    Attributes:
+        recipe: that was searched.
+        out: its folder.
+        job: of the recipe itself.
+        teacher: the recipe's own, trained.
+        trials: with a teacher (``student``), and without (``baseline``).
+    """
+
+    recipe: Recipe
+    out: Path
+    job: Job
+    teacher: Trained
+    trials: dict[str, list[Trial]]
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """``runs/<name>-search``."""
+    return Path("runs") / f"{recipe.name or 'run'}-search"
+
+
+def try_students(
+    recipe: Recipe,
+    *,
+    out: Path,
+    trust_code: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    jobs: int = 1,
+    profile: Profile | None = None,
+) -> Searched:
+    """Tries students as the recipe's section of the search says.
+
+    ``jobs`` candidates are trained at a time, each in a process of its own with its share of ``threads``; ``profile`` has the
+    costs on another machine.
+
+    Raises :class:`limbeck.errors.LimbeckError` in sentences: a recipe, a model or a folder that cannot be used, or a budget that no
+    student fits.
+    """
+    settings = recipe.search or Search()
+    space = space_of(recipe)
+    spaces = {"student": space, "baseline": control_space(space, recipe)}
+    stages.check_free(out)  # before the data is read, which may take a while
+    if profile is None:
+        require_counters(settings.budget)
+    bench = Bench(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
+    for note in bench.job.notes:
+        progress.note(note)
+    with stages.claimed(out), Ledger(out / "search" / "costs.jsonl") as ledger:
+        studies = {arm: _study(recipe, settings, bench, out, arm, profile) for arm in spaces}
+        write_text(out / "search.recipe.yaml", resolved_yaml(recipe))
+        share = max(1, (threads or torch.get_num_threads()) // jobs)
+        crew: Crew = Alone(bench)
+        if jobs > 1:
+            crew = Processes(Asked(recipe, out, trust_code, device, share), jobs)
+        try:
+            teacher = bench.teacher_of(bench.job)
+            spent = sum(study.seconds for study in studies.values()) / jobs
+            left = math.inf if settings.time is None else seconds_of(settings.time) - spent
+            deadline = time.monotonic() + left
+            _try_all(Common(recipe, settings, bench, crew, ledger, studies, spaces, profile, settings.trials, deadline))
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; run the same command to go on from there.") from None
+        finally:
+            crew.close()
+        tried = {arm: study.trials for arm, study in studies.items()}
+    if settings.budget and all(trial.fate in UNTRAINED for trial in tried["student"]):
+        measured = {one.architecture: (_named(one), one.cost) for one in tried["student"] if one.cost}
+        raise BadInput(nothing_fits(settings.budget, [*measured.values()]))
+    return Searched(recipe, out, bench.job, teacher, tried)
+
+
+def _study(recipe: Recipe, settings: Search, bench: Bench, out: Path, arm: str, profile: Profile | None) -> Study:
+    better = KINDS[bench.job.splits.answers.kind].FIGURES[0].better
+    # how many are tried, and what is done with them afterwards, may change from one command to the next
+    about = {
+        **recipe.model_dump(mode="json", exclude={"name", "seeds"}),
+        "search": settings.model_dump(mode="json", include={"space", "budget", "rungs", "sampler"}),
+        "data": bench.job.splits.fingerprint,
+        "profile": None if profile is None else profile.figures,
+    }
+    return Study(
+        out / "search" / ("journal.log" if arm == "student" else "control.log"),
+        arm=arm,
+        about=fingerprint(about),
+        directions=["maximize" if better == "more" else "minimize", *["minimize" for _ in weighed(settings)]],
+        constraints=tuple(sorted(settings.budget)),
+        sampler=settings.sampler,
+        seed=recipe.seed,
+    )
+
+
+def _try_all(common: Common) -> None:
+    at_work: dict[int, Work] = {}
+    waiting: Work | None = None  # for another trial of the same values, at work already: one stage has one trainer
+    while True:
+        for place in range(common.crew.places):
+            if place in at_work:
+                continue
+            while waiting is None and (study := _whose_turn(common)) is not None:
+                waiting = begin(common, study)
+            if waiting is not None and not _is_trained(waiting, at_work):
+                at_work[place], waiting = waiting, None
+                _train(common, place, at_work[place])
+        if not at_work:
+            return
+        place, answer = common.crew.next()
+        work = at_work.pop(place)
+        if goes_further(common, work, answer):
+            at_work[place] = work
+            _train(common, place, work)
+
+
+def _train(common: Common, place: int, work: Work) -> None:
+    common.crew.begin(place, work.candidate, work.until)
+
+
+def _is_trained(waiting: Work, at_work: Mapping[int, Work]) -> bool:
+    return any(work.begun.stage == waiting.begun.stage for work in at_work.values())
+
+
+def _whose_turn(common: Common) -> Study | None:
+    """The study that has tried less, where more is to be tried; with a teacher first."""
+    if time.monotonic() >= common.deadline:
+        return None
+    studies = common.studies.values()
+    left = [study for study in studies if study.tried < common.trials and study.begun < common.proposals]
+    return min(left, key=lambda study: study.tried, default=None)
+
+
+def _named(trial: Trial) -> str:
+    said = [f"{path} {value}" for path, value in trial.values.items() if path.startswith("student.")]
+    return ", ".join(said) or f"trial {trial.number}"

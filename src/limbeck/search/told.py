@@ -1,0 +1,33 @@
+"""What a person sees of a search while it lasts: a line a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import progress
+from ..evaluation.figure import Figure
+from .budget import cost_text
+from .study import Study
+from .trials import CANNOT_BE, FAILED, Trial
+
+
+def say(trial: Trial, study: Study, figure: Figure, costs: Sequence[str], standing: str, seconds_left: float) -> None:
+    """One line: what became of a trial, the best so far, the front's size, the time left; ``standing`` is how many were tried."""
+    arm = "with a teacher" if study.arm == "student" else "without"
+    reached = trial.quality if trial.quality is not None else max(trial.rungs.items(), default=(0, None))[1]
+    parts = [trial.fate] if reached is None else [trial.fate, f"{figure.title} {_shown(figure, reached)}"]
+    parts += [cost_text(name, trial.cost[name]) for name in costs if name in trial.cost]
+    if trial.fate in (CANNOT_BE, FAILED):
+        parts.append(trial.why.rstrip("."))
+    so_far = ""
+    front = study.front
+    qualities = [one.quality for one in front if one.quality is not None]
+    if qualities:
+        best = max(qualities, key=lambda quality: figure.sign * quality)
+        so_far = f"; best {_shown(figure, best)}, front of {len(front)}"
+    left = progress.seconds_text(seconds_left)
+    progress.note(f"trial {trial.number} {arm} ({standing}): {', '.join(parts)}{so_far}; about {left} left")
+
+
+def _shown(figure: Figure, value: float) -> str:
+    return f"{figure.number(value)} {figure.unit}".rstrip()
