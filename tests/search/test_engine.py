@@ -143,6 +143,8 @@ def test_what_cannot_be_and_what_fails_is_told_and_the_search_goes_on(tmp_path: 
         "views": [{}, {"shift": 0.1}],
         "objective.kd.temperature": None,
         "objective.kd.weight": None,
+        "student.depth": 1,
+        "student.kernel": 3,
     }
     changed = [
         f"search.space={json.dumps({'student.model': 'convnet', 'student.width': [2, 4], 'train.epochs': None} | space)}"
@@ -151,7 +153,7 @@ def test_what_cannot_be_and_what_fails_is_told_and_the_search_goes_on(tmp_path: 
     by_fate = {trial.fate: trial for trial in found}
     assert by_fate.keys() >= {"cannot be", "failed", "finished"}
     assert "nowhere" in by_fate["cannot be"].why
-    assert "NaN" in by_fate["failed"].why or "infinite" in by_fate["failed"].why
+    assert "the loss of step" in by_fate["failed"].why
     assert all((trial.values["train.learning_rate"] > 1) == (trial.fate == "failed") for trial in found if trial.stage)
     assert {trial.values["teacher"]["width"] for trial in found if trial.stage} == {4, 6}
     assert len([*tmp_path.glob("stages/teacher/*")]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,7 +30,8 @@ def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = Tr
     Raises:
         BadInput: these values contradict one another, or the rest of the recipe; in sentences.
     """
-    wanted = {**pins_of(recipe), **values}
+    values = copy.deepcopy(dict(values))  # whose parts are changed below: they are the space's own choices
+    wanted = {**copy.deepcopy(pins_of(recipe)), **values}
     made: dict[str, Any] = recipe.model_dump(mode="json") | {"seeds": 1}  # which leaves out the search
     for path in _CHOICES:
         if path in wanted:

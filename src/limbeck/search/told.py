@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import progress
+from ..errors import shortened
 from ..evaluation.figure import Figure
 from .budget import cost_text
 from .study import Study
@@ -18,7 +19,7 @@ def say(trial: Trial, study: Study, figure: Figure, costs: Sequence[str], standi
     parts = [trial.fate] if reached is None else [trial.fate, f"{figure.title} {_shown(figure, reached)}"]
     parts += [cost_text(name, trial.cost[name]) for name in costs if name in trial.cost]
     if trial.fate in (CANNOT_BE, FAILED):
-        parts.append(trial.why.rstrip("."))
+        parts.append(shortened(trial.why.rstrip("."), 120))
     so_far = ""
     front = study.front
     qualities = [one.quality for one in front if one.quality is not None]
