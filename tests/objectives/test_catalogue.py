@@ -14,7 +14,7 @@ import limbeck
 from limbeck.interfaces import DenseLogits, Features, Values
 from limbeck.objectives import functional, modules, stub
 from limbeck.objectives.catalogue import CATALOGUE
-from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS, VALUES
+from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS, SPREAD, VALUES
 from limbeck.pipeline.objective import objective_of
 from limbeck.recipe import objectives_reference
 from limbeck.recipe.sentences import section_of
@@ -104,7 +104,8 @@ def test_needs_and_relations_are_the_modules(name):
     entry = MODULES[name]
     module = made(entry)
     kinds = {LABELS: module.needs.labels, LOGITS: DenseLogits in module.needs.target}
-    kinds |= {VALUES: Values in module.needs.target, FEATURES: Features in module.needs.target}
+    kinds |= {VALUES: Values in module.needs.target, SPREAD: module.needs.spread}
+    kinds |= {FEATURES: Features in module.needs.target}
     assert [kind for kind, needed in kinds.items() if needed] == list(entry.needs)
     assert module.relational is entry.relational
     assert module.reads == entry.reads

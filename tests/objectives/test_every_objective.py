@@ -38,7 +38,8 @@ class Given:
         module = getattr(modules, str(entry.module))(**settings)
         batch = Batch(torch.arange(len(self.student)), torch.zeros(len(self.student)), None, self.labels, mask)
         output = Output(logits=self.student, values=self.student, features={"layer": self.student})
-        kinds = DenseLogits(self.teacher), Values(self.teacher), Features({"layer": self.teacher})
+        numbers = Values(self.teacher, torch.full_like(self.teacher, 0.5))
+        kinds = DenseLogits(self.teacher), numbers, Features({"layer": self.teacher})
         ((name, term),) = module(output, Target(kinds), batch).items()
         assert name == self.name
         assert term.count == module.counts(batch)[name]

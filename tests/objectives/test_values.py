@@ -7,9 +7,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.functional import bounded_regression, bounded_regression_positions, huber, huber_positions, mse
+from limbeck.functional import (
+    bounded_regression,
+    bounded_regression_positions,
+    huber,
+    huber_positions,
+    mse,
+    mse_positions,
+    weighted_mse,
+    weighted_mse_positions,
+)
 from limbeck.interfaces import Batch, DenseLogits, Output, Target, Values
-from limbeck.objectives.modules import MSE, BoundedRegression, Huber, HuberValues, MSEValues
+from limbeck.objectives.modules import MSE, BoundedRegression, Huber, HuberValues, MSEValues, WeightedMSEValues
 from limbeck.objectives.schedules import Linear, Progress
 
 EXACT = torch.float64
@@ -57,6 +66,31 @@ def test_the_formulas_in_python(rows, delta, margin):
     assert mse(students, labels).item() == pytest.approx(math.fsum(squares) / len(rows), rel=1e-12)
     assert huber_positions(students, labels, delta=delta).tolist() == pytest.approx(robust, rel=1e-12)
     assert bounded_regression_positions(students, teachers, labels, margin=margin).tolist() == pytest.approx(bounded)
+
+
+def test_the_weights_by_hand():
+    spread = torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.0, 7.0]], dtype=EXACT)
+    # squares from the teacher (0, 9), (0.25, 0), (9, 9); weights (1, 1/2), (1/5, 1), (1, 1/50), and at tolerance 2
+    # (1, 4/5), (1/2, 1), (1, 4/53)
+    assert weighted_mse_positions(STUDENT, TEACHER, spread).tolist() == pytest.approx([2.25, 0.025, 4.59])
+    wide = weighted_mse_positions(STUDENT, TEACHER, spread, tolerance=2)
+    assert wide.tolist() == pytest.approx([3.6, 0.0625, (9 + 36 / 53) / 2])
+    assert torch.equal(weighted_mse_positions(STUDENT, TEACHER, 0 * spread), mse_positions(STUDENT, TEACHER))
+    target = Target((Values(TEACHER, spread),))
+    term = WeightedMSEValues(weight=2)(Output(values=STUDENT), target, batch())["weighted_mse_values"]
+    assert (term.count, term.total.item()) == (3, pytest.approx(2 * 6.865))
+    assert weighted_mse(STUDENT, TEACHER, spread).item() == pytest.approx(6.865 / 3)
+
+
+@given(st.lists(st.tuples(numbers, numbers, st.floats(0, 100)), min_size=1, max_size=6), st.floats(0.1, 10))
+def test_the_weighted_square_is_a_divergence_of_normal_distributions(rows, tolerance):
+    wanted = []
+    for student, teacher, spread in rows:  # KL(p || q) of normal distributions about the two, of the same variance
+        variance = tolerance**2 + spread**2
+        wanted.append((variance + (student - teacher) ** 2) / (2 * variance) - 1 / 2)
+    students, teachers, spreads = (torch.tensor(column, dtype=EXACT)[:, None] for column in zip(*rows))
+    found = weighted_mse_positions(students, teachers, spreads, tolerance=tolerance) / (2 * tolerance**2)
+    assert found.tolist() == pytest.approx(wanted, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["mse", "huber", "bounded"])
@@ -140,6 +174,11 @@ def test_bug_of_a_column_compared_with_a_row():
     [
         (lambda: Huber(delta=0), "delta must be above 0, not 0"),
         (lambda: BoundedRegression(margin=Linear(1, -1)), "margin must be at least 0, not -1"),
+        (lambda: WeightedMSEValues(tolerance=0), "tolerance must be above 0, not 0"),
+        (
+            lambda: asked(WeightedMSEValues()),
+            r"weighs the teacher's numbers by their deviation, and there is none: it takes",
+        ),
         (lambda: MSE(weight=-1), "cannot be negative"),
         (lambda: MSE()(Output(logits=STUDENT), Target(), batch(LABELS)), "the task gave none: it is no regression"),
         (lambda: asked(MSE(), labels=None), "mse needs labels, and the data has none"),

@@ -133,6 +133,7 @@ class Needs:
     target: tuple[type, ...] = ()  # kinds of target it can take, best first; empty: no teacher needed
     features: tuple[str, ...] = ()  # module paths of the student
     teacher_features: tuple[str, ...] = ()
+    spread: bool = False  # whether the teacher's numbers must have their deviation beside them
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -140,6 +141,7 @@ class Needs:
             target=self.target + tuple(kind for kind in other.target if kind not in self.target),
             features=tuple(dict.fromkeys(self.features + other.features)),
             teacher_features=tuple(dict.fromkeys(self.teacher_features + other.teacher_features)),
+            spread=self.spread or other.spread,
         )
 
 

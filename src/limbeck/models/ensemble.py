@@ -50,7 +50,37 @@ class Together(nn.Module):
         no_and_yes = self._mean([torch.stack([torch.zeros_like(one), one], dim=-1) for one in logits])
         return no_and_yes[..., 1] - no_and_yes[..., 0]
 
+    def mean_and_spread(self, *inputs: Tensor, **named: Tensor) -> tuple[Tensor, Tensor]:
+        """Of numbers: the mean of its members, (B, D), which is what it answers, and their deviation from it, (B, D).
+
+        ``sqrt(Σ_k w_k (t_k - t)²)`` with weights that sum to 1: that of the mixture of members that are each certain
+        (Lakshminarayanan, Pritzel, Blundell 2017, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles",
+        section 2.4).
+        """
+        said = [member(*inputs, **named).float() for member in self.members]
+        mean_BD = mean_logits(said, weights=self.weights)
+        shares_K = self.shares / self.shares.sum()
+        off_BD = sum(share * (one_BD - mean_BD).square() for share, one_BD in zip(shares_K, said, strict=True))
+        assert isinstance(off_BD, Tensor)
+        return mean_BD, off_BD.sqrt()
+
     def _mean(self, logits: Sequence[Tensor]) -> Tensor:
         if self.combine == "confidence":
             return by_confidence(logits)
         return mean_probabilities(logits, weights=self.weights)
+
+
+class MeanAndSpread(nn.Module):
+    """Numbers (B, D) of an ensemble and then the deviation of each, as one answer (B, 2 D): see :meth:`Together.mean_and_spread`."""
+
+    def __init__(self, ensemble: Together) -> None:
+        super().__init__()
+        self.ensemble = ensemble
+
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
+        return torch.cat(self.ensemble.mean_and_spread(*inputs, **named), dim=-1)
+
+
+def with_spread(model: nn.Module, wanted: bool) -> nn.Module:
+    """The model, or, of an ensemble where it is ``wanted``, one that answers with the deviation beside its numbers."""
+    return MeanAndSpread(model) if wanted and isinstance(model, Together) else model

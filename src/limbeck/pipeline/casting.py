@@ -150,7 +150,7 @@ def _extend_store(
                 path,
                 ids_N,
                 views,
-                asker(job, teacher, manner),
+                asker(job, teacher, manner, store.codec),
                 expect=expect,
                 batch_size=max(job.task.views_at_once, manner.batch_size),
                 progress=advance,
@@ -190,13 +190,15 @@ def replay_run(
     store = the_targets(job, teacher)
     assert store is not None
     seed = secrets.randbelow(1 << 31) if seed is None else seed
-    found = replay(store, asker(job, teacher, manner_in(job, teacher, here)), job.task.pool.ids, count, seed)
+    found = replay(
+        store, asker(job, teacher, manner_in(job, teacher, here), store.codec), job.task.pool.ids, count, seed
+    )
     worst = found.difference.argmax()
     measure = "half the sum of the differences between the classes' probabilities"
     if store.codec.kind is Sampled:
         measure = "how far the draws are from being what the teacher says"
     elif store.codec.kind is Values:
-        measure = "the largest difference of a number, as a share of the numbers' size (their root mean square)"
+        measure = "the largest difference of a number, as a share of that number's size (its root mean square)"
     told = (
         f"{store.path}: the teacher was asked again about {len(found.ids)} of {found.of} answers (seed {seed}). The largest "
         f"difference is {found.difference[worst]:.2g} (example {found.ids[worst]}, view {found.view[worst]}), and "

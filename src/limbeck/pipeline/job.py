@@ -18,9 +18,11 @@ from ..evaluation.kinds import KINDS
 from ..interfaces import Needs, Task
 from ..interfaces.modality import Member, Modality, Teachers
 from ..modalities import modality_of
+from ..models.ensemble import Together
 from ..models.identity import coarse, identity
 from ..objectives.modules import Objective
 from ..sections.recipe import Recipe
+from ..targets.codecs.fits_objective import no_deviation
 from ..targets.codecs.from_recipe import Candidates, asked_codecs
 from .objective import (
     misfit_with_labels,
@@ -87,7 +89,10 @@ class Job:
     @cached_property
     def codecs(self) -> Candidates:
         """How the teacher's answers may be kept."""
-        return asked_codecs(self.recipe.targets, self.splits.answers.width, self.recipe.seed, self.objective())
+        several = isinstance(self.teacher, Together)
+        return asked_codecs(
+            self.recipe.targets, self.splits.answers.width, self.recipe.seed, self.objective(), several=several
+        )
 
     @cached_property
     def temperature(self) -> float | None:
@@ -174,9 +179,11 @@ def job_from_models(
             f"targets.store keeps logits, and {wants_features(objective())} needs the teacher's features: leave out "
             "targets.store, or that objective."
         )
-    kept = None
+    kept, several = None, isinstance(teacher.model, Together)
+    if (recipe.targets.live or needs.teacher_features) and not several and (why := no_deviation(None, objective())):
+        raise BadInput(why)
     if needs.target and not (recipe.targets.live or needs.teacher_features or recipe.targets.store is not None):
-        kept = asked_codecs(recipe.targets, splits.answers.width, recipe.seed, objective())
+        kept = asked_codecs(recipe.targets, splits.answers.width, recipe.seed, objective(), several=several)
     try_out(objective(), teacher.model, first, task, recipe, kept)
     return Job(
         recipe=recipe,

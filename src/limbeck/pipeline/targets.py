@@ -15,12 +15,13 @@ from ..errors import BadInput
 from ..evaluation.wording import counted
 from ..files import write_json
 from ..interfaces.task import Ask
+from ..models.ensemble import Together, with_spread
 from ..models.identity import Identity, coarse, same_probe
 from ..models.onnx_file import OnnxFile
 from ..targets.cast import cast
-from ..targets.codecs import Codec, Rows, codec_from
+from ..targets.codecs import Codec, Rows, answer_width, codec_from
 from ..targets.codecs.cheapest import choose
-from ..targets.codecs.fits_objective import misfit
+from ..targets.codecs.fits_objective import misfit, no_deviation
 from ..targets.find_stores import one_store
 from ..targets.impossible import cannot_learn_from_minus_infinity, first_impossible
 from ..targets.inference_settings import SAMPLE, Asked, Manner, manner_of
@@ -114,7 +115,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         began = time.monotonic()
         manner = manner_in(job, teacher, here)
     pool = job.task.pool
-    known, ask = store_identity(job, teacher, manner.precision), asker(job, teacher, manner)
+    known, ask = store_identity(job, teacher, manner.precision), asker(job, teacher, manner, job.codecs.codecs[0])
     donor = donor_of(here, known, pool.ids)
     if donor is not None and not (path / SEAL).exists():
         ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
@@ -141,10 +142,17 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     return store.to(job.accelerator.device)
 
 
-def asker(job: Job, teacher: Trained, manner: Manner) -> Ask:
-    """What asks the teacher about positions in the pool of examples, at one view: logits (B, C), float32."""
+def asker(job: Job, teacher: Trained, manner: Manner, codec: Codec) -> Ask:
+    """What asks the teacher about positions in the pool of examples, at one view: what the codec keeps, (B, C), float32.
+
+    Raises :class:`limbeck.errors.BadInput` where the codec keeps the deviation of several teachers' numbers, and there is one.
+    """
     pool, task, views = job.task.pool, job.task, job.recipe.views
-    model = Asked(LiveTeacher(teacher.model.to(job.accelerator.device), task).model, manner)
+    of_members = answer_width(codec, 1) > 1
+    if of_members and not isinstance(teacher.model, Together):
+        raise BadInput("the store keeps the deviation over an ensemble's members, and this teacher is a single one.")
+    asked = LiveTeacher(teacher.model.to(job.accelerator.device), task).model
+    model = Asked(with_spread(asked, of_members), manner)
 
     def ask_in_order(index_B: torch.Tensor, view: int) -> torch.Tensor:
         batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
@@ -215,7 +223,8 @@ def given_store(job: Job) -> Store:
     if recipe.views != type(recipe.views)():
         expect["view_seed"] = recipe.seed
     store = Store.open(path, expect=expect)
-    if why := misfit(store.codec, job.objective(), average=recipe.targets.average):
+    why = misfit(store.codec, job.objective(), average=recipe.targets.average)
+    if why := why or no_deviation(store.codec, job.objective(), store.views if recipe.targets.average else 1):
         raise BadInput(f"targets.store: {path}: {why}")
     unable = cannot_learn_from_minus_infinity(job.objective())
     if unable is not None and (found := first_impossible(store)) is not None:

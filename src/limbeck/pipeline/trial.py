@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ..errors import BadInput
-from ..interfaces import Batch, Features, Output, Target
+from ..interfaces import Batch, Features, Output, Target, Values
 from ..models.capture import Capture
+from ..models.ensemble import with_spread
 from ..models.inference import Inputs, ask, moved
 from ..objectives.modules import Objective
 from ..sections.recipe import Recipe
@@ -44,13 +45,18 @@ def try_out(
     output = Output(None if numbers else answer, answer if numbers else None, features=features)
     if needs.target or needs.teacher_features:
         inputs = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
-        answer, features = _answer(teacher, inputs, needs.teacher_features, "teacher")
+        asked = with_spread(teacher, needs.spread)
+        answer, features = _answer(asked, inputs, needs.teacher_features, "teacher")
         said = as_target(answer, task.answers)
-        target = Target((said, Features(features)) if features else (said,))
         if kept is not None:
             rows = Rows(batch.ids, 0, torch.zeros_like(batch.ids))
             columns = kept.codecs[0].encode(answer, rows)
-            target = Target((kept.codecs[0].decode(columns, answer.shape[1]),))
+            said = kept.codecs[0].decode(columns, task.answers.width)
+        if (
+            needs.spread and isinstance(said, Values) and said.spread is None
+        ):  # that over views is known once all are stored
+            said = Values(said.values, torch.zeros_like(said.values))
+        target = Target((said, Features(features)) if features else (said,))
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             objective.build(output, target, batch, task.pool.ids.cpu())

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..interfaces import Answers, Batch, DenseLogits, Features, Needs, Target, Task, Values
 from ..models.capture import Capture
+from ..models.ensemble import with_spread
 
 
 class LiveTeacher:
@@ -18,7 +19,7 @@ class LiveTeacher:
         self._captures: dict[tuple[str, ...], Capture] = {}
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
-        """Logits (B, C), or numbers (B, D), float32, on the model's device; and the features that are needed, as the modules give them.
+        """Logits (B, C), or numbers (B, D), with the deviation over an ensemble's members where it is needed, float32, on the model's device; and the features that are needed, as the modules give them.
 
         Raises ``ValueError`` as :class:`limbeck.models.capture.Capture` does.
         """
@@ -27,7 +28,8 @@ class LiveTeacher:
             self.model.eval()
         # no_grad, not inference_mode: an inference tensor cannot take part in the student's backward pass
         with torch.no_grad(), self._capture(needs.teacher_features) as features:
-            answer = as_target(self.task.answer(self.model, batch).float(), self.task.answers)
+            said = self.task.answer(with_spread(self.model, needs.spread), batch)
+        answer = as_target(said.float(), self.task.answers)
         return Target((answer, Features(features)) if features else (answer,))
 
     def _capture(self, paths: tuple[str, ...]) -> Capture:
@@ -41,5 +43,10 @@ class LiveTeacher:
 
 
 def as_target(answer: Tensor, answers: Answers) -> DenseLogits | Values:
-    """A teacher's answer as the kind of target that it is: numbers (B, D) of a regression, or logits (B, C)."""
-    return Values(answer) if answers.kind == "values" else DenseLogits(answer)
+    """A teacher's answer as the kind of target that it is: numbers (B, D) of a regression, or logits (B, C).
+
+    Numbers may have their deviations after them, (B, 2 D).
+    """
+    if answers.kind != "values":
+        return DenseLogits(answer)
+    return Values(answer) if answer.shape[-1] != 2 * answers.width else Values(*answer.chunk(2, dim=-1))

@@ -6,6 +6,7 @@ Shapes: N examples, R replayed answers, B batch, P rows (as many, or all their p
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from .. import randomness
 from ..errors import BadInput
 from ..interfaces import Sampled, Values
 from ..interfaces.task import Ask
-from .codecs import Rows
+from .codecs import Rows, answer_width
 from .codecs.base import CHUNK, wide
 from .codecs.sample import SampleCodec
 from .store.as_logits import distribution, reencoded
@@ -34,7 +35,7 @@ class Replay:
     ``difference`` is the total variation distance between what is stored and what would be stored now: half the sum of
     the absolute differences of probabilities, 0 where they are equal and 1 where they have nothing in common; where classes
     were drawn, how far the draws are from being the teacher's (:func:`replay`); of a regression the largest difference of
-    a number, as a share of the numbers' root mean square in the store's sample. Of a
+    a number, as a share of that number's root mean square in the store's sample. Of a
     sequence it is that of the position where it is largest, and 1 where the sequence has another length now.
     """
 
@@ -80,7 +81,7 @@ def replay(store: Store, ask: Ask, ids_N: Tensor, count: int, seed: int, batch_s
         for part_B in of_view.split(batch_size):
             ids_B = ids_R[part_B]
             answer = ask(order_N[torch.searchsorted(sorted_N, ids_B)], view)
-            logits_PC, lengths_B = flat(answer, len(ids_B), store.classes, store.ragged)
+            logits_PC, lengths_B = flat(answer, len(ids_B), answer_width(store.codec, store.classes), store.ragged)
             difference_R[part_B] = _differences(store, logits_PC.cpu(), lengths_B, ids_B, view)
     return Replay(ids_R.numpy(), view_R.numpy(), difference_R.numpy(), allowed(store), seed, total)
 
@@ -99,7 +100,7 @@ def _differences(store: Store, logits_PC: Tensor, lengths_B: Tensor, ids_B: Tens
         asked = reencoded(store, logits_PC[now], Rows(rows.ids_N[now], view, rows.position_N[now]))
         kept = store.codec.decode({name: column[at] for name, column in stored.columns.items()}, store.classes)
         if isinstance(kept, Values) and isinstance(asked, Values):
-            difference_P[here] = (asked.values - kept.values).abs().amax(1).double() / _size_of(store)
+            difference_P[here] = _of_numbers(kept, asked, _of_each(store))
         elif isinstance(store.codec, SampleCodec) and isinstance(kept, Sampled):
             difference_P[here] = _of_draws(store.codec, logits_PC[now], kept, asked)
         else:
@@ -108,9 +109,24 @@ def _differences(store: Store, logits_PC: Tensor, lengths_B: Tensor, ids_B: Tens
     return (~alike_B).double().scatter_reduce(0, example_P, difference_P, "amax")
 
 
-def _size_of(store: Store) -> float:
-    """What the differences between numbers are shares of: the size of numbers in this store."""
-    return float(store.manifest["codec"]["error"]["rms"]) or 1.0
+def _of_numbers(kept: Values, asked: Values, of_D: Sequence[Mapping[str, float]]) -> Tensor:
+    """The largest difference of a number, or of its deviation, as a share of that number's size: float64 (P,)."""
+    size_D = torch.tensor([_size(one) for one in of_D], dtype=torch.float64)
+    off_PD = (asked.values - kept.values).abs()
+    if asked.spread is not None and kept.spread is not None:
+        off_PD = torch.maximum(off_PD, (asked.spread - kept.spread).abs())
+    return (off_PD.double() / size_D).amax(1)
+
+
+def _of_each(store: Store) -> Sequence[Mapping[str, float]]:
+    """What is known of the size of each number; of a store of an earlier version, of all together."""
+    error = store.manifest["codec"]["error"]
+    return error.get("per_number") or [error]
+
+
+def _size(number: Mapping[str, float]) -> float:
+    """What a number's differences are shares of: its root mean square in the store's sample."""
+    return float(number["rms"]) or 1.0
 
 
 def _of_draws(codec: SampleCodec, logits_PC: Tensor, then: Sampled, now: Sampled) -> Tensor:
@@ -136,7 +152,7 @@ def allowed(store: Store) -> float:
     """The difference between two castings of one answer that rounding can account for."""
     measured = store.manifest["codec"]["error"] or {}
     if store.codec.kind is Values:  # one rounding may tip over into the next number
-        return ROUNDING + 2 * measured["max_difference"] / _size_of(store)
+        return ROUNDING + 2 * max(one["max_difference"] / _size(one) for one in _of_each(store))
     error = measured.get("p99_kl") or 0.0
     return ROUNDING + min(MOST, math.sqrt(max(error, 0.0) / 2))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import BadInput
 from ..interfaces import RaggedLogits
 from ..interfaces.task import Ask
-from .codecs import Codec, Rows, bytes_per_target, codec_error
+from .codecs import Codec, Rows, answer_width, bytes_per_target, codec_error
 from .store import shard
 
 ERROR_SAMPLE = 512
@@ -38,6 +38,7 @@ class Asking:
             raise BadInput(f"example id {int(twice_N[0])} occurs twice: every stored example needs an id of its own.")
         self.ids = sorted_N.numpy()  # (N,) ascending
         self._ask, self._codec, self._classes, self._ragged = ask, codec, classes, ragged
+        self._width = answer_width(codec, classes)
         self._batch_size = batch_size
         self._sampled = self.ids[:0]
         self._facts: dict[str, Any] | None = None
@@ -108,7 +109,7 @@ class Asking:
         for first in range(0, min(len(ids), wanted or len(ids)), self._batch_size):
             index_B = where[first : first + self._batch_size]
             ids_B = torch.from_numpy(ids[first : first + self._batch_size])
-            logits_PC, lengths_B = flat(self._ask(index_B, view), len(index_B), self._classes, self._ragged)
+            logits_PC, lengths_B = flat(self._ask(index_B, view), len(index_B), self._width, self._ragged)
             rows = rows_of(ids_B, view, lengths_B)
             _refuse_unusable(logits_PC, rows)
             yield logits_PC, rows, lengths_B

@@ -28,6 +28,9 @@ from limbeck.pipeline.run import run
 from limbeck.recipe import draft
 from limbeck.recipe.read import from_dict, read
 from limbeck.sections.teacher import Model
+from limbeck.targets.codecs import Numbers
+from limbeck.targets.find_stores import one_store
+from limbeck.targets.store.store import Store
 from limbeck.vision.units import DEVIATION, in_units
 from tests.modalities.image.test_numbers import CAMERAS, drive
 
@@ -71,7 +74,33 @@ def test_a_run_says_what_its_numbers_are_and_how_far_off(finished):
     assert "numbers = student(images)" in card
     assert "logits" not in card
     asked = CliRunner().invoke(app, ["targets", "verify", str(finished / "run"), "--replay", "20", "--threads", "1"])
-    assert "the largest difference of a number, as a share of the numbers' size" in " ".join(asked.output.split())
+    assert "the largest difference of a number, as a share of that number's size" in " ".join(asked.output.split())
+
+
+def test_an_ensembles_deviation_is_kept_learnt_from_and_held_against_its_error(tmp_path):
+    member = {"model": "convnet", "width": 2, "train": {"epochs": 1}}
+    recipe = {
+        "task": "image-regression",
+        "data": {"name": "digits_turned", "limit": 300},
+        "teacher": {"ensemble": [member, member]},
+        "student": {"model": "convnet", "width": 1},
+        "objective": {"weighted_mse_values": {"tolerance": 5}},
+        "train": {"epochs": 1},
+    }
+    out = tmp_path / "run"
+    results = run(from_dict(recipe, "a recipe"), out=out, threads=1)
+    for split, rows in results["teacher"]["spread"].items():
+        (row,) = rows
+        assert (row["number"], sum(part["count"] for part in row["parts"])) == ("angle", results["data"][split])
+        assert row["deviation"] > 0
+    store = Store.open(one_store(out))
+    assert store.codec == Numbers(spread=True)
+    assert store.manifest["codec"]["error"]["spread"] > 0
+    assert "Does the teacher know when it is off?" in (out / "report.html").read_text()
+    asked = CliRunner().invoke(app, ["targets", "verify", str(out), "--replay", "20", "--threads", "1"])
+    assert asked.exit_code == 0, asked.output
+    with pytest.raises(BadInput, match=r"weighted_mse_values weighs .* there is none: it takes a teacher of several"):
+        run(from_dict({**recipe, "teacher": member}, "a recipe"), out=tmp_path / "single")
 
 
 def test_predict_answers_with_names_and_units_and_stands_alone(finished, tmp_path):

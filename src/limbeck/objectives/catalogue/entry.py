@@ -12,6 +12,7 @@ from .settings import REQUIRED, Setting
 LABELS = "labels"
 LOGITS = "teacher's logits"
 VALUES = "teacher's numbers"
+SPREAD = "their deviation"
 FEATURES = "features of both"
 TOKENS = "teacher's sequences"
 SPARSE = "a part of the teacher's logits"

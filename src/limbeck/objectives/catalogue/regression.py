@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import LABELS, NUMBERS, VALUES, Entry
+from .entry import LABELS, NUMBERS, SPREAD, VALUES, Entry
 from .settings import WEIGHT, Setting, above, at_least
 
 _DELTA = Setting("delta", above(0), 1.0, "Where the square ends and the line begins, in the units of the numbers.")
@@ -78,6 +78,34 @@ REGRESSION = (
         asks="Match the teacher's numbers, little moved by outliers.",
         about="Squared difference of the two models' numbers near the teacher's, absolute beyond (Huber 1964).",
         settings=(_DELTA, Setting("weight", WEIGHT, 1.0)),
+        reads=NUMBERS,
+        beside=_MSE,
+    ),
+    Entry(
+        name="weighted_mse_values",
+        title="Numbers: squared difference from the teacher's, less where it is unsure",
+        authors="Mai, Khamies, Paull",
+        paper="Batch Inverse-Variance Weighting: Deep Heteroscedastic Regression",
+        year=2021,
+        formula="mean over the D numbers of (s - t)² ξ²/(ξ² + σ²), σ the deviation of t over members or views",
+        needs=(VALUES, SPREAD),
+        when="An ensemble, or targets.average over several views, where the report says that its deviation grows with its error; "
+        "as mse_values otherwise.",
+        beware="The weight is 1 where the teacher is sure, and not divided by the batch's as in the paper. Members that err alike "
+        "are sure of it. A small ξ leaves few examples that count.",
+        module="WeightedMSEValues",
+        function="weighted_mse",
+        asks="Match the teacher's numbers, less where its members or views differ.",
+        about="Squared difference of the two models' numbers, weighed by the inverse of the teacher's variance (Mai et al. 2021).",
+        settings=(
+            Setting(
+                "tolerance",
+                above(0),
+                1.0,
+                "ξ: the deviation at which a number weighs half, in the units of the numbers.",
+            ),
+            Setting("weight", WEIGHT, 1.0),
+        ),
         reads=NUMBERS,
         beside=_MSE,
     ),

@@ -27,6 +27,8 @@ __all__ = [
     "known",
     "mse",
     "mse_positions",
+    "weighted_mse",
+    "weighted_mse_positions",
 ]
 
 
@@ -76,6 +78,47 @@ def huber_positions(student_values: Tensor, wanted_values: Tensor, *, delta: flo
         raise ValueError(f"delta must be above 0, not {delta}")
     difference = _difference(student_values, wanted_values)
     return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=delta).mean(dim=-1)
+
+
+def weighted_mse(
+    student_values: Tensor,
+    teacher_values: Tensor,
+    spread: Tensor,
+    *,
+    mask: Tensor | None = None,
+    tolerance: float = 1.0,
+) -> Tensor:
+    """``mean_d w_d (s_d - t_d)²``, ``w_d = ξ² / (ξ² + σ_d²)``: the squared difference, less where the teacher is unsure.
+
+    Up to the factor ``1 / (2 ξ²)`` it is the KL divergence between normal distributions about the two numbers whose variance
+    is ``ξ² + σ²``. Mai, Khamies, Paull 2021, "Batch Inverse-Variance Weighting: Deep Heteroscedastic Regression", section 3,
+    weigh labels of known variance by ``1 / (σ² + ε)``, so that none that is nearly certain rules the rest, and divide by the sum
+    of a batch's weights; here ``ξ² = ε``, and instead of that sum the weight is 1 where σ is 0, so that no example's term depends
+    on the others, and the result is :func:`mse` where the teacher is sure of all.
+
+    Args:
+        student_values: (..., D).
+        teacher_values: (..., D); no gradient reaches it.
+        spread: σ, (..., D), the deviation of the teacher's numbers: of an ensemble's members, or over views; at least 0.
+        mask: (...) bool.
+        tolerance: ξ, the deviation at which a number weighs half, in the units of the numbers; above 0.
+
+    Raises:
+        ValueError: the shapes differ; ``tolerance`` is not above 0.
+    """
+    check_values(student_values, teacher_values)
+    values_of = partial(weighted_mse_positions, tolerance=tolerance)
+    return _mean(values_of, student_values, teacher_values, spread, mask=mask)
+
+
+def weighted_mse_positions(
+    student_values: Tensor, teacher_values: Tensor, spread: Tensor, *, tolerance: float = 1.0
+) -> Tensor:
+    """:func:`weighted_mse` at every position: three times (..., D) -> (...)."""
+    if not tolerance > 0:  # NaN is refused too
+        raise ValueError(f"tolerance must be above 0, not {tolerance}")
+    weights = 1 / (1 + (at_least_float32(spread.detach()) / tolerance).square())
+    return (weights * _difference(student_values, teacher_values).square()).mean(dim=-1)
 
 
 def bounded_regression(
@@ -135,7 +178,7 @@ def check_values(student_values: Tensor, other_values: Tensor) -> None:
 
 
 def _mean(values_of, student_values: Tensor, *others: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the positions that count: those of the mask whose label, the last of ``others``, is known."""
+    """Mean over the positions that count: those of the mask where the last of ``others`` (mostly the label) is known."""
     wanted = others[-1]
     check_values(student_values, wanted)
     there = known(wanted)

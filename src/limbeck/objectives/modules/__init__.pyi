@@ -58,6 +58,7 @@ __all__ = [
     "Huber",
     "MSEValues",
     "HuberValues",
+    "WeightedMSEValues",
     "BoundedRegression",
     "FitNets",
     "AttentionTransfer",
@@ -284,6 +285,16 @@ class HuberValues(OnValues):
     """
 
     def __init__(self, delta: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
+
+class WeightedMSEValues(OnValues):
+    """Squared difference of the two models' numbers, weighed by the inverse of the teacher's variance (Mai et al. 2021).
+
+    An ensemble, or targets.average over several views, where the report says that its deviation grows with its error; as mse_values otherwise.
+
+    See :func:`limbeck.functional.weighted_mse`.
+    """
+
+    def __init__(self, tolerance: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class BoundedRegression(OnValues):
     """Squared error of numbers against the labels, where the teacher's is not larger by a margin (Chen et al. 2017).

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import functional
 from ..catalogue import Entry
-from ..catalogue.entry import FEATURES, LABELS, NUMBERS, VALUES
+from ..catalogue.entry import FEATURES, LABELS, NUMBERS, SPREAD, VALUES
 from ..catalogue.settings import REQUIRED, Setting
 from .base import Objective
 from .features import OnPairs
@@ -53,7 +53,8 @@ def made_of(entry: Entry) -> tuple[type[Objective], dict[str, Any]]:
         return OnBatches, {"values_of": getattr(functional, str(entry.function))}
     values_of = getattr(functional, f"{entry.function}_positions")
     if entry.reads == NUMBERS:
-        return OnValues, {"values_of": values_of, "labels": labels, "teacher": VALUES in entry.needs}
+        teacher, spread = (kind in entry.needs for kind in (VALUES, SPREAD))
+        return OnValues, {"values_of": values_of, "labels": labels, "teacher": teacher, "spread": spread}
     return OnLogits, {"values_of": values_of, "labels": labels}
 
 

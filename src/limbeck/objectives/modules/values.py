@@ -19,10 +19,11 @@ class OnValues(Objective):
 
     Args:
         name: of the term.
-        values_of: the function's ``..._positions``: of the student's numbers, then the teacher's, then the labels.
+        values_of: the function's ``..._positions``: of the student's numbers, then the teacher's, their deviation, then the labels.
         weight: factor of the term.
         labels: whether it takes the labels; examples without them do not count.
         teacher: whether it takes the teacher's numbers.
+        spread: whether it takes their deviation, after them.
         settings: its hyper-parameters: numbers, or schedules.
 
     Raises:
@@ -39,18 +40,19 @@ class OnValues(Objective):
         weight: Scheduled,
         labels: bool = False,
         teacher: bool = False,
+        spread: bool = False,
         **settings: Scheduled,
     ) -> None:
         super().__init__(number(weight))
         self.name, self.values_of = name, values_of
         self.settings = {setting: number(value) for setting, value in settings.items()}
-        self.needs = Needs(labels=labels, target=(Values,) if teacher else ())
-        try_settings(values_of, self.settings, *[torch.zeros(1, 2)] * (1 + teacher + labels))
+        self.needs = Needs(labels=labels, target=(Values,) if teacher else (), spread=spread)
+        try_settings(values_of, self.settings, *[torch.zeros(1, 2)] * (1 + teacher + spread + labels))
 
     def forward(self, student: Output, target: Target, batch: Batch) -> dict[str, Term]:
         if student.values is None:
             raise ValueError(f"{self.name} compares numbers, and the task gave none: it is no regression")
-        others = [target.get(Values).values.detach()] if self.needs.target else []
+        others = self._said(target) if self.needs.target else []
         if self.needs.labels:
             others.append(self._labels(batch))
         for other in others:
@@ -69,6 +71,17 @@ class OnValues(Objective):
 
     def _get_name(self) -> str:  # for repr, which names stages: two functions are two objectives
         return self.name if type(self) is OnValues else super()._get_name()
+
+    def _said(self, target: Target) -> list[Tensor]:
+        said = target.get(Values)
+        if not self.needs.spread:
+            return [said.values.detach()]
+        if said.spread is None:
+            raise ValueError(
+                f"{self.name} weighs the teacher's numbers by their deviation, and there is none: it takes a teacher of several "
+                "(teacher.ensemble), or several views of each example and their mean (targets.views, targets.average)"
+            )
+        return [said.values.detach(), said.spread.detach()]
 
     def _labels(self, batch: Batch) -> Tensor:
         labels = labels_of(batch, self.name)

@@ -9,7 +9,7 @@ from ...errors import BadInput, did_you_mean
 from .base import Answer, Codec, Column, Rows, bytes_per_target, unknown_as_nan
 from .dense import Dense, Int8
 from .error import codec_error
-from .numbers import Numbers
+from .numbers import Numbers, answer_width
 from .sample import SampleCodec
 from .topk import TopKCodec
 
@@ -42,6 +42,7 @@ __all__ = [
     "Rows",
     "SampleCodec",
     "TopKCodec",
+    "answer_width",
     "bytes_per_target",
     "codec_error",
     "codec_from",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from .base import Answer, Codec, Rows, wide
 _ROWS = 64  # expanded to all classes at a time
 
 
-def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float | int]:
+def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, Any]:
     """What storing costs, measured on a sample of rows, in float64 and nats.
 
     Always ``n``, the number of rows, and ``argmax_agreement``, the share of rows whose likeliest class (the one drawn
@@ -30,7 +32,8 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float 
       the number of rows, and so it would not if the estimate were biased;
     * ``mean_classes``: how many different classes a row keeps.
 
-    Of the numbers of a regression, ``n``, ``rmse`` and ``max_difference`` in the numbers' unit, and ``rms``, their own size.
+    Of the numbers of a regression, ``n``, ``rmse`` and ``max_difference`` in the numbers' unit, and ``rms``, their own size;
+    ``per_number`` the last two of each. Of deviations beside them, ``spread``: their root mean square.
     """
     if codec.kind is Values:
         return _of_numbers(codec, logits_NC, rows)
@@ -62,16 +65,24 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, float 
     return {**summary, "temperature": temperature, "n": len(logits_NC)}
 
 
-def _of_numbers(codec: Codec, values_ND: Tensor, rows: Rows) -> dict[str, float | int]:
-    kept = codec.decode(codec.encode(values_ND, rows), values_ND.shape[1])
+def _of_numbers(codec: Codec, said: Tensor, rows: Rows) -> dict[str, Any]:
+    """``said``: the numbers (N, D), or with their deviations (N, 2 D)."""
+    kept = codec.decode(codec.encode(said, rows), said.shape[1])
     assert isinstance(kept, Values)
-    exact_ND = wide(values_ND.detach()).cpu()
+    width = kept.values.shape[1]
+    exact_ND = wide(said.detach()).cpu()[:, :width]
     difference_ND = kept.values.double() - exact_ND
+    largest_D, size_D = difference_ND.abs().amax(0), exact_ND.square().mean(0).sqrt()
     return {
         "rmse": float(difference_ND.square().mean().sqrt()),
         "max_difference": float(difference_ND.abs().max()),
         "rms": float(exact_ND.square().mean().sqrt()),
-        "n": len(values_ND),
+        "n": len(said),
+        "per_number": [
+            {"max_difference": largest, "rms": size}
+            for largest, size in zip(largest_D.tolist(), size_D.tolist(), strict=True)
+        ],
+        **({} if kept.spread is None else {"spread": float(kept.spread.double().square().mean().sqrt())}),
     }
 
 

@@ -10,6 +10,7 @@ from ...objectives.catalogue.entry import YES_OR_NO
 from ...objectives.modules import Objective
 from .base import Codec
 from .dense import Dense
+from .numbers import Numbers
 from .sample import SampleCodec
 from .topk import TopKCodec
 
@@ -40,6 +41,22 @@ def reads_sigmoids(objective: Objective | None) -> bool:
 def reads_numbers(objective: Objective | None) -> bool:
     """Whether the objective reads the teacher's answers as the numbers of a regression."""
     return any(Values in part.needs.target for _, part in ([] if objective is None else objective.weighted))
+
+
+def no_deviation(codec: Codec | None, objective: Objective | None, averaged: int = 1) -> str | None:
+    """A sentence where the objective weighs by the deviation of the teacher's numbers, and there is none; None where there is.
+
+    ``codec``: of the stored answers; None: of a live teacher that is no ensemble. ``averaged``: over how many stored views of
+    each example the answer is the mean.
+    """
+    if objective is None or not objective.needs.spread or averaged > 1 or (isinstance(codec, Numbers) and codec.spread):
+        return None
+    named = " and ".join(part.title for _, part in objective.weighted if part.needs.spread)
+    return (
+        f"objective: {named} weighs the teacher's numbers by their deviation, and there is none: it takes a teacher of several "
+        "(teacher.ensemble), or several views of each example and their mean (targets.views: 8, targets.average: true). Or take "
+        "mse_values, which weighs all alike."
+    )
 
 
 def asks(objective: Objective) -> bool:

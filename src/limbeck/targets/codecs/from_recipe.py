@@ -11,7 +11,7 @@ from ...sections.targets import Targets
 from .base import Codec
 from .cheapest import candidates
 from .dense import Dense, Int8
-from .fits_objective import misfit, reads_numbers, reads_sigmoids
+from .fits_objective import misfit, no_deviation, reads_numbers, reads_sigmoids
 from .numbers import PRECISIONS, Numbers
 from .sample import SampleCodec
 from .topk import TopKCodec
@@ -32,14 +32,16 @@ class Candidates(NamedTuple):
         return each[0] if each[0]["settings"] else each[0]["name"]
 
 
-def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective | None = None) -> Candidates:
-    """What ``targets.codec`` stands for.
+def asked_codecs(
+    wanted: Targets, classes: int, seed: int, objective: Objective | None = None, *, several: bool = False
+) -> Candidates:
+    """What ``targets.codec`` stands for. ``several``: of several teachers, whose deviation is kept where it is asked for.
 
     Raises :class:`BadInput` where it does not fit the number of classes, the objective, or ``targets.average``.
     """
     section = wanted.codec.chosen if isinstance(wanted.codec, CodecSection) else wanted.codec
     if section == "dense" and reads_numbers(objective):
-        return Candidates((Numbers(),))
+        section = PRECISIONS[0]
     if isinstance(section, Auto) and reads_numbers(objective):
         raise BadInput(
             "targets.codec.auto: it compares distributions over classes, and a teacher's numbers are none: take float32 or float16."
@@ -47,7 +49,7 @@ def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective 
     if isinstance(section, Auto):
         return Candidates(candidates(classes, objective, average=wanted.average), section.mean_kl)
     if isinstance(section, str) and section in PRECISIONS:
-        codec: Codec = Numbers(section)
+        codec: Codec = Numbers(section, spread=several and objective is not None and objective.needs.spread)
     elif isinstance(section, str):
         codec = Int8() if section == Int8.name else Dense(centred=not reads_sigmoids(objective))
     elif isinstance(section, Sample):
@@ -58,6 +60,7 @@ def asked_codecs(wanted: Targets, classes: int, seed: int, objective: Objective 
         codec.layout(classes)
     except ValueError as error:
         raise BadInput(f"targets.codec.{codec.name}: {error}.") from None
-    if why := misfit(codec, objective, average=wanted.average):
+    why = misfit(codec, objective, average=wanted.average)
+    if why := why or no_deviation(codec, objective, wanted.views if wanted.average else 1):
         raise BadInput(why)
     return Candidates((codec,))

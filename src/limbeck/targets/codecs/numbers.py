@@ -1,4 +1,4 @@
-"""The numbers of a regression as they are, in four bytes each or in two. Shapes: N rows, D numbers."""
+"""The numbers of a regression as they are, in four bytes each or in two, and their deviations. Shapes: N rows, D numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import BadInput
 from ...interfaces import Values
-from .base import FLOAT16_MAX, Column, Rows
+from .base import FLOAT16_MAX, Codec, Column, Rows
 
 PRECISIONS = ("float32", "float16")
 
@@ -20,12 +20,14 @@ PRECISIONS = ("float32", "float16")
 class Numbers:
     """D numbers for each row, in ``precision``; nothing is centred or scaled, since a number's unit is its meaning.
 
-    In float16 a number keeps three digits: an error of up to 0.05 % of it. Raises ``ValueError`` for another precision.
+    With ``spread``, a row is the D numbers and then the deviation of each, as :class:`limbeck.models.ensemble.MeanAndSpread`
+    answers. In float16 a number keeps three digits: an error of up to 0.05 % of it. Raises ``ValueError`` for another precision.
     """
 
     name: ClassVar[str] = "numbers"
     kind: ClassVar[type] = Values
     precision: str = "float32"
+    spread: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -33,10 +35,11 @@ class Numbers:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"precision": self.precision}
+        return {"precision": self.precision} | ({"spread": True} if self.spread else {})
 
     def layout(self, classes: int) -> tuple[Column, ...]:
-        return (Column("values", np.dtype(self.precision), classes),)
+        names = ("values", "spread") if self.spread else ("values",)
+        return tuple(Column(name, np.dtype(self.precision), classes) for name in names)
 
     def encode(self, logits_NC: Tensor, rows: Rows) -> dict[str, Tensor]:
         """Raises :class:`BadInput` naming the example whose numbers are not finite, or too large for float16."""
@@ -53,7 +56,16 @@ class Numbers:
                     f"{int(rows.ids_N.cpu()[large_N][0])} is {float(values_ND[large_N][0].abs().max()):,.0f}: take float32."
                 )
             values_ND = values_ND.half()
-        return {"values": values_ND}
+        if not self.spread:
+            return {"values": values_ND}
+        return dict(
+            zip(("values", "spread"), (part_ND.contiguous() for part_ND in values_ND.chunk(2, dim=1)), strict=True)
+        )
 
     def decode(self, columns: Mapping[str, Tensor], classes: int) -> Values:
-        return Values(columns["values"].float())
+        return Values(columns["values"].float(), columns["spread"].float() if self.spread else None)
+
+
+def answer_width(codec: Codec, classes: int) -> int:
+    """How many numbers a teacher answers each row with, of a store of ``classes``: twice as many with their deviations."""
+    return 2 * classes if isinstance(codec, Numbers) and codec.spread else classes

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...errors import BadInput
 from ...interfaces import DenseLogits, Sampled, TopK, Values
-from ..codecs import Codec, codec_from
+from ..codecs import Codec, answer_width, codec_from
 from .check import check
 from .index import Index
 from .manifest import KIND, PLAN, SEAL, TARGETS_VERSION, differences, read_json
@@ -219,7 +219,8 @@ class Store:
     def mean_numbers(self) -> tuple[Tensor, Tensor | None]:
         """The teacher's numbers averaged over an example's views, and their deviation: float32 (N, D) each, on the CPU.
 
-        Rows are in the order of :attr:`ids`. No deviation where there is one view. The codec must keep numbers.
+        Rows are in the order of :attr:`ids`. The deviation is over the views, and, where each has one over an ensemble's members,
+        over both: variance of the means and mean of the variances. None where there is neither. The codec must keep numbers.
         """
         sums_ND, squares_ND = (torch.zeros(len(self.ids), self.classes, dtype=torch.float64) for _ in range(2))
         ids_N, count_N = torch.from_numpy(self.ids), torch.from_numpy(self._index.count_N)
@@ -229,9 +230,11 @@ class Store:
             assert isinstance(answer, Values)
             sums_ND[has_N] += answer.values.double().cpu()
             squares_ND[has_N] += answer.values.double().cpu().square()
+            if answer.spread is not None:
+                squares_ND[has_N] += answer.spread.double().cpu().square()
         mean_ND = sums_ND / count_N[:, None]
         spread_ND = (squares_ND / count_N[:, None] - mean_ND.square()).clamp(min=0).sqrt()
-        return mean_ND.float(), spread_ND.float() if self.views > 1 else None
+        return mean_ND.float(), spread_ND.float() if self.views > 1 or answer_width(self.codec, 1) > 1 else None
 
     def _hold(self) -> Answers | None:
         if self._held is None and self.nbytes < HOLD_BELOW_BYTES:
