@@ -1,5 +1,7 @@
 """A small store whose every answer can be worked out, written and taken apart."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from limbeck.targets.cast import cast
 CLASSES, VIEWS, N = 5, 3, 23
 
 
-def identity(**changes):
+def identity(**changes: Any) -> Any:
     return {
         "classes": CLASSES,
         "data": "d" * 16,

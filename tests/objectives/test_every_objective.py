@@ -113,7 +113,7 @@ def test_only_what_compares_examples_depends_on_how_a_batch_is_cut(name):
         Given(name, one.student[part], one.teacher[part], one.labels[part]).term() for part in (slice(2), slice(2, 6))
     ]
     assert sum(part.count for part in parts) == one.term().count == EXAMPLES
-    same = torch.isclose(sum(part.total for part in parts), one.term().total, rtol=1e-12)
+    same = torch.isclose(sum(part.total for part in parts), one.term().total, rtol=1e-12)  # pyright: ignore[reportArgumentType]
     assert bool(same) is not (MADE[name].relational)
 
 
@@ -127,7 +127,7 @@ def test_what_is_masked_is_as_if_it_were_not_there(name):
     assert masked.count == left.count == 4
     torch.testing.assert_close(masked.total, left.total)
     masked.total.backward()
-    assert bad.grad.isfinite().all()
+    assert bad.grad.isfinite().all()  # pyright: ignore[reportOptionalMemberAccess]
     nobody = one.with_(student=one.student.requires_grad_()).term(mask=torch.zeros(EXAMPLES, dtype=torch.bool))
     assert (nobody.count, nobody.total.item(), nobody.total.requires_grad) == (0, 0.0, True)
 
@@ -152,7 +152,7 @@ def test_small_and_large_answers_give_finite_numbers(name, scale):
         value = one.with_(student=ours, teacher=teacher * one.teacher).mean()
         value.backward()
         assert value.isfinite()
-        assert ours.grad.isfinite().all()
+        assert ours.grad.isfinite().all()  # pyright: ignore[reportOptionalMemberAccess]
 
 
 @every
@@ -165,5 +165,5 @@ def test_a_single_example_is_a_batch(name):
 
 @every
 def test_its_function_says_where_it_is_from(name):
-    said = " ".join(str(getattr(functional, MADE[name].function).__doc__).split())
+    said = " ".join(str(getattr(functional, MADE[name].function).__doc__).split())  # pyright: ignore[reportArgumentType]
     assert MADE[name].authors.split(", ")[0] in said or str(MADE[name].year) in said

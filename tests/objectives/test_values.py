@@ -127,7 +127,7 @@ def test_missing_labels_and_masks_reach_neither_value_nor_gradient(objective):
     term.total.backward()
     assert term.count == 1
     assert term.total.item() == pytest.approx(asked(objective, STUDENT[1:2], TEACHER[1:2], LABELS[1:2])[0])
-    assert student.grad.isfinite().all()
+    assert student.grad.isfinite().all()  # pyright: ignore[reportOptionalMemberAccess]
     nobody = objective(Output(values=student), Target((Values(TEACHER),)), batch(torch.full_like(LABELS, NAN)))
     assert (nobody[objective.name].count, nobody[objective.name].total.item()) == (0, 0.0)
     assert nobody[objective.name].total.requires_grad
@@ -181,7 +181,7 @@ def test_bug_of_a_column_compared_with_a_row():
         ),
         (lambda: MSE(weight=-1), "cannot be negative"),
         (lambda: MSE()(Output(logits=STUDENT), Target(), batch(LABELS)), "the task gave none: it is no regression"),
-        (lambda: asked(MSE(), labels=None), "mse needs labels, and the data has none"),
+        (lambda: asked(MSE(), labels=None), "mse needs labels, and the data has none"),  # pyright: ignore[reportArgumentType]
         (lambda: asked(MSE(), labels=torch.tensor([0, 1, 2])), "needs numbers for labels, and these are class ids"),
         (lambda: mse(STUDENT, LABELS, mask=torch.ones(2, dtype=torch.bool)), r"a mask \(2,\) does not fit"),
     ],

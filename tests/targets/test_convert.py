@@ -1,15 +1,20 @@
 """A store made of another without asking the teacher."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from limbeck.errors import BadInput
-from limbeck.targets.codecs import Dense, Int8, TopKCodec
+from limbeck.pipeline import exchange
+from limbeck.targets.cast import cast
+from limbeck.targets.codecs import Dense, Int8, Numbers, TopKCodec
 from limbeck.targets.convert import convert
 from limbeck.targets.store.as_logits import distribution, gathered
 from limbeck.targets.store.store import Store, inspect
 from tests.helpers.answers_of_digits import CLASSES, Digits, contents
+from tests.helpers.stores import identity
 
 DIGITS = Digits()
 
@@ -40,6 +45,45 @@ def test_a_store_is_not_converted_onto_itself_or_onto_another(whole, tmp_path):
     DIGITS.cast(tmp_path / "other")
     with pytest.raises(BadInput, match="made from"):
         convert(whole, tmp_path / "other", Dense())
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_numbers_go_into_half_the_bytes_and_back(tmp_path, spread):
+    def ask(index_B, view):
+        values_BD = torch.stack([index_B * 0.1, index_B * 100.3 + view], dim=1)
+        return torch.cat([values_BD, values_BD / 3], dim=1) if spread else values_BD
+
+    codec: Any = Numbers(spread=spread)
+    ids = torch.arange(9) * 5
+    old = cast(tmp_path / "old", identity(classes=2), ids, 2, ask, codec=codec, block_size=4)
+    half = exchange.convert(old.path, tmp_path / "half", "float16")
+    assert half.codec == Numbers("float16", spread=spread)
+    assert half.manifest["codec"]["bytes_per_target"] * 2 == old.manifest["codec"]["bytes_per_target"]
+    assert half.manifest["made_from"]["codec"] == "numbers"
+    wide = exchange.convert(half.path, tmp_path / "wide", "float32")
+    for view in range(2):
+        exact = ask(torch.arange(9), view)
+        for store, kept in ((half, exact.half().float()), (wide, exact.half().float()), (old, exact)):
+            said = gathered(store, ids, view)
+            assert torch.equal(said.values, kept[:, :2])
+            assert said.spread is None if not spread else torch.equal(said.spread, kept[:, 2:])
+
+
+def test_logits_are_not_made_into_numbers_nor_numbers_into_logits(whole, tmp_path):
+    codec: Any = Numbers()
+    numbers = cast(
+        tmp_path / "numbers", identity(classes=1), torch.arange(3), 1, lambda i, v: i[:, None] * 0.5, codec=codec
+    )
+    for wanted in ("dense", "int8", "topk"):
+        with pytest.raises(
+            BadInput, match=f"keeps the numbers of a regression, and {wanted} is for answers over classes"
+        ):
+            exchange.convert(numbers.path, tmp_path / "new", wanted)
+    with pytest.raises(BadInput, match=r"keeps answers over classes .*: take dense, int8, topk or sample"):
+        exchange.convert(whole, tmp_path / "new", "float16")
+    with pytest.raises(BadInput, match="--set k=3: the codec float16 has no settings"):
+        exchange.convert(numbers.path, tmp_path / "new", "float16", ["k=3"])
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_keeps_a_part_cannot_be_made_whole(tmp_path):

@@ -60,7 +60,7 @@ def ids(
     """List the examples by id, so that they can be answered elsewhere: id, split, label, and the row and file, or the text.
 
     Whoever answers writes Parquet with the columns id and logits, or probabilities, one number a class in the order that is
-    said; `limbeck targets import` makes a store of it. Answers are needed for train and transfer. The test split stays
+    said, or values, of a regression; `limbeck targets import` makes a store of it. Answers are needed for train and transfer. The test split stays
     shut. Without --out, the first rows are shown.
     """
     if out is not None and out.exists():
@@ -183,7 +183,10 @@ def inspect(folder: Folder) -> None:
 def convert(
     folder: Folder,
     out: NewStore,
-    codec: Annotated[str, typer.Option(metavar="NAME", help="The codec of the new store, e.g. int8, topk, sample.")],
+    codec: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The codec of the new store, e.g. int8, topk, sample; float16 of numbers."),
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="A setting of the codec, e.g. k=16. May be repeated."),
@@ -191,15 +194,15 @@ def convert(
 ) -> None:
     """Put a store into another codec without asking the teacher again.
 
-    Only a codec that keeps every class can be converted. The new manifest says what it was made from, and its error is
+    Only a codec that keeps every class can be converted; the numbers of a regression go into float32 or float16. The new manifest says what it was made from, and its error is
     measured against that.
     """
     from ..targets.find_stores import one_store
 
     path = one_store(folder)
-    from ..pipeline import casting
+    from ..pipeline import exchange
 
-    _print_store(casting.convert(path, out, codec, tuple(set_ or ())).path)
+    _print_store(exchange.convert(path, out, codec, tuple(set_ or ())).path)
 
 
 @command(app, "export", example="limbeck targets export runs/digits --out digits.parquet")
@@ -245,11 +248,12 @@ def import_(
 
     From elsewhere there must be the columns id (the example's id, a whole number; `limbeck targets ids` lists them) and
     logits or probabilities (a list of numbers, one a class), and view (from 0) where there are several; then name the
-    recipe that says how the views are made. The numbers of a regression are read only as they were exported. A recipe learns from the store with `targets: {store: DIR}`.
+    recipe that says how the views are made. The numbers of a regression stand in a column values (a number, or a list), their
+    deviations, where they are known, in one called spread. A recipe learns from the store with `targets: {store: DIR}`.
     """
-    from ..pipeline import casting
+    from ..pipeline import exchange
 
-    _print_store(casting.import_file(source, out, recipe, tuple(set_ or ()), all_views=all_views).path)
+    _print_store(exchange.import_file(source, out, recipe, tuple(set_ or ()), all_views=all_views).path)
 
 
 def _print_store(path: Path) -> None:

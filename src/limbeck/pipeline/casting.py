@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -14,24 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from .. import progress
-from ..errors import BadInput, Interrupted, printable, shortened
+from ..errors import BadInput, Interrupted, printable
 from ..files import atomic_path, write_text
 from ..interfaces import Sampled, Values
-from ..modalities import DEFAULT_TASK, modality_of, recipe_class
+from ..modalities import modality_of
 from ..recipe import read as recipe_file
 from ..recipe.read import resolved_yaml
-from ..recipe.sentences import sentences
-from ..sections.codec import CodecSection
 from ..sections.recipe import Recipe
 from ..targets.cast import extend as extend_store
-from ..targets.codecs import Codec, codec_from
-from ..targets.convert import convert as convert_store
 from ..targets.find_stores import is_store
-from ..targets.parquet.load import import_parquet
-from ..targets.parquet.rows import opened, parquet_files
 from ..targets.replay import replay
 from ..targets.store.store import Store
 from . import stages
@@ -264,65 +256,6 @@ def write_table(table: pa.Table, out: Path) -> None:
             pq.write_table(table, temporary)
         else:
             csv.write_csv(table, temporary)
-
-
-def convert(path: Path, out: Path, codec: str, settings: Sequence[str] = ()) -> Store:
-    """A store into another codec, which is named with its settings, each ``name=value``."""
-    store, wanted = Store.open(path), _codec(codec, settings)
-    try:
-        wanted.layout(store.classes)
-    except ValueError as error:
-        raise BadInput(f"--codec {codec}: {error}.") from None
-    with progress.bar(store.manifest["targets"], "convert") as advance:
-        return convert_store(path, out, wanted, progress=advance)
-
-
-def import_file(
-    source: Path, out: Path, recipe: Path | None, overrides: Sequence[str] = (), *, all_views: bool = False
-) -> Store:
-    """A store from Parquet; ``recipe`` says how the views were made, and how many they are where one answer is for all.
-
-    Raises :class:`limbeck.errors.BadInput` where ``overrides`` change fields of no recipe.
-    """
-    views, seed, alike = None, 0, None
-    if recipe is not None:
-        read = recipe_file.read(recipe, overrides)
-        views, seed = read.views.model_dump(mode="json"), read.seed
-        alike = read.targets.views if all_views else None
-        if not all_views and read.views != type(read.views)():
-            _require_views(parquet_files(source))
-    elif overrides:
-        raise BadInput(f"--set {shortened(overrides[0])}: name the recipe whose field that is with --recipe.")
-    elif all_views:
-        raise BadInput("--all-views: name the recipe whose views they are with --recipe.")
-    unvaried = recipe_class(DEFAULT_TASK).model_fields["views"].default.model_dump(mode="json")
-    return import_parquet(source, out, views=views, unvaried=unvaried, view_seed=seed, alike=alike)
-
-
-def _require_views(files: Sequence[Path]) -> None:
-    for file in files:
-        if "view" not in opened(file).schema_arrow.names:
-            raise BadInput(
-                f"{file} has no column 'view', so its answers are to the examples as they are, and the recipe varies them (views): "
-                "say with --all-views that each answer is for all views, or give a column view with an answer to each."
-            )
-
-
-def _codec(name: str, settings: Sequence[str]) -> Codec:
-    values = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise BadInput(f"--set {shortened(setting)}: it must look like name=value, such as k=16.")
-        values[key.strip()] = recipe_file.value_of(text, setting)
-    recipe_file.check_plain(values, f"--codec {name}")
-    if name in (CodecSection.model_fields.keys() - {"auto"}):  # with the bounds and the defaults that a recipe has
-        try:
-            section = CodecSection.model_validate_json(json.dumps({name: values}), strict=True)
-        except ValidationError as error:
-            raise recipe_file.refusal("--codec", sentences(error, CodecSection)) from None
-        values = section.chosen.model_dump()
-    return codec_from(name, values)
 
 
 def recipe_of(folder: Path, recipe: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:

@@ -222,9 +222,14 @@ def given_store(job: Job) -> Store:
     expect: dict[str, Any] = {"classes": job.splits.answers.width, "views": recipe.views.model_dump(mode="json")}
     if recipe.views != type(recipe.views)():
         expect["view_seed"] = recipe.seed
+    said = read_json(path / PLAN)["codec"]
+    codec = codec_from(said["name"], said["settings"])
+    # before the store is opened, which would speak of another number of classes
+    why = misfit(codec, job.objective(), average=recipe.targets.average)
+    if why is not None:
+        raise BadInput(f"targets.store: {path}: {why}")
     store = Store.open(path, expect=expect)
-    why = misfit(store.codec, job.objective(), average=recipe.targets.average)
-    if why := why or no_deviation(store.codec, job.objective(), store.views if recipe.targets.average else 1):
+    if why := no_deviation(store.codec, job.objective(), store.views if recipe.targets.average else 1):
         raise BadInput(f"targets.store: {path}: {why}")
     unable = cannot_learn_from_minus_infinity(job.objective())
     if unable is not None and (found := first_impossible(store)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 
 from ..errors import BadInput
 from ..files import fingerprint
-from .codecs import Codec
+from ..interfaces import Values
+from .codecs import Codec, Numbers, answer_width
 from .store.as_logits import dense_answers
 from .store.manifest import StoreIdentity, libraries, read_seal
 from .store.segment import totals
@@ -31,18 +33,23 @@ def convert(
 ) -> Store:
     """Casts the store ``source`` into ``out`` with another codec, the old store's dense answers in the teacher's place.
 
-    The new store has the old one's segments: all of its examples, each with its views, sequences included.
+    The new store has the old one's segments: all of its examples, each with its views, sequences included; of numbers also
+    the deviations that the old one has.
 
     The new manifest says under ``made_from`` what it was made from, and its error is measured against that: what the old
     codec had lost comes on top. An unfinished conversion goes on when it is asked for again.
 
-    Raises :class:`BadInput` where the old store is damaged or keeps only a part of an answer, where ``out`` is the old
+    Raises :class:`BadInput` where the old store is damaged or keeps only a part of an answer, where one keeps logits and the
+    other the numbers of a regression, where ``out`` is the old
     store, or holds another.
     """
     source, out = Path(source), Path(out)
     if source.resolve() == out.resolve():
         raise BadInput(f"{out} is the store that is to be converted: name another folder for what is made of it.")
     store = Store.open(source)
+    check_kinds(store, codec)
+    if isinstance(codec, Numbers):
+        codec = replace(codec, spread=answer_width(store.codec, 1) > 1)
     ids_N = torch.from_numpy(store.ids)
     asking = Asking(dense_answers(store, ids_N), ids_N, codec, store.classes, store.ragged, BATCH)
     identity = StoreIdentity(**{**identity_of(store), "made_from": made_from(store)})
@@ -53,6 +60,20 @@ def convert(
     fill(out, plan, store.segments, asking.content, progress)
     finish(out, manifest_of(plan, store.segments, asking.measured(), libraries()))
     return Store.open(out, expect={**plan, **holding})
+
+
+def check_kinds(store: Store, codec: Codec) -> None:
+    """Raises :class:`BadInput` where the store keeps logits and the codec numbers of a regression, or the other way round."""
+    if (store.codec.kind is Values) == (codec.kind is Values):
+        return
+    if codec.kind is Values:
+        raise BadInput(
+            f"{store.path} keeps answers over classes (codec {store.codec.name}), and float32 and float16 are for the numbers of a "
+            "regression: take dense, int8, topk or sample."
+        )
+    raise BadInput(
+        f"{store.path} keeps the numbers of a regression, and {codec.name} is for answers over classes: take float32 or float16."
+    )
 
 
 def identity_of(store: Store) -> StoreIdentity:

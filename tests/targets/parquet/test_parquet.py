@@ -217,7 +217,6 @@ TWICE[9] = TWICE[4]
         ({"logits": lists(lambda rows: rows.__setitem__(8, None))}, "row 8, column 'logits' is null"),
         ({"logits": lists(lambda rows: rows[8].__setitem__(2, None))}, "row 8, column 'logits' holds a null at place 2"),
         ({"logits": pa.array(["x"] * N)}, "column 'logits' is of type string"),
-        ({"logits": None, "values": pa.array([[0.5]] * N)}, "numbers of a regression can be imported only as limbeck"),
         ({"logits": None, "scores": pa.array([0.0] * N)}, "no column 'logits', but id, scores"),
         ({"id": pa.array(TWICE)}, "stands in .*row 4 already"),
         ({"id": pa.array([1.5] * N)}, "column 'id' is of type double"),

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from ...errors import BadInput
 from ...files import fingerprint, raise_as_sentence
 from ..cast import cast
-from ..codecs import Column, codec_from
+from ..codecs import Column, Numbers, codec_from
 from ..codecs.ids import IDS
 from ..store import shard
 from ..store.manifest import PLAN, SCHEMA_VERSION, SEAL, TARGETS_VERSION, StoreIdentity, read_seal
@@ -33,7 +34,7 @@ from ..store.writer import begin, fill, finish, manifest_of
 from . import rows as read
 from .export import EMPTY_KEY, MANIFEST_KEY, PLAN_KEY, SEAL_KEY, exported, from_exported, key_columns
 
-LOGITS, PROBABILITIES, VALUES = "logits", "probabilities", "values"
+LOGITS, PROBABILITIES, VALUES, SPREAD = "logits", "probabilities", "values", "spread"
 OFF_BY = 1e-3  # how far a row of probabilities may be from 1 in all
 
 Progress = Callable[[int], object]
@@ -53,7 +54,9 @@ def import_parquet(
 
     What was exported from a store becomes the same store again, to the byte, sequences included. Otherwise the columns are ``id`` (whole
     numbers: ids of examples), ``view`` (from 0; left out: all 0) and ``logits`` (lists of equal length, one number a
-    class, each row up to a constant; -inf is a class that cannot be), or ``probabilities`` in their place. ``views`` (a recipe's section) and ``view_seed`` say
+    class, each row up to a constant; -inf is a class that cannot be), or ``probabilities`` in their place; of a
+    regression ``values``, a number or a list of them, in the labels' units, and ``spread``, likewise, where the deviation of each is
+    known. ``views`` (a recipe's section) and ``view_seed`` say
     how the views were made; left out, there may be view 0 alone, which is then the example as it is: ``unvaried`` is the section that says so. ``alike``: the one answer of each example is that of so
     many views.
 
@@ -83,7 +86,7 @@ def _from_elsewhere(
     alike: int | None,
     progress: Progress | None,
 ) -> Store:
-    name = _answers_in(files)
+    name = answers_in(files)
     read.require_columns(files, ("id", name))
     for file in files:
         if "position" in read.opened(file).schema_arrow.names:
@@ -102,15 +105,19 @@ def _from_elsewhere(
         raise BadInput(
             f"{files[0]} holds {found.views} views, so --all-views, which is for one answer an example, is not for it."
         )
-    column = Column(name, np.dtype(np.float32), read.width_of(files, name))
-    if column.width == 1:
+    column = Column(name, np.dtype(np.float32), read.width_of(files, name, single=name == VALUES))
+    if column.width == 1 and name != VALUES:
         raise BadInput(
             f"{files[0]}, column '{name}' holds one value a row: one for each of at least two classes is "
-            "needed. Numbers of a regression cannot be imported yet: cast them (limbeck targets cast)."
+            f"needed. Numbers of a regression stand in a column '{VALUES}'."
         )
+    columns = [column]
+    if name == VALUES and SPREAD in read.opened(files[0]).schema_arrow.names:
+        read.require_columns(files, ("id", name, SPREAD))
+        columns.append(column._replace(name=SPREAD))
     digest = read.digest(files)
     identity: StoreIdentity = {
-        "classes": column.width or 0,
+        "classes": column.width or 1,
         "data": "imported",
         "teacher": {"weights": f"imported, SHA-256 {digest}", "probe": []},
         "preprocess": None,
@@ -119,24 +126,24 @@ def _from_elsewhere(
         "view_seed": view_seed,
         "made_from": {"kind": "parquet", "sha256": digest},
     }
-    with _placed(files, found, [column], out) as (answers_RC,):
+    codec = Numbers(spread=len(columns) > 1) if name == VALUES else None
+    with _placed(files, found, columns, out) as placed:
 
         def ask(index_B: Tensor, view: int) -> Tensor:
             first = 0 if alike is not None else view * len(ids)
-            answers_BC = torch.from_numpy(np.array(answers_RC[first + index_B.numpy()]))
+            rows = first + index_B.numpy()
+            parts = [np.array(part[rows]).reshape(len(rows), -1) for part in placed]
+            answers_BC = torch.from_numpy(np.concatenate(parts, axis=1))
             return answers_BC.log() if name == PROBABILITIES else answers_BC
 
-        return cast(out, identity, torch.from_numpy(ids), alike or found.views, ask, progress=progress)
+        return cast(out, identity, torch.from_numpy(ids), alike or found.views, ask, codec=codec, progress=progress)
 
 
-def _answers_in(files: Sequence[Path]) -> str:
-    """The column of the answers. Raises :class:`BadInput` where there are two, or numbers of a regression."""
+def answers_in(files: Sequence[Path]) -> str:
+    """The column of the answers: logits, probabilities, or the numbers of a regression. Raises :class:`BadInput` where there are two."""
     there = read.opened(files[0]).schema_arrow.names
     if VALUES in there and not {LOGITS, PROBABILITIES} & {*there}:
-        raise BadInput(
-            f"{files[0]} has a column '{VALUES}': the numbers of a regression can be imported only as limbeck exported them, "
-            "the file's metadata included, and not yet from elsewhere. Cast them instead (limbeck targets cast)."
-        )
+        return VALUES
     if LOGITS in there and PROBABILITIES in there:
         raise BadInput(
             f"{files[0]} has the columns '{LOGITS}' and '{PROBABILITIES}', which say the same: leave one of them out."
@@ -288,7 +295,7 @@ def _place(
     placed = np.memmap(file, column.dtype, "r+", shape=shape)
     for first, path, within, values in read.rows(files, column):
         if classes is None:
-            (_check_probabilities if column.name == PROBABILITIES else _check)(path, within, values)
+            _CHECKS[column.name](path, within, values)
         elif column.name == IDS and ((values < 0) | (values >= classes)).any():
             raise BadInput(f"{path}: {_CHANGED}")  # others could have the same bits
         placed[found.rank[first : first + len(values)]] = values
@@ -324,3 +331,22 @@ def _check_probabilities(file: Path, first: int, shares_RC: np.ndarray) -> None:
             f"{file}, row {first + row}, column '{PROBABILITIES}': they sum to {sum_R[row]:g}, and those of one example must sum "
             "to 1."
         )
+
+
+def _check_numbers(file: Path, first: int, values: np.ndarray, column: str = VALUES) -> None:
+    values_RD = values.reshape(len(values), -1)
+    bad_RD = ~np.isfinite(values_RD) | ((values_RD < 0) if column == SPREAD else False)
+    if bad_RD.any():
+        row, place = np.argwhere(bad_RD)[0].tolist()
+        what = "a deviation is a number of at least 0" if column == SPREAD else "a regression's numbers must be finite"
+        raise BadInput(
+            f"{file}, row {first + row}, column '{column}' holds {values_RD[row, place]:g} at place {place}: {what}, in float32."
+        )
+
+
+_CHECKS = {
+    LOGITS: _check,
+    PROBABILITIES: _check_probabilities,
+    VALUES: _check_numbers,
+    SPREAD: partial(_check_numbers, column=SPREAD),
+}

@@ -131,12 +131,14 @@ def numbers(files: Sequence[Path], name: str, missing: int | None = None) -> np.
     return np.concatenate(parts)
 
 
-def width_of(files: Sequence[Path], name: str) -> int:
-    """How many values the first row of a list column holds."""
+def width_of(files: Sequence[Path], name: str, *, single: bool = False) -> int | None:
+    """How many values the first row of a list column holds; None where it is no list, which ``single`` allows."""
     for file in files:
         for batch in opened(file).iter_batches(batch_size=1, columns=[name]):
             kind = batch.schema.field(name).type
             if not _is_list(kind):
+                if single:
+                    return None
                 raise BadInput(f"{file}, column '{name}' is of type {kind}: it must be a list of numbers, one a class.")
             first = batch.column(0)[0].as_py()
             if not first:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import BadInput
-from ...interfaces import DenseLogits, RaggedLogits, Sampled, TopK
+from ...interfaces import DenseLogits, RaggedLogits, Sampled, TopK, Values
 from ...interfaces.task import Ask
 from ..codecs import Rows
 from .store import Store
@@ -20,10 +20,12 @@ from .store import Store
 def dense_answers(store: Store, ids_N: Tensor) -> Ask:
     """Asks a store in place of its teacher, for positions in ``ids_N``; a store of sequences answers with sequences.
 
+    Numbers of a regression are answered as they are, with their deviations after them where the store has some.
+
     Raises :class:`BadInput` where the store's codec keeps only a part of an answer.
     """
     kind = store.plan["codec"]["name"]
-    if store.codec.kind is not DenseLogits:
+    if store.codec.kind not in (DenseLogits, Values):
         raise BadInput(
             f"the store {store.path} keeps answers as {kind}, which is only a part of what the teacher said, and no other "
             "codec can be made of it: convert the dense store that it came from, or ask the teacher again."
@@ -32,6 +34,8 @@ def dense_answers(store: Store, ids_N: Tensor) -> Ask:
     def ask(index_B: Tensor, view: int) -> Tensor | RaggedLogits:
         stored = store.encoded(ids_N[index_B], torch.full_like(index_B, view))
         answer = store.codec.decode(stored.columns, store.classes)
+        if isinstance(answer, Values):
+            return answer.values if answer.spread is None else torch.cat([answer.values, answer.spread], dim=1)
         assert isinstance(answer, DenseLogits)
         return answer.logits if stored.length_B is None else RaggedLogits(answer.logits, stored.length_B)
 
