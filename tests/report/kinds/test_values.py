@@ -62,9 +62,20 @@ def test_cells_hold_every_example_and_what_lies_outside_stands_at_the_edge() -> 
     assert upper_right == pytest.approx((288 - side, 30 + tall), abs=0.06)
 
 
-def test_no_model_covers_the_student_on_a_strip():
-    drawn = value_charts.strip(1.0, {"teacher": 1.0, "student": 2.0, "baseline": 9.0}, (0.0, 4.0), "angle")
-    assert re.findall(r'class="mark ([a-z]+)"', drawn) == ["teacher", "baseline", "student"]
+def test_no_model_covers_another_on_a_strip():
+    drawn = value_charts.strip(1.0, {"teacher": 1.0, "student": 1.0, "baseline": 9.0}, (0.0, 4.0), "angle")
+    assert re.findall(r'class="mark ([a-z]+)"', drawn) == ["teacher", "student", "baseline"]
+    square, circle, radius, top = (
+        float(re.findall(pattern, drawn)[0])
+        for pattern in (
+            r'class="mark teacher" x="[\d.]+" y="([\d.]+)"',
+            r'class="mark student" [^>]*cy="([\d.]+)"',
+            r'class="mark student" [^>]* r="([\d.]+)"',
+            r'class="mark baseline" points="[\d.]+,([\d.]+)',
+        )
+    )
+    assert square + 2 * 0.9 * radius < circle - radius
+    assert circle + radius < top
     assert 'x1="130" x2="130"' not in drawn  # the truth stands at a quarter of the way
     assert 'class="truth" x1="69" x2="69"' in drawn
     assert max(float(x) for x in re.findall(r'points="[\d.]+,[\d.]+ ([\d.]+),', drawn)) < 260  # 9 stands at the edge

@@ -113,16 +113,17 @@ def by_deviation(parts: Sequence[Mapping[str, float]], what: str, unit: str) -> 
 
 
 def strip(truth: float, answers: Mapping[str, float], within: tuple[float, float], what: str) -> Markup:
-    """One example: the true number as a stroke, what each model says as its mark."""
-    width, height = 260.0, 26.0
+    """One example: the true number as a stroke, what each model says as its mark, below one another so that none covers another."""
+    width, lane = 260.0, 12.0
+    height = lane * len(answers) + 4
     x = Scale(*within, 8, width - 8)
-    parts = [tag("line", class_="grid", x1=x.start, x2=x.stop, y1=13.0, y2=13.0)]
-    at = min(max(truth, within[0]), within[1])
-    parts.append(tag("line", class_="truth", x1=x(at), x2=x(at), y1=3.0, y2=23.0))
-    for key, value in sorted(answers.items(), key=lambda one: one[0] == "student"):  # which none of the others covers
-        parts.append(
-            svg.mark(key, x(min(max(value, within[0]), within[1])), 13.0, 4.5, f"{NAMES[key]}: {formats.number(value)}")
-        )
+    rows = [(key, value, 2 + lane * (row + 0.5)) for row, (key, value) in enumerate(answers.items())]
+    parts = [tag("line", class_="grid", x1=x.start, x2=x.stop, y1=y, y2=y) for _, _, y in rows]
+    at = x(min(max(truth, within[0]), within[1]))
+    parts.append(tag("line", class_="truth", x1=at, x2=at, y1=1.0, y2=height - 1))
+    for key, value, y in rows:
+        said = f"{NAMES[key]}: {formats.number(value)}"
+        parts.append(svg.mark(key, x(min(max(value, within[0]), within[1])), y, 4.5, said))
     return svg.drawing(width, height, f"{what}: true and predicted", *parts)
 
 
