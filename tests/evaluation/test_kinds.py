@@ -62,6 +62,7 @@ def test_what_is_in_the_labels_units_says_which_where_all_have_one():
     figures = (*figures, Figure("r2", "R²", "more"))
     for units, shown in (
         (["degrees"] * 2, ["degrees", "degrees²", ""]),
+        (["of full lock"], ["of full lock", "(of full lock)²", ""]),
         (["m", "s"], ["", "", ""]),
         ([], ["", "", ""]),
     ):

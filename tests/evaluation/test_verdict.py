@@ -69,3 +69,10 @@ def test_a_regression_that_is_no_better_than_the_mean_is_no_success():
     said = verdict(numbers(teacher=2.4, student=0.3, baseline=0.3))
     assert "The teacher itself is no better than always answering the mean (RMSE 2" in said
     assert "The teacher itself is worse than the student that nobody taught, by more than the noise: RMSE +2" in said
+
+
+def test_what_is_shown_of_neither_model_is_said_once():
+    said = verdict(numbers(teacher=1.95, student=1.93, baseline=2.0))
+    told = r"Neither is shown to be better than always answering the mean \(RMSE 1\.\d+ ± [\d.]+ and 1\.\d+ vs [12]\.\d+\) on 400 test"
+    assert re.search(told, said)
+    assert said.count("always answering the mean") == 1

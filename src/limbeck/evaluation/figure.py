@@ -78,7 +78,12 @@ def read(results: Mapping[str, Any], field: str = "figures") -> list[Figure]:
 def plain(figures: Iterable[Figure], units: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The figures as results hold them; those in the labels' own units with the unit, where all labels have one (or its square)."""
     unit = units[0] if len(set(units)) == 1 else ""
-    own = (replace(one, unit=f"{unit}{one.unit}" if unit else "") if one.significant else one for one in figures)
+
+    def of(one: Figure) -> str:
+        whole = f"({unit})" if one.unit and " " in unit else unit  # the square of all of its words
+        return f"{whole}{one.unit}" if unit else ""
+
+    own = (replace(one, unit=of(one)) if one.significant else one for one in figures)
     return [{name: value for name, value in asdict(one).items() if name not in ("least", "most")} for one in own]
 
 

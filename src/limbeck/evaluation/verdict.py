@@ -70,6 +70,9 @@ def headline(results: Mapping[str, Any]) -> str:
         if beside is not None
     ]
     doubts = "".join(f" {whom} is {unshown(results, beside)}." for whom, beside in not_shown)
+    if teacher_beside is not None and student_beside is not None:  # the same is said of both
+        both = student_beside._replace(figures=student_beside.figures.replace(student, f"{student} and {teacher}", 1))
+        doubts = f" Neither is {unshown(results, both).removeprefix('not ')}."
     return f"The student {listed([*traits, held])}.{doubts}"
 
 
