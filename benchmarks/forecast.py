@@ -1,0 +1,80 @@
+"""Whether the forecast's 80 % interval holds what it should: searches made up from curves that level off at a known height.
+
+Each search tries students at costs drawn by their logarithm. The best that a student of a cost can reach follows
+``top - scale * cost ** -exponent``; a trial falls short of it by its settings (exponential) and by its seed (normal). The
+forecast is fitted without the smallest and without the largest third of the front, and asked for the figures left out; and
+fitted to all, and asked at which cost the best reaches what it does at the middle of the range.
+
+    python benchmarks/forecast.py
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from limbeck.evaluation.figure import share
+from limbeck.search.forecast import forecast_of, held_out
+
+ACCURACY = share("accuracy", "accuracy")
+
+
+class Made:
+    """The curve of one made-up task."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.top = generator.uniform(0.9, 0.99)
+        self.exponent = generator.uniform(0.3, 1.2)
+        self.scale = generator.uniform(0.05, 0.4)
+        self.dearest = float(generator.choice([10, 30, 100]))
+        self.shortfall = float(generator.choice([0.003, 0.01, 0.02]))
+
+    def best(self, cost: np.ndarray | float) -> np.ndarray:
+        """What the best student of a cost reaches."""
+        return np.asarray(self.top - self.scale * np.asarray(cost) ** -self.exponent)
+
+    def searched(self, count: int, generator: np.random.Generator) -> list[tuple[float, float]]:
+        """(cost, quality) of so many trials."""
+        cost = np.exp(generator.uniform(0, np.log(self.dearest), count))
+        short = generator.exponential(self.shortfall, count) - generator.normal(0, 0.002, count)
+        return list(zip(cost.tolist(), (self.best(cost) - short).clip(0, 1).tolist()))
+
+
+def searched(count: int, generator: np.random.Generator) -> list[tuple[float, float]]:
+    """(cost, quality) of a search of a task of its own."""
+    return Made(generator).searched(count, generator)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--searches", type=int, default=200)
+    arguments = parser.parse_args()
+    print(
+        "| students trained in full | searches | figures left out | within the 80 % interval | cost of the middle within its interval | no forecast |"
+    )
+    print("|---:|---:|---:|---:|---:|---:|")
+    for count in (15, 20, 40, 80):
+        named = of = found = asked = none = 0
+        for seed in range(arguments.searches):
+            generator = np.random.default_rng(seed)
+            made = Made(generator)
+            points = made.searched(count, generator)
+            forecast = forecast_of(points, ACCURACY, seed)
+            if isinstance(forecast, str):
+                none += 1
+                continue
+            if (counted := held_out(points, ACCURACY, seed)) is not None:
+                named, of = named + counted["named"], of + counted["of"]
+            middle = float(np.sqrt(made.dearest))
+            ends = forecast.smallest(float(made.best(middle)))
+            asked += 1
+            found += (ends["low"] or 0) <= middle <= (ends["high"] or np.inf)
+        print(
+            f"| {count} | {arguments.searches} | {of} | {100 * named / max(of, 1):.0f} % | {100 * found / max(asked, 1):.0f} % | {none} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
