@@ -158,8 +158,8 @@ def held_out(points: Sequence[tuple[float, float]], figure: Figure, seed: int = 
         return None
     named = of = 0
     smallest, largest = cost_N[front[third - 1]], cost_N[front[-third]]
-    for left_out, kept in ((front[:third], cost_N > smallest), (front[-third:], cost_N < largest)):
-        found = _forecast([points[k] for k in np.flatnonzero(kept)], figure, seed)
+    for left_out, kept in ((front[:third].tolist(), cost_N > smallest), (front[-third:].tolist(), cost_N < largest)):
+        found = _forecast([points[k] for k in np.flatnonzero(kept).tolist()], figure, seed)
         if isinstance(found, str):
             continue
         said = found.at([points[k][0] for k in left_out])
