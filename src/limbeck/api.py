@@ -18,7 +18,7 @@ from .errors import BadInput
 from .files import near as near_path
 from .modalities import DEFAULT_TASK, TASKS, outline_of, part_of, unknown_task
 from .models.weights import check_finite, load_weights
-from .objectives.modules import KD, CrossEntropy, Objective
+from .objectives.modules import Objective
 from .pipeline.evaluate import best_of_histories
 from .pipeline.job import job_from_models
 from .pipeline.run import distil
@@ -139,6 +139,8 @@ def distill(
     tokenizer: Any = None,
     max_length: int | None = None,
     classes: Sequence[str] | None = None,
+    numbers: Sequence[str] | str | None = None,
+    unit: Sequence[str] | str | None = None,
     seeds: int = 1,
     seed: int = 0,
     out: str | Path = "runs/distilled",
@@ -148,18 +150,22 @@ def distill(
 
     Args:
         teacher: a trained module, which is never changed: from images (B, C, H, W), or from ``input_ids`` and
-            ``attention_mask`` (B, L) as a transformers model takes them, to logits (B, classes).
+            ``attention_mask`` (B, L) as a transformers model takes them, to logits (B, classes), or to numbers (B, D) in the
+            labels' units.
         student: a module, whose weights every seed starts from, or a function that makes a fresh one: it is called
-            under torch's seed, so that a seed always gives the same student. The module itself is never changed.
+            under torch's seed, so that a seed always gives the same student. The module itself is never changed. One of numbers that a
+            function makes answers in the labels' units from the first step on; a module's answers are taken as they are.
         train: of images ``(images, labels)`` or a map-style data set of (image, label). Images are uint8, or floats in
-            [0, 1]: normalisation is done here, by the training set's mean and deviation. Of texts a ``datasets.Dataset``,
+            [0, 1]: normalisation is done here, by the training set's mean and deviation. Of a regression labels are
+            floats, (N,) or (N, D). Of texts a ``datasets.Dataset``,
             ``(texts, labels)``, or a list of (text, label); a text may be a pair of them.
         validation: where not given, carved from train.
         test: where not given, carved from train; read once, at the end.
         transfer: unlabelled examples for the soft targets, or a data set whose labels are ignored.
-        task: a recipe's ``task``: ``image-classification`` or ``text-classification``.
+        task: a recipe's ``task``: ``image-classification``, ``image-regression`` or ``text-classification``.
         validation_fraction: the share of ``train`` that each split carved from it gets.
-        objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default.
+        objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default, of
+            numbers ``0.5 * MSEValues() + 0.5 * MSE()``.
         views: how examples are varied: :class:`limbeck.Views`, of texts a mapping such as ``{"mask": 0.1}``.
         train_plan: how students are trained (:class:`limbeck.Train`); what it does not say is as usual for the task.
         targets: how the teacher is asked (:class:`limbeck.Targets`), likewise.
@@ -167,23 +173,25 @@ def distill(
         tokenizer: of texts: the teacher's, which cuts them up for the student too.
         max_length: of texts: tokens at which they are cut off; 128 where not given.
         classes: names of the classes.
+        numbers: of a regression: what its numbers are called; ``number`` where not given.
+        unit: of a regression: what they are in, for people to read; one for all, or one each.
         seeds: how many students are trained, for mean and standard deviation.
         out: the run's folder. The same call goes on from where it was stopped.
 
     Raises:
         BadInput: a model or the data cannot be used; says why.
     """
-    given = objective if objective is not None else 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
+    _check_task(task)
+    python = part_of(task, "python")
+    given = objective if objective is not None else python.usual_objective(task)
     if not isinstance(given, Objective):
         what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
         raise BadInput(
             f"objective is {what}: give an objective such as limbeck.KD(temperature=4), or a weighted sum of some."
         )
-    _check_task(task)
-    python = part_of(task, "python")
-    own = {"preprocess": preprocess, "tokenizer": tokenizer, "max_length": max_length}
+    own = {"preprocess": preprocess, "tokenizer": tokenizer, "max_length": max_length, "numbers": numbers, "unit": unit}
     own = {name: value for name, value in own.items() if value is not None}
-    if foreign := [name for name in own if name not in python.OWN]:
+    if foreign := [name for name in own if name not in python.OWN[task]]:
         raise BadInput(f"{foreign[0]} is not for task: {task}; leave it out.")
     if not 0 < validation_fraction < 0.9:
         raise BadInput(f"validation_fraction is {validation_fraction}: it must lie between 0 and 0.9.")
@@ -209,7 +217,7 @@ def distill(
             splits,
             out=Path(out),
             teacher=copy.deepcopy(teacher),
-            student=lambda number: _fresh(student, number),
+            student=lambda number: _fresh(student, number, lambda made: python.fresh(made, splits)),
             objective=lambda: copy.deepcopy(given),
             device=device,
         )
@@ -228,8 +236,7 @@ def _check_task(task: str) -> None:
     done = [one for one in TASKS if _done_here(one)]
     if why := unknown_task(task, among=done):
         raise BadInput(why)
-    about = "numbers are learnt" if task.endswith("regression") else "it is done"
-    raise BadInput(f"task: {task} is not done from Python yet: {about} from recipes (limbeck run) for now.")
+    raise BadInput(f"task: {task} is not done from Python yet: it is done from recipes (limbeck run) for now.")
 
 
 def _done_here(task: str) -> bool:
@@ -263,12 +270,14 @@ def _in_python(arguments: Sequence[tuple[str, str]]) -> Iterator[None]:
         raise type(error)(sentence) from error
 
 
-def _fresh(student: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
+def _fresh(
+    student: nn.Module | Callable[[], nn.Module], seed: int, ready: Callable[[nn.Module], nn.Module]
+) -> nn.Module:
     if isinstance(student, nn.Module):
         return copy.deepcopy(student)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(seed, "init"))
-        return student()
+        return ready(student())
 
 
 def _name(factory: Callable[[], nn.Module]) -> str:

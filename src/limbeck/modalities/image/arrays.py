@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from ...data.examples import HeldOut, check_every_class, check_labels
-from ...data.labels import check_unlabelled, names_of, notes_on, numbered
+from ...data.examples import HeldOut
 from ...errors import BadInput
 from ...vision.decode import Form, Seen, allocate, notes_on_reading
 from ...vision.pixels import AS_USUAL, DEEP_BITS, Preparation, bits_in_use, looked_at, natural_channels, pixels
+from .array_labels import ClassLabels, Labels, NumberLabels, label_of
 from .examples import Examples, Splits
 from .splits import Part, assemble
 
@@ -37,6 +37,7 @@ def from_arrays(
     classes: Sequence[str] | None = None,
     transfer: Any = None,
     validation_fraction: float = 0.1,
+    numbers: NumberLabels | None = None,
 ) -> Splits:
     """The splits of a run from a person's own data; what is None of validation and test is carved from train.
 
@@ -48,6 +49,8 @@ def from_arrays(
     where there are names. ``classes`` are the names of the classes; the data set's own ``classes``, or the numbers in
     their order, where not given. ``test``
     is read when it is opened.
+
+    Of a regression ``numbers`` says how its labels are called, and they are floats (N,) or (N, D), or a number or several an item.
 
     Raises ``BadInput`` where images are normalised or otherwise not in range, where their number differs from
     the labels', where a data set answers the same index in two ways, and as ``limbeck.modalities.image.load.load`` does.
@@ -63,27 +66,18 @@ def from_arrays(
             "None to have validation carved from train."
         )
     seen = Seen()
-    images, labels = _read_split(train, "train", how := _how_of(train, "train"), seen)
-    names = _class_names(train, classes)
-    of_numbers = names is None  # they name themselves
-    if names is None:
-        check_unlabelled(labels.tolist(), "train")
-        names = names_of(labels.tolist(), "labels", len(labels))
-        labels = numbered(labels, names, "train")
-    notes = notes_on(names, "train") + _notes(seen, "train", images, how, trains=True)
-    check_labels(labels, names, "train")
-    check_every_class(labels, names, "train")
+    kind = numbers or ClassLabels(classes)
+    images, labels = _read_split(train, "train", how := _how_of(train, "train"), seen, kind)
+    labels, notes = kind.learn(train, labels)
+    notes += _notes(seen, "train", images, how, trains=True)
     train_part = Part.of(images, labels)
 
     def labelled(given: Given, split: str, notes: list[str]) -> Part:
         seen = Seen()
-        images_of, labels_of = _read_split(given, split, how, seen)
+        images_of, labels_of = _read_split(given, split, how, seen, kind)
         notes += _notes(seen, split, images_of, how)
         _check_alike(images_of, images, split)
-        if of_numbers:
-            labels_of = numbered(labels_of, names, split)
-        check_labels(labels_of, names, split)
-        return Part.of(images_of, labels_of)
+        return Part.of(images_of, kind.of_split(labels_of, split))
 
     def read_test(notes: list[str]) -> Examples:
         assert test is not None
@@ -104,7 +98,9 @@ def from_arrays(
         None if validation is None else labelled(validation, "validation", notes),
         None if test is None else HeldOut(read_test, count=_count(test)),
         transfer_part,
-        classes=names,
+        classes=() if isinstance(kind, NumberLabels) else kind.classes,
+        numbers=numbers.names if numbers else (),
+        unit=numbers.unit if numbers else (),
         fraction=validation_fraction,
         notes=notes,
         how=how,
@@ -132,10 +128,10 @@ def _notes(seen: Seen, split: str, images: Tensor, how: Preparation, trains: boo
     return notes_on_reading(seen, split, len(images), Form.of(images), how, trains=trains, guessed=False)
 
 
-def _read_split(given: Given, split: str, how: Preparation, seen: Seen) -> tuple[Tensor, Tensor]:
-    """Images (N, C, H, W) uint8 or float32, and labels (N,) int64."""
+def _read_split(given: Given, split: str, how: Preparation, seen: Seen, kind: Labels) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) uint8 or float32, and labels (N,) int64 or (N, D) float32."""
     if _is_dataset(given, split):
-        images, labels = _read_dataset(given, split, how, seen, with_labels=True)
+        images, labels = _read_dataset(given, split, how, seen, kind)
         assert labels is not None
         return images, labels
     if not isinstance(given, (tuple, list)) or len(given) != 2:
@@ -144,7 +140,7 @@ def _read_split(given: Given, split: str, how: Preparation, seen: Seen) -> tuple
             "Dataset of (image, label)."
         )
     images = images_of(given[0], split)
-    labels = _labels_of(given[1], split)
+    labels = kind.of_array(given[1], split)
     if len(images) != len(labels):
         raise BadInput(f"{split} has {len(images)} images and {len(labels)} labels: it needs one for each.")
     return images, labels
@@ -153,7 +149,7 @@ def _read_split(given: Given, split: str, how: Preparation, seen: Seen) -> tuple
 def _read_images(given: Any, how: Preparation, seen: Seen) -> Tensor:
     """The images of a transfer set, whatever labels stand beside them."""
     if _is_dataset(given, "transfer"):
-        return _read_dataset(given, "transfer", how, seen, with_labels=False)[0]
+        return _read_dataset(given, "transfer", how, seen, None)[0]
     if isinstance(given, (tuple, list)) and len(given) == 2:
         given = given[0]
     return images_of(given, "transfer")
@@ -216,16 +212,6 @@ def _in_range(images: Tensor, split: str, row: int | None = None) -> Tensor:
     return images.to(torch.float32)
 
 
-def _labels_of(given: Any, split: str) -> Tensor:
-    labels = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise BadInput(
-            f"the labels of {split} are {labels.dtype} of shape {labels.shape}: they must be one integer "
-            "from 0 for each image."
-        )
-    return torch.from_numpy(labels.astype(np.int64))
-
-
 def _is_dataset(given: Any, split: str) -> bool:
     if isinstance(given, IterableDataset):
         raise BadInput(f"{split} is an IterableDataset: a map-style Dataset is needed.")
@@ -236,7 +222,7 @@ def _is_dataset(given: Any, split: str) -> bool:
 
 
 def _read_dataset(
-    given: Any, split: str, how: Preparation, seen: Seen, *, with_labels: bool
+    given: Any, split: str, how: Preparation, seen: Seen, kind: Labels | None
 ) -> tuple[Tensor, Tensor | None]:
     count = len(given)
     if not count:
@@ -251,7 +237,7 @@ def _read_dataset(
             )
     first = _image_of(given[0], split, 0, how)
     images = allocate((count, *first.shape), first.dtype)
-    labels = torch.empty(count, dtype=torch.int64)
+    labels = []
     for row in range(count):
         item = given[row]
         image = _image_of(item, split, row, how, seen)
@@ -261,9 +247,13 @@ def _read_dataset(
                 f"{_described(first)}: resize and convert them alike in the data set."
             )
         images[row] = image
-        if with_labels:
-            labels[row] = _label_of(item, split, row)
-    return images, labels if with_labels else None
+        if kind is not None:
+            labels.append(kind.of_item(label_of(item), split, row))
+            if np.shape(labels[-1]) != np.shape(labels[0]):
+                raise BadInput(
+                    f"split '{split}', row {row}: the label has {len(labels[-1])} numbers, that of row 0 {len(labels[0])}."
+                )
+    return images, None if kind is None else kind.of_array(np.array(labels), split)
 
 
 def _first_of(item: Any) -> Any:
@@ -303,27 +293,6 @@ def _image_of(item: Any, split: str, row: int, how: Preparation, seen: Seen | No
             "(H, W, C) or (C, H, W) with one or three channels."
         )
     return _in_range(image, split, row)
-
-
-def _label_of(item: Any, split: str, row: int) -> int:
-    if isinstance(item, Mapping):
-        label = item.get("label")
-    else:
-        label = item[1] if isinstance(item, (tuple, list)) and len(item) == 2 else None
-    if isinstance(label, (np.ndarray, Tensor)) and label.ndim == 0:
-        label = label.item()
-    if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
-        raise BadInput(
-            f"split '{split}', row {row}: the label is {label!r}: each item must be (image, label) with an "
-            "integer label from 0."
-        )
-    return int(label)
-
-
-def _class_names(train: Given, classes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names that the call gives, or the data set; None where there are none but the labels themselves."""
-    names = classes if classes is not None else getattr(train, "classes", None)
-    return None if names is None else tuple(str(name) for name in names)
 
 
 def _count(given: Any) -> int:

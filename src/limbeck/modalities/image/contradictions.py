@@ -26,7 +26,7 @@ def contradictions(recipe: ImageRecipe | RegressionRecipe) -> Iterator[str]:
     for where, teacher in teachers:
         yield from _teacher(where, teacher, recipe.data.channels)
     yield from precision_problems(recipe)
-    yield from _of_numbers(recipe) if isinstance(recipe, RegressionRecipe) else _of_classes(recipe)
+    yield from of_numbers(recipe) if isinstance(recipe, RegressionRecipe) else _of_classes(recipe)
     for where, teacher in teachers:
         yield from _knobs(where, teacher)
     yield from _knobs("student", recipe.student)
@@ -49,7 +49,8 @@ def _of_classes(recipe: ImageRecipe | RegressionRecipe) -> Iterator[str]:
         yield f"targets.codec: {recipe.targets.codec} keeps the numbers of a regression; take dense or int8"
 
 
-def _of_numbers(recipe: RegressionRecipe) -> Iterator[str]:
+def of_numbers(recipe: RegressionRecipe) -> Iterator[str]:
+    """What does not go together in a recipe of numbers, whoever its teacher is."""
     for where, views in _views_of(recipe):
         if views.flip and views.flip_turns is None:
             yield (

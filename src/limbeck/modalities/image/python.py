@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from ...data.numbers import statistics_of
 from ...errors import BadInput, short
 from ...models.state_file import read_sets
 from ...models.weights import load_weights
+from ...objectives.modules import KD, MSE, CrossEntropy, MSEValues, Objective
+from ...sections.recipe import Recipe
 from ...sections.teacher import Model
 from ...vision.build import build
 from ...vision.inputs import Normalisation
 from ...vision.pixels import Preparation, size_of
 from ...vision.sections import Preprocess
 from ...vision.units import DEVIATION, in_units
+from .array_labels import NumberLabels
 from .arrays import Given, from_arrays
+from .contradictions import of_numbers
 from .examples import Splits
 from .predict import Metadata
-from .recipe import Data, ImageRecipe, TeacherSection
+from .recipe import ImageRecipe, RegressionRecipe
 from .usable import Classifier
 
-RECIPES = {"image-classification": ImageRecipe}
-OWN = ("preprocess",)
-"""Arguments of ``limbeck.distill`` that are of images alone."""
+RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "image-regression": RegressionRecipe}
+OWN = {"image-classification": ("preprocess",), "image-regression": ("preprocess", "numbers", "unit")}
+"""Arguments of ``limbeck.distill`` that are of a task alone."""
 
 _REUSED = {"body", "projector", "classifier"}
 """Names that the weights of what SimKD deploys begin with (``limbeck.pipeline.simkd.ReusedClassifier``)."""
@@ -35,26 +41,67 @@ _REUSED = {"body", "projector", "classifier"}
 ARGUMENTS = (
     (r"\bteacher\.preprocess\b", "preprocess"),
     (r" Where the shapes are in their transparency, data\.background says what they are laid on\.", ""),
+    (r": name another column with data\.label\.?", "."),
     (r"\bset data\.size and data\.channels so that all are alike", "give all of one size and number of channels"),
 )
 
 
 def splits_of(
-    train: Given, validation: Given | None, test: Given | None, *, recipe: ImageRecipe, transfer: Any, classes: Any
+    train: Given,
+    validation: Given | None,
+    test: Given | None,
+    *,
+    recipe: ImageRecipe | RegressionRecipe,
+    transfer: Any,
+    classes: Any,
+    numbers: Sequence[str] | str | None = None,
+    unit: Sequence[str] | str | None = None,
 ) -> Splits:
     """The splits of images that are at hand."""
+    kind = None
+    if isinstance(recipe, RegressionRecipe):
+        if classes is not None:
+            raise BadInput(f"classes is not for task: {recipe.task}; name the numbers (numbers), or leave it out.")
+        if problems := list(of_numbers(recipe)):
+            raise BadInput(*(f"{problem}." for problem in problems))
+        kind = NumberLabels(numbers, unit)
     fraction = recipe.data.validation_fraction
-    return from_arrays(train, validation, test, classes=classes, transfer=transfer, validation_fraction=fraction)
+    return from_arrays(
+        train, validation, test, classes=classes, transfer=transfer, validation_fraction=fraction, numbers=kind
+    )
+
+
+def usual_objective(task: str) -> Objective:
+    """What a student is asked to match where nothing is said."""
+    if task == "image-regression":
+        return 0.5 * MSEValues() + 0.5 * MSE()
+    return 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
+
+
+def fresh(student: nn.Module, splits: Splits) -> nn.Module:
+    """A student that a function has just made: one of numbers answers in their units from the first step on."""
+    if not splits.numbers:
+        return student
+    assert splits.train.labels is not None
+    return in_units(student, *statistics_of(splits.train.labels))
 
 
 def sections_of(
-    teacher: str, student: str, *, validation_fraction: float, transfer: bool, preprocess: Preprocess | None = None
+    teacher: str,
+    student: str,
+    *,
+    validation_fraction: float,
+    transfer: bool,
+    preprocess: Preprocess | None = None,
+    numbers: Sequence[str] | str | None = None,
+    unit: Sequence[str] | str | None = None,
 ) -> dict[str, Any]:
     """The sections of the recipe that describe data and models."""
-    del transfer  # the fingerprint of the data says it
+    del transfer, numbers  # the fingerprint of the data says them
+    in_unit = {} if unit is None else {"unit": unit if isinstance(unit, str) else tuple(unit)}
     return {
-        "data": Data(name="python", validation_fraction=validation_fraction),
-        "teacher": TeacherSection(model=teacher, preprocess=preprocess),
+        "data": {"name": "python", "validation_fraction": validation_fraction, **in_unit},
+        "teacher": {"model": teacher, "preprocess": preprocess},
         "student": {"model": student},
     }
 
@@ -63,7 +110,7 @@ def usable(model: nn.Module, splits: Splits) -> Classifier:
     """The trained student, which takes images as they are."""
     channels, height, width = splits.train.images.shape[1:]
     seen = Normalisation(splits.mean, splits.std)
-    return Classifier(model, seen, splits.classes, (channels, height, width), splits.how).eval()
+    return Classifier(model, seen, splits.classes or splits.numbers, (channels, height, width), splits.how).eval()
 
 
 def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier:

@@ -21,6 +21,7 @@ from ...nlp.folder import quiet, sentences_of
 from ...nlp.pairs import are_pairs
 from ...nlp.tokenizer_file import load_tokenizer_file
 from ...nlp.vocabulary import FromTeacherIds, inner, smaller_tokenizer
+from ...objectives.modules import KD, CrossEntropy, Objective
 from . import small as small  # tells transformers of Limbeck's own classes
 from .columns import find_text_columns
 from .examples import TextSplits
@@ -31,8 +32,8 @@ from .teachers import segments_of
 from .usable import Classifier
 
 RECIPES = {"text-classification": OwnTextRecipe}
-OWN = ("tokenizer", "max_length")
-"""Arguments of ``limbeck.distill`` that are of texts alone."""
+OWN = {"text-classification": ("tokenizer", "max_length")}
+"""Arguments of ``limbeck.distill`` that are of a task alone."""
 
 # What sentences about a recipe call a thing, and what it is called there.
 ARGUMENTS = (
@@ -91,6 +92,18 @@ def splits_of(
         "transfer": None if transfer is None else TextTransfer(name="python", split="transfer"),
     }
     return load_texts(recipe.data.model_copy(update=known), tokenizer, at_hand=rows)
+
+
+def usual_objective(task: str) -> Objective:
+    """What a student is asked to match where nothing is said."""
+    del task
+    return 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
+
+
+def fresh(student: nn.Module, splits: TextSplits) -> nn.Module:
+    """A student that a function has just made, as it is."""
+    del splits
+    return student
 
 
 def sections_of(
