@@ -7,31 +7,44 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from limbeck.errors import BadInput
 from limbeck.pipeline.job import Job
+from limbeck.recipe.read import from_dict
 from limbeck.search.costs import candidate_of, cost_of
 from limbeck.search.device import read_profile
 from limbeck.search.ledger import Ledger
-from limbeck.search.to_device import write_candidates
+from limbeck.search.space import space_of
+from limbeck.search.to_device import sampled, told_of, write_candidates
+from limbeck.sections.recipe import Recipe
 from tests.helpers import tiny
 
 FILES = ("latency_ms", "size_kb", "memory_mb")
 
 
+def searched(search: dict[str, Any]) -> Recipe:
+    return from_dict(yaml.safe_load(tiny.RECIPE) | {"search": search})
+
+
+PINNED = {one.name: None for one in space_of(searched({})).of_student.dimensions}
+WIDTHS = searched({"space": {**PINNED, "student.width": [3, 20]}, "budget": {"latency_ms": 1000}})
+
+
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory) -> list[tuple[str, Job]]:
+def jobs(tmp_path_factory) -> list[Job]:
     out = tmp_path_factory.mktemp("jobs")
-    return [(f"convnet, width {width}", tiny.job(out, f"student.width={width}")) for width in (3, 20, 5)]
+    return [tiny.job(out, f"student.width={width}") for width in (3, 20, 5)]
 
 
 @pytest.fixture(scope="module")
 def measured(jobs, tmp_path_factory) -> Path:
     """A folder of two candidates that a fresh process measured, which knows nothing of Limbeck."""
     folder = tmp_path_factory.mktemp("device") / "candidates"
-    write_candidates(folder, [*jobs[:2], jobs[0]], {"latency_ms": 1000.0})
+    write_candidates(WIDTHS, folder)
     done = subprocess.run(
         [sys.executable, "-I", folder / "measure.py"], capture_output=True, text=True, check=False, cwd=folder.parent
     )
@@ -60,7 +73,7 @@ def test_each_candidate_is_written_once_named_by_its_architecture(jobs, measured
 def test_its_figures_are_those_that_a_search_measures_itself(jobs, measured, tmp_path):
     profile = read_profile(measured / "profile.json", FILES)
     with Ledger(tmp_path / "costs.jsonl") as ledger:
-        for _, job in jobs[:2]:
+        for job in jobs[:2]:
             ours = cost_of(job, candidate_of(job), ledger, FILES)
             theirs = profile.figures_of(ours.architecture, FILES)
             assert theirs["size_kb"] == ours.figures["size_kb"]
@@ -80,13 +93,13 @@ def test_a_profile_stands_for_what_is_measured_on_files_and_what_is_not_in_it_is
     profile = read_profile(measured / "profile.json", FILES)
     known = json.loads((measured / "profile.json").read_text())["figures"]
     with Ledger(tmp_path / "costs.jsonl") as ledger:
-        for (_, job), figures in zip(jobs, known.values()):
+        for job, figures in zip(jobs, known.values()):
             found = cost_of(job, candidate_of(job), ledger, (*FILES, "parameters"), {"latency_ms": 0.0001}, profile)
             assert found.problem is None
             assert {name: found.cost[name] for name in FILES} == {name: figures[name]["value"] for name in FILES}
             assert found.cost["parameters"] == sum(one.numel() for one in candidate_of(job).parameters())
             assert found.figures["latency_ms"]["decided"]
-        other = cost_of(jobs[2][1], candidate_of(jobs[2][1]), ledger, FILES, {}, profile)
+        other = cost_of(jobs[2], candidate_of(jobs[2]), ledger, FILES, {}, profile)
         assert other.cost == {}
         assert other.problem == "it is not in profile.json, and was not measured on the device"
 
@@ -127,4 +140,19 @@ def test_what_is_no_profile_at_all_is_refused(measured, tmp_path):
 def test_a_folder_of_other_things_is_not_written_to(jobs, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(BadInput, match="holds something else already"):
-        write_candidates(tmp_path, jobs, {})
+        write_candidates(WIDTHS, tmp_path)
+
+
+def test_what_was_written_is_not_written_again(jobs, measured):
+    before = {path.name: path.stat().st_mtime_ns for path in measured.glob("*.onnx")}
+    told = write_candidates(WIDTHS, measured)
+    assert len(told["candidates"]) == 2
+    assert {path.name: path.stat().st_mtime_ns for path in measured.glob("*.onnx")} == before
+
+
+def test_a_space_is_written_out_in_full_or_by_chance_without_the_same_student_twice():
+    recipe = searched({})
+    few = [told_of(one) for one in sampled(recipe, 8)]
+    assert len(set(few)) == len(few) == 8
+    assert few == [told_of(one) for one in sampled(recipe, 8)]
+    assert [told_of(one) for one in sampled(WIDTHS, 2)] == ["convnet, width 3", "convnet, width 20"]

@@ -18,7 +18,7 @@ from ..deploy.energy import has_counters
 from ..deploy.latency import MOST_REPEATS, decides
 from ..deploy.measure import parameters
 from ..deploy.runtime import THREADS, runtime_name
-from ..errors import BadInput, LimbeckError
+from ..errors import BadInput, Interrupted, LimbeckError
 from ..files import fingerprint
 from ..interfaces.modality import Deployed, Deploying
 from ..models.identity import architecture
@@ -101,6 +101,8 @@ def cost_of(
         try:
             found = _measured(job, model, missing, limit)
         except LimbeckError as error:
+            if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):  # nothing that is wrong with it
+                raise
             ledger.put(key, {"problem": str(error)})
         else:
             energy = found.get("energy_mj")
