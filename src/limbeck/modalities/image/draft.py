@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...deploy.metadata import task_of
 from ...deploy.sizing import size_sentences
 from ...errors import BadInput, printable
 from ...sections.drafting import Drafted, flow, knob_lines
 from ...sections.teacher import Model
 from ...vision.networks import CONVNET, KNOBS, MEANINGS, PILOTNET, RESNETS
+from . import OUTLINES
 from .draft_models import (
     Found,
     is_file_of_weights,
@@ -29,13 +31,16 @@ _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 
 def plainly(teacher: str, data: str) -> bool:
-    """Whether a teacher and data plainly are of images, by their names alone."""
+    """Whether a teacher and data plainly are of images, by their names and what an ONNX file says alone."""
+    file = Path(teacher.partition("#")[0]).expanduser()
+    if file.suffix == ".onnx":
+        task = task_of(file)
+        return task in OUTLINES if task else not file.with_name("tokenizer.json").is_file()
     return (
         teacher in (CONVNET, PILOTNET)
         or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", teacher) is not None
         or teacher.startswith("timm/")
         or is_file_of_weights(teacher)
-        or Path(teacher.partition("#")[0]).suffix == ".onnx"
     )
 
 

@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...deploy.metadata import task_of
 from ...deploy.sizing import Size, size_of, size_sentences
 from ...errors import BadInput, printable
+from ...nlp.locate import TOKENIZER
 from ...sections.drafting import Drafted, coarse, flow, knob_lines
 from ...sections.section import meanings
 from . import OUTLINES
-from .recipe import TextData, TextStudent
+from .recipe import TextData, TextOnnxTeacher, TextStudent
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 _FILES = (".onnx", ".safetensors", ".pt", ".pth", ".th", ".bin")  # a teacher of images may be one
@@ -72,6 +74,9 @@ class FoundTeacher:
 
 def plainly(teacher: str, data: str) -> bool:
     """Whether a teacher and data plainly are of texts, by their names and what lies there alone."""
+    if is_file(teacher):
+        task = task_of(Path(teacher).expanduser())
+        return task in OUTLINES if task else Path(teacher).expanduser().with_name(TOKENIZER).is_file()
     if Path(data).suffix.lower() in SUFFIXES or teacher.startswith("package:"):
         return True
     folder = Path(teacher).expanduser()
@@ -79,6 +84,11 @@ def plainly(teacher: str, data: str) -> bool:
         return (folder / "config.json").is_file()
     # a name on the hub: no teacher of images is called owner/model, but timm's, code and files of weights
     return "/" in teacher and not teacher.startswith("timm/") and ":" not in teacher and folder.suffix not in _FILES
+
+
+def is_file(teacher: str) -> bool:
+    """Whether a teacher is an ONNX file, by its name."""
+    return Path(teacher).suffix == ".onnx"
 
 
 def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts, FoundTeacher, Any, Any]:
@@ -90,8 +100,10 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
     from ...nlp.folder import load_tokenizer
     from .classifier import load_classifier
     from .load import load_texts
+    from .onnx_file import tokenizer_beside
 
-    tokenizer = load_tokenizer(teacher)
+    file = TextOnnxTeacher(onnx=teacher) if is_file(teacher) else None
+    tokenizer = load_tokenizer(teacher) if file is None else tokenizer_beside(file)
     given, proposed = _with_pair(TextData.model_validate({"name": data, **given}), given)
     own, unlabelled = _splits(TextData.model_validate({"name": data, **given}))
     test = None if unlabelled else "test"
@@ -99,7 +111,11 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
     usual = {"validation": own, "test": test, "max_length": longest, "on_empty": "skip"}
     asked = TextData.model_validate({"name": data, **usual, **given})
     splits = load_texts(asked, tokenizer, progress.bar)
-    loaded = load_classifier(teacher, splits.classes, multi_label=splits.multi_label)
+    loaded = (
+        load_classifier(teacher, splits.classes, multi_label=splits.multi_label)
+        if file is None
+        else _of_file(file, splits, longest)
+    )
     lengths = splits.train.lengths.sort().values
     found = FoundTexts(
         data,
@@ -119,6 +135,19 @@ def look(teacher: str, data: str, given: Mapping[str, Any]) -> tuple[FoundTexts,
     )
     size = _size(loaded.model, loaded.tokenizer)
     return found, FoundTeacher(teacher, loaded.ready, size, loaded.max_length, loaded.notes), splits, loaded
+
+
+def _of_file(file: TextOnnxTeacher, splits: Any, longest: int) -> Any:
+    """An ONNX file, held to the data, in the place of a loaded classifier; its texts are ``longest`` where it does not say."""
+    from .classifier import TextModel
+    from .onnx_file import onnx_classifier
+    from .teachers import check_fits
+
+    several, size = splits.multi_label, splits.vocabulary.size
+    model: Any
+    model, notes = onnx_classifier(file, splits.classes, vocabulary=size, multi_label=several, role="teacher")
+    check_fits(model, splits, "teacher")
+    return TextModel(model, splits.tokenizer, True, model.longest or longest, tuple(notes))
 
 
 def _with_pair(data: TextData, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
@@ -263,7 +292,7 @@ def _teacher(found: FoundTexts, teacher: FoundTeacher) -> list[str]:
     if teacher.ready:
         return [
             "# It has a head for these labels, so it is used as it is.",
-            f"teacher: {flow({'model': teacher.name})}",
+            f"teacher: {flow({'onnx' if is_file(teacher.name) else 'model': teacher.name})}",
         ]
     epochs = 2 if found.examples >= 5000 else 4
     return [
@@ -284,6 +313,10 @@ def _size(model: Any, tokenizer: Any) -> Size:
 
     from ...nlp.folder import longest_input
     from .modality import LENGTHS
+    from .onnx_file import TextOnnx
+
+    if isinstance(model, TextOnnx):
+        return Size(model.parameter_count, None, file_bytes=model.path.stat().st_size)
 
     length = min(LENGTHS[0], longest_input(model, tokenizer))
     ids_BL = torch.zeros(1, length, dtype=torch.int64)
@@ -325,6 +358,9 @@ def _student(kind: str | None, splits: Any, loaded: Any) -> tuple[dict[str, Any]
     from ...nlp import anatomy as text_anatomy
 
     remark = None
+    if not hasattr(loaded.model, "config"):
+        remark = "An ONNX file shows its answers alone, so its student starts from chance; `conv` is the other way."
+        return (*_counted(kind or "bag", {}, splits, loaded), remark if kind is None else None)
     if kind in (None, "shrunk", "fresh"):
         try:
             there = text_anatomy.sizes(loaded.model.config)
@@ -346,9 +382,10 @@ def _counted(kind: str, knobs: dict[str, Any], splits: Any, loaded: Any) -> tupl
 
     def size(more: dict[str, Any]) -> Size:
         # a fresh one of the same sizes has as many as a shrunk one, and asks the teacher nothing
-        built: Any = "fresh" if kind == "shrunk" else kind
-        texts = splits.train.texts
-        made = text_student(built, loaded.model, loaded.tokenizer, texts=texts, classes=splits.classes, **knobs, **more)
+        teacher = loaded.model if hasattr(loaded.model, "config") else None
+        built: Any = "fresh" if kind == "shrunk" and teacher is not None else kind
+        about = {"texts": splits.train.texts, "classes": splits.classes, "multi_label": splits.multi_label}
+        made = text_student(built, teacher, loaded.tokenizer, **about, **knobs, **more)
         return _size(made.model, made.tokenizer)
 
     used = {"vocabulary": "used"}
