@@ -16,7 +16,7 @@ from limbeck.targets.cast import cast
 from limbeck.targets.codecs import Dense, Numbers, bytes_per_target, codec_from
 from limbeck.targets.codecs.fits_objective import misfit
 from limbeck.targets.codecs.from_recipe import asked_codecs
-from limbeck.targets.live_teacher import as_target
+from limbeck.targets.live_teacher import LiveTeacher, as_target
 from limbeck.targets.replay import replay
 from limbeck.targets.store.store import Store
 from limbeck.targets.stored_teacher import StoredTeacher
@@ -108,6 +108,21 @@ def test_an_ensemble_says_how_far_its_members_are_apart():
     assert with_spread(ensemble, False) is ensemble
     assert with_spread(first, True) is first
 
+    class Answering:
+        answers = Answers("values", 2)
+
+        def answer(self, asked: Any, batch: Batch) -> torch.Tensor:
+            return asked(batch.inputs)
+
+    task: Any = Answering()
+    batch = Batch(ids=torch.arange(1), view=torch.zeros(1), inputs=torch.zeros(1, 1))
+    live = LiveTeacher(ensemble, task)
+    assert live(batch, Needs(target=(Values,))).get(Values).spread is None
+    said = live(batch, Needs(target=(Values,), spread=True)).get(Values)
+    assert said.spread is not None
+    assert torch.equal(said.values, ensemble(torch.zeros(1, 1)))
+    assert said.spread.tolist() == [pytest.approx([2**0.5, 0.0])]
+
 
 def test_an_objective_that_weighs_by_the_deviation_is_refused_where_there_is_none():
     wanted, objective = Targets(views=2), WeightedMSEValues()
@@ -134,6 +149,14 @@ def test_a_replay_holds_each_number_to_its_own_size(tmp_path, precision):
     assert len(found.differing) == 21
     size = ((1 + 1.21 + 1.44 + 1.69) / 4) ** 0.5  # of the first block
     assert found.difference == pytest.approx([0.1 / size] * 21, rel=0.02)
+
+
+def test_a_store_of_an_earlier_version_is_replayed_by_one_size_for_all(tmp_path):
+    store = stored(tmp_path / "store")
+    error = {name: value for name, value in store.manifest["codec"]["error"].items() if name != "per_number"}
+    store.manifest = {**store.manifest, "codec": {**store.manifest["codec"], "error": error}}
+    found = replay(store, lambda index_B, view: numbers_of(index_B, view) + 8.0, IDS, 21, seed=0)
+    assert found.difference == pytest.approx([8 / error["rms"]] * 21)
 
 
 def test_replay_finds_numbers_that_the_teacher_no_longer_says(tmp_path):
