@@ -19,7 +19,7 @@ HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "skle
 
 COMMANDS = (
     (), ("run",), ("init",), ("predict",), ("recipe",), ("recipe", "schema"), ("recipe", "check"),
-    ("targets",), ("objectives",), ("compare",),
+    ("targets",), ("objectives",), ("compare",), ("search",),
     *(("targets", name) for name in ("cast", "extend", "merge", "verify", "inspect", "convert", "export", "import")),
 )  # fmt: skip
 
@@ -95,6 +95,11 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (("objectives", "dkdd"), "limbeck: dkdd: no such objective. Did you mean 'dkd'?"),
         (("run", "good.yaml", "--force", "techer"), "techer"),
         (("compare", "good.yaml", "--force", "report"), "report"),
+        (("search", "good.yaml", "--budget", "latncy_ms=0.05"), "Did you mean 'latency_ms'?"),
+        (("search", "good.yaml", "--time", "soon"), "--time: 'soon' is no time; write 2h, 90m, 1h30m or 45s."),
+        (("search", "good.yaml", "--device", "cdua"), "--device cdua: there is no such profile. Did you mean 'cuda'?"),
+        (("search", "good.yaml", "--plan", "--candidates", "there"), "give one of them"),
+        (("search", "good.yaml", "--set", "search.space.student.widht=[4, 8]"), "Did you mean 'width'?"),
         (
             ("run", "good.yaml", "--set", "objective=dist"),
             "write objective={dist: {}} (in a file, objective: {dist: {}})",

@@ -1,5 +1,6 @@
 """The smallest whole search: the tiny job, students of some hundred parameters, three epochs, two rungs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,3 +43,13 @@ def search(out: Path, *overrides: str, jobs: int = 1) -> Searched:
 def untimed(trials: list[Trial]) -> list[Trial]:
     """The trials but for their seconds."""
     return [replace(trial, seconds=0.0) for trial in trials]
+
+
+def weights(out: Path) -> dict[str, str]:
+    """Digests of what was trained to its end, by stage."""
+    found = {}
+    for path in out.glob("stages/*/*/done.json"):
+        done = json.loads(path.read_text())
+        if "model.safetensors" in done["files"]:
+            found[f"{done['stage']}/{done['fingerprint']}"] = done["files"]["model.safetensors"]
+    return found

@@ -16,7 +16,7 @@ from limbeck.search.rungs import Standing, goes_on
 from limbeck.search.trials import UNTRAINED, Trial
 from limbeck.training import checkpoint
 from limbeck.training.history import read_history
-from tests.helpers.searches import search, untimed
+from tests.helpers.searches import search, untimed, weights
 from tests.helpers.tiny import snapshot
 
 STEPS = 6  # an epoch of 150 examples, 25 a step
@@ -112,7 +112,7 @@ def test_side_by_side_gives_each_student_the_same_weights(searched: Searched, tm
     wanted = ("search.sampler=random", "search.budget.parameters=20000", "search.trials=3")
     beside = search(tmp_path / "two", *wanted, jobs=2)
     alone = search(tmp_path / "one", *wanted)
-    ours, theirs = _weights(beside.out), _weights(alone.out)
+    ours, theirs = weights(beside.out), weights(alone.out)
     both = ours.keys() & theirs.keys()
     assert len(both) >= 3
     assert {name: ours[name] for name in both} == {name: theirs[name] for name in both}
@@ -123,15 +123,6 @@ def test_side_by_side_gives_each_student_the_same_weights(searched: Searched, tm
                 common = trial.rungs.keys() & found[trial.stage].rungs.keys()
                 assert common
                 assert all(trial.rungs[rung] == found[trial.stage].rungs[rung] for rung in common)
-
-
-def _weights(out: Path) -> dict[str, str]:
-    found = {}
-    for path in out.glob("stages/*/*/done.json"):
-        done = json.loads(path.read_text())
-        if "model.safetensors" in done["files"]:
-            found[f"{done['stage']}/{done['fingerprint']}"] = done["files"]["model.safetensors"]
-    return found
 
 
 def test_what_cannot_be_and_what_fails_is_told_and_the_search_goes_on(tmp_path: Path) -> None:

@@ -17,11 +17,16 @@ from .init import init
 from .objectives import objectives
 from .predict import predict
 from .run import run
+from .search import search
 from .sentences import guarded
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
     "run": (run, "limbeck run recipes/digits.yaml --set student.width=12 --set seeds=3"),
     "compare": (compare, "limbeck compare recipes/compare_fashion_mnist.yaml --jobs 2"),
+    "search": (
+        search,
+        "limbeck search recipes/fashion_mnist.yaml --budget latency_ms=0.05 --budget size_kb=60 --time 2h",
+    ),
     "init": (init, "limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist"),
     "predict": (predict, "limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"),
     "objectives": (objectives, "limbeck objectives dkd"),

@@ -23,13 +23,11 @@ from .costs import Costs, candidate_of, cost_of
 from .crew import Crew, Failure
 from .device import Profile
 from .dimensions import Space, asked
+from .front import axes, front_of
 from .ledger import Ledger
 from .rungs import Standing, as_good, goes_on, rung_epochs
 from .study import Asked, Study
 from .told import say
-
-# What is weighed against quality where no budget says what.
-USUAL_COST = "latency_ms"
 
 # So many proposals are looked at for each student that is to be tried.
 PROPOSALS = 4
@@ -105,7 +103,7 @@ class Work:
 
 def weighed(settings: Search) -> tuple[str, ...]:
     """The costs that quality is weighed against: those of the budget, or the usual one."""
-    return tuple(sorted(settings.budget)) or (USUAL_COST,)
+    return tuple(sorted(axes(settings.budget)))
 
 
 def begin(common: Common, study: Study) -> Work | None:
@@ -216,4 +214,6 @@ def _end(
         objectives = [facts["quality"], *(facts["cost"][name] for name in common.costs)]
     told = {**facts, "fate": fate, "why": why}
     trial = study.tell(question, told, objectives=objectives, violations=over)
-    say(trial, study, common.figures[0], common.costs, f"{study.tried} of {common.trials}", common.seconds_left)
+    figure = common.figures[0]
+    front = front_of(study.trials, common.settings.budget, figure.sign)
+    say(trial, front, figure, common.costs, f"{study.tried} of {common.trials}", common.seconds_left)

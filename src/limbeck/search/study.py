@@ -105,12 +105,6 @@ class Study:
         return sum(_counts(one) and one.user_attrs.get("fate") not in UNTRAINED for one in found)
 
     @property
-    def front(self) -> list[Trial]:
-        """The finished trials that no other is better than in one thing and as good in the rest, within all constraints."""
-        best = {one.number for one in self._study.best_trials}
-        return [trial for number, trial in self._numbered() if number in best]
-
-    @property
     def seconds(self) -> float:
         """How long its trials took in all, from when each was begun."""
         times = [one.duration for one in self._study.get_trials(deepcopy=False) if "fate" in one.user_attrs]
@@ -147,12 +141,9 @@ class Study:
             trial.set_constraint(name, _UNKNOWN if violations is None else violations[name])
         trial.set_user_attr("fate", facts["fate"])  # last: from here on all that belongs to it is there
         self._conclude(asked.number)
-        return next(trial for number, trial in self._numbered() if number == asked.number)
-
-    def _numbered(self) -> list[tuple[int, Trial]]:
-        """The trials with Optuna's numbers."""
+        # with Optuna's numbers beside them: it counts trials that were killed
         numbers = [one.number for one in self._study.get_trials(deepcopy=False) if "fate" in one.user_attrs]
-        return [*zip(numbers, self.trials, strict=True)]
+        return self.trials[numbers.index(asked.number)]
 
     def _conclude(self, number: int) -> None:
         facts = self._frozen(number).user_attrs

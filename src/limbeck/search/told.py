@@ -8,20 +8,20 @@ from .. import progress
 from ..errors import shortened
 from ..evaluation.figure import Figure
 from .budget import cost_text
-from .study import Study
 from .trials import CANNOT_BE, FAILED, Trial
 
 
-def say(trial: Trial, study: Study, figure: Figure, costs: Sequence[str], standing: str, seconds_left: float) -> None:
-    """One line: what became of a trial, the best so far, the front's size, the time left; ``standing`` is how many were tried."""
-    arm = "with a teacher" if study.arm == "student" else "without"
+def say(
+    trial: Trial, front: Sequence[Trial], figure: Figure, costs: Sequence[str], standing: str, seconds_left: float
+) -> None:
+    """One line: what became of a trial, the best so far, the size of its arm's front, the time left; ``standing`` is how many were tried."""
+    arm = "with a teacher" if trial.arm == "student" else "without"
     reached = trial.quality if trial.quality is not None else max(trial.rungs.items(), default=(0, None))[1]
     parts = [trial.fate] if reached is None else [trial.fate, f"{figure.title} {_shown(figure, reached)}"]
     parts += [cost_text(name, trial.cost[name]) for name in costs if name in trial.cost]
     if trial.fate in (CANNOT_BE, FAILED):
         parts.append(shortened(trial.why.rstrip("."), 120))
     so_far = ""
-    front = study.front
     qualities = [one.quality for one in front if one.quality is not None]
     if qualities:
         best = max(qualities, key=lambda quality: figure.sign * quality)

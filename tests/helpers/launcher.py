@@ -1,0 +1,75 @@
+"""Starts the real command in processes that can be killed.
+
+They are forked from one that has imported the libraries, so that they do not spend their lives importing.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.helpers.tiny import environment
+
+# Every checkpoint that the loop's own limit (a twentieth of the time) allows.
+SETTINGS = environment() | {"LIMBECK_CHECKPOINT_SECONDS": "0"}
+
+LAUNCHER = """
+import json, os, sys, traceback
+import torch, limbeck.cli.main, limbeck.pipeline.run, limbeck.cli.console
+import {modules}
+torch.set_num_threads(1)
+print("ready", flush=True)
+for line in sys.stdin:
+    argv, log = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        to = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(to, 1)
+        os.dup2(to, 2)
+        sys.argv = argv
+        code = 0
+        try:
+            limbeck.cli.main.main()
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        os._exit(code)  # the parent's threads are not here to be joined
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Launcher:
+    """Starts the command, one process at a time; ``modules`` are imported beforehand."""
+
+    def __init__(self, folder: Path, modules: str = "torch.onnx, onnxscript, onnxruntime, sklearn.datasets") -> None:
+        self.folder = folder
+        self.log = folder / "log.txt"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER.replace("{modules}", modules)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=SETTINGS, cwd=folder,
+        )  # fmt: skip
+        assert self._line() == "ready"
+
+    def start(self, *arguments: str) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([["limbeck", *arguments], str(self.log)]) + "\n")
+        self.process.stdin.flush()
+        return int(self._line())
+
+    def wait(self) -> int:
+        """The exit code of the process started last; minus the signal where one ended it."""
+        return int(self._line())
+
+    def end(self) -> None:
+        """No more of them."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
