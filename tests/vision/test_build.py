@@ -53,7 +53,7 @@ def test_each_knob_of_the_convnet_makes_it_larger():
     assert parameters(made("convnet", FASHION, width=8, depth=2, kernel=5)) > small
 
 
-@pytest.mark.parametrize("name", ["convnet", "resnet8", "resnet8x4", "wrn_10_1", "wrn_16_2"])
+@pytest.mark.parametrize("name", ["convnet", "mobile", "resnet8", "resnet8x4", "wrn_10_1", "wrn_16_2"])
 @pytest.mark.parametrize("data", [DIGITS, FASHION, SimpleNamespace(classes=7, channels=3, size=65)])
 def test_every_parameter_gets_a_gradient_and_every_image_its_logits(name: str, data: SimpleNamespace):
     model = made(name, data)

@@ -16,7 +16,7 @@ from ..models.own_code import from_code
 from ..models.seeding import seeded
 from ..models.weights import load_weights
 from ..sections.teacher import Model
-from . import convnet, networks, pilotnet, resnet, wide_resnet
+from . import convnet, mobile, networks, pilotnet, resnet, wide_resnet
 from .pixels import Size, sides
 
 
@@ -112,8 +112,14 @@ def _wrapped(answer: object, classes: int) -> str:
 def _ours(section: Model, *, classes: int, channels: int, size: Size) -> nn.Module:
     name, knobs = section.model, section.knobs
     networks.check(name, knobs)
-    if name == networks.CONVNET:
-        return convnet.ConvNet(classes, channels, min(sides(size)), **knobs)
+    if name in (networks.CONVNET, networks.MOBILE):
+        side, downscale = min(sides(size)), knobs.get("downscale", 1)
+        if side < 2 * downscale:
+            raise BadInput(
+                f"model: {name}'s downscale is {downscale}, which leaves less than 2 pixels of a side of {side}: take a smaller one."
+            )
+        family = convnet.ConvNet if name == networks.CONVNET else mobile.MobileNet
+        return family(classes, channels, side, **knobs)
     if name == networks.PILOTNET:
         return pilotnet.PilotNet(classes, channels, sides(size), **knobs)
     made = resnet.resnet if name.startswith("resnet") else wide_resnet.wide_resnet

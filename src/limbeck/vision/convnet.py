@@ -10,26 +10,31 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from .downscale import smaller
 from .resnet import initialise
 
 
 class ConvNet(nn.Module):
     """Images (B, channels, height, width), of which ``size`` is the shorter side, to logits (B, classes).
 
-    ``width`` channels in the stem, ``depth`` blocks in the last stage and one in those before it, depthwise kernels of ``kernel`` by ``kernel``.
+    ``width`` channels in the stem, ``depth`` blocks in the last stage and one in those before it, depthwise kernels of ``kernel`` by
+    ``kernel``. ``downscale`` is as in :func:`limbeck.vision.downscale.smaller`.
     """
 
-    def __init__(self, classes: int, channels: int, size: int, width: int = 8, depth: int = 3, kernel: int = 3) -> None:
+    def __init__(
+        self,
+        classes: int,
+        channels: int,
+        size: int,
+        width: int = 8,
+        depth: int = 3,
+        kernel: int = 3,
+        downscale: int = 1,
+    ) -> None:
         super().__init__()
-        stages = stages_for(size)
-        stem_stride = 2 if size >= 16 else 1
-        # A stem that halves the resolution reads 5x5 pixels, so that no detail falls between its steps.
-        stem_kernel = 5 if stem_stride == 2 else 3
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, stem_kernel, stem_stride, stem_kernel // 2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        )
+        self.smaller = smaller(downscale)
+        stages = stages_for(size // downscale)
+        self.stem = stem_for(channels, width, size // downscale, nn.ReLU())
         widths = [width * 2 ** (stage + 1) for stage in range(stages)]
         blocks = []
         for stage, (before, after) in enumerate(zip([width, *widths], widths)):
@@ -46,12 +51,22 @@ class ConvNet(nn.Module):
                 nn.init.kaiming_normal_(block.depthwise.weight, mode="fan_in", nonlinearity="linear")
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
+        if self.smaller is not None:
+            images_BCHW = self.smaller(images_BCHW)
         return self.fc(self.stages(self.stem(images_BCHW)).mean((2, 3)))
 
 
 def stages_for(size: int) -> int:
     """Stages for images of that side: the last works on maps of about 4 to 8 pixels a side."""
     return 2 if size < 48 else 3 if size < 96 else 4
+
+
+def stem_for(channels: int, width: int, size: int, activation: nn.Module) -> nn.Sequential:
+    """The first convolution, which halves the resolution of images of a side from 16 on; its kernel then reads 5x5 pixels, so
+    that no detail falls between its steps."""
+    stride, kernel = (2, 5) if size >= 16 else (1, 3)
+    convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), activation)
 
 
 class SeparableBlock(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import BadInput, did_you_mean, shortened
 
 CONVNET = "convnet"
+MOBILE = "mobile"
 PILOTNET = "pilotnet"
 RESNETS = (
     *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
@@ -18,19 +19,42 @@ RESNETS = (
 WIDE_RESNETS = ("wrn_10_2", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_22_2", "wrn_28_10", "wrn_40_1", "wrn_40_2")
 """Examples, for suggestions; any depth 6n + 4 and any width is built."""
 
-KNOBS: dict[str, range | tuple[int, ...]] = {
-    "width": range(1, 513),
-    "depth": range(1, 13),
-    "kernel": (3, 5, 7),
+Allowed = range | tuple[int, ...]
+"""What a knob may be."""
+DOWNSCALES = (1, 2, 4)
+KNOBS: dict[str, dict[str, Allowed]] = {
+    CONVNET: {"width": range(1, 513), "depth": range(1, 13), "kernel": (3, 5, 7), "downscale": DOWNSCALES},
+    MOBILE: {
+        "width": range(1, 513),
+        "depth": range(1, 13),
+        "expand": range(1, 9),
+        "kernel": (3, 5, 7),
+        "downscale": DOWNSCALES,
+    },
+    PILOTNET: {"width": range(3, 257), "hidden": range(1, 1025)},
 }
-"""The convnet's knobs and what they may be."""
-PILOTNET_KNOBS: dict[str, range | tuple[int, ...]] = {"width": range(3, 257), "hidden": range(1, 1025)}
-"""Those of the pilotnet: channels of its first convolution, and units behind the last; the others have none."""
-MEANINGS = {
-    "width": "Channels of the stem, doubled by each stage.",
-    "depth": "Blocks in the last stage.",
-    "kernel": "Side of the depthwise convolutions.",
+"""By family: its knobs, in the order of its constructor's arguments, and what they may be. The others have none."""
+_AVERAGED = "The picture is averaged over squares of so many pixels first; 1: as it is."
+MEANINGS: dict[str, dict[str, str]] = {
+    CONVNET: {
+        "width": "Channels of the stem, doubled by each stage.",
+        "depth": "Blocks in the last stage.",
+        "kernel": "Side of the depthwise convolutions.",
+        "downscale": _AVERAGED,
+    },
+    MOBILE: {
+        "width": "Channels of the stem and the first stage, half as many again in each further one.",
+        "depth": "Blocks in the last stage.",
+        "expand": "Times as many channels within a block.",
+        "kernel": "Side of the depthwise convolutions.",
+        "downscale": _AVERAGED,
+    },
+    PILOTNET: {
+        "width": "Channels of the first convolution.",
+        "hidden": "Units behind the last.",
+    },
 }
+"""What each knob is."""
 
 
 def ours(name: str) -> bool:
@@ -40,10 +64,8 @@ def ours(name: str) -> bool:
 
 def check(name: str, knobs: Mapping[str, Any]) -> None:
     """Raises `BadInput` where there is no network of that name, it has not such a knob, or a knob is out of range."""
-    if name == CONVNET:
-        _check_knobs(name, knobs, KNOBS)
-    elif name == PILOTNET:
-        _check_knobs(name, knobs, PILOTNET_KNOBS)
+    if name in KNOBS:
+        _check_knobs(name, knobs, KNOBS[name])
     elif re.fullmatch(r"resnet\d+(x4)?", name):
         resnet_blocks(name)
         _check_knobs(name, knobs, {})
@@ -51,7 +73,7 @@ def check(name: str, knobs: Mapping[str, Any]) -> None:
         wide_resnet_blocks(name)
         _check_knobs(name, knobs, {})
     else:
-        hint = did_you_mean(name, (CONVNET, PILOTNET, *RESNETS, *WIDE_RESNETS))
+        hint = did_you_mean(name, (*KNOBS, *RESNETS, *WIDE_RESNETS))
         raise BadInput(
             f"model: there is no model '{shortened(name, 60)}'.{hint} timm/NAME and module:callable also work."
         )
@@ -80,7 +102,7 @@ def wide_resnet_blocks(name: str) -> tuple[int, int]:
     return (int(match[1]) - 4) // 6, int(match[2])
 
 
-def _check_knobs(name: str, knobs: Mapping[str, Any], known: Mapping[str, range | tuple[int, ...]]) -> None:
+def _check_knobs(name: str, knobs: Mapping[str, Any], known: Mapping[str, Allowed]) -> None:
     for knob, value in knobs.items():
         if knob not in known:
             if not known:

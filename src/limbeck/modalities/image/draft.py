@@ -13,7 +13,7 @@ from ...deploy.sizing import size_sentences
 from ...errors import BadInput, printable
 from ...sections.drafting import Drafted, flow, knob_lines
 from ...sections.teacher import Model
-from ...vision.networks import CONVNET, KNOBS, MEANINGS, PILOTNET, RESNETS
+from ...vision.networks import CONVNET, KNOBS, MEANINGS, MOBILE, PILOTNET, RESNETS
 from . import OUTLINES
 from .draft_models import (
     Found,
@@ -37,7 +37,7 @@ def plainly(teacher: str, data: str) -> bool:
         task = task_of(file)
         return task in OUTLINES if task else not file.with_name("tokenizer.json").is_file()
     return (
-        teacher in (CONVNET, PILOTNET)
+        teacher in KNOBS
         or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", teacher) is not None
         or teacher.startswith("timm/")
         or is_file_of_weights(teacher)
@@ -79,7 +79,11 @@ def recipe_of_numbers(teacher: str, found: Found, student: str) -> Drafted:
     """The recipe of a regression. Raises `BadInput` as :func:`recipe` does."""
     lines_teacher, of_teacher, *remarks = teacher_lines(teacher, found)
     noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
-    knobs = {"convnet": {"width": width_for(found)}, PILOTNET: {"width": 8, "hidden": 8}}.get(student, {})
+    knobs = {
+        CONVNET: {"width": width_for(found)},
+        MOBILE: {"width": width_for(found)},
+        PILOTNET: {"width": 8, "hidden": 8},
+    }.get(student, {})
     sizes = size_sentences(
         teacher, of_teacher, student, size_as(Model.model_validate({"model": student, **knobs}), found, "student")
     )
@@ -131,7 +135,7 @@ def _of_places(teacher: str, student: str) -> str:
     forgetful = [
         f"{role} {model}"
         for role, model in (("teacher", teacher), ("student", student))
-        if model == "convnet" or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", model)
+        if model in (CONVNET, MOBILE) or re.fullmatch(r"resnet\d+(x4)?|wrn_\d+_\d+", model)
     ]
     if not forgetful:
         return "pilotnet reads its last maps place by place, for numbers that say where something is; convnet averages them."
@@ -145,7 +149,7 @@ def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
     """The recipe for data that was looked at. Raises `BadInput` where a model is unknown or does not fit the data."""
     lines_teacher, of_teacher, *remarks = teacher_lines(teacher, found)
     noted = [f"Noted: {' '.join(note.split())}" for note in (*found.notes, *remarks)]
-    knobs = {"width": width_for(found)} if student == "convnet" else {}
+    knobs = {"width": width_for(found)} if student in (CONVNET, MOBILE) else {}
     small = size_as(Model.model_validate({"model": student, **knobs}), found, "student")
     sizes = size_sentences(teacher, of_teacher, student, small)
     flips, why = flip_for(found.name, found.names)
@@ -190,6 +194,7 @@ def recipe(teacher: str, found: Found, student: str = "convnet") -> Drafted:
 def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
     """Comments that say what of the student can be changed, and what that makes of its size."""
     from ...vision.convnet import ConvNet
+    from ...vision.mobile import MobileNet
 
     if ":" in student:
         return ["# Whatever keyword arguments the callable has are its knobs: they stand beside its name."]
@@ -197,18 +202,18 @@ def _knobs(student: str, there: dict[str, Any], found: Found) -> list[str]:
         return ["# Keyword arguments of timm's model are its knobs (drop_rate: 0.1): they stand beside its name."]
     if student == PILOTNET:
         return ["# Its knobs: width (channels of its first convolution) and hidden (units behind the last)."]
-    if student != "convnet":
+    if student not in (CONVNET, MOBILE):
         others = ", ".join(RESNETS) if student.startswith("resnet") else "wrn_DEPTH_WIDTH, with a depth of 6n + 4"
         return [
             f"# It has no knobs; its family comes in sizes: {others}.",
-            "# convnet has knobs, and is made for small devices.",
+            "# convnet and mobile have knobs, and are made for small devices.",
         ]
-    usual = inspect.signature(ConvNet).parameters
+    usual = inspect.signature(ConvNet if student == CONVNET else MobileNet).parameters
     known = {}
-    for name, allowed in KNOBS.items():
+    for name, allowed in KNOBS[student].items():
         spelled = ", ".join(map(str, allowed)) if isinstance(allowed, tuple) else f"{allowed[0]} to {allowed[-1]}"
         default = "" if name in there else f" ({usual[name].default} where not given)"
-        known[name] = (f"{spelled}{default}", MEANINGS[name])
+        known[name] = (f"{spelled}{default}", MEANINGS[student][name])
     widths = (there["width"] // 2, there["width"] * 2)
     sizes = {
         width: size_as(Model.model_validate({"model": student, "width": width}), found, "student") for width in widths
