@@ -20,7 +20,7 @@ search:
   trials: 5
   budget: {parameters: 2000}
   rungs: [0.34, 0.67]
-  space: {student.model: convnet, student.width: [2, 4, 8, 16], student.depth: [1, 2], views: null, train.epochs: null, objective: [kd, dist]}
+  space: {student.model: convnet, student.width: [2, 4, 8, 16], student.depth: [1, 2], student.downscale: null, views: null, train.epochs: null, objective: [kd, dist]}
 """
 
 

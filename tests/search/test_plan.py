@@ -12,16 +12,18 @@ from limbeck.search.study import Study
 from limbeck.search.trials import FINISHED, OVER_BUDGET
 from tests.helpers.tiny import recipe
 
-SPACE = "search.space={student.width: [4, 8, 12], student.kernel: 3, student.depth: [1, 2], train.epochs: [4, 9]}"
+SPACE = (
+    "search.space={student.model: convnet, student.width: [4, 8, 12], student.kernel: 3, student.depth: [1, 2], "
+    "student.downscale: 1, train.epochs: [4, 9]}"
+)
 
 
 def test_a_plan_counts_students_stores_and_rungs_and_writes_nothing(tmp_path: Path) -> None:
-    views = "search.space.views=[{}, {shift: 0.1}]"
-    planned = plan(recipe("train.epochs=9", SPACE, views, "search.trials=7", "seeds=3"), tmp_path / "none")
+    planned = plan(recipe("train.epochs=9", SPACE, "search.trials=7", "seeds=3"), tmp_path / "none")
     assert planned.space.of_student.points == 6
     assert planned.epochs == (4, 9)
     assert planned.rungs == (1, 3)
-    assert planned.stores == 2
+    assert planned.stores == 3, "views as they are, half as strong, and none"
     assert planned.trained == 3 * 3 * 3, "of each finalist and seed the student and both controls"
     assert planned.seconds is None
     assert not (tmp_path / "none").exists()

@@ -65,6 +65,23 @@ def test_what_the_recipe_says_decides_what_can_be_tried() -> None:
     assert not {"views.flip", "views.cutmix", "views.affine.degrees"} & set(knobs(turned))
 
 
+def test_views_are_tried_as_they_are_half_as_strong_and_not_at_all() -> None:
+    views = {"pad_crop": 2, "flip": True, "affine": {"degrees": 10}, "resized_crop": {"scale": [0.5, 1]}}
+    as_it_is, half, none = knobs(images(views=views))["views"].choices
+    assert as_it_is == images(views=views).views.model_dump(mode="json")
+    assert (half["pad_crop"], half["flip"], half["affine"]["degrees"]) == (1, True, 5)
+    assert half["resized_crop"]["scale"] == [0.75, 1]
+    assert images(views=none).views == images().views
+    assert len(knobs(images(views={"flip": True}))["views"].choices) == 2, "there is no half of a mirror image"
+    assert "views" not in knobs(images())
+
+
+def test_pictures_are_made_no_smaller_than_a_network_can_use() -> None:
+    assert knobs(images())["student.downscale"].choices == (1, 2)
+    assert knobs(images(data={"name": "digits", "size": 32}))["student.downscale"].choices == (1, 2, 4)
+    assert "student.downscale" not in knobs(images(student={"model": "resnet8"}))
+
+
 def test_a_student_of_texts_is_no_larger_than_the_teacher_that_lies_here(tmp_path: Path) -> None:
     sizes = {"num_hidden_layers": 4, "hidden_size": 24, "num_attention_heads": 3, "intermediate_size": 48}
     (tmp_path / "config.json").write_text(json.dumps(sizes))

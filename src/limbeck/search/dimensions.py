@@ -68,7 +68,7 @@ class Dimension:
         """Its values, in words: ``4 to 64, whole, log``."""
         knob = self.knob
         if knob.kind == "list":
-            return ", ".join(one if isinstance(one, str) else json.dumps(one) for one in knob.choices)
+            return ", ".join(_shown(one) for one in knob.choices)
         more = ["whole"] * knob.integer + ["log"] * (knob.kind == "log")
         if knob.step is not None and not (knob.integer and knob.step == 1):
             more.append(f"in steps of {knob.step:g}")
@@ -134,6 +134,16 @@ def _suggested(dimension: Dimension, trial: Asking) -> Any:
         return trial.suggest_float(label, knob.low, knob.high, log=log)
     steps = math.floor((knob.high - knob.low) / knob.step + 1e-9)
     return trial.suggest_float(label, knob.low, knob.low + steps * knob.step, step=knob.step)
+
+
+def _shown(choice: Any) -> str:
+    """A choice in the recipe's words; of a section what is not off."""
+    if isinstance(choice, str):
+        return choice
+    if not isinstance(choice, Mapping):
+        return json.dumps(choice)
+    said = {name: one for name, one in choice.items() if one not in (None, False, 0)}
+    return f"{{{', '.join(f'{name}: {_shown(one)}' for name, one in said.items())}}}" if said else "none"
 
 
 def told_as(choice: Any) -> Any:

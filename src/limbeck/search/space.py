@@ -240,7 +240,8 @@ def _all_used(recipe: Recipe, base: Recipe, given: Mapping[str, Any], found: lis
         if root == STUDENT and isinstance(given.get(STUDENT), tuple):
             raise BadInput(f"search.space.{path}: search.space.student lists whole students; leave out one of the two")
         if root == STUDENT and not any(_has(recipe, family, path, said) for family in families):
-            narrowed(recipe, {}, path, said if isinstance(said, Range | tuple) else (said,), None)
+            values = said if isinstance(said, Range | tuple) else (said,)
+            narrowed(recipe, {}, path, values, offered(base).get(path))
         term = rest.split(".")[0]
         if root == OBJECTIVE and term not in CATALOGUE:
             raise BadInput(f"search.space.{path}: there is no objective {shown(term)}.{did_you_mean(term, CATALOGUE)}")

@@ -19,7 +19,7 @@ class Model(Section):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, defer_build=True)
 
     model: str
-    """A family of ours (``convnet``, ``pilotnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or ``module:callable``."""
+    """A family of ours (``convnet``, ``mobile``, ``pilotnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or ``module:callable``."""
     weights: str | None = None
     """A ``.safetensors`` file (or ``.pt``/``.th`` holding a plain state dict) to start from."""
 

@@ -64,17 +64,35 @@ def test_what_cannot_be_measured_yet_is_said_to_be_so(tmp_path: Path) -> None:
     assert "The student has no fewer parameters than the teacher." in warned
 
 
-def test_every_knob_is_shown_with_where_its_range_ends() -> None:
-    lines = [line[4:] for line in draft.recipe("resnet8", DIGITS).text.splitlines() if line.startswith("#   ")]
-    ends = {"width": ("1 to 512; 8 here", 0, 513), "depth": ("1 to 12 (3 where", 0, 13), "kernel": ("3, 5, 7 (3", 1, 9)}
-    assert [line.split(":")[0] for line in lines[:3]] == list(ends)
-    for line, (knob, (shown, below, above)) in zip(lines, ends.items(), strict=False):
-        assert line.startswith(f"{knob}: {shown}")
+ENDS = {"width": ("1 to 512; 8 here", 0, 513), "depth": ("1 to 12 (3 where", 0, 13), "kernel": ("3, 5, 7 (3", 1, 9)}
+
+
+@pytest.mark.parametrize(
+    ("family", "ends", "sizes"),
+    [
+        ("convnet", {**ENDS, "downscale": ("1, 2, 4 (1", 0, 3)}, "With width: 16, 13,610 parameters"),
+        (
+            "mobile",
+            {**ENDS, "expand": ("1 to 8 (4 where", 0, 9), "downscale": ("1, 2, 4 (1", 0, 3)},
+            "With width: 16, ",
+        ),
+    ],
+)
+def test_every_knob_is_shown_with_where_its_range_ends(family: str, ends: dict, sizes: str) -> None:
+    text = draft.recipe("resnet8", DIGITS, family).text
+    lines = [line[4:] for line in text.splitlines() if line.startswith("#   ")]
+    shown_there = {line.split(":")[0]: line for line in lines[: len(ends)]}
+    assert set(shown_there) == set(ends)
+    for knob, (shown, below, above) in ends.items():
+        assert shown_there[knob].startswith(f"{knob}: {shown}")
         for value in (below, above):
-            section = Model.model_validate({"model": "convnet", knob: value})
-            with pytest.raises(BadInput, match=f"convnet's {knob} is {value}"):
+            section = Model.model_validate({"model": family, knob: value})
+            with pytest.raises(BadInput, match=f"{family}'s {knob} is {value}"):
                 build(section, classes=10, channels=1, size=8, trust_code=False, seed=0)
-    assert lines[4].startswith("With width: 16, 13,610 parameters")
+    assert lines[len(ends) + 1].startswith(sizes)
+
+
+def test_a_network_without_knobs_has_its_family_shown() -> None:
     others = {
         "resnet8": "sizes: resnet8, resnet14",
         "wrn_10_1": "wrn_DEPTH_WIDTH",

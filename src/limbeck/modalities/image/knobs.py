@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...objectives.catalogue import CATALOGUE
 from ...sections.knob import Knob, names_modules, of_any_recipe, one_of, spread, whole, whole_log
 from ...sections.section import LARGEST_SIDE
 from ...sections.teacher import Model
-from ...vision.networks import CONVNET, PILOTNET, RESNETS, WIDE_RESNETS, ours
-from ...vision.sections import BUILT_IN
+from ...vision.networks import CONVNET, DOWNSCALES, MOBILE, PILOTNET, RESNETS, WIDE_RESNETS, ours
+from ...vision.sections import BUILT_IN, Views
 from .recipe import ImageRecipe, RegressionRecipe, TeacherSection
 
 _SMALLEST_SIDE, _USUAL_SIDE = 8, 32
@@ -24,8 +26,15 @@ _SIDES = (
 # Widths that an edge device has room for, and how deep; the networks themselves can be larger: vision.networks.KNOBS.
 _OF: dict[str, dict[str, Knob]] = {
     CONVNET: {"width": whole_log(4, 64), "depth": whole(1, 8), "kernel": one_of((3, 5, 7))},
+    MOBILE: {
+        "width": whole_log(4, 64),
+        "depth": whole(1, 8),
+        "expand": whole(1, 6),
+        "kernel": one_of((3, 5, 7)),
+    },
     PILOTNET: {"width": whole_log(4, 64), "hidden": whole_log(16, 256)},
 }
+_FEWEST_PIXELS = 4  # of a side of what a student makes of a picture
 _MOST_LAYERS = 56
 
 
@@ -34,8 +43,10 @@ def knobs(recipe: ImageRecipe | RegressionRecipe) -> dict[str, Knob]:
     same = names_modules(recipe)
     return {
         **_network("student", recipe.student, same),
+        **_downscale(recipe),
         **(_network("teacher", recipe.teacher, same) if isinstance(recipe.teacher, TeacherSection) else {}),
         "data.size": _sizes(recipe),
+        **_strengths(recipe.views),
         **_views(recipe),
         **of_any_recipe(recipe),
     }
@@ -49,8 +60,49 @@ def _network(where: str, section: Model, same: bool) -> dict[str, Knob]:
     if same:
         found.pop(f"{where}.depth", None)
     elif not section.knobs:  # which another family would not have
-        found[f"{where}.model"] = one_of((section.model, CONVNET, *_families()))
+        found[f"{where}.model"] = one_of((section.model, CONVNET, MOBILE, *_families()))
     return found
+
+
+def _downscale(recipe: ImageRecipe | RegressionRecipe) -> dict[str, Knob]:
+    """How much smaller a student may make its pictures; weights are those of a network for any size of them."""
+    if recipe.student.model not in (CONVNET, MOBILE):
+        return {}
+    fit = [one for one in DOWNSCALES if one == 1 or _side(recipe) // one >= _FEWEST_PIXELS]
+    here = recipe.student.knobs.get("downscale", 1)
+    return {"student.downscale": one_of(sorted({*fit, here}))}
+
+
+def _side(recipe: ImageRecipe | RegressionRecipe) -> int:
+    """The shorter side of the pictures; where it is not known before they are read, a usual one."""
+    size = recipe.data.size or (_SMALLEST_SIDE if recipe.data.name in BUILT_IN else _USUAL_SIDE)
+    return min(size) if isinstance(size, tuple) else size
+
+
+def _strengths(views: Views) -> dict[str, Knob]:
+    """The views as they are, half as strong, and none; nothing where they vary nothing."""
+    if views == Views():
+        return {}
+    whole_section = views.model_dump(mode="json")
+    halved = {name: _halved(value) for name, value in whole_section.items()}
+    if (crop := whole_section["resized_crop"]) is not None:
+        halved["resized_crop"] = {
+            "scale": [(1 + crop["scale"][0]) / 2, (1 + crop["scale"][1]) / 2],
+            "ratio": [ratio**0.5 for ratio in crop["ratio"]],
+        }
+    choices = []
+    for one in (whole_section, halved, Views().model_dump(mode="json")):
+        if one not in choices:
+            choices.append(one)
+    return {"views": Knob("list", choices=tuple(choices))}
+
+
+def _halved(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _halved(one) for name, one in value.items()}
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return value // 2 if isinstance(value, int) else value / 2
 
 
 def _families() -> list[str]:
@@ -71,8 +123,7 @@ def _sizes(recipe: ImageRecipe | RegressionRecipe) -> Knob:
 
 def _views(recipe: ImageRecipe | RegressionRecipe) -> dict[str, Knob]:
     numbers = isinstance(recipe, RegressionRecipe)
-    size = recipe.data.size or (_SMALLEST_SIDE if recipe.data.name in BUILT_IN else _USUAL_SIDE)
-    side = min(size) if isinstance(size, tuple) else size
+    side = _side(recipe)
     found = {
         "shift": spread(0.0, 0.25),
         "pad_crop": whole(0, max(1, side // 8)),
