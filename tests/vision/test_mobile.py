@@ -49,12 +49,10 @@ def test_it_works_at_every_size_of_image(size: int, knobs: dict[str, int]) -> No
 
 
 def test_each_knob_makes_it_larger_but_for_the_picture_s_size() -> None:
-    small = parameters(made("mobile", FASHION, width=8, depth=2, expand=2, kernel=3))
+    usual = {"width": 8, "depth": 2, "expand": 2, "kernel": 3}
+    small = parameters(MobileNet(10, 1, 28, **usual))
     for knob, value in {"width": 12, "depth": 3, "expand": 4, "kernel": 5}.items():
-        assert (
-            parameters(made("mobile", FASHION, **{"width": 8, "depth": 2, "expand": 2, "kernel": 3, knob: value}))
-            > small
-        )
+        assert parameters(MobileNet(10, 1, 28, **{**usual, knob: value})) > small
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -51,10 +51,10 @@ class MobileNet(nn.Module):
         self.head = nn.Sequential(nn.Conv2d(widths[-1], wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6())
         self.fc = nn.Linear(wide, classes)
         initialise(self)
-        for block in self.modules():
-            if isinstance(block, InvertedResidual):
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
                 # a depthwise filter sees one channel; fan out counts them all and would start it near zero
-                nn.init.kaiming_normal_(block.depthwise[0].weight, mode="fan_in", nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         if self.smaller is not None:
@@ -74,11 +74,8 @@ class InvertedResidual(nn.Module):
         self.expand: nn.Module | None = None
         if expand > 1:
             self.expand = nn.Sequential(nn.Conv2d(in_channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6())
-        self.depthwise = nn.Sequential(
-            nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU6(),
-        )
+        filters = nn.Conv2d(wide, wide, kernel, stride, kernel // 2, groups=wide, bias=False)
+        self.depthwise = nn.Sequential(filters, nn.BatchNorm2d(wide), nn.ReLU6())
         self.project = nn.Sequential(nn.Conv2d(wide, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
         self.residual = stride == 1 and in_channels == out_channels
 
