@@ -141,7 +141,9 @@ def test_what_does_not_matter_to_a_stage_leaves_it_finished(ran: Path) -> None:
     assert {name: told[name] for name in ("teacher", "targets", "baseline", "smoothed")} == dict.fromkeys(
         ("teacher", "targets", "baseline", "smoothed"), "finished"
     )
-    assert told["student"] == "not known"  # another objective, and only its module tells how it is written
+    assert told["student"] == "to do"
+    told = states(plan.plan(begins("objective.cross_entropy.class_weights=balanced"), ran))
+    assert told["student"] == "not known"  # only its module tells how these are written
     told = states(plan.plan(begins("student.width=3"), ran))
     assert (told["teacher"], told["targets"], told["student"], told["export"]) == (
         "finished",
@@ -246,6 +248,30 @@ def test_what_a_search_would_vary_is_no_part_of_a_run(copy: Path) -> None:
     assert set((copy / "stages").glob("*/*")) == before
     assert "search" not in results["recipe"]
     assert recipe_file.read(copy / "recipe.yaml").search == searching.search
+
+
+def test_a_plan_reads_an_objective_as_its_module_is_written() -> None:
+    seen = 0
+    for name, entry in CATALOGUE.items():
+        if not entry.in_recipes:
+            continue
+        terms: dict[str, Any] = {name: {}, **{other: dict(values) for other, values in entry.beside.items()}}
+        terms[name] = {**{one: 2 if one == "heads" else "stem" for one in entry.required}, **terms[name]}
+        first = Objective.model_validate(terms)
+        numbers = {field: value for field, value in first.terms[name] if type(value) is float}
+        changes = [{field: other} for field, value in numbers.items() for other in (value * 0.7 + 0.01, value * 1.3)]
+        for change in changes:
+            try:
+                other = Objective.model_validate({**terms, name: {**terms[name], **change}})
+                written = repr(objective_of(other))
+            except (BadInput, ValueError):  # beyond its limits
+                continue
+            assert not plan.is_other_objective(other, written), (name, change)
+            told = plan.is_other_objective(first, written)
+            assert not told or repr(objective_of(first)) != written, (name, change)
+            seen += told
+        assert not plan.is_other_objective(first, repr(objective_of(first))), name
+    assert seen > 50
 
 
 def test_the_command_imports_nothing_that_reads_data_or_builds_models(ran: Path) -> None:

@@ -6,12 +6,14 @@ What the notes do not tell is "not known", which :mod:`limbeck.pipeline.check` f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..evaluation.wording import counted
+from ..objectives.catalogue import CATALOGUE
 from ..recipe import files
 from ..sections.recipe import Recipe
 from ..sections.teacher import members_of, seeds_of
@@ -97,7 +99,8 @@ class _Plan:
             here = Stage(name, {}, self.out / "stages" / name / note.fingerprint)
             state = FINISHED if here.finished else UNFINISHED if here.begun else TO_DO
             return _Found(state, here.folder, note.about)
-        possible = any(_agrees(folder, certain) for folder in (self.out / "stages" / name).glob("*"))
+        taught = self.recipe.objective if name == "student" else None
+        possible = any(_agrees(folder, certain, taught) for folder in (self.out / "stages" / name).glob("*"))
         return _Found(NOT_KNOWN if possible else TO_DO)
 
     def _teachers(self) -> list[_Found]:
@@ -196,8 +199,11 @@ def _row(
     )
 
 
-def _agrees(folder: Path, certain: dict[str, Any]) -> bool:
-    """Whether a stage's folder may be that of a stage with these ingredients; one that was set aside is none."""
+def _agrees(folder: Path, certain: dict[str, Any], taught: Any) -> bool:
+    """Whether a stage's folder may be that of a stage with these ingredients; one that was set aside is none.
+
+    ``taught`` is the objective's section of a student's stage.
+    """
     if "." in folder.name or not folder.is_dir():
         return False
     try:
@@ -205,4 +211,29 @@ def _agrees(folder: Path, certain: dict[str, Any]) -> bool:
     except (OSError, ValueError, RecursionError):
         return True
     wanted = json.loads(json.dumps({"version": STAGES[folder.parent.name], **certain}))
-    return not isinstance(ingredients, dict) or all(ingredients.get(key) == value for key, value in wanted.items())
+    if not isinstance(ingredients, dict):
+        return True
+    other = taught is not None and is_other_objective(taught, ingredients.get("objective"))
+    return not other and all(ingredients.get(key) == value for key, value in wanted.items())
+
+
+def is_other_objective(section: Any, written: Any) -> bool:
+    """Whether an objective as its module is ``written`` certainly is not that of a recipe's section.
+
+    The terms, their weights and those settings that are numbers stand there as in the recipe; of paths, schedules and weights of
+    classes only the module tells how they are written.
+    """
+    if not isinstance(written, str):
+        return False
+    terms = section.terms
+    weights = tuple(term.weight if isinstance(term.weight, float) else 1.0 for term in terms.values())
+    parts = re.findall(r"^    \(\d+\): (\w+)\((.*)", written, re.MULTILINE)
+    if not written.startswith(f"Sum(\n  weights={weights}\n") or len(parts) != len(terms):
+        return True
+    for (module, said), (name, term) in zip(parts, terms.items(), strict=True):
+        numbers = {field: getattr(term, field) for field in type(term).model_fields if field != "weight"}
+        numbers = {field: repr(value) for field, value in numbers.items() if type(value) is float}
+        shown = dict(re.findall(r"(\w+)=([^,()]*)(?=[,)])", said))
+        if module != CATALOGUE[name].module or any(shown.get(field, one) != one for field, one in numbers.items()):
+            return True
+    return False
