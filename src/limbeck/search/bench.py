@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..interfaces.modality import Teachers
+from ..models.identity import architecture
 from ..pipeline.job import Job, job_from_models, open_job
 from ..pipeline.objective import objective_of
 from ..pipeline.students import Arm, examples_of, member_stage, plan_of, the_arms, train_member
@@ -61,10 +62,6 @@ class _Ground:
     job: Job  # the first of them, its teacher as it was before it was trained
     trained: Trained | None = None
 
-    @property
-    def teachers(self) -> Teachers:
-        return Teachers(self.job.teacher, self.job.task.teacher_sees, self.job.teachers)
-
 
 class Bench:
     """The data, loaded once, and a teacher a section of the recipe; several processes may each have one of the same folder.
@@ -102,7 +99,7 @@ class Bench:
         if ground is None:
             ground = self._grounds[_teacher_of(recipe)] = self._ground_of(recipe)
         base = ground.job
-        teachers = ground.teachers
+        teachers = _teachers(base)
         if base.modality.starts_from_teacher(recipe) and ground.trained is not None:
             # its stage is named by the student that the teacher gives before it is trained
             teachers = base.modality.teachers_of(recipe, base.splits, trust_code=self._trust_code)
@@ -125,6 +122,12 @@ class Bench:
         if splits.fingerprint == self.job.splits.fingerprint:
             splits = self.job.splits
         return _Ground(open_job(recipe, splits, out=self._out, trust_code=self._trust_code, device=self._device))
+
+    def architecture_of(self, recipe: Recipe) -> str:
+        """Names the student that a recipe with this teacher builds, but for the values of its weights."""
+        job = self.job
+        build = job.modality.student_of(recipe, job.splits, _teachers(job), trust_code=self._trust_code)
+        return architecture(build(recipe.seed))
 
     def teacher_of(self, job: Job) -> Trained:
         """The teacher of a job: trained once, whatever candidate asks first."""
@@ -169,6 +172,10 @@ class Bench:
         job, arm = self.arm_of(candidate)
         trained = train_member(job, arm, _seed(candidate), candidate.title, until)
         return Reached(trained.history, trained.seconds)
+
+
+def _teachers(job: Job) -> Teachers:
+    return Teachers(job.teacher, job.task.teacher_sees, job.teachers)
 
 
 def _seed(candidate: Candidate) -> int:

@@ -33,6 +33,7 @@ from .costs import require_counters
 from .crew import Alone, Asked, Crew, Processes
 from .device import Profile
 from .ledger import Ledger
+from .own import own_point
 from .space import control_space, space_of
 from .study import Study
 from .trials import UNTRAINED, Trial
@@ -91,6 +92,9 @@ def try_students(
         progress.note(note)
     with stages.claimed(out), Ledger(out / "search" / "costs.jsonl") as ledger:
         studies = {arm: _study(recipe, settings, bench, out, arm, profile) for arm in spaces}
+        for arm, study in studies.items():
+            if not study.begun:
+                study.begin_with(own_point(spaces[arm], recipe, bench.architecture_of, teacher=arm == "student"))
         write_text(out / "search.recipe.yaml", resolved_yaml(recipe))
         share = max(1, (threads or torch.get_num_threads()) // jobs)
         crew: Crew = Alone(bench)

@@ -110,6 +110,11 @@ class Study:
         times = [one.duration for one in self._study.get_trials(deepcopy=False) if "fate" in one.user_attrs]
         return sum(one.total_seconds() for one in times if one is not None)
 
+    def begin_with(self, drawn: Mapping[str, Any]) -> None:
+        """What to ask first, where nothing was asked yet, as Optuna calls it; what is left out is drawn."""
+        if not self._study.get_trials(deepcopy=False):
+            self._study.enqueue_trial(dict(drawn))
+
     def ask(self, suggest: Suggest) -> Asked:
         """What to try next; ``suggest`` draws the values from Optuna's trial, one by one as it will."""
         self._study.sampler = self._sampler_of(self.begun)
@@ -161,7 +166,7 @@ class Study:
                 self._conclude(left.number)
                 continue
             # one that had been asked in part is asked anew: the same question gets the same answer
-            drawn = left.system_attrs.get("fixed_params") or (left.params if "values" in left.user_attrs else None)
+            drawn = left.params if "values" in left.user_attrs else left.system_attrs.get("fixed_params")
             waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             if drawn is not None and all(drawn != one.system_attrs["fixed_params"] for one in waiting):
                 self._study.enqueue_trial(drawn)

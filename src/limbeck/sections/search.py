@@ -94,7 +94,8 @@ class Search(Section):
     """What the exported student may cost at most: ``latency_ms``, ``size_kb``, ``memory_mb``, ``energy_mj``, ``macs``,
     ``parameters``."""
     trials: Times = 40
-    """How many students are tried, and as many again without a teacher."""
+    """How many students are tried, the recipe's own first, and as many again without a teacher; what is over the budget is not
+    counted, of which at most three times as many are looked at."""
     time: Annotated[str, AfterValidator(_time)] | None = None
     """No student is begun after so long: ``2h``, ``90m``."""
     rungs: tuple[_Share, ...] = (1 / 9, 1 / 3)
