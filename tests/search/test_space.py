@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -205,3 +207,16 @@ def test_what_a_search_cannot_vary_is_refused(space: dict[str, Any], sentence: s
     with pytest.raises(BadInput) as refused:
         space_of(searching(**space))
     assert sentence in str(refused.value)
+
+
+def test_the_examples_of_the_page_are_right() -> None:
+    page = (RECIPES.parent / "docs" / "search.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"(?ms)^```yaml\n(search:.*?)^```", page)
+    lists = re.findall(r"`((?:teacher|student|objective): \[\{?.*?\])`", page)
+    assert len(lists) == 3
+    values = yaml.safe_load((RECIPES / "fashion_mnist.yaml").read_text(encoding="utf-8"))
+    for search in (yaml.safe_load(section)["search"], *({"space": yaml.safe_load(one)} for one in lists)):
+        known = knobs_of(space_of(recipe_file.from_dict({**values, "search": search})))
+        varied = {path for path, said in search["space"].items() if isinstance(said, list | dict)}
+        assert varied <= set(known)
+        assert not (set(search["space"]) - varied) & set(known)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import BadInput, did_you_mean, shown
@@ -28,6 +29,9 @@ from .narrowed import narrowed
 SMOOTHING = "baseline.label_smoothing"
 EPOCHS, RATE = "train.epochs", "train.learning_rate"
 _ROOTS = (STUDENT, OBJECTIVE, TEACHER, VIEWS, "train", "targets")  # what may differ between candidates
+_TIMES = (
+    4  # that a setting is tried away from the recipe's, or the published one: further off, most candidates only fail
+)
 _USUAL = (
     *("kd", "dkd", "dist", "nkd", "mse_logits", "alpha_beta"),
     *("binary_kd", "mse_values", "huber_values", "bounded_regression"),
@@ -155,12 +159,21 @@ def _objectives(recipe: Recipe, base: Recipe, given: Mapping[str, Any]) -> Itera
 def _settings(own: Recipe) -> dict[str, Knob]:
     """The settings of what the teacher is asked for; weights are in proportion to that of the labels, which stays."""
     found = {path: knob for path, knob in offered(own).items() if path.startswith(f"{OBJECTIVE}.")}
-    alone = len(own.objective.terms) == 1
+    alone, values = len(own.objective.terms) == 1, own.model_dump(mode="json")
     return {
-        path: knob
+        path: knob if path.endswith(".temperature") else _nearer(knob, value_at(values, path))
         for path, knob in found.items()
         if CATALOGUE[path.split(".")[1]].needs != (LABELS,) and not (alone and path.endswith(".weight"))
     }
+
+
+def _nearer(knob: Knob, value: Any) -> Knob:
+    """A range by the logarithm, no further than so many times from the value that the recipe has."""
+    if knob.kind != "log" or knob.integer or not isinstance(value, int | float):
+        return knob
+    assert knob.low is not None
+    assert knob.high is not None
+    return replace(knob, low=max(knob.low, value / _TIMES), high=min(knob.high, value * _TIMES))
 
 
 def _usual(recipe: Recipe) -> Iterator[str]:
@@ -174,7 +187,12 @@ def _usual(recipe: Recipe) -> Iterator[str]:
 
 def _others(recipe: Recipe, base: Recipe, given: Mapping[str, Any]) -> Iterator[Dimension]:
     known = offered(base)
-    by_itself = {RATE: known.get(RATE), EPOCHS: _epochs(base, known.get(EPOCHS)), VIEWS: known.get(VIEWS)}
+    rate = known.get(RATE)
+    by_itself = {
+        RATE: None if rate is None else _nearer(rate, base.train.peak),
+        EPOCHS: _epochs(base, known.get(EPOCHS)),
+        VIEWS: known.get(VIEWS),
+    }
     if any(path.startswith(f"{VIEWS}.") and said is not None for path, said in given.items()):
         by_itself[VIEWS] = None  # the fields that are given vary instead
     for path, knob in by_itself.items():
