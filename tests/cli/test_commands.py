@@ -19,7 +19,7 @@ HEAVY = ("torch", "datasets", "onnxruntime", "onnx", "accelerate", "timm", "skle
 
 COMMANDS = (
     (), ("run",), ("init",), ("predict",), ("recipe",), ("recipe", "schema"), ("recipe", "check"),
-    ("targets",), ("objectives",), ("compare",), ("search",),
+    ("targets",), ("objectives",), ("compare",), ("search",), ("diagnose",),
     *(("targets", name) for name in ("cast", "extend", "merge", "verify", "inspect", "convert", "export", "import")),
 )  # fmt: skip
 

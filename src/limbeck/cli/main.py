@@ -13,6 +13,7 @@ from ..version import __version__
 from . import recipe, targets
 from .common import Group, command
 from .compare import compare
+from .diagnose import diagnose
 from .init import init
 from .objectives import objectives
 from .predict import predict
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
         search,
         "limbeck search recipes/fashion_mnist.yaml --budget latency_ms=0.05 --budget size_kb=60 --time 2h",
     ),
+    "diagnose": (diagnose, "limbeck diagnose runs/digits"),
     "init": (init, "limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist"),
     "predict": (predict, "limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"),
     "objectives": (objectives, "limbeck objectives dkd"),
