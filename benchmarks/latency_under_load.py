@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from common import arguments, print_conditions, print_table
 
 from limbeck.deploy.latency import compare_latency
@@ -60,7 +59,7 @@ def exported(name: str, side: int, folder: Path) -> dict[str, Path]:
         paths[role] = folder / f"{name}-{role}.onnx"
         form = {"channels": 1, "height": side, "width": side, "mean": (0.5,), "std": (0.5,)}
         metadata = image_metadata(name=name, classes=[str(k) for k in range(10)], **form)  # pyright: ignore[reportArgumentType]
-        export_onnx(model, torch.zeros(1, 1, side, side), paths[role], metadata)
+        export_onnx(model, paths[role], metadata)
     return paths
 
 

@@ -7,8 +7,8 @@ from importlib import import_module
 
 from tests.helpers.tree import PACKAGE, ROOT, caption, lines, shown
 
-IMPORTED = re.compile(r"(?:(?<=from )|(?<=import )|(?<=-m ))limbeck(?:\.[a-z_]+)+")
-NAMED = re.compile(r"limbeck(?:\.[a-z_]+)+")
+IMPORTED = re.compile(r"(?:(?<=from )|(?<=import )|(?<=-m ))limbeck(?:\.[a-z0-9_]+)+")
+NAMED = re.compile(r"limbeck(?:\.[a-z0-9_]+)+")
 
 
 def test_the_tree_in_contributing_has_every_module_with_the_first_line_of_its_docstring() -> None:

@@ -15,11 +15,16 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
 from limbeck.deploy import metadata
+from limbeck.deploy.export import Exporter
+from limbeck.deploy.graphs import of_module
+from limbeck.deploy.runtime import example_inputs, open_session
 from limbeck.deploy.standalone import write_standalone
 from limbeck.errors import BadInput
 from limbeck.evaluation.kinds import KINDS
@@ -213,6 +218,44 @@ class Battery:
         after = opened.teachers.model.state_dict()
         assert all(torch.equal(after[name], value) for name, value in before.items())
         assert all(isinstance(note, str) for note in opened.modality.notes_on(opened.student, opened.splits))
+
+    def test_a_student_is_exported_and_its_file_says_what_it_takes(self, opened: Opened, tmp_path: Path) -> None:
+        model, task, modality = opened.make(0).eval(), opened.task, opened.modality
+        examples = opened.splits.validation
+        exporter = Exporter(
+            modality, task, outline_of(self.task), run="x", examples=examples, limits=opened.recipe.export
+        )
+        exported = exporter.export(model, "student", tmp_path)
+        there = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+        assert set(exported.files) == there
+        assert exported.facts["parity"]["n"] == len(modality.sample(examples))
+        assert exported.facts["macs"] > 0
+        for path in (exported.path, *exported.variants.values()):
+            session, said = open_session(path), metadata.said_by(path)
+            assert (said["name"], said["task"]) == ("x student", self.task)
+            assert list(said["inputs"]) == [given.name for given in session.get_inputs()]
+            for name, made in example_inputs(session, 3, 5).items():
+                one = said["inputs"][name]
+                assert str(made.dtype) == one["dtype"]
+                assert list(made.shape) == [{"batch": 3, "length": 5}.get(side, side) for side in one["shape"]]
+                if one["range"] != "normal":
+                    assert one["range"][0] <= made.min() <= made.max() < one["range"][1]
+            # a file that does not say it is measured all the same
+            graph = onnx.load(path)
+            del graph.metadata_props[:]
+            silent = open_session(graph.SerializeToString())
+            assert len(np.asarray(silent.run(None, example_inputs(silent, 3, 5))[0])) == 3
+        # an exported model is asked in the examples' order, as it is where nothing was exported
+        whole = modality.answered(
+            {name: of_module(graph) for name, graph in modality.exportables(model, task, "student").items()},
+            model,
+            task,
+            "student",
+            examples,
+        )
+        places, answers = zip(*task.answers_to(model, examples), strict=True)
+        torch.testing.assert_close(whole, torch.cat(answers)[torch.cat(places).argsort()], atol=1e-4, rtol=1e-4)
+        assert all(map(math.isfinite, modality.measured(model, task, opened.splits).values()))
 
     def test_an_example_can_be_shown_on_a_page(self, opened: Opened) -> None:
         assert isinstance(opened.modality.show(opened.splits.validation)(2), get_args(Shown))

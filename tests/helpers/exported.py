@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from limbeck.modalities.image.export import export_onnx, image_metadata
+from limbeck.deploy.graphs import of_file, of_module
+from limbeck.deploy.metadata import said_by
+from limbeck.deploy.parity import compared
+from limbeck.interfaces import Exportable
+from limbeck.modalities.image.export import export_onnx, exportable, image_metadata
 
 HOSTILE = ("<script>alert(1)</script>", "a\x1b[31mred\nline", 'quo"te\\', "Übergröße 👟 \u202e")
 
@@ -16,7 +22,7 @@ HOSTILE = ("<script>alert(1)</script>", "a\x1b[31mred\nline", 'quo"te\\', "Über
 COLOUR = {"channels": 3, "height": 12, "width": 12, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3)}
 
 
-def small_network(channels: int, classes: int = len(HOSTILE), *, seed: int = 0) -> nn.Module:
+def small_network(channels: int, classes: int = len(HOSTILE), *, seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     width = 6
     model = nn.Sequential(
@@ -33,9 +39,13 @@ def small_network(channels: int, classes: int = len(HOSTILE), *, seed: int = 0) 
     )
     for module in model:
         if isinstance(module, nn.BatchNorm2d):  # statistics that folding has to take into account
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            mean, variance = module.running_mean, module.running_var
+            assert mean is not None
+            assert variance is not None
+            nn.init.normal_(mean, std=0.3)
+            nn.init.uniform_(variance, 0.5, 2.0)
     head = model[-1]
+    assert isinstance(head, nn.Linear)
     with torch.no_grad():  # so that every class is somewhere the answer
         nn.init.normal_(head.weight, std=3.0)
         head.bias -= model.eval()(torch.randn(64, channels, 12, 12)).mean(0)
@@ -45,8 +55,26 @@ def small_network(channels: int, classes: int = len(HOSTILE), *, seed: int = 0) 
 def export(model: nn.Module, folder: Path, form: dict, name: str = "student.onnx") -> Path:
     metadata = image_metadata(name="tiny", classes=HOSTILE, **form)
     path = folder / name
-    export_onnx(model, torch.zeros(1, form["channels"], form["height"], form["width"]), path, metadata)
+    export_onnx(model, path, metadata)
     return path
+
+
+def parity(
+    graph: Exportable, path: Path, batches: Sequence[Mapping[str, Tensor]], max_abs: float, agreement: float
+) -> dict[str, Any]:
+    """How a graph's file answers batches of its inputs, beside the module itself."""
+    expected, actual = (
+        torch.cat([torch.from_numpy(ask({name: one[name].numpy() for name in graph.inputs})[0]) for one in batches])
+        for ask in (of_module(graph), of_file(path))
+    )
+    return compared(expected, actual, path, kind="classes", max_abs=max_abs, agreement=agreement)
+
+
+def image_parity(model: nn.Module, path: Path, images_BCHW: Tensor, max_abs: float, agreement: float) -> dict[str, Any]:
+    """The same of a network of images."""
+    graph = exportable(model, said_by(path))
+    batches = [{"image": part} for part in images_BCHW.split(256)]
+    return parity(graph, path, batches, max_abs, agreement)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import tokenizers
 import torch
 import transformers
 from tokenizers import models, normalizers, pre_tokenizers, processors
+from torch import Tensor, nn
+
+from limbeck.deploy.metadata import said_by
+from limbeck.modalities.text.export import exportable
+from tests.helpers.exported import parity
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [
@@ -94,3 +103,10 @@ def encode(tokenizer, texts: list[str]) -> dict[str, torch.Tensor]:
 def logits_of(model, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Logits (B, C) in eval mode."""
     return model.eval()(**inputs).logits
+
+
+def text_parity(
+    model: nn.Module, path: Path, batches: Sequence[Mapping[str, Tensor]], max_abs: float, agreement: float
+) -> dict[str, Any]:
+    """How a classifier's file answers batches of its inputs, beside the model itself."""
+    return parity(exportable(model, tiny_tokenizer(), said_by(path)), path, batches, max_abs, agreement)

@@ -6,18 +6,19 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from .. import progress
 from ..deploy.costs import latencies, lengths_up_to
+from ..deploy.export import Exporter
 from ..deploy.measure import parameters
 from ..errors import LimbeckError
-from ..interfaces.modality import Deploying
 from ..models.ensemble import Together
 from ..models.identity import architecture
 from ..models.onnx_file import OnnxFile
+from ..pipeline.export import exporter_of
 from ..pipeline.job import Job
 from ..pipeline.stages import stage
 from ..pipeline.training_stage import begun
@@ -35,14 +36,14 @@ class Measured:
     """The teacher's and the students' costs; ``students`` by the architecture's name (:func:`limbeck.models.identity.architecture`).
 
     ``speed`` is what :class:`limbeck.deploy.costs.Latencies` has, its ``speedup`` by the same names; None where nothing was
-    exported. ``tokens`` is the length of the texts it was measured with.
+    exported. ``length`` is that of the examples it was measured with; None where all have one size.
     """
 
     stage: str
     teacher: Cost
     students: dict[str, Cost]
     speed: dict[str, Any] | None
-    tokens: int | None
+    length: int | None
 
     def of(self, name: str) -> dict[str, Any]:
         """What the results say of a model: its cost, and ``speedup``, how many times as fast as the teacher it is.
@@ -76,8 +77,9 @@ def measured(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) ->
 
 
 def _measure(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) -> dict[str, Any]:
-    lengths_of = job.modality.LENGTHS
-    longest = max(lengths_of, default=1)
+    exporter = exporter_of(job, job.splits.validation)
+    usual: tuple[int, ...] = ()
+    longest: list[int] = []
     costs: dict[str, Cost] = {}
     paths: dict[str, Path] = {}
     models = {"teacher": teacher, **students}
@@ -85,17 +87,19 @@ def _measure(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) ->
         for number, (name, model) in enumerate(models.items()):
             costs[name] = {"parameters": parameters(model), "bytes": None, "latency_ms": None}
             try:
-                found = _exported(job, "teacher" if name == "teacher" else "student", model, Path(folder) / str(number))
+                role = "teacher" if name == "teacher" else "student"
+                found = _exported(exporter, role, model, Path(folder) / str(number))
             except LimbeckError as error:
                 progress.note(f"{'The teacher' if name == 'teacher' else 'A student'} is not measured: {error}")
                 costs[name]["problem"] = str(error)
                 found = None
             if found is not None:
-                paths[name], limit = found
-                costs[name]["bytes"] = paths[name].stat().st_size
-                longest = min(longest, limit or longest)
+                paths[name] = found.path
+                costs[name]["bytes"] = found.path.stat().st_size
+                usual = found.lengths or usual
+                longest += [found.longest] if found.longest else []
             advance()
-        lengths = lengths_up_to(longest, lengths_of)[:1]
+        lengths = lengths_up_to(min([*usual[-1:], *longest], default=1), usual)[:1]
         together = latencies(paths, lengths, again="--force measure") if paths else None
         advance()
     for name in paths:
@@ -105,30 +109,28 @@ def _measure(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) ->
         "teacher": costs.pop("teacher"),
         "students": costs,
         "speed": together.speed if together else None,
-        "tokens": lengths[0] if lengths else None,
+        "tokens": lengths[0] if lengths else None,  # whatever a length is counted in
     }
 
 
-def _exported(job: Job, role: str, model: nn.Module, folder: Path) -> tuple[Path, int | None] | None:
-    """The model's ONNX file and the longest text it takes; None for an ensemble, and a file for a fixed batch."""
+class _File(NamedTuple):
+    """A file to be measured: the lengths at which, and the greatest that it takes."""
+
+    path: Path
+    lengths: tuple[int, ...]
+    longest: int | None
+
+
+def _exported(exporter: Exporter, role: str, model: nn.Module, folder: Path) -> _File | None:
+    """The model's ONNX file; None for an ensemble, and a file for a fixed batch."""
     if isinstance(model, OnnxFile):
-        return (model.path, model.longest) if model.timed_as_it_is else None
+        return _File(model.path, (), model.longest) if model.timed_as_it_is else None
     if isinstance(model, Together):
         return None
     folder.mkdir()
     device = next((value.device for value in model.parameters()), None)
-    wanted = Deploying(
-        role,
-        f"{job.name} {role}",
-        model.to("cpu").eval(),
-        job.task,
-        job.splits.validation,
-        folder,
-        job.recipe.export,
-        int8=False,
-    )
     try:
-        deployed = job.modality.deploy(wanted)
+        exported = exporter.export(model.to("cpu").eval(), role, folder, variants=False)
     finally:
         model.to(device)
-    return deployed.path, deployed.longest
+    return _File(exported.path, exported.lengths, exported.longest)

@@ -95,7 +95,7 @@ def results_of(
         "targets": _targets(comparison, bench, teacher, by_row),
         "speed": cost.speed,
         "ms": milliseconds(cost.speed),
-        "tokens": cost.tokens,
+        "tokens": cost.length,
         "tuning": comparison.tuning,
         "against": comparison.against,
         "rows": with_fronts(rows_section(by, evidence, taught.test, comparison.against), cost.speed, compared(by)),

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import BadInput
-from ..interfaces import Answers
+from ..interfaces import IGNORED, Answers
 from .groups import Groups
 
 Recorder = Callable[[str], None]
@@ -156,6 +156,14 @@ class AnyExamples(Protocol):
 
     def __len__(self) -> int: ...
 
+    def take(self, index: Tensor, /) -> Self:
+        """Those at positions ``index`` (B,) int64, in that order."""
+        ...
+
+    def to(self, device: torch.device | str, /) -> Self:
+        """The same on a device."""
+        ...
+
 
 E = TypeVar("E", bound=AnyExamples)
 
@@ -240,3 +248,19 @@ class SplitsOf(Generic[E]):
             return
         assert self.train.labels is not None
         check_every_class(self.train.labels, self.classes, "train")
+
+
+def pooled(splits: SplitsOf[E], device: torch.device | str, joined: Callable[[E, E, Tensor], E]) -> E:
+    """Training and transfer examples together, each once, on a device; objectives ignore the labels of the latter.
+
+    ``joined`` puts examples of the modality behind one another, with labels for all.
+    """
+    labelled = splits.train.to(device)
+    if splits.transfer is None:
+        return labelled
+    transfer = splits.transfer.to(device)
+    fresh = transfer.take((~torch.isin(transfer.ids, labelled.ids)).nonzero().flatten())
+    assert labelled.labels is not None
+    shape = (len(fresh), *labelled.labels.shape[1:])
+    ignored = labelled.labels.new_full(shape, torch.nan if splits.numbers else IGNORED)
+    return joined(labelled, fresh, torch.cat([labelled.labels, ignored]))

@@ -17,9 +17,9 @@ class Latencies:
     """Latencies of some files.
 
     Attributes:
-        of: by name: ``latency_ms``, and of texts ``latency_by_length``, which :func:`.timing.latency` describes.
+        of: by name: ``latency_ms``, and of inputs of any length ``latency_by_length``, which :func:`.timing.latency` describes.
         speed: how they compare, and whether the machine was quiet enough to tell: what
-            :func:`.latency.compare_latency` says of the usual length, and of texts ``by_length``. ``disturbed`` is true
+            :func:`.latency.compare_latency` says of the usual length, and ``by_length``. ``disturbed`` is true
             where it is at any length; ``note`` is what a person is to be told then, in a few sentences, or None.
     """
 
@@ -28,7 +28,7 @@ class Latencies:
 
 
 def latencies(paths: Mapping[str, Path], lengths: Sequence[int], *, again: str) -> Latencies:
-    """Measures the files in turns, at each number of tokens; ``lengths`` is empty where inputs have one size.
+    """Measures the files in turns, at each length; ``lengths`` is empty where inputs have one size.
 
     The first is what the others are set beside. ``again`` is the option that measures anew, for the note.
     """
@@ -83,5 +83,5 @@ def running_cost(path: Path, latency_ms: Mapping[str, Any], lengths: Sequence[in
 
 
 def lengths_up_to(longest: int, usual: Sequence[int]) -> list[int]:
-    """The usual lengths that models with inputs of at most ``longest`` tokens take, or that longest one where none is."""
+    """The usual lengths that models with inputs of at most ``longest`` positions take, or that longest one where none is."""
     return [length for length in usual if length <= longest] or [longest][: len(usual)]

@@ -36,8 +36,8 @@ def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: 
     """Latency at batch 1 of several exported models, in turns of some milliseconds, so that what changes hits them alike.
 
     Measures until the interval of every ratio to the first model is narrow (:data:`.timing.HALF_WIDTH`), and for ``seconds``
-    at most, all models together, or six rounds where those take longer. ``length`` is the number of tokens, for models of
-    texts. Returns
+    at most, all models together, or six rounds where those take longer. ``length`` is that of the inputs, where any will
+    do. Returns
 
     * ``latency_ms``: by name, as :func:`.timing.latency` has it;
     * ``reference``, the first name, and ``speedup``: by every other name, the reference's time over the model's, as
@@ -65,7 +65,7 @@ def settled_latency(path: Path, *, limit: float | None = None, length: int = 32)
     """Median latency at batch 1 of one exported model, measured again and again until it is known on which side of ``limit`` it lies.
 
     Without a limit (ms), until its interval is as narrow as that of a ratio is to be; :data:`MOST_REPEATS` times at most.
-    ``length`` is the number of tokens, for models of texts. Returns what :func:`.timing.typical` says, ``repeats``,
+    ``length`` is that of the inputs, where any will do. Returns what :func:`.timing.typical` says, ``repeats``,
     ``decided`` (whether the interval settled it), ``limit``, and ``busy`` with ``clock_over_cpu``, as :func:`compare_latency`.
     """
     session = open_session(path)

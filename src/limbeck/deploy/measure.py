@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,22 @@ def parameters(model: nn.Module) -> int:
     return files + sum(parameter.numel() for parameter in model.parameters())
 
 
-def macs(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> int:
+def macs(model: nn.Module, example: Tensor | Sequence[Tensor] | Mapping[str, Tensor]) -> int:
     """Multiply-accumulates of one example's pass: those of convolutions, matrix products and attention.
 
-    ``example`` is an image (1, C, H, W), or a text model's inputs by name, (1, L) each.
+    ``example`` is what the model is called with, (1, ...) each: an input, several in their order, or by name.
 
     Element-wise work (biases, normalisation, activations, pooling) is not counted, as is the custom.
     """
     device = device_of(model)
-    images = [example[:1].to(device, torch.float32)] if isinstance(example, Tensor) else []
-    named = {} if isinstance(example, Tensor) else {name: value[:1].to(device) for name, value in example.items()}
+    named = {name: value[:1].to(device) for name, value in example.items()} if isinstance(example, Mapping) else {}
+    in_order = [example] if isinstance(example, Tensor) else [] if isinstance(example, Mapping) else list(example)
+    in_order = [value[:1].to(device) for value in in_order]
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # fused transformer layers are not seen by the counter
     try:
         with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(*images, **named)
+            model(*in_order, **named)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return counter.get_total_flops() // 2
@@ -53,7 +54,7 @@ def macs(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> int:
 def measure_onnx(path: Path, *, seconds: float = 0.5, length: int = 32) -> dict[str, Any]:
     """What an exported model costs in ONNX Runtime beside its latency (:func:`.latency.compare_latency`).
 
-    ``length`` is the number of tokens, for models of texts.
+    ``length`` is that of the inputs, where any will do.
     Returns ``throughput_per_s`` (examples a second at ``throughput_batch``, by the processor time of one thread),
     ``peak_memory_mb`` and ``anonymous_memory_mb`` (:func:`.memory.memory_mb`, at batch 1), ``bytes`` (the file),
     ``threads`` and ``runtime``. ``seconds`` is spent on throughput; loading and memory come on top.
@@ -66,7 +67,7 @@ def measure_onnx(path: Path, *, seconds: float = 0.5, length: int = 32) -> dict[
     return {
         "throughput_per_s": THROUGHPUT_BATCH / batches.typical_ms * 1e3,
         "throughput_batch": THROUGHPUT_BATCH,
-        **memory_mb(path, length=length),
+        **memory_mb(path, example_inputs(session, 1, length)),
         "bytes": path.stat().st_size,
         "threads": THREADS,
         "runtime": runtime_name(),

@@ -9,7 +9,10 @@ import base64
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 RUNS = 3
 ASKED = "--memory"
@@ -21,22 +24,27 @@ IDENTITY = base64.b64decode(
 """A model that gives back its input, as a file's content; any runtime takes it (opset 17)."""
 
 
-def memory_mb(path: Path, *, batch: int = 1, length: int = 32) -> dict[str, float | None]:
+def memory_mb(path: Path, inputs: Mapping[str, Any]) -> dict[str, float | None]:
     """What loading and running a model adds to the memory of a process that ran another model before, in MB (10^6 bytes).
 
-    ``peak_memory_mb`` is how far the highest resident memory rises, ``anonymous_memory_mb`` how much of it is the process's
-    own and no page of a file (None where the system does not tell: it is Linux that does). ``length`` is the number of
-    tokens, for models of texts.
+    ``inputs`` are the arrays that it is run on, by name. ``peak_memory_mb`` is how far the highest resident memory rises,
+    ``anonymous_memory_mb`` how much of it is the process's own and no page of a file (None where the system does not tell: it
+    is Linux that does).
 
     The other model does nothing, in one node. Without it, the figure for a small network would be some 9 MB whatever its
     size: pages of the runtime's own code that its first session touches.
 
     Raises ``RuntimeError`` where the fresh process fails.
     """
+    import numpy as np
+
     # Alone with what is installed: what lies beside this file is called like the library that it is about.
     alone = ["-I"] if sys.flags.isolated else ["-P"] if sys.version_info >= (3, 11) else []
-    command = [sys.executable, *alone, __file__, ASKED, str(Path(path).resolve()), str(batch), str(length)]
-    done = subprocess.run(command, input=IDENTITY, capture_output=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "inputs.npz"
+        np.savez(kept, **inputs)
+        command = [sys.executable, *alone, __file__, ASKED, str(Path(path).resolve()), str(kept)]
+        done = subprocess.run(command, input=IDENTITY, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"measuring the memory of {path} failed: {done.stderr.decode(errors='replace').strip()}")
     return json.loads(done.stdout)
@@ -63,8 +71,8 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def answer(path: str, batch: int, length: int) -> None:
-    """Prints what :func:`memory_mb` says of a file, with another model on standard input."""
+def answer(path: str, inputs_path: str) -> None:
+    """Prints what :func:`memory_mb` says of a file that is run on these inputs, with another model on standard input."""
     import numpy as np
     import onnxruntime
 
@@ -76,17 +84,12 @@ def answer(path: str, batch: int, length: int) -> None:
     def opened(model: str | bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
+    with np.load(inputs_path) as kept:  # before the memory is looked at: what the model is asked is no cost of its own
+        inputs = {name: kept[name] for name in kept.files}
     first = opened(sys.stdin.buffer.read())
     first.run(None, {"given": np.zeros(1, dtype=np.float32)})
     peak, anonymous = _peak_bytes(), _of_this_process("RssAnon")
     session = opened(path)
-    inputs = {}
-    for given in session.get_inputs():
-        if given.type == "tensor(int64)":  # ids of tokens, or a mask without padding
-            inputs[given.name] = np.full((batch, length), given.name == "attention_mask", dtype=np.int64)
-        else:
-            precision = {"tensor(float16)": np.float16, "tensor(double)": np.float64}.get(given.type, np.float32)
-            inputs[given.name] = np.zeros((batch, *given.shape[1:]), dtype=precision)
     for _ in range(RUNS):
         session.run(None, inputs)
     after = _of_this_process("RssAnon")
@@ -95,4 +98,4 @@ def answer(path: str, batch: int, length: int) -> None:
 
 
 if __name__ == "__main__":
-    answer(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    answer(sys.argv[2], sys.argv[3])

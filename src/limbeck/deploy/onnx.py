@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..errors import BadInput
+from ..errors import BadInput, LimbeckError
 from ..files import atomic_path
+from ..interfaces import Exportable
+from ..interfaces.exportable import BATCH, LENGTH
+from ..models.inference import device_of
+from ..sections.outline import Outline
 from .metadata import METADATA_KEY
+from .runtime import example_inputs, open_session
 
 # A protobuf message cannot be larger, and the weights are kept inside.
 LARGEST_FILE = 2**31 - 1
@@ -35,30 +42,42 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def translate(
-    model: nn.Module,
-    example: tuple[Tensor, ...],
-    inputs: Sequence[str],
-    dynamic_shapes: Any,
-    *,
-    name: str,
-    any_: str,
-    says: str = "logits",
-) -> onnx.ModelProto:
-    """The ONNX program of ``model`` in eval mode: ``inputs`` are its names for ``example``, ``says`` its answer's.
+def write_onnx(graph: Exportable, path: Path, outline: Outline) -> None:
+    """Writes a graph in evaluation mode as ONNX; ``outline`` has the words for messages.
 
-    ``name`` is how messages speak of the model, ``any_`` what must be free in it (``number of images``).
+    Whatever dimension may vary is dynamic, the weights are inside, batch normalisation is folded into the convolutions before
+    it, and the metadata lie under the key ``limbeck`` of the file's properties. The file is checked and run at several sizes
+    before it takes its name; the module's mode is left as it was.
 
-    Raises :class:`BadInput` where the model cannot be exported.
+    Raises :class:`BadInput` where the graph cannot be exported, :class:`LimbeckError` where what came out does not answer as it
+    should.
     """
-    with evaluating(model), torch.no_grad(), silence():
+    with written(translate(graph, outline), path, graph.said, name=graph.name) as temporary:
+        _check_answers(temporary, graph, outline)
+
+
+def translate(graph: Exportable, outline: Outline) -> onnx.ModelProto:
+    """The ONNX program of a graph. Raises :class:`BadInput` where there can be none."""
+    module, device = graph.module, device_of(graph.module)
+    free = {
+        word: torch.export.Dim(word, max=graph.most.get(word))
+        for word in dict.fromkeys(word for one in graph.inputs.values() for word in one.shape if isinstance(word, str))
+    }
+    shapes = tuple(
+        {place: free[word] for place, word in enumerate(one.shape) if isinstance(word, str)}
+        for one in graph.inputs.values()
+    )
+    takes = inspect.signature(module.forward).parameters.values()
+    any_ = f"number{' and length' if LENGTH in free else ''} of {outline.examples}"
+    with evaluating(module), torch.no_grad(), silence():
         try:
             program = torch.onnx.export(
-                model,
-                example,
-                input_names=list(inputs),
-                output_names=[says],
-                dynamic_shapes=dynamic_shapes,
+                module,
+                tuple(one.example.to(device) for one in graph.inputs.values()),
+                input_names=list(graph.inputs),
+                output_names=[graph.says],
+                # of a module that takes any number of inputs they are one argument
+                dynamic_shapes=(shapes,) if any(one.kind is one.VAR_POSITIONAL for one in takes) else shapes,
                 dynamo=True,
                 external_data=False,
                 optimize=True,
@@ -67,13 +86,29 @@ def translate(
         except torch.onnx.OnnxExporterError as error:
             cause = error.__cause__ or error
             raise BadInput(
-                f"{name} cannot be exported to ONNX: its forward must be traceable by "
+                f"{graph.name} cannot be exported to ONNX: its forward must be traceable by "
                 f"torch.export with any {any_}. ({type(cause).__name__}: {_first_line(str(cause))})"
             ) from error
     assert program is not None  # only the older exporter returns nothing
     proto = program.model_proto  # made anew each time it is asked for
     _strip(proto)
     return proto
+
+
+def _check_answers(path: Path, graph: Exportable, outline: Outline) -> None:
+    session = open_session(path)
+    long = any(LENGTH in one.shape for one in graph.inputs.values())
+    most = graph.most.get(LENGTH, 512)
+    for batch, length in ((1, 1), (3, min(7, most)), (2, min(512, most))) if long else ((1, 1), (3, 1)):
+        shape = np.shape(np.asarray(session.run(None, example_inputs(session, batch, length))[0]))
+        right = tuple({BATCH: batch, LENGTH: length}.get(size, size) for size in graph.answer)  # type: ignore[call-overload]
+        if shape != right:
+            of, fixes = (f" of {length} {outline.positions}", "number or length") if long else ("", "number")
+            raise LimbeckError(
+                f"{graph.name}, exported to ONNX, answers {batch} {outline.example}(s){of} with shape {shape} where "
+                f"({', '.join(map(str, right))}) is right: its forward fixes the {fixes} of {outline.examples}, or its outputs "
+                f"are not the {'numbers' if graph.says == 'values' else 'logits of the classes'}."
+            )
 
 
 @contextlib.contextmanager

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from torch import Tensor
 
 from ..errors import LimbeckError
 from ..evaluation.kinds import KINDS
-
-BATCH = 256
+from ..interfaces import RaggedLogits
 
 
 def compared(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]], path: Path, *, kind: str, max_abs: float, agreement: float
+    expected: Tensor | RaggedLogits,
+    actual: Tensor | RaggedLogits,
+    path: Path,
+    *,
+    kind: str,
+    max_abs: float,
+    agreement: float,
 ) -> dict[str, Any]:
-    """Of batches of answers (B, ...) of a kind, the model's and those of the file at ``path``: how far they are alike.
+    """Of a model's answers of a kind and those of its file, to the same examples: how far they are alike.
 
     Args:
-        pairs: of each batch the two answers.
+        expected: (N, ...), or ragged.
+        actual: likewise.
         path: of the file, for messages.
         kind: in :data:`limbeck.evaluation.kinds.KINDS`.
         max_abs: the largest difference allowed, of numbers as a share of their standard deviation.
@@ -34,26 +38,23 @@ def compared(
     Raises:
         LimbeckError: the file answers in another shape.
     """
-    expected, actual = [], []
-    for expected_BC, actual_BC in pairs:
-        if actual_BC.shape != expected_BC.shape:
-            raise LimbeckError(
-                f"{path} answers with shape {actual_BC.shape} where the model answers "
-                f"{expected_BC.shape}: the file is not an export of this model."
-            )
-        expected.append(torch.from_numpy(expected_BC))
-        actual.append(torch.from_numpy(actual_BC))
-    worst, share = KINDS[kind].alike(torch.cat(expected), torch.cat(actual))
+    theirs, own = (one.logits if isinstance(one, RaggedLogits) else one for one in (expected, actual))
+    if own.shape != theirs.shape:
+        raise LimbeckError(
+            f"{path} answers with shape {tuple(own.shape)} where the model answers "
+            f"{tuple(theirs.shape)}: the file is not an export of this model."
+        )
+    worst, share = KINDS[kind].alike(theirs, own)
     return {
         "max_abs_difference": worst,
         "agreement": share,
-        "n": sum(map(len, expected)),
+        "n": len(expected.lengths if isinstance(expected, RaggedLogits) else expected),
         "limits": {"max_abs_difference": max_abs, "agreement": agreement},
         "passed": worst <= max_abs and share >= agreement,
     }
 
 
-def require(parity: dict[str, Any], path: Path, *, what: str = "images") -> None:
+def require(parity: dict[str, Any], path: Path, *, what: str) -> None:
     """Raises :class:`LimbeckError`, with the figures, where ``parity`` has not passed; ``what`` was compared."""
     if parity["passed"]:
         return

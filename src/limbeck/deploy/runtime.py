@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,46 +14,68 @@ from .metadata import METADATA_KEY
 THREADS = 1
 """On how many threads everything is measured: one, which is that of the caller, so that its processor time can be taken."""
 
-_PRECISIONS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """A sequential CPU session whose operators run on the thread that calls."""
+def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """A sequential CPU session of a file, or of what stands in one, whose operators run on the thread that calls."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def example_inputs(session: onnxruntime.InferenceSession, batch: int, length: int = 32) -> dict[str, np.ndarray]:
-    """Inputs by name, as the model's file asks for them.
+    """Inputs by name, made up as the file says that its inputs are: of so many examples, of ``length`` where any will do.
 
-    Standard normal numbers (batch, channels, height, width) of the precision it takes for images; for texts int64 (batch, length): random ids
-    within the vocabulary that the metadata states, a mask without padding, and one segment.
+    The same each time: standard normal numbers, or whole numbers drawn from the range that its metadata have for the input
+    (:class:`limbeck.interfaces.Input`).
     """
     random = np.random.default_rng(0)
+    ranges = _ranges(session)
     inputs: dict[str, np.ndarray] = {}
     for given in session.get_inputs():
-        if given.type == "tensor(int64)":
-            if given.name in ("attention_mask", "token_type_ids"):
-                inputs[given.name] = np.full((batch, length), given.name == "attention_mask", dtype=np.int64)
-            else:
-                inputs[given.name] = random.integers(0, _vocabulary(session), (batch, length), dtype=np.int64)
-        else:
-            shape = (batch, *(int(n) for n in given.shape[1:]))
-            inputs[given.name] = random.standard_normal(shape, dtype=np.float32).astype(_PRECISIONS[given.type])
+        shape = (batch, *(side if isinstance(side, int) else length for side in given.shape[1:]))
+        kind = _TYPES[given.type]
+        if ranges[given.name] is None:
+            inputs[given.name] = random.standard_normal(shape, dtype=np.float32).astype(kind)
+            continue
+        low, high = ranges[given.name]
+        drawn = random.integers(low, high, shape, dtype=np.int64) if high - low > 1 else np.full(shape, low, np.int64)
+        inputs[given.name] = drawn.astype(kind)
     return inputs
 
 
-def _vocabulary(session: onnxruntime.InferenceSession) -> int:
-    """How many tokens a text model's metadata says that it knows; 1 (so id 0 alone) where it does not say."""
+def _ranges(session: onnxruntime.InferenceSession) -> dict[str, Any]:
+    """Of each input the first number that it takes and the first beyond; None: any, standard normal.
+
+    Files that do not say it, those from elsewhere and those of Limbeck before it wrote so, take any real number, and of whole
+    ones 1, which is an id in every vocabulary and no padding in a mask.
+    """
+    ranges: dict[str, Any] = {
+        given.name: None if np.issubdtype(_TYPES[given.type], np.floating) else (1, 2) for given in session.get_inputs()
+    }
     try:
-        content = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
-        return max(1, int(content["input"]["vocabulary"]))
+        said = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])["inputs"]
+        for name in ranges:
+            if said[name]["range"] != "normal":
+                low, high = (int(bound) for bound in said[name]["range"])
+                ranges[name] = (low, max(high, low + 1))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        return 1
+        pass
+    return ranges
 
 
 def runtime_name() -> str:

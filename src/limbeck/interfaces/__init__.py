@@ -1,5 +1,6 @@
 """The types that rooms hand to one another; imports nothing of ours."""
 
+from .exportable import Exportable, Graph, Input
 from .task import Answers, Ask, Source, Task, Teacher
 from .tensors import (
     IGNORED,
@@ -23,7 +24,10 @@ __all__ = [
     "Ask",
     "Batch",
     "DenseLogits",
+    "Exportable",
     "Features",
+    "Graph",
+    "Input",
     "Inside",
     "Needs",
     "Output",

@@ -8,51 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from .exportable import Exportable, Graph
 from .task import Task
-from .tensors import Inside
-
-
-@dataclass(frozen=True)
-class Deploying:
-    """A model to be exported.
-
-    Attributes:
-        role: ``student`` or ``teacher``.
-        name: what the file calls itself.
-        model: in evaluation mode, on the CPU.
-        examples: test examples to hold the exported model to.
-        folder: where to write.
-        limits: what it must prove.
-        int8: whether a student's file in 8 bits is wanted as well, where the modality has such.
-    """
-
-    role: str
-    name: str
-    model: nn.Module
-    task: Any
-    examples: Any
-    folder: Path
-    limits: Any
-    int8: bool = True
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """An exported model: ``facts`` are for the results, ``files`` were written (names in the folder)."""
-
-    path: Path
-    facts: dict[str, Any]
-    files: tuple[str, ...]
-    variants: Mapping[str, Path]  # such as int8, measured beside it
-    longest: int | None = None  # tokens of its longest input; None where inputs have one size
+from .tensors import Inside, RaggedLogits
 
 
 class Modality(Protocol):
     """What a module of a modality offers."""
-
-    LENGTHS: tuple[int, ...]  # tokens of an input at which speed is measured, the usual first; none for one size
 
     def load(self, recipe: Any, progress: Callable[..., Any] | None = None) -> Any:
         """The splits that the recipe names; the test split stays shut."""
@@ -106,11 +70,36 @@ class Modality(Protocol):
         """What the results say of the data beside the numbers of examples."""
         ...
 
-    def deploy(self, wanted: Deploying) -> Deployed:
-        """Writes the model as ONNX, with what belongs to it, and holds it to PyTorch's answers.
+    def exportables(self, model: nn.Module, task: Any, role: str) -> dict[str, Exportable]:
+        """The graphs that a model is deployed as, by where their files lie in the export's folder, without the suffix.
 
-        Raises :class:`limbeck.errors.LimbeckError` where it does not answer alike.
+        ``model`` is in evaluation mode, on the CPU; ``role`` is ``student`` or ``teacher``.
         """
+        ...
+
+    def beside(self, model: nn.Module, task: Any, role: str, folder: Path) -> tuple[str, ...]:
+        """Writes what must lie beside the graphs (tokenizer, configuration) into the export's folder, before they come there.
+
+        The files' names, as from that folder.
+        """
+        ...
+
+    def sample(self, examples: Any) -> Any:
+        """Test examples that are enough to tell whether two graphs answer alike, those that cost the same next to one another."""
+        ...
+
+    def answered(
+        self, graphs: Mapping[str, Graph], model: nn.Module, task: Any, role: str, examples: Any
+    ) -> Tensor | RaggedLogits:
+        """What the graphs, by the names of :meth:`exportables`, answer to examples, in their order, float32 on the CPU.
+
+        They are asked exactly as ``predict.py`` asks an exported file, whoever answers: the module itself, ONNX Runtime, a
+        file in 8 bits. ``model`` is what the graphs were made of.
+        """
+        ...
+
+    def measured(self, model: nn.Module, task: Any, splits: Any) -> dict[str, float]:
+        """Figures of a model that only running it tells, by name; none where its answers to examples tell all."""
         ...
 
     def publish(self, export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What a model answers with: logits are wanted; other answers are told from them.
 
 Probabilities, a single value for two classes,
-and answers that are no function of the image.
+and answers that are no function of the input.
 
 Shapes: N examples, C classes.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BadInput
+from ..sections.outline import Outline
 from .inference import ask
 
 # Examples that a model is asked about to tell logits from probabilities.
@@ -22,7 +23,7 @@ ASKED = 32
 
 FEWEST = 8  # answers that it takes to tell probabilities from logits
 ROUNDING = 0.01  # of a sum of probabilities, in half precision
-# How far two answers to the same image may be apart, as a share of the range of all answers. Asked in the same batch, only
+# How far two answers to the same example may be apart, as a share of the range of all answers. Asked in the same batch, only
 # sums in another order differ; in another batch, other kernels with other roundings may be used, down to those of
 # quantised models, which round by the largest value in a batch.
 AGAIN = {torch.float64: 1e-3, torch.float32: 1e-3}
@@ -67,41 +68,42 @@ def refuse_probabilities(answers_NC: Tensor, name: str, *, several: bool = False
     )
 
 
-def refuse_changing(model: nn.Module, images_BCHW: Tensor, name: str) -> None:
-    """Asks about the same images twice, and about the first by itself and the others without it; ``model`` is untouched.
+def refuse_changing(model: nn.Module, inputs: Tensor, name: str, outline: Outline) -> None:
+    """Asks about the same inputs (B, ...) twice, and about the first by itself and the others without it; ``model`` is untouched.
 
-    ``name`` is how messages speak of the model.
+    ``name`` is how messages speak of the model, ``outline`` what an input is called.
 
     Raises:
-        BadInput: the answers differ by more than rounding, or it fails on a single image.
+        BadInput: the answers differ by more than rounding, or it fails on a single input.
     """
-    first = ask(model, images_BCHW)
+    example = outline.example
+    first = ask(model, inputs)
     kinds = [first.dtype, *(parameter.dtype for parameter in model.parameters())]
     half = any(kind not in AGAIN for kind in kinds if kind.is_floating_point)
     # A constant in all answers is rounded by its own size.
     eps = max(torch.finfo(kind).eps for kind in kinds if kind.is_floating_point)
-    apart, range_ = _apart(first, ask(model, images_BCHW), AGAIN_HALF if half else AGAIN[first.dtype], 4 * eps)
+    apart, range_ = _apart(first, ask(model, inputs), AGAIN_HALF if half else AGAIN[first.dtype], 4 * eps)
     if apart:
         raise BadInput(
-            f"the {name} answers the same image in two ways: asked twice, its logits differ by up to {apart:.3g}, where all "
+            f"the {name} answers the same {example} in two ways: asked twice, its logits differ by up to {apart:.3g}, where all "
             f"its answers lie within {range_:.3g}. Something in it is random, such as dropout that is not off in eval(): "
             "leave that out."
         )
     try:
-        single = ask(model, images_BCHW[:1])
+        single = ask(model, inputs[:1])
     except Exception as error:  # a model of any kind fails in any way
         words = " ".join(str(error).split())[:240] or type(error).__name__
-        raise BadInput(f"the {name} fails on a batch of one image: {words}") from error
+        raise BadInput(f"the {name} fails on a batch of one {example}: {words}") from error
     if single.shape != (1, *first.shape[1:]):
         raise BadInput(
-            f"the {name} answers a batch of one image with the shape {tuple(single.shape)}; {(1, *first.shape[1:])} is wanted."
+            f"the {name} answers a batch of one {example} with the shape {tuple(single.shape)}; {(1, *first.shape[1:])} is wanted."
         )
-    apart, range_ = _apart(first, torch.cat([single, ask(model, images_BCHW[1:])]), IN_ANOTHER_BATCH, 16 * eps)
+    apart, range_ = _apart(first, torch.cat([single, ask(model, inputs[1:])]), IN_ANOTHER_BATCH, 16 * eps)
     if apart:
         raise BadInput(
-            f"the {name}'s answer to an image depends on the other images of its batch: asked about one image by itself "
-            f"and about {len(first)} together, its logits differ by up to {apart:.3g}, where all its answers lie within "
-            f"{range_:.3g}. Each image is to be answered by itself: leave out what is taken over the batch, such as its mean."
+            f"the {name}'s answer to {outline.article} {example} depends on the other {outline.examples} of its batch: asked "
+            f"about one {example} by itself and about {len(first)} together, its logits differ by up to {apart:.3g}, where all its answers lie within "
+            f"{range_:.3g}. Each {example} is to be answered by itself: leave out what is taken over the batch, such as its mean."
         )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from .. import progress
 from ..deploy.costs import latencies, lengths_up_to, running_cost
+from ..deploy.export import Exporter
 from ..deploy.measure import parameters
-from ..interfaces.modality import Deploying
+from ..modalities import outline_of
 from ..models.ensemble import Together
 from ..models.identity import coarse
 from ..models.onnx_file import OnnxFile
@@ -25,35 +26,37 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
     A teacher that is an ONNX file is measured as it is. An ensemble is not exported: nobody deploys it, and a member may
     be such a file.
     """
-    limits = job.recipe.export
     here = begun(job, wanted)
     if here.finished:
         here.facts()
         return here
     here.prepare()
-    examples = test.open("parity of the export")
+    exporter = exporter_of(job, test.open("parity of the export"))
     facts: dict[str, Any] = {}
     paths: dict[str, Path] = {}
     variants: dict[str, Path] = {}
     made: list[str] = []
-    longest = max(job.modality.LENGTHS, default=1)
+    usual: tuple[int, ...] = ()
+    longest: list[int] = []
+    measured: dict[str, dict[str, float]] = {}
     with progress.bar(4, "export and measure") as advance:
         for role, one in (("teacher", teacher), ("student", student)):
             model = one.model.to("cpu").eval()
             facts[role] = {"parameters": parameters(model)}
             if isinstance(model, OnnxFile):
                 if model.timed_as_it_is:
-                    paths[role], longest = model.path, min(longest, model.longest or longest)
+                    paths[role] = model.path
+                    longest += [model.longest] if model.longest else []
             elif not isinstance(model, Together):
-                name = f"{job.name} {role}"
-                wanted_of = Deploying(role, name, model, job.task, examples, here.folder, limits)
-                deployed = job.modality.deploy(wanted_of)
-                paths[role], variants = deployed.path, {**variants, **deployed.variants}
-                longest = min(longest, deployed.longest or longest)
-                made += deployed.files
-                facts[role] |= deployed.facts
+                exported = exporter.export(model, role, here.folder, variants=role == "student")
+                paths[role], variants = exported.path, {**variants, **exported.variants}
+                usual = exported.lengths
+                longest += [exported.longest] if exported.longest else []
+                made += exported.files
+                facts[role] |= exported.facts
+                measured[role] = job.modality.measured(model, job.task, job.splits)
             advance()
-        lengths = lengths_up_to(longest, job.modality.LENGTHS)
+        lengths = lengths_up_to(min([*usual[-1:], *longest], default=1), usual)
         found = latencies({**paths, **variants}, lengths, again="--force export")
         facts["speed"] = found.speed
         advance()
@@ -62,8 +65,17 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
         for name in variants:
             facts["student"][name] |= found.of[name]
         advance()
-    here.finish(facts | {"test_reads": test_reads(job.out)}, made)
+    told = {"measured": told} if (told := {role: one for role, one in measured.items() if one}) else {}
+    here.finish(facts | told | {"test_reads": test_reads(job.out)}, made)
     return here
+
+
+def exporter_of(job: Job, examples: Any) -> Exporter:
+    """What exports the models of a run, and holds them to PyTorch on these examples."""
+    task = job.task
+    return Exporter(
+        job.modality, task, outline_of(task.name), run=job.name, examples=examples, limits=job.recipe.export
+    )
 
 
 def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:

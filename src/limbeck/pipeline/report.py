@@ -136,7 +136,8 @@ def _results(
         recipe=recipe.model_dump(mode="json"),
         test_reads=test_reads(job.out),
     )
-    return results | {"licenses": licences(recipe)}
+    measured = {"measured": facts["measured"]} if "measured" in facts else {}
+    return results | measured | {"licenses": licences(recipe)}
 
 
 def _evidence(

@@ -60,7 +60,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "data": dig(results, "data") or {},
         "answers": kinds.about(evidence.kind, evidence.names),
         "outline": outline,
-        "int8": dig(results, "export", "int8"),
+        "int8": _int8(results, first),
         "as_long": not dig(results, "recipe", "baseline", "epochs"),
         "first": first,
         "tiles": _tiles(results, outline, first),
@@ -142,6 +142,14 @@ def _tiles(results: dict[str, Any], outline: Outline, first: Figure | None) -> l
             unit = f", {first.difference_unit}," if first.difference_unit else ""
             tiles.append(Tile(value, f"{first.title}{unit} beside {beside}; {first.way}", detail))
     return tiles
+
+
+def _int8(results: dict[str, Any], first: Figure | None) -> dict[str, Any] | None:
+    """What is known of the file in 8 bits, with the first figure of it and of the other file as they are shown."""
+    if first is None or not (found := dig(results, "export", "int8")):
+        return None
+    here, there = (figures.with_unit(first, dig(found, name)) for name in (first.name, f"{first.name}_float32"))
+    return {**found, "title": first.title, "here": here, "there": there}
 
 
 def _quality(results: dict[str, Any], keys: list[str], told: list[Figure]) -> list[Row]:

@@ -15,14 +15,15 @@ from torch import nn
 
 from ..deploy.costs import lengths_up_to
 from ..deploy.energy import has_counters
+from ..deploy.export import Exported
 from ..deploy.latency import MOST_REPEATS, decides
 from ..deploy.measure import parameters
 from ..deploy.runtime import THREADS, runtime_name
 from ..errors import BadInput, Interrupted, LimbeckError
 from ..files import fingerprint
-from ..interfaces.modality import Deployed, Deploying
 from ..models.identity import architecture
 from ..models.inference import Inputs
+from ..pipeline.export import exporter_of
 from ..pipeline.job import Job
 from ..pipeline.students import student_of
 from .device import PRECISION, Profile
@@ -93,7 +94,7 @@ def cost_of(
     """
     name = name_of(job, model)
     limit = (budget or {}).get("latency_ms")
-    lengths = job.modality.LENGTHS
+    lengths = next(iter(job.modality.exportables(model, job.task, "student").values())).lengths
     ours = [one for one in wanted if profile is None or one not in OF_A_FILE]
     key = Key(name, runtime_name(), PRECISION, THREADS, lengths[0] if lengths else None)
     known = ledger.get(key)
@@ -134,7 +135,7 @@ def _no_energy(why: str) -> BadInput:
     )
 
 
-def exported(job: Job, model: nn.Module, folder: Path) -> Deployed:
+def exported(job: Job, model: nn.Module, folder: Path) -> Exported:
     """The export of a student as though it were trained, in a folder that is there.
 
     Its weights are changed a little first: in an untrained one many are all alike (biases are 0, scales are 1), the exporter
@@ -142,9 +143,7 @@ def exported(job: Job, model: nn.Module, folder: Path) -> Deployed:
     :class:`limbeck.errors.LimbeckError` where it cannot be exported, or its export does not answer alike.
     """
     model = stirred(model).to("cpu").eval()
-    name = f"{job.name} student"
-    wanted = Deploying("student", name, model, job.task, job.splits.validation, folder, job.recipe.export, int8=False)
-    return job.modality.deploy(wanted)
+    return exporter_of(job, job.splits.validation).export(model, "student", folder, variants=False)
 
 
 def stirred(model: nn.Module) -> nn.Module:
@@ -159,11 +158,11 @@ def stirred(model: nn.Module) -> nn.Module:
     return other
 
 
-def tokens_of(job: Job, deployed: Deployed) -> int | None:
-    """The length of texts that an export is measured with; None where inputs have one size."""
-    lengths = job.modality.LENGTHS
+def tokens_of(exported: Exported) -> int | None:
+    """The length of the inputs that an export is measured with; None where they have one size."""
+    lengths = exported.lengths
     longest = max(lengths, default=1)
-    return next(iter(lengths_up_to(min(longest, deployed.longest or longest), lengths)), None)
+    return next(iter(lengths_up_to(min(longest, exported.longest or longest), lengths)), None)
 
 
 def _measured(job: Job, model: nn.Module, names: Collection[str], limit: float | None) -> Figures:
@@ -175,7 +174,7 @@ def _measured(job: Job, model: nn.Module, names: Collection[str], limit: float |
             deployed = exported(job, model, Path(folder))
             if "macs" in names:
                 found["macs"] = {"value": deployed.facts["macs"]}
-            found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(job, deployed) or 1)
+            found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(deployed) or 1)
     return found
 
 

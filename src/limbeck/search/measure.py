@@ -24,7 +24,7 @@ import onnxruntime
 from ..deploy.energy import energy_per_inference
 from ..deploy.latency import settled_latency
 from ..deploy.memory import ASKED, answer, memory_mb
-from ..deploy.runtime import THREADS
+from ..deploy.runtime import THREADS, example_inputs, open_session
 
 RUNTIME = "onnxruntime, CPU"
 CANDIDATES, PROFILE = "candidates.json", "profile.json"
@@ -42,7 +42,7 @@ def figures_of(path: Path, names: Collection[str], *, limit: float | None = None
 
     Args:
         limit: the latency (ms) on one side of which the interval is to lie; without one it is to be narrow.
-        length: tokens of a text.
+        length: of an input of which any will do.
 
     Returns, each with its ``value``: ``latency_ms`` with what :func:`limbeck.deploy.latency.settled_latency` says,
     ``size_kb``, ``memory_mb`` (peak), and ``energy_mj`` with its ``kind`` (``measured`` or ``estimate``) and ``how``.
@@ -53,7 +53,7 @@ def figures_of(path: Path, names: Collection[str], *, limit: float | None = None
     if "latency_ms" in names:
         found["latency_ms"] = settled_latency(path, limit=limit, length=length)
     if "memory_mb" in names:
-        found["memory_mb"] = {"value": memory_mb(path, length=length)["peak_memory_mb"]}
+        found["memory_mb"] = {"value": memory_mb(path, example_inputs(open_session(path), 1, length))["peak_memory_mb"]}
     if "energy_mj" in names:
         found["energy_mj"] = _energy(path)
     return found
@@ -129,7 +129,7 @@ def _write(path: Path, profile: dict[str, Any]) -> None:
 def main(arguments: Sequence[str]) -> None:
     """The script."""
     if arguments[:1] == [ASKED]:  # in the fresh process that memory is measured in
-        answer(arguments[1], int(arguments[2]), int(arguments[3]))
+        answer(arguments[1], arguments[2])
         return
     folder = Path(arguments[0]) if arguments else Path(__file__).parent
     if not (folder / CANDIDATES).is_file():

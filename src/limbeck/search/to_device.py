@@ -109,7 +109,7 @@ def _written(job: Job, model: Any, path: Path) -> dict[str, Any]:
         deployed = exported(job, model, Path(made))
         with atomic_path(path) as temporary:
             shutil.copyfile(deployed.path, temporary)
-    return {"file": path.name, "tokens": tokens_of(job, deployed)}
+    return {"file": path.name, "tokens": tokens_of(deployed)}
 
 
 def _begun(folder: Path, search: Search) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+from limbeck.deploy.export import Exporter
 from limbeck.errors import BadInput
-from limbeck.interfaces.modality import Deploying
-from limbeck.modalities.image import modality
+from limbeck.modalities.image import OUTLINES, modality
 from limbeck.modalities.image import predict as predicting
 from limbeck.modalities.image.arrays import from_arrays
 from limbeck.modalities.image.load import load
@@ -46,8 +48,8 @@ def test_a_deployed_model_sees_what_training_and_evaluation_saw(make, tmp_path):
     )
     examples = splits.test.open("figures")
     model = Sum(examples.images.shape[1], 6).eval()
-    wanted = Deploying("student", "sum", model, task, examples, tmp_path, Export())
-    deployed = modality.deploy(wanted)
+    files = Exporter(cast(Any, modality), task, OUTLINES[task.name], run="sum", examples=examples, limits=Export())
+    deployed = files.export(model, "student", tmp_path)
     files = sorted((tmp_path / "data" / "test").glob("*/*.png"))
     predictions = predicting.predict(deployed.path, files, top=2)
     expected = task.logits(model, examples).softmax(1)

@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -57,7 +58,7 @@ def taught(one: Job) -> tuple[Trained, Store]:
 
 def answers(store: Store) -> torch.Tensor:
     ids_N = torch.from_numpy(store.ids)
-    found = store.gather(ids_N, torch.zeros_like(ids_N))
+    found: Any = store.gather(ids_N, torch.zeros_like(ids_N))
     return getattr(found, "logits", found)
 
 
@@ -66,10 +67,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Taught:
     folder = tmp_path_factory.mktemp("teachers")
     one = job(folder / "run", *SMALL)
     teacher, store = taught(one)
-    normalise = one.task.normalisation
-    size = {"channels": 1, "height": 8, "width": 8, "mean": normalise.mean, "std": normalise.std}
+    task: Any = one.task
+    normalise = task.normalisation
+    size: dict[str, Any] = {"channels": 1, "height": 8, "width": 8, "mean": normalise.mean, "std": normalise.std}
     about = image_metadata(name="tiny teacher", classes=one.splits.classes, **size)
-    export_onnx(teacher.model, torch.zeros(1, 1, 8, 8), folder / "teacher.onnx", about)
+    export_onnx(teacher.model, folder / "teacher.onnx", about)
     return Taught(folder / "run", one, teacher, store, folder / "teacher.onnx")
 
 
@@ -151,7 +153,10 @@ def test_weights_beside_the_file_are_part_of_its_identity_and_stay_in_its_folder
     data = bytearray((tmp_path / "a.data").read_bytes())
     data[1] ^= 1
     (tmp_path / "a.data").write_bytes(bytes(data))
-    assert OnnxModel(tmp_path / "a.onnx").state_dict()["file_digest"].tolist() != whole.file_digest.tolist()
+    assert (
+        OnnxModel(tmp_path / "a.onnx").state_dict()["file_digest"].tolist()
+        != whole.state_dict()["file_digest"].tolist()
+    )
     (tmp_path / "elsewhere").mkdir()
     shutil.move(tmp_path / "a.onnx", tmp_path / "elsewhere" / "a.onnx")
     with pytest.raises(BadInput, match=r"a\.data, which does not exist"):
@@ -168,7 +173,8 @@ def test_a_run_with_a_live_onnx_teacher_measures_the_file_as_it_is(plain: Taught
     assert results["targets"] is None  # nothing was stored
     test = plain.job.splits.test.open("the teacher by itself")
     assert test.labels is not None
-    expected = classification(plain.job.task.logits(plain.teacher.model, test, as_teacher=True), test.labels)
+    task: Any = plain.job.task
+    expected = classification(task.logits(plain.teacher.model, test, as_teacher=True), test.labels)
     assert results["teacher"]["metrics"]["nll"]["mean"] == pytest.approx(expected["nll"], abs=1e-3)
     assert not (tmp_path / "run" / "teacher.onnx").exists()
     assert (tmp_path / "run" / "student.onnx").exists()
@@ -193,7 +199,8 @@ def members_say(one: Job, teacher: Trained, store: Store) -> torch.Tensor:
         task = one.task.seen_through(member.sees)
         batch = task.batch(pool, order_N, torch.zeros_like(order_N), one.recipe.views)
         with torch.no_grad():
-            said.append(its.model.model(batch.inputs).softmax(1))
+            inner: Any = its.model.model
+            said.append(inner(batch.inputs).softmax(1))
     assert torch.equal(pool.ids[order_N], torch.from_numpy(store.ids))
     return torch.stack(said)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,19 +14,15 @@ pytest.importorskip("transformers")
 
 import tokenizers
 
+from limbeck.deploy.int8 import quantise
+from limbeck.deploy.latency import compare_latency
 from limbeck.deploy.measure import macs, measure_onnx
 from limbeck.deploy.parity import require
 from limbeck.deploy.runtime import example_inputs, open_session
 from limbeck.errors import BadInput, LimbeckError
-from limbeck.modalities.text.export import (
-    check_text_parity,
-    export_text_onnx,
-    quantize_text_onnx,
-    text_latency,
-    text_metadata,
-)
+from limbeck.modalities.text.export import INT8, export_text_onnx, text_metadata
 from limbeck.modalities.text.students import text_student
-from tests.helpers.tiny_text import CLASSES, TEXTS, encode, logits_of, tiny_classifier, tiny_tokenizer
+from tests.helpers.tiny_text import CLASSES, TEXTS, encode, logits_of, text_parity, tiny_classifier, tiny_tokenizer
 
 KINDS = ["shrunk", "bag", "conv"]
 
@@ -33,7 +30,7 @@ KINDS = ["shrunk", "bag", "conv"]
 @pytest.fixture(scope="module", params=KINDS)
 def exported(request, tmp_path_factory):
     teacher, tokenizer = tiny_classifier(), tiny_tokenizer()
-    knobs = {"layers": 1, "feed_forward": 32} if request.param == "shrunk" else {"hidden": 32}
+    knobs: dict[str, Any] = {"layers": 1, "feed_forward": 32} if request.param == "shrunk" else {"hidden": 32}
     student = text_student(request.param, teacher, tokenizer, texts=TEXTS, vocabulary="used", **knobs)
     model = student.model.train()
     with torch.no_grad():  # answers that differ from one another
@@ -62,13 +59,13 @@ def batches(rows: int) -> list[dict[str, torch.Tensor]]:
 def test_the_file_answers_as_the_model_does_at_any_batch_and_length(exported):
     model, _, path = exported
     texts = batches(model.get_input_embeddings().num_embeddings)
-    parity = check_text_parity(model, path, texts, max_abs=1e-4, agreement=1.0)
+    parity = text_parity(model, path, texts, max_abs=1e-4, agreement=1.0)
     require(parity, path, what="texts")
     assert parity["n"] == 16
     with torch.no_grad():
         list(model.parameters())[-1].add_(torch.tensor([0.0, 0.5, 0.0]))
     try:
-        other = check_text_parity(model, path, texts, max_abs=1e-4, agreement=0.0)
+        other = text_parity(model, path, texts, max_abs=1e-4, agreement=0.0)
         assert other["max_abs_difference"] == pytest.approx(0.5, abs=1e-4)
         with pytest.raises(LimbeckError, match="on 16 texts"):
             require(other, path, what="texts")
@@ -85,7 +82,7 @@ def test_the_tokenizer_beside_the_file_is_all_that_a_text_needs(exported):
         "input_ids": np.array([row.ids for row in encoded]),
         "attention_mask": np.array([row.attention_mask for row in encoded]),
     }
-    logits = open_session(path).run(None, given)[0]
+    logits = np.asarray(open_session(path).run(None, given)[0])
     np.testing.assert_allclose(logits, logits_of(model, encode(tokenizer, TEXTS)).numpy(), atol=1e-4)
     assert len(alone.encode("film " * 100).ids) == 48
     content = json.loads(next(entry.value for entry in onnx.load(path).metadata_props if entry.key == "limbeck"))
@@ -97,10 +94,10 @@ def test_the_tokenizer_beside_the_file_is_all_that_a_text_needs(exported):
 def test_int8_is_smaller_and_answers_nearly_the_same(exported, tmp_path):
     model, _, path = exported
     int8 = tmp_path / "int8.onnx"
-    quantize_text_onnx(path, int8)
+    quantise(path, int8, INT8)
     texts = batches(model.get_input_embeddings().num_embeddings)
     spread = float(torch.cat([logits_of(model, batch) for batch in texts]).std())
-    parity = check_text_parity(model, int8, texts, max_abs=spread, agreement=0.8)
+    parity = text_parity(model, int8, texts, max_abs=spread, agreement=0.8)
     require(parity, int8, what="texts")
     assert parity["max_abs_difference"] > 0
     tables = [
@@ -112,14 +109,13 @@ def test_int8_is_smaller_and_answers_nearly_the_same(exported, tmp_path):
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
     with pytest.raises(BadInput, match="was not exported by Limbeck"):
-        quantize_text_onnx(tmp_path / "foreign.onnx", int8)
+        quantise(tmp_path / "foreign.onnx", int8, INT8)
 
 
 def test_cost_is_measured_at_the_length_asked_for(exported):
     model, _, path = exported
-    latency = text_latency({"one": path, "two": path}, lengths=(1, 48), seconds=0.02)
-    assert set(latency) == {1, 48}
-    assert latency[48]["latency_ms"]["one"]["cpu_p50"] > 0
+    latency = compare_latency({"one": path, "two": path}, length=48, seconds=0.02)
+    assert latency["latency_ms"]["one"]["cpu_p50"] > 0
     measured = measure_onnx(path, seconds=0.01, length=48)
     assert measured["bytes"] == path.stat().st_size
     given = example_inputs(open_session(path), 5, 48)

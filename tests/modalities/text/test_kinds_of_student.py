@@ -7,8 +7,7 @@ import pytest
 import torch
 import transformers
 
-from limbeck.interfaces.modality import Deploying
-from limbeck.modalities.text import modality
+from limbeck.pipeline.export import exporter_of
 from tests.helpers import text_runs
 from tests.helpers.text_runs import CLASSES, job
 from tests.helpers.tiny import train
@@ -38,8 +37,7 @@ def test_every_kind_of_student_is_taught_exported_and_asked(taught: Path, kind: 
     assert len(list((out / "stages" / "targets").iterdir())) == 1  # all students learn from the same answers
     assert trained["student"].identity["weights"] != trained["baseline"].identity["weights"]
     model = trained["student"].model.cpu().eval()
-    wanted = Deploying("student", kind, model, one.task, one.splits.validation, taught / kind, one.recipe.export)
-    deployed = modality.deploy(wanted)
+    deployed = exporter_of(one, one.splits.validation).export(model, "student", taught / kind)
     assert deployed.facts["parity"]["passed"]
     assert deployed.variants["int8"].exists()
     student = taught / kind / "student"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 pytest.importorskip("transformers")
 
+from limbeck.deploy.int8 import quantise
 from limbeck.errors import BadInput
-from limbeck.modalities.text.export import (
-    check_text_parity,
-    export_text_onnx,
-    inputs_of,
-    quantize_text_onnx,
-    text_metadata,
-)
+from limbeck.modalities.text.export import INT8, export_text_onnx, inputs_of, text_metadata
 from limbeck.modalities.text.students import sample_batches, text_student
 from limbeck.nlp.pairs import encoded
 from limbeck.nlp.segments import segments_read
 from limbeck.nlp.tokens import probe_texts
 from tests.helpers.text_pair_runs import CLASSES, pairs, tokenizer_of_pairs
-from tests.helpers.tiny_text import logits_of, tiny_classifier, tiny_tokenizer
+from tests.helpers.tiny_text import logits_of, text_parity, tiny_classifier, tiny_tokenizer
 
 PAIRS = [pair for pair, _ in pairs(64)]
 TOKENIZER = tokenizer_of_pairs()
@@ -39,7 +36,8 @@ def together(tokenizer, texts) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("family", "kinds"), [("bert", 2), ("roberta", 0), ("distilbert", 0), ("electra", 2)])
 def test_segment_ids_are_for_models_that_have_an_embedding_for_each(family, kinds):
     # published RoBERTas have one kind of segment, though the default of transformers is two
-    model = tiny_classifier(family, **({"type_vocab_size": 1} if family == "roberta" else {}))
+    sizes: dict[str, Any] = {"type_vocab_size": 1} if family == "roberta" else {}
+    model = tiny_classifier(family, **sizes)
     assert segments_read(model, TOKENIZER) == kinds
     assert segments_read(model, tokenizer_of_pairs(segments=False)) == 0
     inputs = probe_texts(37, 10, kinds)
@@ -95,7 +93,7 @@ def test_a_student_without_attention_reads_either_side_by_itself(kind, vocabular
     metadata = text_metadata(name="x", classes=CLASSES, vocabulary=len(tokenizer), max_length=16, pair=("a", "b"))
     export_text_onnx(model, tokenizer, path, metadata)
     assert inputs_of(path) == ("input_ids", "attention_mask")
-    assert check_text_parity(model, path, [together(tokenizer, PAIRS)], 1e-4, 1.0)["passed"]
+    assert text_parity(model, path, [together(tokenizer, PAIRS)], 1e-4, 1.0)["passed"]
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
@@ -107,16 +105,16 @@ def test_onnx_has_a_segment_input_where_the_model_reads_one(family, tmp_path):
         name="x", classes=CLASSES, vocabulary=37, max_length=16, pair=("a", "b"), segments=family == "bert"
     )
     export_text_onnx(model, tokenizer, path, metadata)
-    quantize_text_onnx(path, int8)
+    quantise(path, int8, INT8)
     for file in (path, int8):
         assert inputs_of(file) == ("input_ids", "attention_mask", *(["token_type_ids"] if family == "bert" else []))
     batches = [together(tokenizer, PAIRS[:20]), together(tokenizer, PAIRS[20:21])]
-    assert check_text_parity(model, path, batches, 1e-4, 1.0)["passed"]
+    assert text_parity(model, path, batches, 1e-4, 1.0)["passed"]
     spread = float(by_transformers(model, PAIRS, tokenizer).std())
-    assert check_text_parity(model, int8, batches, spread, 0.8)["passed"]
+    assert text_parity(model, int8, batches, spread, 0.8)["passed"]
     if family == "bert":  # they matter
         flat = [{**batch, "token_type_ids": torch.zeros_like(batch["token_type_ids"])} for batch in batches]
-        assert check_text_parity(model, path, flat, 1e-4, 1.0)["passed"]
+        assert text_parity(model, path, flat, 1e-4, 1.0)["passed"]
         assert (logits_of(model, flat[0]) - logits_of(model, batches[0])).abs().max() > 1e-2
 
 

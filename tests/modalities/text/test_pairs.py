@@ -16,10 +16,9 @@ pytest.importorskip("transformers")
 
 import transformers
 
-from limbeck.interfaces.modality import Deploying
-from limbeck.modalities.text import modality
 from limbeck.modalities.text.task import TextClassification
 from limbeck.models.identity import identity
+from limbeck.pipeline.export import exporter_of
 from tests.helpers import text_pair_runs
 from tests.helpers.text_pair_runs import CLASSES, COUNTS, pairs
 from tests.helpers.text_runs import job, limbeck
@@ -134,7 +133,8 @@ def test_report_and_card_show_both_sides(finished) -> None:
 def test_padding_and_bucketing_do_not_change_answers(tmp_path: Path) -> None:
     folder = text_pair_runs.write(tmp_path / "here")
     one = job(folder, folder / "run")
-    task, tokenizer = one.task, one.task.tokenizer
+    task: Any = one.task
+    tokenizer = task.tokenizer
     texts = task.held_out.texts
     with torch.no_grad():
         alone = torch.cat([one.teacher(**tokenizer(*pair, return_tensors="pt")).logits for pair in texts])
@@ -158,19 +158,16 @@ def test_families_without_segments_and_students_of_every_kind(tmp_path: Path, fa
     used = "all" if family == "roberta" else "used"
     one = job(folder, out, f"student={{model: {student}, layers: 1, vocabulary: {used}}}")
     reads = 2 if family == "bert" else 0
-    assert one.task.segments == reads
+    task: Any = one.task
+    assert task.segments == reads
     assert ("segments" in one.task.input_facts(None)) == bool(reads)
     assert any("reads no segment ids" in note for note in one.notes) == (not reads)
     assert identity(one.teacher, one.task.probe(None))["probe"]
     model = one.student(0).eval()
-    wanted = Deploying(
-        "student", "x", model, one.task, one.splits.test.open("figures"), tmp_path / "export", one.recipe.export
-    )
-    wanted.folder.mkdir()
-    deployed = modality.deploy(wanted)
+    deployed = exporter_of(one, one.splits.test.open("figures")).export(model, "student", tmp_path / "export")
     assert deployed.facts["parity"]["passed"]
     inputs = [given.name for given in onnx.load(deployed.path).graph.input]
     assert ("token_type_ids" in inputs) == (bool(reads) and student == "fresh")
     texts = list(one.task.held_out.texts[:20])
-    logits = one.task.logits(model, one.task.held_out)[:20]
+    logits = task.logits(model, one.task.held_out)[:20]
     torch.testing.assert_close(by_transformers(tmp_path / "export" / "student", texts), logits, atol=1e-5, rtol=1e-4)

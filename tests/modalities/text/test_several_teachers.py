@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 import torch
 import yaml
 
+from limbeck.deploy.int8 import quantise
 from limbeck.errors import BadInput
 from limbeck.interfaces import DenseLogits
-from limbeck.modalities.text.export import export_text_onnx, quantize_text_onnx, text_metadata, write_tokenizer
+from limbeck.modalities.text.export import INT8, export_text_onnx, text_metadata, write_tokenizer
 from limbeck.modalities.text.onnx_file import TextOnnx
 from limbeck.nlp.folder import save_folder
 from limbeck.pipeline.job import Job, open_job
@@ -68,7 +70,8 @@ def test_an_ensemble_of_a_folder_and_a_file_answers_as_its_members_do_and_teache
     assert [member.fingerprint for member in teacher.members][:2] == ["as it came"] * 2
     # what was stored is what the ensemble says after its third member was trained
     examples = one.splits.train
-    said = one.task.logits(teacher.model, examples, as_teacher=True)
+    task: Any = one.task
+    said = task.logits(teacher.model, examples, as_teacher=True)
     kept = gathered(store, examples.ids, 0)
     assert isinstance(kept, DenseLogits)
     torch.testing.assert_close(kept.logits.float().softmax(1), said.softmax(1), atol=2e-3, rtol=0)
@@ -95,7 +98,7 @@ def test_a_file_of_other_hands_is_read_by_the_labels_and_the_tokenizer_beside_it
     torch.testing.assert_close(other.teacher(**tokens), named)
     assert any("Nothing says which label each output of model.onnx stands for" in note for note in other.notes)
     assert not other.modality.starts_from_teacher(other.recipe)
-    quantize_text_onnx(here / "file" / "model.onnx", tmp_path / "int8.onnx")
+    quantise(here / "file" / "model.onnx", tmp_path / "int8.onnx", INT8)
     write_tokenizer(tiny_tokenizer(), tmp_path / "tokenizer.json", max_length=40)
     small = job(here, tmp_path / "run", {"onnx": str(tmp_path / "int8.onnx")}, *bag)
     torch.testing.assert_close(small.teacher(**tokens), named[:, [1, 0]], atol=0.3, rtol=0)

@@ -1,19 +1,16 @@
 """Points: data, networks, files."""
 
-import numpy as np
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from limbeck.data.examples import HeldOut, SplitsOf
-from limbeck.deploy.onnx import written
-from limbeck.deploy.parity import compared, require
-from limbeck.deploy.runtime import open_session
 from limbeck.deploy.standalone import write_standalone
 from limbeck.errors import BadInput
 from limbeck.files import fingerprint
 from limbeck.files import publish as copy_to
-from limbeck.interfaces.modality import Deployed, Member, Teachers
+from limbeck.interfaces import Exportable, Input
+from limbeck.interfaces.exportable import BATCH
+from limbeck.interfaces.modality import Member, Teachers
 from limbeck.models.seeding import seeded
 from limbeck.randomness import uniform
 from limbeck.report.shown import Text
@@ -21,7 +18,6 @@ from limbeck.report.shown import Text
 from . import predict
 from .task import OfPoints, Points
 
-LENGTHS = ()
 CORNERS = torch.tensor([[1.0, 0.0], [-0.5, 0.9], [-0.5, -0.9]])
 
 
@@ -97,31 +93,27 @@ def data_facts(splits):
     return {"about": "points of two coordinates"}
 
 
-def deploy(wanted):
-    points, path, limits = wanted.examples.points.cpu(), wanted.folder / f"{wanted.role}.onnx", wanted.limits
-    facts = {"schema_version": 1, "task": wanted.task.name, "name": wanted.name}
-    with written(_graph(wanted.model), path, {**facts, "classes": list(wanted.task.answers.names)}, name="net") as file:
-        theirs = np.asarray(open_session(file).run(None, {"point": points.numpy()})[0])
-        pairs = [(wanted.model(points).detach().numpy(), theirs)]
-        within = {"max_abs": limits.max_abs_difference, "agreement": limits.agreement}
-        parity = compared(pairs, path, kind=wanted.task.answers.kind, **within)
-        require(parity, path, what="points")
-    return Deployed(path, {"path": path.name, "parity": parity, "macs": None}, (path.name,), {})
+def exportables(model, task, role):
+    said = {"schema_version": 1, "task": task.name, "classes": list(task.answers.names)}
+    point = Input(torch.tensor([[0.5, 0.5], [-1.0, 0.25]]), (BATCH, 2))
+    return {role: Exportable("net", model, {"point": point}, (BATCH, task.answers.width), said)}
 
 
-def _graph(model):
-    """By hand, which is quicker than torch's exporter: a product, a rectifier, a product."""
-    weights = {name.replace(".", ""): value.detach().numpy() for name, value in model.state_dict().items()}
-    takes = helper.make_tensor_value_info("point", TensorProto.FLOAT, ["batch", 2])
-    gives = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(model[2].bias)])
-    nodes = [
-        helper.make_node("Gemm", ["point", "0weight", "0bias"], ["sum"], transB=1),
-        helper.make_node("Relu", ["sum"], ["hidden"]),
-        helper.make_node("Gemm", ["hidden", "2weight", "2bias"], ["logits"], transB=1),
-    ]
-    kept = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "net", [takes], [gives], kept)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+def beside(model, task, role, folder):
+    (folder / f"{role}.txt").write_text("points\n")
+    return (f"{role}.txt",)
+
+
+def sample(examples):
+    return examples
+
+
+def answered(graphs, model, task, role, examples):
+    return torch.from_numpy(graphs[role]({"point": examples.points.cpu().numpy()})[0])
+
+
+def measured(model, task, splits):
+    return {"farthest": float(model(splits.validation.points).detach().abs().max())}
 
 
 def publish(export, student_weights, out, results):

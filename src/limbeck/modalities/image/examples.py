@@ -55,6 +55,11 @@ class Examples(Identified):
         return Examples(self.images.to(device), labels, self.ids.to(device), groups)
 
 
+def joined(first: Examples, second: Examples, labels: Tensor | None) -> Examples:
+    """The examples of both, one after the other, with these labels."""
+    return Examples(torch.cat([first.images, second.images]), labels, torch.cat([first.ids, second.ids]))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Splits(SplitsOf[Examples]):
     """Images; ``mean`` and ``std`` are per channel over the training images on the 0-1 scale.

@@ -1,22 +1,19 @@
-"""A network of images as one ONNX file, held to PyTorch's answers."""
+"""A network of images as a graph to be exported, and what its file says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ...deploy.onnx import evaluating, translate, written
-from ...deploy.parity import BATCH, compared
-from ...deploy.runtime import example_inputs, open_session
-from ...errors import LimbeckError
-from ...interfaces import Answers
-from ...models.inference import device_of
+from ...deploy.onnx import write_onnx
+from ...interfaces import Answers, Exportable, Input
+from ...interfaces.exportable import BATCH
 from ...version import __version__
+from . import OUTLINES
 from .predict import SCHEMA_VERSION
 
 
@@ -69,56 +66,24 @@ def numbers_of(answers: Answers, unit: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
-def export_onnx(model: nn.Module, example_1CHW: Tensor, path: Path, metadata: dict[str, Any]) -> None:
-    """Writes ``model`` in eval mode as ONNX: ``image`` (batch, C, H, W) in, ``logits`` (batch, classes) or ``values`` (batch, numbers) out.
+def exportable(model: nn.Module, metadata: dict[str, Any]) -> Exportable:
+    """What takes ``image`` (batch, C, H, W), float32 and normalised, and answers ``logits`` (batch, classes) or ``values`` (batch,
+    numbers): a network of images whose file says so of itself."""
+    sides = [int(metadata["input"][name]) for name in ("channels", "height", "width")]
+    # Two examples: a dimension of 1 would be taken for a constant.
+    return Exportable(
+        name=type(model).__name__,
+        module=model,
+        inputs={"image": Input(torch.zeros(2, *sides), (BATCH, *sides))},
+        answer=(BATCH, len(metadata.get("numbers") or metadata["classes"])),
+        metadata=metadata,
+        says="values" if "numbers" in metadata else "logits",
+    )
 
-    The batch is dynamic, the weights are inside, batch normalisation is folded into the convolutions before
-    it, and ``metadata`` lies under the key ``limbeck`` of the file's properties. The model takes normalised
-    float32 images. The file is checked and run at two batch sizes before it takes its name; the model's
-    mode is left as it was.
 
-    Raises :class:`BadInput` where the model cannot be exported, :class:`LimbeckError` where what came out
-    does not answer as it should.
+def export_onnx(model: nn.Module, path: Path, metadata: dict[str, Any]) -> None:
+    """Writes ``model`` in eval mode as ONNX, with what ``metadata`` (:func:`image_metadata`) says of it.
+
+    Raises as :func:`limbeck.deploy.onnx.write_onnx`.
     """
-    # A dimension of 1 would be taken for a constant, so the example is shown twice.
-    example_2CHW = example_1CHW[:1].to(device_of(model), torch.float32).repeat(2, 1, 1, 1)
-    batch = torch.export.Dim("batch")
-    name = type(model).__name__
-    says = "values" if "numbers" in metadata else "logits"
-    proto = translate(model, (example_2CHW,), ["image"], ({0: batch},), name=name, any_="number of images", says=says)
-    with written(proto, path, metadata, name=name) as temporary:
-        _check_answers(temporary, name=name, width=len(metadata.get("numbers") or metadata["classes"]), says=says)
-
-
-def _check_answers(path: Path, *, name: str, width: int, says: str) -> None:
-    session = open_session(path)
-    for batch in (1, 3):
-        shape = np.shape(np.asarray(session.run(None, example_inputs(session, batch))[0]))
-        if shape != (batch, width):
-            raise LimbeckError(
-                f"{name}, exported to ONNX, answers {batch} image(s) with shape {shape} where "
-                f"({batch}, {width}) is right: its forward fixes the number of images, or its outputs "
-                f"are not the {'numbers' if says == 'values' else 'logits of the classes'}."
-            )
-
-
-def check_parity(
-    model: nn.Module, path: Path, inputs_BCHW: Tensor, max_abs: float, agreement: float, kind: str = "classes"
-) -> dict[str, Any]:
-    """Compares PyTorch's float32 answers of a kind (eval mode) with ONNX Runtime's over normalised images.
-
-    Limits and answer are those of :func:`limbeck.deploy.parity.compared`.
-    """
-    if len(inputs_BCHW) == 0:
-        raise ValueError("parity needs at least one image")
-    session = open_session(path)
-    name = session.get_inputs()[0].name
-    device = device_of(model)
-
-    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for images_BCHW in inputs_BCHW.to(torch.float32).split(BATCH):
-            expected_BC = model(images_BCHW.to(device)).float().cpu().numpy()
-            yield expected_BC, np.asarray(session.run(None, {name: images_BCHW.cpu().numpy()})[0])
-
-    with evaluating(model), torch.no_grad():
-        return compared(pairs(), path, kind=kind, max_abs=max_abs, agreement=agreement)
+    write_onnx(exportable(model, metadata), path, OUTLINES[metadata["task"]])

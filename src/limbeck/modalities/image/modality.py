@@ -10,14 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...deploy.measure import macs
-from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
 from ...errors import BadInput, did_you_mean
 from ...files import atomic_folder, write_json, write_text
 from ...files import publish as copy_to
-from ...interfaces import Inside
-from ...interfaces.modality import Deployed, Deploying, Teachers
+from ...interfaces import Exportable, Graph, Inside
+from ...interfaces.modality import Teachers
 from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Picture
@@ -27,7 +25,7 @@ from ...vision.pixels import sides
 from . import predict
 from .card import ONNX, config_of, image_card
 from .examples import Examples, Splits, shape_of
-from .export import check_parity, export_onnx, image_metadata, numbers_of
+from .export import exportable, image_metadata, numbers_of
 from .load import load as load_images
 from .networks import network
 from .origins import origins_of_images
@@ -35,10 +33,9 @@ from .recipe import ImageRecipe, TeacherSection
 from .task import ImageClassification, ImageRegression, ImageTask
 from .teachers import build_teachers, check_answers, fitted
 
-LENGTHS = ()
-
 # Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.
 PARITY_IMAGES = 5000
+AT_ONCE = 256
 
 
 def load(recipe: ImageRecipe, progress: Bar | None = None) -> Splits:
@@ -119,32 +116,51 @@ def data_facts(splits: Splits) -> dict[str, Any]:
     return {"image": shape, "about": f"images {'×'.join(map(str, shape))}", **unit}
 
 
-def deploy(wanted: Deploying) -> Deployed:
-    """ONNX with the preprocessing inside, held to PyTorch's answers on test images."""
-    task, role = wanted.task, wanted.role
-    normalise = task.normalisation if role == "student" else task.teacher_sees or task.normalisation
-    inputs = normalise(_unit(wanted.examples.images[:PARITY_IMAGES].cpu())).contiguous()
-    path = wanted.folder / f"{role}.onnx"
+def exportables(model: nn.Module, task: ImageTask, role: str) -> dict[str, Exportable]:
+    """One graph; its file says what is to be done to an image before it."""
+    normalise, (channels, *sides_of) = _seen(task, role), task.train.images.shape[1:]
+    height, width = sides(normalise.size) if normalise.size is not None else sides_of
     metadata = image_metadata(
-        name=wanted.name,
+        name=role,
         classes=task.classes,
         numbers=numbers_of(task.answers, task.unit) if task.answers.kind == "values" else None,
-        channels=inputs.shape[1],
-        height=inputs.shape[2],
-        width=inputs.shape[3],
+        channels=channels,
+        height=height,
+        width=width,
         mean=normalise.mean,
         std=normalise.std,
         background=task.how.background,
         bits=task.how.bits,
         crop={"rows": task.how.rows, "columns": task.how.columns},
     )
-    export_onnx(wanted.model, inputs[:1], path, metadata)
-    limits = wanted.limits
-    parity = check_parity(wanted.model, path, inputs, limits.max_abs_difference, limits.agreement, task.answers.kind)
-    require(parity, path)
-    return Deployed(
-        path, {"path": path.name, "parity": parity, "macs": macs(wanted.model, inputs[:1])}, (path.name,), {}
-    )
+    return {role: exportable(model, metadata)}
+
+
+def beside(model: nn.Module, task: ImageTask, role: str, folder: Path) -> tuple[str, ...]:
+    """Nothing: the file says all."""
+    return ()
+
+
+def sample(examples: Examples) -> Examples:
+    """The first of them."""
+    return examples.take(torch.arange(min(len(examples), PARITY_IMAGES)))
+
+
+def answered(graphs: Mapping[str, Graph], model: nn.Module, task: ImageTask, role: str, examples: Examples) -> Tensor:
+    """Logits (N, C) or numbers (N, D)."""
+    (ask,), normalise = graphs.values(), _seen(task, role)
+    given = (normalise(_unit(part.cpu())).contiguous() for part in examples.images.split(AT_ONCE))
+    return torch.cat([torch.from_numpy(ask({"image": one_BCHW.float().numpy()})[0]) for one_BCHW in given])
+
+
+def measured(model: nn.Module, task: ImageTask, splits: Splits) -> dict[str, float]:
+    """None: what a network of images is worth its answers tell."""
+    return {}
+
+
+def _seen(task: ImageTask, role: str) -> Normalisation:
+    """What the input of a model goes through."""
+    return task.normalisation if role == "student" else task.teacher_sees or task.normalisation
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
-from ...interfaces import IGNORED, Batch, Output
+from ...data.examples import pooled
+from ...interfaces import Batch, Output
 from ...models.inference import device_of
 from ...randomness import order
 from ...vision.inputs import Normalisation, probe_images
 from ...vision.pixels import AS_USUAL, sides, size_of
 from ...vision.sections import Views
 from ...vision.views import render
-from .examples import Examples, Splits
+from .examples import Examples, Splits, joined
 
 PLAIN = Views()
 # Examples whose views are made at a time: so many that the calls, and not so many that the memory, cost nothing to speak of.
@@ -60,7 +61,7 @@ class ImageTask:
         self.teacher_sees = teacher_normalisation
         self.view_seed = view_seed
         self.batch_size = batch_size
-        self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
+        self.pool = self.train if splits.transfer is None else pooled(splits, device, joined)
 
     def seen_through(self, normalisation: Normalisation | None) -> Self:
         """The same task for a teacher in the student's place, whose input is normalised so; None: as the student's."""
@@ -172,17 +173,3 @@ class ImageRegression(ImageTask):
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's numbers (B, D)."""
         return Output(values=model(batch.inputs))
-
-
-def pooled(labelled: Examples, transfer: Examples) -> Examples:
-    """Training and transfer examples together; the latter carry the label that objectives ignore."""
-    fresh = ~torch.isin(transfer.ids, labelled.ids)
-    assert labelled.labels is not None
-    ignored = labelled.labels.new_full(
-        (int(fresh.sum()), *labelled.labels.shape[1:]), torch.nan if labelled.labels.is_floating_point() else IGNORED
-    )
-    return Examples(
-        images=torch.cat([labelled.images, transfer.images[fresh]]),
-        labels=torch.cat([labelled.labels, ignored]),
-        ids=torch.cat([labelled.ids, transfer.ids[fresh]]),
-    )

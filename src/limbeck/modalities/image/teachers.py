@@ -24,6 +24,7 @@ from ...vision.build import check_fits
 from ...vision.inputs import Normalisation, Prepared, probe_images
 from ...vision.pixels import LARGEST_SIZE, Size, sides, size_of
 from ...vision.sections import Preprocess
+from . import OUTLINES
 from .examples import Splits, shape_of
 from .networks import network
 from .onnx_file import OnnxModel
@@ -239,7 +240,8 @@ def _fitting(member: Member, splits: Splits, name: str) -> Member:
         and (doubtful := check_answers(model, splits, member.sees, name, ready=ready)) is not None
     ):
         notes.append(doubtful)
-    refuse_changing(model, torch.cat(_noise_and_images(splits, member.sees, ASKED_AGAIN)), name)
+    some = torch.cat(_noise_and_images(splits, member.sees, ASKED_AGAIN))
+    refuse_changing(model, some, name, OUTLINES["image-classification"])
     return replace(member, model=model, notes=tuple(notes))
 
 

@@ -312,7 +312,7 @@ def _size(model: Any, tokenizer: Any) -> Size:
     import torch
 
     from ...nlp.folder import longest_input
-    from .modality import LENGTHS
+    from .export import LENGTHS
     from .onnx_file import TextOnnx
 
     if isinstance(model, TextOnnx):

@@ -6,26 +6,21 @@ Shapes: N texts, B batch, L tokens, C classes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...data.ids import Text
-from ...deploy.measure import macs
-from ...deploy.parity import require
 from ...deploy.standalone import write_standalone
-from ...evaluation.kinds import KINDS
 from ...files import atomic_folder
 from ...files import publish as copy_to
-from ...interfaces import Inside
-from ...interfaces.modality import Deployed, Deploying, Teachers
+from ...interfaces import Exportable, Graph, Inside
+from ...interfaces.modality import Teachers
 from ...nlp.anatomy import inside
-from ...nlp.folder import longest_input, save_folder
+from ...nlp.folder import save_folder
 from ...nlp.pairs import SEGMENTS, encoded
-from ...nlp.segments import segments_read
 from ...nlp.tokens import TextExamples
 from ...nlp.vocabulary import FromTeacherIds, count_tokens, inner, smaller_tokenizer, unknown_share
 from ...progress import Bar
@@ -33,7 +28,7 @@ from ...report import shown
 from . import predict
 from .card import text_card
 from .examples import TextSplits
-from .export import check_text_parity, export_text_onnx, inputs_of, onnx_logits, quantize_text_onnx, text_metadata
+from .export import TOKENIZER, exportable, inputs_of, names_of, text_metadata, write_tokenizer
 from .load import load_texts
 from .predict import BATCH
 from .recipe import TextRecipe, TextTeacher, made_of
@@ -41,14 +36,12 @@ from .students import text_student
 from .task import TextClassification
 from .teachers import build_teachers, check_fits, fitted, segments_of, tokenizer_of
 
-LENGTHS = (32, 128)
 MANY_UNKNOWN = 0.05  # share of tokens that a student does not know, from which on it is warned of
 
 PARITY_TEXTS = 2000
-# As predict.py has it: what an int8 file says of a text depends a little on the texts that it is asked about beside it.
-AT_ONCE = BATCH
+AT_ONCE = BATCH  # as predict.py has it
 STUDENT = "student"  # the folder of the student, as transformers loads it
-ONNX, INT8 = "model.onnx", "model.int8.onnx"
+ONNX = "model.onnx"
 
 
 def load(recipe: TextRecipe, progress: Bar | None = None) -> TextSplits:
@@ -165,48 +158,59 @@ def data_facts(splits: TextSplits) -> dict[str, Any]:
     }
 
 
-def deploy(wanted: Deploying) -> Deployed:
-    """ONNX with the tokenizer beside it; of the student the whole folder that transformers loads, and int8 as well."""
-    task, is_student = wanted.task, wanted.role == "student"
-    model, tokenizer = inner(wanted.model), task.tokenizer
-    if is_student and hasattr(model, "config"):  # a person's own may be called LABEL_0, LABEL_1 ...
-        model.config.id2label = dict(enumerate(task.classes))
-        model.config.label2id = {name: index for index, name in enumerate(task.classes)}
-    if isinstance(wanted.model, FromTeacherIds):
-        tokenizer = smaller_tokenizer(tokenizer, wanted.model.kept_ids)
-    folder = wanted.folder / (STUDENT if is_student else wanted.role)
-    if is_student:
-        save_folder(wanted.model, tokenizer, folder, replace=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ONNX
+def exportables(model: nn.Module, task: TextClassification, role: str) -> dict[str, Exportable]:
+    """One graph, which takes the model's own tokens."""
+    own, tokenizer = inner(model), task.tokenizer_of(model)
     metadata = text_metadata(
-        name=wanted.name,
+        name=role,
         classes=task.classes,
         vocabulary=len(tokenizer),
         max_length=task.max_length,
         multi_label=task.multi_label,
         pair=task.pair,
-        segments=bool(segments_read(model, tokenizer)) if task.pair else False,
+        segments=SEGMENTS in names_of(own, tokenizer, task.pair),
     )
-    names = metadata["input"]["names"]
-    export_text_onnx(model, tokenizer, path, metadata)
-    batches = list(_batches(tokenizer, wanted.examples.texts[:PARITY_TEXTS], task.max_length, names))
-    limits = wanted.limits
-    parity = check_text_parity(model, path, batches, limits.max_abs_difference, limits.agreement, task.answers.kind)
-    require(parity, path, what="texts")
-    longest = longest_input(model, tokenizer)
-    one = {name: torch.zeros(1, min(LENGTHS[0], longest), dtype=torch.int64) for name in names}
-    one["attention_mask"] += 1
-    facts = {"path": str(path.relative_to(wanted.folder)), "parity": parity, "macs": macs(model, one)}
-    variants: dict[str, Path] = {}
-    if is_student and wanted.int8:
-        int8 = folder / INT8
-        quantize_text_onnx(path, int8)
-        variants["int8"] = int8
-        facts["int8"] = _int8_facts(path, int8, tokenizer, wanted, names)
-        facts["int8"]["path"] = str(int8.relative_to(wanted.folder))
-    files = sorted(str(file.relative_to(wanted.folder)) for file in folder.iterdir() if file.is_file())
-    return Deployed(path, facts, tuple(files), variants, longest)
+    return {f"{role}/{Path(ONNX).stem}": exportable(own, tokenizer, metadata)}
+
+
+def beside(model: nn.Module, task: TextClassification, role: str, folder: Path) -> tuple[str, ...]:
+    """The tokenizer; of the student the whole folder that transformers loads."""
+    own, tokenizer, here = inner(model), task.tokenizer_of(model), folder / role
+    if role == STUDENT:
+        if hasattr(own, "config"):  # a person's own may be called LABEL_0, LABEL_1 ...
+            own.config.id2label = dict(enumerate(task.classes))
+            own.config.label2id = {name: index for index, name in enumerate(task.classes)}
+        save_folder(model, tokenizer, here, replace=True)
+    here.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(tokenizer, here / TOKENIZER, max_length=task.max_length)
+    return tuple(str(file.relative_to(folder)) for file in here.iterdir() if file.is_file())
+
+
+def sample(examples: TextExamples) -> TextExamples:
+    """The first of them, the shortest before the others."""
+    texts = examples.texts[:PARITY_TEXTS]
+    return examples.take(torch.tensor(sorted(range(len(texts)), key=lambda at: len("".join(texts[at])))))
+
+
+def answered(
+    graphs: Mapping[str, Graph], model: nn.Module, task: TextClassification, role: str, examples: TextExamples
+) -> Tensor:
+    """Logits (N, C). What a file in 8 bits says of a text depends a little on the texts that it is asked about beside it."""
+    (ask,), tokenizer = graphs.values(), task.tokenizer_of(model)
+    names, texts, found = names_of(inner(model), tokenizer, task.pair), examples.texts, []
+    for start in range(0, len(texts), AT_ONCE):
+        given = encoded(tokenizer, texts[start : start + AT_ONCE], task.max_length)
+        inputs = {"input_ids": given.tokens}
+        if given.segments is not None:
+            inputs[SEGMENTS] = given.segments
+        padded = tokenizer.pad(inputs, return_attention_mask=True, return_tensors="np", verbose=False)
+        found.append(torch.from_numpy(ask({name: padded[name] for name in names})[0]))
+    return torch.cat(found)
+
+
+def measured(model: nn.Module, task: TextClassification, splits: TextSplits) -> dict[str, float]:
+    """None: what a classifier is worth its answers tell."""
+    return {}
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
@@ -239,33 +243,3 @@ def _model_type(folder: Path) -> str | None:
     if not (folder / "config.json").is_file():
         return None
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-
-
-def _int8_facts(path: Path, int8: Path, tokenizer: Any, wanted: Deploying, names: Sequence[str]) -> dict[str, Any]:
-    """What the int8 file costs in accuracy, on all test texts, against the float32 file; both as they are deployed."""
-    examples, by = wanted.examples, KINDS[wanted.task.answers.kind]
-    batches = list(_batches(tokenizer, examples.texts, wanted.task.max_length, names, in_order=True))
-    exact_NC, ours_NC = (onnx_logits(file, batches) for file in (path, int8))
-    labels = examples.labels.cpu()
-    accuracy, exact = (by.figures(by.kept(logits, labels))["accuracy"] for logits in (ours_NC, exact_NC))
-    return {
-        "bytes": int8.stat().st_size,
-        "accuracy": accuracy,
-        "accuracy_float32": exact,
-        "agreement": by.fidelity(by.kept(ours_NC, labels, exact_NC))["agreement"],
-        "n": len(labels),
-    }
-
-
-def _batches(
-    tokenizer: Any, texts: Sequence[Text], max_length: int, names: Sequence[str], *, in_order: bool = False
-) -> Iterator[dict[str, Tensor]]:
-    """The inputs ``names`` (B, L) as the deployed model gets them; shortest first unless ``in_order``."""
-    some = list(texts) if in_order else sorted(texts, key=lambda text: len("".join(text)))
-    for start in range(0, len(some), AT_ONCE):
-        given = encoded(tokenizer, some[start : start + AT_ONCE], max_length)
-        inputs = {"input_ids": given.tokens}
-        if given.segments is not None:
-            inputs[SEGMENTS] = given.segments
-        padded = tokenizer.pad(inputs, return_attention_mask=True, return_tensors="pt", verbose=False)
-        yield {name: padded[name] for name in names}

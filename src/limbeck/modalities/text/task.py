@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
+from ...data.examples import pooled
 from ...data.length_buckets import bucketed_order
-from ...interfaces import IGNORED, Batch, Output
+from ...interfaces import Batch, Output
 from ...models.inference import answered, device_of, moved
 from ...nlp.pairs import SEGMENTS, encoded
 from ...nlp.tokens import TextExamples, from_tokens, joined, probe_texts
@@ -67,9 +68,10 @@ class TextClassification:
         # Of the training texts alone, so that a larger transfer set leaves the views of every text as they were.
         self.substitutes = Substitutes.of(self.train, splits.vocabulary)
         self._own_tokens: dict[int, tuple[TextExamples, int]] = {}
+        self._tokenizers: dict[bytes, Any] = {}
         self.view_seed = view_seed
         self.batch_size, self.chunk, self.multiple_of = batch_size, chunk, multiple_of
-        self.pool = self.train if splits.transfer is None else pooled(self.train, splits.transfer.to(device))
+        self.pool = self.train if splits.transfer is None else pooled(splits, device, joined)
 
     teacher_sees = None  # teacher and student get the same tokens
     views_at_once = 512  # examples whose views are made at a time where a teacher is asked
@@ -166,12 +168,22 @@ class TextClassification:
     def _segments(self, examples: TextExamples, index_B: Tensor) -> Tensor | None:
         return examples.padded_segments(index_B, self.vocabulary.segment_pad) if self.segments else None
 
+    def tokenizer_of(self, model: nn.Module) -> Any:
+        """What cuts up the texts of a model where it is deployed: the teacher's, or a student's own."""
+        if not isinstance(model, FromTeacherIds):
+            return self.tokenizer
+        kept_ids_K = model.kept_ids.cpu()
+        key = kept_ids_K.numpy().tobytes()
+        if key not in self._tokenizers:
+            self._tokenizers[key] = smaller_tokenizer(self.tokenizer, kept_ids_K)
+        return self._tokenizers[key]
+
     def _in_own_tokens(self, model: FromTeacherIds, examples: TextExamples) -> tuple[TextExamples, int]:
         """The examples in the tokens of the student itself, and what pads them; kept, for every epoch asks for them."""
         kept_ids_K = model.kept_ids.cpu()
         key = hash((kept_ids_K.numpy().tobytes(), examples.ids.cpu().numpy().tobytes()))
         if key not in self._own_tokens:
-            tokenizer = smaller_tokenizer(self.tokenizer, kept_ids_K)
+            tokenizer = self.tokenizer_of(model)
             tokens, segments, _ = encoded(tokenizer, examples.texts, self.max_length)
             own = from_tokens(tokens, None, examples.ids.cpu(), examples.texts, segment_lists=segments).to(
                 examples.ids.device
@@ -184,11 +196,3 @@ def _inputs(tokens_BL: Tensor, there_BL: Tensor, segments_BL: Tensor | None) -> 
     """As transformers calls them."""
     inputs = {"input_ids": tokens_BL, "attention_mask": there_BL.long()}
     return inputs if segments_BL is None else {**inputs, SEGMENTS: segments_BL}
-
-
-def pooled(labelled: TextExamples, transfer: TextExamples) -> TextExamples:
-    """Training and transfer examples together; the latter carry the label that objectives ignore."""
-    fresh = transfer.take((~torch.isin(transfer.ids, labelled.ids)).nonzero().flatten())
-    assert labelled.labels is not None
-    ignored = labelled.labels.new_full((len(fresh), *labelled.labels.shape[1:]), IGNORED)
-    return joined(labelled, fresh, torch.cat([labelled.labels, ignored]))
