@@ -21,7 +21,6 @@ from ..errors import BadInput, Interrupted
 from ..evaluation.kinds import KINDS
 from ..files import fingerprint, write_text
 from ..pipeline import stages
-from ..pipeline.job import Job
 from ..pipeline.training_stage import Trained
 from ..recipe.read import resolved_yaml
 from ..sections.recipe import Recipe
@@ -46,14 +45,14 @@ class Searched:
     Attributes:
         recipe: that was searched.
         out: its folder.
-        job: of the recipe itself.
+        bench: on which they were trained.
         teacher: the recipe's own, trained.
         trials: with a teacher (``student``), and without (``baseline``).
     """
 
     recipe: Recipe
     out: Path
-    job: Job
+    bench: Bench
     teacher: Trained
     trials: dict[str, list[Trial]]
 
@@ -114,7 +113,7 @@ def try_students(
     if settings.budget and all(trial.fate in UNTRAINED for trial in tried["student"]):
         measured = {one.architecture: (_named(one), one.cost) for one in tried["student"] if one.cost}
         raise BadInput(nothing_fits(settings.budget, [*measured.values()]))
-    return Searched(recipe, out, bench.job, teacher, tried)
+    return Searched(recipe, out, bench, teacher, tried)
 
 
 def _study(recipe: Recipe, settings: Search, bench: Bench, out: Path, arm: str, profile: Profile | None) -> Study:

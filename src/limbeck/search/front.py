@@ -17,7 +17,7 @@ DEFAULT_COST = "latency_ms"
 
 def axes(budget: Mapping[str, float]) -> tuple[str, ...]:
     """The costs that quality is held against: those of the budget, or the latency where there is none."""
-    return tuple(budget) or (DEFAULT_COST,)
+    return tuple(sorted(budget)) or (DEFAULT_COST,)
 
 
 def eligible(trials: Sequence[Trial], budget: Mapping[str, float]) -> list[Trial]:
