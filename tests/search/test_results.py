@@ -82,14 +82,19 @@ def test_each_stands_beside_the_best_without_a_teacher_that_costs_no_more(search
 @pytest.mark.slow
 def test_the_same_command_and_the_chosen_recipe_do_nothing_twice(searched: dict[str, Any]) -> None:
     out = Path(searched["out"])
-    before = snapshot(out / "stages"), snapshot(out / "front")
+    before = made(out)
     again = search(searches.recipe("search.finalists=2"), out=out, threads=1)
     assert {**again, "created": ""} == {**searched, "created": ""}
     found = re.fullmatch(r"limbeck run (.*) --out (.*)", searched["command"])
     assert found is not None
     assert Path(found[1]) == out / CHOSEN
     run(recipe_file.read(Path(found[1])), out=Path(found[2]), threads=1)
-    assert (snapshot(out / "stages"), snapshot(out / "front")) == before
+    assert made(out) == before
+
+
+def made(out: Path) -> dict[str, tuple[int, str]]:
+    """All that stages hold, and when it was written; what a run publishes beside them is copied each time."""
+    return {name: found for name, found in snapshot(out).items() if "stages/" in name and "known.json" not in name}
 
 
 @pytest.mark.slow

@@ -97,12 +97,13 @@ def search(
             "Run it there on the device, and give the profile.json that it writes with --device."
         )
         return
-    from ..search import engine
+    from ..search import results
     from ..search.attempt import weighed
     from ..search.device import read_profile
+    from ..search.page import summary
     from ..sections.search import Search
 
-    engine.try_students(
+    found = results.search(
         read,
         out=folder,
         trust_code=trust_code,
@@ -111,7 +112,8 @@ def search(
         jobs=jobs,
         profile=None if profile is None else read_profile(profile, weighed(read.search or Search())),
     )
-    say(f"{folder}")
+    for line in summary(found):
+        say(line)
 
 
 def searched(

@@ -75,6 +75,17 @@ def content(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def summary(results: Mapping[str, Any]) -> list[str]:
+    """What the command says at the end: what came out, what to expect, where it lies and how the chosen student is run."""
+    figure, *_ = read(results)
+    lines = [verdict(results, figure)]
+    asked = [one for one in results["forecast"] if one["cost"] in results["costs"]] if results["search"]["keep"] else []
+    lines += dict.fromkeys(one["why_none"] or expected(one, figure) for one in asked)
+    if results["command"]:
+        lines.append(f"The chosen student's recipe: {results['command']}")
+    return [*lines, f"{Path(results['out']) / 'search.html'}"]
+
+
 def verdict(results: Mapping[str, Any], figure: Figure) -> str:
     """What came out, in a sentence or two; it claims no more than test shows."""
     chosen = next((one for one in results["finalists"] if one["trial"] == results["chosen"]), None)
