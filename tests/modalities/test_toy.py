@@ -26,6 +26,7 @@ def test_a_folder_and_a_line_in_the_table_run_from_a_recipe_to_a_report(capsys: 
     app(run, standalone_mode=False)
     results = json.loads(Path("runs/points/results.json").read_text())
     assert (results["task"], results["data"]["test"]) == ("point-classification", 100)
+    assert results["measured"]["student"]["farthest"] > 0
     report = Path("runs/points/report.html").read_text()
     assert "points of two coordinates" in report
     assert "100 test points" in report
