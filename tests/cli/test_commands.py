@@ -100,6 +100,7 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (("search", "good.yaml", "--device", "cdua"), "--device cdua: there is no such profile. Did you mean 'cuda'?"),
         (("search", "good.yaml", "--plan", "--candidates", "there"), "give one of them"),
         (("search", "good.yaml", "--set", "search.space.student.widht=[4, 8]"), "Did you mean 'width'?"),
+        (("recipe", "check", "good.yaml", "--set", "search.space.train.epochs=[1, 0]"), "must be greater than 0"),
         (
             ("run", "good.yaml", "--set", "objective=dist"),
             "write objective={dist: {}} (in a file, objective: {dist: {}})",

@@ -220,3 +220,28 @@ def test_the_examples_of_the_page_are_right() -> None:
         varied = {path for path, said in search["space"].items() if isinstance(said, list | dict)}
         assert varied <= set(known)
         assert not (set(search["space"]) - varied) & set(known)
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_is_pinned_stays_and_the_rest_goes_on_varying(name: str, data: st.DataObject) -> None:
+    values = recipe_file.values_in(RECIPES / f"{name}.yaml")
+    first = asked(space_of(recipe_file.from_dict(values)), Drawn(data.draw))
+    pins = {path: first[path] for path in data.draw(st.lists(st.sampled_from(sorted(first)), unique=True))}
+    if "student.model" in first:  # what only one family has is pinned with it
+        pins |= {"student.model": first["student.model"]} if any(path.startswith("student.") for path in pins) else {}
+    if any(path.startswith("objective.") for path in pins):
+        pins |= {"objective": first["objective"]}
+    searched = recipe_file.from_dict({**values, "search": {"space": pins}})
+    if set(pins) == set(first):
+        return  # whether a setting is left that was not asked for is another matter
+    space = space_of(searched)
+    assert not set(pins) & set(knobs_of(space))
+    again = asked(space, Drawn(data.draw))
+    plain = recipe_with(searched, again).model_dump(mode="json")
+    for path, value in {**again, **pins}.items():
+        assert path == "objective" or value_at(plain, path) == value, path
+    if "objective" in pins:
+        terms = {path.split(".")[1] for path in again if path.startswith("objective.")}
+        assert terms <= {name for name, said in plain["objective"].items() if said is not None}

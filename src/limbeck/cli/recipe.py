@@ -37,11 +37,15 @@ def check(
 ) -> None:
     """Say whether a recipe is right, and what is wrong with it where it is not (exit code 2).
 
-    Only the recipe itself is checked: neither data nor models are opened.
+    Only the recipe itself is checked, and what its search would vary: neither data nor models are opened.
     """
     from ..recipe import read as recipe_file
 
     recipe = recipe_file.read(file, set_ or ())
+    if recipe.search is not None:
+        from ..search.space import space_of
+
+        space_of(recipe)
     if resolved:
         print(recipe_file.resolved_yaml(recipe))
     else:
