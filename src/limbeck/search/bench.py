@@ -100,6 +100,7 @@ class Bench:
             ground = self._grounds[_teacher_of(recipe)] = self._ground_of(recipe)
         base = ground.job
         teachers = _teachers(base)
+        teachers.model.to("cpu")  # where models are tried for fit; whoever asks it takes it to the device
         if base.modality.starts_from_teacher(recipe) and ground.trained is not None:
             # its stage is named by the student that the teacher gives before it is trained
             teachers = base.modality.teachers_of(recipe, base.splits, trust_code=self._trust_code)

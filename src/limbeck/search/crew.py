@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -157,29 +159,29 @@ def _work(asked: Asked, end: Connection, parent: int) -> None:
     _end_with(parent)
     threading.Thread(target=leave_with_parent, daemon=True).start()
     bench: Bench | None = None
-    while True:
-        try:
-            candidate, until = end.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            bench = bench or Bench(
-                asked.recipe,
-                out=asked.out,
-                trust_code=asked.trust_code,
-                device=asked.device,
-                threads=asked.threads,
-                quiet=True,
-            )
-            answer = trained(bench, candidate, until)
-        except LimbeckError as error:
-            answer = error
-        except KeyboardInterrupt:
-            return
-        try:
-            end.send(answer)
-        except OSError:  # whoever asked is gone
-            return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # what there is to say the parent says
+        while True:
+            try:
+                candidate, until = end.recv()
+                bench = bench or Bench(
+                    asked.recipe,
+                    out=asked.out,
+                    trust_code=asked.trust_code,
+                    device=asked.device,
+                    threads=asked.threads,
+                    quiet=True,
+                )
+                answer = trained(bench, candidate, until)
+            except (EOFError, KeyboardInterrupt):
+                return
+            except LimbeckError as error:
+                answer = error
+            except Exception:
+                answer = RuntimeError(f"in a process that trained a candidate:\n{traceback.format_exc()}")
+            try:
+                end.send(answer)
+            except OSError:  # whoever asked is gone
+                return
 
 
 def _end_with(parent: int) -> None:
