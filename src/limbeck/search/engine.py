@@ -31,6 +31,7 @@ from .budget import nothing_fits
 from .costs import require_counters
 from .crew import Alone, Asked, Crew, Processes
 from .device import Profile
+from .dimensions import Space
 from .ledger import Ledger
 from .own import own_point
 from .space import control_space, space_of
@@ -90,7 +91,7 @@ def try_students(
     for note in bench.job.notes:
         progress.note(note)
     with stages.claimed(out), Ledger(out / "search" / "costs.jsonl") as ledger:
-        studies = {arm: _study(recipe, settings, bench, out, arm, profile) for arm in spaces}
+        studies = {arm: _study(recipe, settings, bench, out, one, arm, profile) for arm, one in spaces.items()}
         for arm, study in studies.items():
             if not study.begun:
                 study.begin_with(own_point(spaces[arm], recipe, bench.architecture_of, teacher=arm == "student"))
@@ -116,12 +117,15 @@ def try_students(
     return Searched(recipe, out, bench, teacher, tried)
 
 
-def _study(recipe: Recipe, settings: Search, bench: Bench, out: Path, arm: str, profile: Profile | None) -> Study:
+def _study(
+    recipe: Recipe, settings: Search, bench: Bench, out: Path, space: Space, arm: str, profile: Profile | None
+) -> Study:
     better = KINDS[bench.job.splits.answers.kind].FIGURES[0].better
     # how many are tried, and what is done with them afterwards, may change from one command to the next
     about = {
         **recipe.model_dump(mode="json", exclude={"name", "seeds"}),
         "search": settings.model_dump(mode="json", include={"space", "budget", "rungs", "sampler"}),
+        "varies": [repr(one) for one in space.dimensions],  # which another version may see otherwise
         "data": bench.job.splits.fingerprint,
         "profile": None if profile is None else profile.figures,
     }

@@ -83,8 +83,8 @@ class Study:
             self._study.set_user_attr("about", about)
         elif known != about:
             raise BadInput(
-                f"{path.parent.parent} holds another search: of another recipe, space or budget. Choose another folder with "
-                "--out, or empty this one."
+                f"{path.parent.parent} holds another search: of another recipe, space, budget or profile, or begun by another "
+                "version. Choose another folder with --out, or empty this one."
             )
         self._take_up()
 
