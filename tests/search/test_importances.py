@@ -1,5 +1,8 @@
 """What mattered, of settings of which it is known; Optuna does the sums."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import optuna
 
@@ -46,3 +49,17 @@ def test_of_few_trials_nothing_is_said() -> None:
     said = importances_of(searched(5))
     assert said["settings"] == []
     assert said["why_none"] == "Nothing is said of what mattered: 5 students were trained, and it takes at least 12."
+
+
+def test_a_setting_that_hardly_any_trial_has_is_no_obstacle_and_left_out() -> None:
+    found = searched(20)
+    rare = [replace(one, values={**one.values, "objective.nkd.gamma": float(one.number)}) for one in found[:2]]
+    few = [replace(one, values={**one.values, "student.depth": one.number % 3}) for one in found[10:]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        said = importances_of([*rare, *found[2:10], *few])  # a draw may have none of either
+    names = {one["setting"] for one in said["settings"]}
+    assert "objective.nkd.gamma" not in names
+    assert "student.depth" in names
+    same = [replace(one, values={**one.values, "student.depth": 1}) for one in found[10:]]
+    assert "student.depth" not in {one["setting"] for one in importances_of([*found[:10], *same])["settings"]}

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.8
 LEAST = 12  # trials; of fewer, the best third is no group
+LEAST_WITH = 10  # that have a setting, which others bring along: of two or three anything can be said
 _BEST = 1 / 3
 _DRAWS = 40
 _SURE = 0.9  # of as many settings as vary, one in ten is beyond chance by chance
@@ -34,11 +37,13 @@ def importances_of(trials: Sequence[Trial], better: int = 1, seed: int = 0) -> d
     """What ``search.json`` says of what mattered.
 
     Quality is that at the first rung, which every student that was trained has reached, so that those that stopped count
-    as well; without rungs, that at the end. ``better`` is 1 where more of it is better. Deterministic in ``seed``.
+    as well; without rungs, that at the end. A setting that fewer than :data:`LEAST_WITH` trials had is left out. ``better`` is 1 where more of it is better. Deterministic in ``seed``.
     """
     at, measured = _measured(trials)
     names = sorted({name for one, _ in measured for name in one.values})
-    varied = [name for name in names if len({_text(one.values.get(name)) for one, _ in measured}) > 1]
+    tried = {name: {_text(one.values[name]) for one, _ in measured if name in one.values} for name in names}
+    had = Counter(name for one, _ in measured for name in one.values)
+    varied = [name for name in names if len(tried[name]) > 1 and had[name] >= LEAST_WITH]
     if len(measured) < LEAST or len(varied) < 2:
         few = f"{len(measured)} students were trained, and it takes at least {LEAST}"
         why = few if len(measured) < LEAST else "fewer than two settings varied among those that were trained"
@@ -123,7 +128,8 @@ def _differences(trials: Sequence[FrozenTrial], badness_N: np.ndarray, names: Se
         for one, badness in zip(trials, badness_N, strict=True)
     )
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BEST)
-    found = evaluator.evaluate(study, params=list(names))
+    there = [name for name in names if any(name in one.params for one in trials)]  # what few have, a draw may lack
+    found = evaluator.evaluate(study, params=there)
     return {name: float(found.get(name, 0.0)) for name in names}
 
 
@@ -134,13 +140,15 @@ def _shares(differences: dict[str, float]) -> dict[str, float]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna says a line for every study that is made."""
+    """Optuna says a line for every study that is made, and warns of small groups, of which the interval tells."""
     import optuna
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
+            yield
     finally:
         optuna.logging.set_verbosity(before)
 

@@ -110,10 +110,15 @@ def verdict(results: Mapping[str, Any], figure: Figure) -> str:
         return f"{said} {without}."
     low, high = (figure.sign * gain[end] for end in ("low", "high"))
     low, high = sorted((low, high))
-    told = (
-        "better by more than the noise" if low > 0 else "worse by more than the noise" if high < 0 else "not told apart"
-    )
-    return f"{said} {without}: the student with a teacher is {told}."
+    noise = _noise(chosen["student"]["validation"]["n"])
+    if low <= 0 <= high:
+        return f"{said} {without}; the two are not told apart by more than the noise of {noise}."
+    return f"{said} {without}: the student with a teacher is {'better' if low > 0 else 'worse'} by more than the noise of {noise}."
+
+
+def _noise(seeds: int) -> str:
+    """What a difference is held against."""
+    return f"{seeds} seeds and the test examples" if seeds > 1 else "one seed and the test examples"
 
 
 def _tried(results: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ def front(results: Mapping[str, Any], cost: str, figure: Figure) -> Markup | Non
     parts = [axes]
     if limit and x.low < limit < x.high:
         parts.append(tag("line", class_="limit", x1=x(limit), x2=x(limit), y1=y.start, y2=y.stop))
-        parts.append(text(x(limit) - 4, y.stop + 10, "budget", "end", class_="tick"))
+        parts.append(text(x(limit) - 4, y.start - 6, "budget", "end", class_="tick"))
     for kind, line in lines.items():
         points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in sorted(line))
         parts.append(tag("polyline", class_=f"line {kind}", points=points))
