@@ -150,7 +150,7 @@ def test_everything_that_was_tried_is_on_the_page(tmp_path: Path) -> None:
     assert "What mattered" in titles
     assert "The smallest student expected to keep 95\u00a0% of the teacher's accuracy" in made.text
     assert f"trial {found['chosen']} did best on validation within 0.3 ms and 200 KB" in made.text
-    assert "the two are not told apart by more than the noise of 3 seeds and the test examples" in made.text
+    assert "the two do not differ by more than the noise of 3 seeds and the test examples" in made.text
     assert "measured again once it was trained, is over the budget" in made.text
     assert found["command"] in made.text
     assert "NaN" not in content

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,32 @@ def test_the_same_command_and_the_chosen_recipe_do_nothing_twice(searched: dict[
 def made(out: Path) -> dict[str, tuple[int, str]]:
     """All that stages hold, and when it was written; what a run publishes beside them is copied each time."""
     return {name: found for name, found in snapshot(out).items() if "stages/" in name and "known.json" not in name}
+
+
+@pytest.mark.slow
+def test_what_of_the_finalists_is_missing_is_made_alike(searched: dict[str, Any], tmp_path: Path) -> None:
+    """A search that was killed before they were done: one was not begun, of another the export was to come."""
+    out, cut = Path(searched["out"]), tmp_path / "cut"
+    shutil.copytree(out, cut)
+    first, last = searched["finalists"][0], searched["finalists"][-1]
+    assert first != last
+    shutil.rmtree(cut / last["folder"])
+    for left in ("stages/export", "stages/report"):
+        shutil.rmtree(cut / first["folder"] / left)
+    for path in (cut / "search.json", cut / CHOSEN, cut / first["folder"] / "results.json"):
+        path.unlink()
+    again = search(searches.recipe("search.finalists=2"), out=cut, threads=1)
+    assert again["command"] == searched["command"].replace(str(out), str(cut))
+    for one, other in zip(again["finalists"], searched["finalists"], strict=True):
+        for part in ("trial", "folder", "searched", "fell", "control"):
+            assert one[part] == other[part]
+        assert one["student"]["metrics"] == other["student"]["metrics"]
+    assert weights(cut) == weights(out)
+
+
+def weights(out: Path) -> dict[str, str]:
+    """Digests of everything that was trained, by where it lies."""
+    return {str(name): found[1] for name, found in snapshot(out).items() if str(name).endswith("model.safetensors")}
 
 
 @pytest.mark.slow

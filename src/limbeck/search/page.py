@@ -112,7 +112,7 @@ def verdict(results: Mapping[str, Any], figure: Figure) -> str:
     low, high = sorted((low, high))
     noise = _noise(chosen["student"]["validation"]["n"])
     if low <= 0 <= high:
-        return f"{said} {without}; the two are not told apart by more than the noise of {noise}."
+        return f"{said} {without}; the two do not differ by more than the noise of {noise}."
     return f"{said} {without}: the student with a teacher is {'better' if low > 0 else 'worse'} by more than the noise of {noise}."
 
 
