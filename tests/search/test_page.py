@@ -14,6 +14,7 @@ from limbeck.search import forecast, trials
 from limbeck.search.front import finalists_of, front_of, fronts_by_cost
 from limbeck.search.importances import importances_of
 from limbeck.search.page import write_page
+from limbeck.search.teachers import by_teacher
 from limbeck.search.trials import Trial
 from tests.helpers.pages import Page, assert_harmless, renamed
 
@@ -30,7 +31,12 @@ def tried(count: int, arm: str, figure: Figure, seed: int = 0) -> list[Trial]:
         quality = 0.96 - 0.5 * width**-0.8 - draw.exponential(0.01) - (0.03 if arm == "baseline" else 0)
         quality = quality if figure.sign > 0 else 20 * (1 - quality)
         cost = {"latency_ms": 0.005 * width, "size_kb": 3.5 * width}
-        values = {"student.width": round(width), "train.learning_rate": float(draw.uniform(0.01, 0.5))}
+        teacher = {"model": "convnet", "width": [16, 32][number % 2]}
+        values = {
+            "teacher": teacher,
+            "student.width": round(width),
+            "train.learning_rate": float(draw.uniform(0.01, 0.5)),
+        }
         one = Trial(
             number, arm, values, trials.FINISHED, "trained for 9 epochs.", cost=cost, parameters=int(80 * width)
         )
@@ -97,6 +103,7 @@ def results(count: int = 80, figure: Figure = ACCURACY) -> dict[str, Any]:
             for arm, ones in found.items()
         },
         "chosen": last[0].number if last else None,
+        "teachers": by_teacher(found["student"], BUDGET, figure.sign),
         "importances": importances_of(found["student"], figure.sign),
         "forecast": [
             forecast.about(found["student"], BUDGET, name, figure, taught, 0.95) for name in (*BUDGET, "parameters")
@@ -153,6 +160,7 @@ def test_everything_that_was_tried_is_on_the_page(tmp_path: Path) -> None:
     assert "the two do not differ by more than the noise of 3 seeds and the test examples" in made.text
     assert "measured again once it was trained, is over the budget" in made.text
     assert found["command"] in made.text
+    assert '{"model": "convnet", "width": 32}' in made.text
     assert "NaN" not in content
     assert "nan" not in content.replace("finance", "")
 

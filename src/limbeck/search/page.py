@@ -50,6 +50,7 @@ def content(results: Mapping[str, Any]) -> dict[str, Any]:
         "importances": pictures.importances(results["importances"]["settings"])
         if results["importances"]["settings"]
         else None,
+        "teachers": [(value_text(one["teacher"]), one) for one in results["teachers"]],
         "forecasts": [
             (pictures.forecast(one, results, figure), _unbroken(expected(one, figure)), checked(one)) for one in found
         ],

@@ -30,6 +30,7 @@ from .front import axes, chosen_of, finalists_of, front_of, fronts_by_cost
 from .importances import importances_of
 from .page import write_page
 from .seconds import seconds_section
+from .teachers import by_teacher
 from .trials import Trial
 
 # Bumped by hand when a field changes its meaning or goes.
@@ -145,6 +146,7 @@ def _tried(searched: Searched, settings: Search, figure: Figure, chosen: Trial |
             for arm, trials in found.items()
         },
         "chosen": None if chosen is None else chosen.number,
+        "teachers": by_teacher(found["student"], budget, figure.sign),
         "importances": importances_of(found["student"], figure.sign, searched.recipe.seed),
     }
 

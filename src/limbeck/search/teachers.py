@@ -1,0 +1,42 @@
+"""Whether another teacher helps: what the students of each came to, where a search varies the teacher. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..sections.budget import COSTS
+from .front import chosen_of, eligible, front_of
+from .trials import UNTRAINED, Trial
+
+_FIELD = "teacher"
+
+
+def by_teacher(trials: Sequence[Trial], budget: Mapping[str, float], better: int = 1) -> list[dict[str, Any]]:
+    """What ``search.json`` says of each teacher that was tried, the best first; empty where all had the same.
+
+    Each teacher's students are the best of so many: the more of them, the better the best looks.
+    """
+    groups: dict[str, list[Trial]] = {}
+    for one in trials:
+        if _FIELD in one.values and one.fate not in UNTRAINED:
+            groups.setdefault(json.dumps(one.values[_FIELD], sort_keys=True), []).append(one)
+    if len(groups) < 2:
+        return []
+    on_front = {one.number for one in front_of(trials, budget, better)}
+    found = []
+    for ones in groups.values():
+        best = chosen_of(front_of(ones, budget, better), budget, better)
+        found.append(
+            {
+                "teacher": ones[0].values[_FIELD],
+                "trials": len(ones),
+                "finished": len(eligible(ones, budget)),
+                "on_front": sum(one.number in on_front for one in ones),
+                "best": None if best is None else best.number,
+                "quality": None if best is None else best.quality,
+                "cost": {} if best is None else {name: best.cost[name] for name in COSTS if name in best.cost},
+            }
+        )
+    return sorted(found, key=lambda one: -better * one["quality"] if one["quality"] is not None else float("inf"))

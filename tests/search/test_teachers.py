@@ -1,0 +1,31 @@
+"""Students by the teacher that they had."""
+
+from dataclasses import replace
+
+from limbeck.search import trials
+from limbeck.search.teachers import by_teacher
+from limbeck.search.trials import Trial
+
+
+def trial(number: int, width: int, quality: float, cost: float) -> Trial:
+    values = {"teacher": {"model": "convnet", "width": width}}
+    return Trial(number, "student", values, trials.FINISHED, "", quality=quality, cost={"size_kb": cost})
+
+
+def test_each_teacher_has_its_best_student_within_the_budget() -> None:
+    found = [
+        trial(1, 8, 0.75, 1.0),
+        trial(2, 8, 0.5, 0.5),
+        trial(3, 16, 0.875, 2.0),
+        replace(trial(4, 16, 0.99, 9.0), fate=trials.OVER_BUDGET, quality=None),
+        replace(trial(5, 32, 0.0, 1.0), fate=trials.stopped_at(1), quality=None),
+    ]
+    said = by_teacher(found, {"size_kb": 4.0})
+    assert [(one["teacher"]["width"], one["best"], one["quality"]) for one in said] == [
+        (16, 3, 0.875),
+        (8, 1, 0.75),
+        (32, None, None),
+    ]
+    assert [(one["trials"], one["finished"], one["on_front"]) for one in said] == [(1, 1, 1), (2, 2, 2), (1, 0, 0)]
+    assert [one["teacher"]["width"] for one in by_teacher(found, {"size_kb": 4.0}, better=-1)] == [8, 16, 32]
+    assert by_teacher(found[:2], {}) == []  # there is one
