@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
@@ -93,23 +94,18 @@ class Processes:
 
     def __init__(self, asked: Asked, places: int) -> None:
         self.places = places
-        context = torch.multiprocessing.get_context("spawn")
-        self._ends: list[Connection] = []
-        self._workers = []
-        for _ in range(places):
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(asked, theirs, os.getpid()))
-            worker.start()
-            theirs.close()
-            self._ends.append(ours)
-            self._workers.append(worker)
+        self._asked = asked
+        self._ends: dict[int, Connection] = {}
+        self._workers: list[BaseProcess] = []
 
     def begin(self, place: int, candidate: Candidate, until: int) -> None:
+        if place not in self._ends:  # started when there is something to do: a search that is resumed may be at its end
+            self._ends[place] = self._started()
         self._ends[place].send((candidate, until))
 
     def next(self) -> tuple[int, Reached | Failure]:
-        end = wait(self._ends)[0]
-        place = self._ends.index(end)  # type: ignore[arg-type]
+        ready = wait([*self._ends.values()])[0]
+        place = next(place for place, end in self._ends.items() if end is ready)
         try:
             answer = self._ends[place].recv()
         except (EOFError, OSError):
@@ -121,6 +117,15 @@ class Processes:
             raise answer
         return place, answer
 
+    def _started(self) -> Connection:
+        context = torch.multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        worker = context.Process(target=_work, args=(self._asked, theirs, os.getpid()))
+        worker.start()
+        theirs.close()
+        self._workers.append(worker)
+        return ours
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         self._signal(signal.SIGSTOP)
@@ -130,7 +135,7 @@ class Processes:
             self._signal(signal.SIGCONT)
 
     def close(self) -> None:
-        for end in self._ends:
+        for end in self._ends.values():
             end.close()
         self._signal(signal.SIGTERM)
         for worker in self._workers:
