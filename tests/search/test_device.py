@@ -15,11 +15,12 @@ import yaml
 from limbeck.errors import BadInput
 from limbeck.pipeline.job import Job
 from limbeck.recipe.read import from_dict
+from limbeck.search.candidates import recipe_with
 from limbeck.search.costs import candidate_of, cost_of
 from limbeck.search.device import read_profile
 from limbeck.search.ledger import Ledger
 from limbeck.search.space import space_of
-from limbeck.search.to_device import sampled, told_of, write_candidates
+from limbeck.search.to_device import among_written, sampled, told_of, write_candidates
 from limbeck.sections.recipe import Recipe
 from tests.helpers import tiny
 
@@ -156,3 +157,14 @@ def test_a_space_is_written_out_in_full_or_by_chance_without_the_same_student_tw
     assert len(set(few)) == len(few) == 8
     assert few == [told_of(one) for one in sampled(recipe, 8)]
     assert [told_of(one) for one in sampled(WIDTHS, 2)] == ["convnet, width 3", "convnet, width 20"]
+
+
+def test_a_space_of_more_than_was_written_is_searched_among_what_was():
+    recipe = searched({"space": {"train.epochs": [1, 2]}})
+    narrowed = among_written(recipe, 8)
+    (students,) = [one for one in space_of(narrowed).dimensions if one.name.startswith("student")]
+    made = [told_of(recipe_with(narrowed, {"student": one})) for one in students.knob.choices]
+    assert made == [told_of(one) for one in sampled(recipe, 8)]
+    assert "train.epochs" in [one.name for one in space_of(narrowed).dimensions]
+    assert among_written(narrowed, 8) == narrowed, "so that its own resolved recipe is the same search"
+    assert among_written(WIDTHS, 8) == WIDTHS

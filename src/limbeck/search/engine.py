@@ -36,6 +36,7 @@ from .ledger import Ledger
 from .own import own_point
 from .space import control_space, space_of
 from .study import Study
+from .to_device import among_written
 from .trials import UNTRAINED, Trial
 
 
@@ -81,6 +82,8 @@ def try_students(
     Raises :class:`limbeck.errors.LimbeckError` in sentences: a recipe, a model or a folder that cannot be used, or a budget that no
     student fits.
     """
+    if profile is not None:
+        recipe = among_written(recipe)
     settings = recipe.search or Search()
     space = space_of(recipe)
     spaces = {"student": space, "baseline": control_space(space, recipe)}

@@ -73,6 +73,20 @@ def write_candidates(
     return told
 
 
+def among_written(recipe: Recipe, most: int = MOST) -> Recipe:
+    """The recipe, its search among the students alone that :func:`write_candidates` writes of it.
+
+    Where the space has more than these, hardly one that a search proposes would have been measured on the device.
+    """
+    search = recipe.search or Search()
+    there = space_of(recipe).of_student.points
+    if there is not None and there <= most:
+        return recipe
+    students = tuple(one.student.model_dump(mode="json", exclude_none=True) for one in sampled(recipe, most))
+    others = {path: said for path, said in search.space.items() if path.split(".")[0] != STUDENT}
+    return recipe.model_copy(update={"search": search.model_copy(update={"space": {**others, STUDENT: students}})})
+
+
 def sampled(recipe: Recipe, most: int) -> Iterator[Recipe]:
     """Candidates that differ in their student: all there are, where these are at most so many, or so many by chance.
 

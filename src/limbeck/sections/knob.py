@@ -99,7 +99,7 @@ def one_of(choices: Sequence[Any]) -> Knob:
 
 def around(value: float, factor: float) -> Knob:
     """From a ``factor``-th of a value above 0 to that many times it."""
-    return log(value / factor, min(value * factor, ORDINARY))
+    return log(value / factor or value, min(value * factor, ORDINARY))  # of the smallest number there is no part
 
 
 def whole_around(value: int, factor: int, *, least: int = 1, most: int = ORDINARY) -> Knob:
@@ -172,7 +172,7 @@ def _number(kind: Number, value: float) -> Knob | None:
         return spread(0.0, 1.0)
     if value < 0:
         return None
-    return log(max(value / 10, kind.at_least or 0), min(value * 10, kind.at_most or ORDINARY))
+    return log(max(value / 10 or value, kind.at_least or 0), min(value * 10, kind.at_most or ORDINARY))
 
 
 def _doubled(value: int) -> list[int]:
