@@ -119,7 +119,9 @@ def verdict(results: Mapping[str, Any], figure: Figure) -> str:
 
 def _noise(seeds: int) -> str:
     """What a difference is held against."""
-    return f"{seeds} seeds and the test examples" if seeds > 1 else "one seed and the test examples"
+    if seeds > 1:
+        return f"{seeds} seeds and the test examples"
+    return "the test examples (that between seeds is not known of one)"
 
 
 def _tried(results: Mapping[str, Any]) -> str:
