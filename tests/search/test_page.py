@@ -13,7 +13,7 @@ from limbeck.evaluation.figure import Figure, plain, share
 from limbeck.search import forecast, trials
 from limbeck.search.front import finalists_of, front_of, fronts_by_cost
 from limbeck.search.importances import importances_of
-from limbeck.search.page import write_page
+from limbeck.search.page import value_text, write_page
 from limbeck.search.teachers import by_teacher
 from limbeck.search.trials import Trial
 from tests.helpers.pages import Page, assert_harmless, renamed
@@ -182,6 +182,12 @@ def test_little_and_nothing_are_said_to_be(tmp_path: Path) -> None:
     one["finalists"][0] |= {"student": None, "problem": "the export differs."}
     made, _ = page(one, tmp_path)
     assert "it could not be finished: the export differs." in made.text
+
+
+def test_of_a_section_what_is_off_is_not_said() -> None:
+    assert value_text({"shift": 0.1, "flip": False, "affine": None, "erase": 0.0}) == '{"shift": 0.1}'
+    assert value_text({"shift": 0.0, "flip": False}) == "none"
+    assert [value_text(one) for one in (0.123456, 3, "kd", False, [1, 2])] == ["0.1235", "3", "kd", "false", "[1, 2]"]
 
 
 def test_names_that_mean_harm_are_text(tmp_path: Path) -> None:

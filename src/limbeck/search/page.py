@@ -188,9 +188,12 @@ def seconds(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def value_text(value: Any) -> str:
-    """A setting's value on one line."""
+    """A setting's value on one line; of a section what is in it, but for what is off."""
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        value = {name: one for name, one in value.items() if one not in (None, False, 0, [], {})}
+        return json.dumps(value, ensure_ascii=False) if value else "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
