@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 
 from limbeck.evaluation.figure import share
-from limbeck.search.forecast import forecast_of, held_out
+from limbeck.searching.forecast import forecast_of, held_out
 
 ACCURACY = share("accuracy", "accuracy")
 

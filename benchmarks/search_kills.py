@@ -30,8 +30,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial
 
-from limbeck.search.study import cut_to_whole_lines
-from limbeck.search.trials import Trial, trials_of
+from limbeck.searching.study import cut_to_whole_lines
+from limbeck.searching.trials import Trial, trials_of
 
 ARMS = {"student": "journal.log", "baseline": "control.log"}
 # students that train for seconds

@@ -8,8 +8,8 @@ import yaml
 
 from limbeck.pipeline.job import use_threads
 from limbeck.recipe import read as recipe_file
-from limbeck.search.engine import Searched, try_students
-from limbeck.search.trials import Trial
+from limbeck.searching.engine import Searched, try_students
+from limbeck.searching.trials import Trial
 from limbeck.sections.recipe import Recipe
 
 from . import tiny

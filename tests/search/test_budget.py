@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from limbeck.errors import BadInput
-from limbeck.search.budget import budget_of, fits, nothing_fits, violations
+from limbeck.searching.budget import budget_of, fits, nothing_fits, violations
 from limbeck.sections.budget import Budget
 
 

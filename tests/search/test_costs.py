@@ -13,9 +13,9 @@ from limbeck.errors import BadInput
 from limbeck.pipeline.job import Job
 from limbeck.pipeline.students import the_arms, train_member
 from limbeck.pipeline.teacher import the_teacher
-from limbeck.search.budget import fits, nothing_fits
-from limbeck.search.costs import Costs, candidate_of, cost_of, exported, name_of, require_counters
-from limbeck.search.ledger import Key, Ledger
+from limbeck.searching.budget import fits, nothing_fits
+from limbeck.searching.costs import Costs, candidate_of, cost_of, exported, name_of, require_counters
+from limbeck.searching.ledger import Key, Ledger
 from tests.helpers import tiny
 
 ALL = ("latency_ms", "size_kb", "memory_mb", "macs", "parameters")

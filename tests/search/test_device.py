@@ -15,12 +15,12 @@ import yaml
 from limbeck.errors import BadInput
 from limbeck.pipeline.job import Job
 from limbeck.recipe.read import from_dict
-from limbeck.search.candidates import recipe_with
-from limbeck.search.costs import candidate_of, cost_of
-from limbeck.search.device import read_profile
-from limbeck.search.ledger import Ledger
-from limbeck.search.space import space_of
-from limbeck.search.to_device import among_written, sampled, told_of, write_candidates
+from limbeck.searching.candidates import recipe_with
+from limbeck.searching.costs import candidate_of, cost_of
+from limbeck.searching.device import read_profile
+from limbeck.searching.ledger import Ledger
+from limbeck.searching.space import space_of
+from limbeck.searching.to_device import among_written, sampled, told_of, write_candidates
 from limbeck.sections.recipe import Recipe
 from tests.helpers import tiny
 

@@ -11,9 +11,9 @@ from limbeck.pipeline.students import member_stage, the_arms
 from limbeck.pipeline.targets import targets_stage, the_targets
 from limbeck.pipeline.teacher import teacher_stages, the_teacher
 from limbeck.recipe.read import from_dict
-from limbeck.search.engine import Searched
-from limbeck.search.rungs import Standing, goes_on
-from limbeck.search.trials import UNTRAINED, Trial
+from limbeck.searching.engine import Searched
+from limbeck.searching.rungs import Standing, goes_on
+from limbeck.searching.trials import UNTRAINED, Trial
 from limbeck.training import checkpoint
 from limbeck.training.history import read_history
 from tests.helpers.searches import search, untimed, weights

@@ -6,9 +6,9 @@ import numpy as np
 
 from benchmarks.forecast import searched
 from limbeck.evaluation.figure import Figure, share
-from limbeck.search import forecast, trials
-from limbeck.search.forecast import Forecast, forecast_of, held_out
-from limbeck.search.trials import Trial
+from limbeck.searching import forecast, trials
+from limbeck.searching.forecast import Forecast, forecast_of, held_out
+from limbeck.searching.trials import Trial
 
 ACCURACY = share("accuracy", "accuracy")
 

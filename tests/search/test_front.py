@@ -3,9 +3,9 @@
 import math
 import random
 
-from limbeck.search import trials
-from limbeck.search.front import chosen_of, eligible, finalists_of, front_of, fronts_by_cost, hypervolume
-from limbeck.search.trials import Trial
+from limbeck.searching import trials
+from limbeck.searching.front import chosen_of, eligible, finalists_of, front_of, fronts_by_cost, hypervolume
+from limbeck.searching.trials import Trial
 
 
 def trial(number: int, quality: float | None, fate: str = trials.FINISHED, **cost: float) -> Trial:

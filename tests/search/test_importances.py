@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import optuna
 
-from limbeck.search import trials
-from limbeck.search.importances import importances_of
-from limbeck.search.trials import Trial
+from limbeck.searching import trials
+from limbeck.searching.importances import importances_of
+from limbeck.searching.trials import Trial
 
 
 def searched(count: int) -> list[Trial]:

@@ -18,7 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from limbeck.search.trials import UNTRAINED, Trial, trials_of
+from limbeck.searching.trials import UNTRAINED, Trial, trials_of
 from tests.helpers import searches
 from tests.helpers.launcher import Launcher
 from tests.helpers.searches import untimed
@@ -37,7 +37,9 @@ OVERRIDES = (
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     folder = tmp_path_factory.mktemp("search")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(searches.values(*OVERRIDES)))
-    started = Launcher(folder, "torch.onnx, onnxscript, onnxruntime, optuna, sklearn.datasets, limbeck.search.engine")
+    started = Launcher(
+        folder, "torch.onnx, onnxscript, onnxruntime, optuna, sklearn.datasets, limbeck.searching.engine"
+    )
     yield started
     started.end()
 

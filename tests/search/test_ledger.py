@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import BadInput, LimbeckError
-from limbeck.search.ledger import Key, Ledger
+from limbeck.searching.ledger import Key, Ledger
 
 ONE = Key("a" * 16, "onnxruntime 1.31.0, CPU", "float32", 1, None)
 OTHER = Key("a" * 16, "onnxruntime 1.31.0, CPU", "float32", 1, 32)
@@ -53,7 +53,7 @@ def test_a_changed_number_is_noticed(tmp_path):
 
 def test_two_processes_do_not_share_it(tmp_path):
     path = tmp_path / "costs.jsonl"
-    other = f"from limbeck.search.ledger import Ledger; from pathlib import Path; Ledger(Path({str(path)!r}))"
+    other = f"from limbeck.searching.ledger import Ledger; from pathlib import Path; Ledger(Path({str(path)!r}))"
     with Ledger(path):
         done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, check=False)
         assert "another search is at work with" in done.stderr

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from optuna.trial import FixedTrial
 
-from limbeck.search.bench import Bench
-from limbeck.search.candidates import recipe_with
-from limbeck.search.dimensions import asked
-from limbeck.search.own import own_point
-from limbeck.search.space import control_space, space_of
+from limbeck.searching.bench import Bench
+from limbeck.searching.candidates import recipe_with
+from limbeck.searching.dimensions import asked
+from limbeck.searching.own import own_point
+from limbeck.searching.space import control_space, space_of
 from tests.helpers import tiny
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from limbeck.evaluation.figure import Figure, plain, share
-from limbeck.search import forecast, trials
-from limbeck.search.front import finalists_of, front_of, fronts_by_cost
-from limbeck.search.importances import importances_of
-from limbeck.search.page import value_text, write_page
-from limbeck.search.teachers import by_teacher
-from limbeck.search.trials import Trial
+from limbeck.searching import forecast, trials
+from limbeck.searching.front import finalists_of, front_of, fronts_by_cost
+from limbeck.searching.importances import importances_of
+from limbeck.searching.page import value_text, write_page
+from limbeck.searching.teachers import by_teacher
+from limbeck.searching.trials import Trial
 from tests.helpers.pages import Page, assert_harmless, renamed
 
 ACCURACY = share("accuracy", "accuracy")

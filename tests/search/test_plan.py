@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from limbeck.errors import BadInput
-from limbeck.search.plan import plan
-from limbeck.search.study import Study
-from limbeck.search.trials import FINISHED, OVER_BUDGET
+from limbeck.searching.plan import plan
+from limbeck.searching.study import Study
+from limbeck.searching.trials import FINISHED, OVER_BUDGET
 from tests.helpers.tiny import recipe
 
 SPACE = (

@@ -13,10 +13,10 @@ import pytest
 from limbeck.pipeline.run import run
 from limbeck.pipeline.stages import Stage
 from limbeck.recipe import read as recipe_file
-from limbeck.search import trials
-from limbeck.search.finalists import control_for, link
-from limbeck.search.results import CHOSEN, search
-from limbeck.search.trials import Trial
+from limbeck.searching import trials
+from limbeck.searching.finalists import control_for, link
+from limbeck.searching.results import CHOSEN, search
+from limbeck.searching.trials import Trial
 from tests.helpers import searches
 from tests.helpers.tiny import snapshot
 

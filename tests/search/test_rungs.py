@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from limbeck.search.rungs import Standing, goes_on, rung_epochs
+from limbeck.searching.rungs import Standing, goes_on, rung_epochs
 
 CHEAP, MIDDLE, DEAR = Standing(0.80, (1.0, 10)), Standing(0.90, (2.0, 20)), Standing(0.95, (4.0, 40))
 OTHERS = [CHEAP, MIDDLE, DEAR]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from limbeck.errors import BadInput
 from limbeck.recipe import read as recipe_file
-from limbeck.search.candidates import recipe_with, value_at
-from limbeck.search.dimensions import Space, enumerated
-from limbeck.search.space import asked, control_space, space_of
+from limbeck.searching.candidates import recipe_with, value_at
+from limbeck.searching.dimensions import Space, enumerated
+from limbeck.searching.space import asked, control_space, space_of
 from limbeck.sections.recipe import Recipe
 from tests.helpers.tiny import recipe
 

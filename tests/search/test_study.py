@@ -10,9 +10,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from limbeck.errors import BadInput
-from limbeck.search import trials
-from limbeck.search.study import Study
-from limbeck.search.trials import Trial
+from limbeck.searching import trials
+from limbeck.searching.study import Study
+from limbeck.searching.trials import Trial
 
 COUNT = 16  # TPE draws its first ten at random
 

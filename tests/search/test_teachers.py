@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from limbeck.search import trials
-from limbeck.search.teachers import by_teacher
-from limbeck.search.trials import Trial
+from limbeck.searching import trials
+from limbeck.searching.teachers import by_teacher
+from limbeck.searching.trials import Trial
 
 
 def trial(number: int, width: int, quality: float, cost: float) -> Trial:

@@ -7,8 +7,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from limbeck.search import trials
-from limbeck.search.trials import Trial, trials_of
+from limbeck.searching import trials
+from limbeck.searching.trials import Trial, trials_of
 
 
 def test_what_was_noted_is_read_back_and_a_killed_trial_is_not_counted(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def check(
 
     recipe = recipe_file.read(file, set_ or ())
     if recipe.search is not None:
-        from ..search.space import space_of
+        from ..searching.space import space_of
 
         space_of(recipe)
     if resolved:

@@ -12,7 +12,7 @@ from ..errors import BadInput, near
 from .common import Device, Jobs, RecipeFile, Threads, TrustCode, read_recipe, say
 
 if TYPE_CHECKING:
-    from ..search.plan import Plan
+    from ..searching.plan import Plan
     from ..sections.recipe import Recipe
 
 
@@ -84,12 +84,12 @@ def search(
     if plan and candidates is not None:
         raise BadInput("--plan and --candidates do different things: give one of them.")
     if plan:
-        from ..search.plan import plan as planned
+        from ..searching.plan import plan as planned
 
         print_plan(planned(read, folder))
         return
     if candidates is not None:
-        from ..search.to_device import write_candidates
+        from ..searching.to_device import write_candidates
 
         written = write_candidates(read, candidates, trust_code=trust_code, threads=threads)
         say(
@@ -97,10 +97,10 @@ def search(
             "Run it there on the device, and give the profile.json that it writes with --device."
         )
         return
-    from ..search import results
-    from ..search.attempt import weighed
-    from ..search.device import read_profile
-    from ..search.page import summary
+    from ..searching import results
+    from ..searching.attempt import weighed
+    from ..searching.device import read_profile
+    from ..searching.page import summary
     from ..sections.search import Search
 
     found = results.search(
@@ -120,7 +120,7 @@ def searched(
     recipe: Recipe, budget: list[str] | tuple[str, ...], trials: int | None, time: str | None, keep: float | None
 ) -> Recipe:
     """The recipe with what the command line says of its search. Raises `BadInput`."""
-    from ..search.budget import budget_of
+    from ..searching.budget import budget_of
     from ..sections.search import Search, seconds_of
 
     said = {"trials": trials, "time": time, "keep": keep}
@@ -174,8 +174,8 @@ def told(plan: Plan) -> list[str]:
     """A plan in sentences."""
     from ..evaluation.wording import counted, listed
     from ..progress import seconds_text
-    from ..search.budget import cost_text
-    from ..search.plan import ARMS
+    from ..searching.budget import cost_text
+    from ..searching.plan import ARMS
 
     search, points, shapes = plan.search, plan.space.points, plan.space.of_student.points
     kinds = "any number of candidates" if points is None else counted(points, "candidate")

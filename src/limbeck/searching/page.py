@@ -25,7 +25,7 @@ ARMS = {"student": "with a teacher", "baseline": "without a teacher"}
 
 def write_page(results: Mapping[str, Any], path: Path) -> None:
     """Writes the page of ``search.json``'s contents, atomically."""
-    write_html(path, "limbeck.search", "page.html.j2", content(results))
+    write_html(path, "limbeck.searching", "page.html.j2", content(results))
 
 
 def content(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def write_candidates(
 ) -> dict[str, Any]:
     """Writes untrained exports of the architectures in the space of a recipe's search: all, or so many that chance names.
 
-    In ``folder``: ``NAME.onnx``, named by :func:`limbeck.search.costs.name_of`; ``candidates.json``, what they are and the
+    In ``folder``: ``NAME.onnx``, named by :func:`limbeck.searching.costs.name_of`; ``candidates.json``, what they are and the
     limits of the budget that latencies are held to; and ``measure.py``. What an earlier call wrote there is kept.
 
     Returns what ``candidates.json`` says; of what cannot be exported there is a ``problem`` instead of a file.

@@ -51,9 +51,9 @@ def search(
     """Tries students, trains those of the front anew, and says what came of it (``search.json``).
 
     Args:
-        profile: costs measured on another machine (:class:`limbeck.search.device.Profile`).
+        profile: costs measured on another machine (:class:`limbeck.searching.device.Profile`).
 
-    Raises :class:`limbeck.errors.LimbeckError` in sentences, as :func:`limbeck.search.engine.try_students` does.
+    Raises :class:`limbeck.errors.LimbeckError` in sentences, as :func:`limbeck.searching.engine.try_students` does.
     """
     options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads, "jobs": jobs}
     searched = try_students(recipe, out=out, profile=profile, **options)

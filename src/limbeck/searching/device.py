@@ -27,7 +27,7 @@ class Profile:
     Attributes:
         path: of its file.
         about: runtime and ``version``, ``machine``, ``threads``.
-        figures: by architecture (:func:`limbeck.search.costs.name_of`).
+        figures: by architecture (:func:`limbeck.searching.costs.name_of`).
         failed: why an architecture could not be run there.
     """
 

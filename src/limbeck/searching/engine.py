@@ -1,6 +1,6 @@
 """The story of a search: costs first, then rungs; a study of students with a teacher, and one of the same students without.
 
-One process asks and tells (:mod:`limbeck.search.study`), this one or others train (:mod:`limbeck.search.crew`). The two studies
+One process asks and tells (:mod:`limbeck.searching.study`), this one or others train (:mod:`limbeck.searching.crew`). The two studies
 take turns, so that whenever a search ends as many students were tried without a teacher as with one. Killed anywhere, the same
 command goes on: what is measured is in the ledger, what was decided in the journals, and what was trained in checkpoints and
 finished stages.

@@ -2,8 +2,8 @@
 
 A dimension is a field by its path. ``student.model`` (which family), ``objective`` (by the name of its teacher's term),
 ``teacher`` and ``views`` (whole sections) are choices, and the knobs of a family and the settings of an objective are asked
-only where it was chosen. :mod:`limbeck.search.space` finds the dimensions of a
-recipe, and :mod:`limbeck.search.candidates` makes a recipe of what was asked.
+only where it was chosen. :mod:`limbeck.searching.space` finds the dimensions of a
+recipe, and :mod:`limbeck.searching.candidates` makes a recipe of what was asked.
 """
 
 from __future__ import annotations

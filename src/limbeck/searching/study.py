@@ -43,7 +43,7 @@ class Study:
 
     Args:
         path: of the journal; begun where it is not there.
-        arm: as :class:`limbeck.search.trials.Trial` has it.
+        arm: as :class:`limbeck.searching.trials.Trial` has it.
         about: names what is searched; a journal about something else is refused.
         directions: ``maximize`` or ``minimize`` of the quality, then of each cost.
         constraints: the names of all that a trial can violate.
@@ -131,7 +131,7 @@ class Study:
         objectives: Sequence[float] | None = None,
         violations: Mapping[str, float] | None = None,
     ) -> Trial:
-        """What came of it: ``facts`` by the names of :class:`limbeck.search.trials.Trial`, ``fate`` among them.
+        """What came of it: ``facts`` by the names of :class:`limbeck.searching.trials.Trial`, ``fate`` among them.
 
         ``objectives`` are needed where the trial finished; ``violations`` are above 0 where a constraint is broken, and
         stand for broken ones where they are not given.
