@@ -44,7 +44,9 @@ BEHIND = Evidence(
         ),
         ({"entropy": {0.1: 0.001, 1.0: 0.2, 2.0: 0.4}, "temperature": 0.1}, diagnosis.COLD, "at temperature 0.1"),
         ({"baseline": right(190)}, diagnosis.WEAK, "The teacher is too weak: it is right on 95.0%"),
-        ({"student": right(187)}, diagnosis.KEPT, "within the noise"),
+        ({"student": right(187)}, diagnosis.KEPT, "within the noise (without a teacher it is right on 70.0%)"),
+        ({"student": right(192), "baseline": right(187)}, diagnosis.KEPT, "Nothing stands out"),
+        ({"student": right(196), "baseline": right(196)}, diagnosis.WEAK, "without a teacher on 98.0%"),
         ({"temperature": None, "entropy": {}}, diagnosis.SMALL, "too small"),
     ],
 )

@@ -70,17 +70,21 @@ def found(evidence: Evidence) -> Finding:
         f"it names the teacher's class on {evidence.agreement_learnt:.1%} of the examples that it learnt from and on "
         f"{evidence.agreement:.1%} of the validation examples"
     )
-    if not ahead(evidence.teacher, evidence.baseline):
+    behind_its_teacher = ahead(evidence.teacher, evidence.student)
+    # a lead that few examples do not show is no proof of a weak teacher, least of all where the student keeps up with it
+    if ahead(evidence.baseline, evidence.teacher) or (
+        behind_its_teacher and not ahead(evidence.teacher, evidence.baseline)
+    ):
         return Finding(
             WEAK,
             f"The teacher is too weak: it is right on {teacher:.1%} of the validation examples, and the same student without a "
-            f"teacher on {baseline:.1%}, so that there is nothing to learn from it.",
+            f"teacher on {baseline:.1%}, so that it shows no lead that a student could learn from.",
         )
-    if not ahead(evidence.teacher, evidence.student):
+    if not behind_its_teacher:
         return Finding(
             KEPT,
             f"Nothing stands out: the student is right on {student:.1%} of the validation examples and its teacher on "
-            f"{teacher:.1%}, which is within the noise; {followed}.",
+            f"{teacher:.1%}, which is within the noise (without a teacher it is right on {baseline:.1%}); {followed}.",
         )
     behind = f"the student is right on {student:.1%} of the validation examples and its teacher on {teacher:.1%}"
     cold = None if evidence.temperature is None else evidence.entropy[evidence.temperature]
