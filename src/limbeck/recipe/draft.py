@@ -37,13 +37,17 @@ def write(
         raise BadInput(f"{out} exists and is not overwritten; choose another file with --out.")
     plain = task or next((one for one in TASKS if part_of(one, "draft").plainly(teacher, data)), None)
     chosen = plain or DEFAULT_TASK
-    given = data_fields(overrides, chosen, data)
+    try:
+        given = data_fields(overrides, chosen, data)
+    except BadInput as error:
+        raise BadInput(f"{error}{'' if task else _of_its_kind(overrides, chosen, data)}") from None
     try:
         drafted: Drafted = part_of(chosen, "draft").draft(chosen, teacher, data, student, given)
     except BadInput as error:
         said = str(error) if plain else f"{error}{_others(chosen)}"
-        if named := re.search(r"name one with (data\.\w+)", said):
-            said = f"{said} Here: --set {named[1]}=COLUMN."
+        if named := re.search(r"name one (\(or several, in a list\) )?with (data\.\w+)", said):
+            several = f", or --set '{named[2]}=[COLUMN, COLUMN]'" if named[1] else ""
+            said = f"{said} Here: --set {named[2]}=COLUMN{several}."
         raise BadInput(*said.split("\n")) from None
     recipe_file.from_dict(yaml.safe_load(drafted.text), "the draft")
     write_text(out, drafted.text)
@@ -63,6 +67,18 @@ def data_fields(overrides: Sequence[str], task: str, name: str) -> dict[str, Any
     values = recipe_file.apply_overrides({"task": task, **rest, "data": {"name": name}}, overrides)
     recipe_file.from_dict(values, "--set")
     return {field: value for field, value in values["data"].items() if field != "name"}
+
+
+def _of_its_kind(overrides: Sequence[str], chosen: str, name: str) -> str:
+    """What to say where fields of data are wrong for the task that was taken, and right for another of the same modality."""
+    for task, folder in TASKS.items():
+        if folder == TASKS[chosen] and task != chosen:
+            try:
+                data_fields(overrides, task, name)
+            except BadInput:
+                continue
+            return f" (This was taken for {chosen}; with --task {task} it is right.)"
+    return ""
 
 
 def _others(chosen: str) -> str:

@@ -77,6 +77,10 @@ def test_what_cannot_be_loaded_is_said(run: Path, tmp_path: Path) -> None:
     assert "limbeck.load(..., model=MyNet())" in refused(folder)
     given = ConvNet(classes=10, channels=1, size=8, width=4)
     loaded: Any = limbeck.load(folder, model=given)
+    with pytest.raises(
+        limbeck.BadInput, match=r"are numpy\.ndarray: a torch\.Tensor \(batch, channels, height, width\)"
+    ):
+        loaded(images().numpy())
     np.testing.assert_allclose(loaded(images()).detach().numpy(), by_onnx(folder / "model.onnx", loaded), atol=1e-4)
     wider = refused(folder, model=ConvNet(classes=10, channels=1, size=8, width=5))
     assert "do not fit the model: 'stem.0.weight' is (4, 1, 3, 3) in the file and (5, 1, 3, 3)" in wider

@@ -265,6 +265,36 @@ def test_a_draft_of_numbers_is_a_right_recipe(tmp_path):
     assert any("every shift, crop and mirror image" in one for one in drafted.said)
 
 
+def test_a_draft_says_how_several_numbers_are_named(tmp_path):
+    folder = tmp_path / "blobs"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(40):
+        Image.fromarray(draw.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"{number}.png")
+    rows = [f"{number}.png,{number / 3},{number / 7}" for number in range(40)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,x,y", *rows]))
+
+    def refused(data: Path, task: str | None, *overrides: str) -> str:
+        with pytest.raises(BadInput) as error:
+            draft.write(
+                teacher="pilotnet",
+                data=str(data),
+                student=None,
+                out=tmp_path / "r.yaml",
+                task=task,
+                overrides=overrides,
+            )
+        return str(error.value)
+
+    said = refused(folder, "image-regression")
+    assert "Here: --set data.label=COLUMN, or --set 'data.label=[COLUMN, COLUMN]'." in said
+    assert "with --task image-regression it is right" in refused(folder, None, "data.label=[x, y]")
+    assert "--task" not in refused(folder, None, "data.lable=x")
+    said = refused(folder / "metadata.csv", "image-regression", "data.label=[x, y]")
+    assert "whose other columns hold its numbers" in said
+    assert "class" not in said
+
+
 def test_a_draft_warns_of_networks_that_forget_places(tmp_path):
     drafted = draft.write(
         teacher="resnet20",

@@ -47,10 +47,13 @@ def plainly(teacher: str, data: str) -> bool:
 def draft(task: str, teacher: str, data: str, student: str | None, given: Mapping[str, Any]) -> Drafted:
     """The recipe, and what to say of it; `given` are other fields of data. Raises `BadInput` as :func:`look_at_data` and :func:`recipe`."""
     if Path(data).suffix.lower() in _TABLES and not Path(data).is_dir():
+        folders, labels = "with one sub-folder for each class, or ", "whose column label holds its class"
+        if task == "image-regression":
+            folders, labels = "", "whose other columns hold its numbers"
         raise BadInput(
             f"--data {data}: {teacher} is a model of images, and a table by itself is read as texts: paths in it are not followed. Name the "
-            "folder of the images, with one sub-folder for each class, or with a table metadata.csv in it, whose column file_name "
-            "holds each image's path inside that folder and whose column label holds its class. (For texts, name a teacher of texts.)"
+            f"folder of the images, {folders}with a table metadata.csv in it, whose column file_name holds each image's path inside "
+            f"that folder and {labels}. (For texts, name a teacher of texts.)"
         )
     if task == "image-regression":
         return recipe_of_numbers(teacher, look_at_data(data, given, NumberData), student or PILOTNET)

@@ -41,9 +41,14 @@ class Classifier(nn.Module):
         """Logits (B, classes) of images (B, C, H, W), whole numbers 0 to 255 or floats in [0, 1].
 
         Pictures are cropped, recoloured and brought to size as ``limbeck predict`` does it, which needs whole numbers.
-        Raises :class:`BadInput` for values that reach beyond (floats that were normalised already), for pictures smaller
+        Raises :class:`BadInput` for what is no tensor, for values that reach beyond (floats that were normalised already), for pictures smaller
         than the part that is seen, and for floats of another size or number of channels than the model takes.
         """
+        if not isinstance(images_BCHW, Tensor):
+            raise BadInput(
+                f"the images are {type(images_BCHW).__module__}.{type(images_BCHW).__name__}: a torch.Tensor "
+                "(batch, channels, height, width) is right, which torch.from_numpy makes of an array."
+            )
         if images_BCHW.ndim != 4:
             raise BadInput(
                 f"the images have shape {tuple(images_BCHW.shape)}: (batch, channels, height, width) is right."
