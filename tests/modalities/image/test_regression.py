@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from typer.testing import CliRunner
 
 import limbeck
 from limbeck.cli.main import app
+from limbeck.data.examples import pooled
 from limbeck.deploy.standalone import write_standalone
 from limbeck.errors import BadInput
-from limbeck.modalities.image.examples import Examples, Splits
+from limbeck.modalities.image.examples import Splits, joined
 from limbeck.modalities.image.load import load
 from limbeck.modalities.image.networks import network
 from limbeck.modalities.image.predict import predict
 from limbeck.modalities.image.recipe import NumberData
-from limbeck.modalities.image.task import pooled
 from limbeck.models.weights import save_weights
 from limbeck.pipeline.run import run
 from limbeck.recipe import draft
@@ -238,14 +239,15 @@ def test_a_regressions_file_teaches_nothing_else(finished, tmp_path, data, said)
     assert said in str(caught.value)
 
 
-def test_a_transfer_set_has_no_numbers():
-    def some(low: int, labels: torch.Tensor | None) -> Examples:
-        return Examples(torch.zeros(2, 1, 2, 3, dtype=torch.uint8), labels, torch.arange(low, low + 2))
-
-    labels = pooled(some(0, torch.tensor([[1.0], [2.0]])), some(5, None)).labels
-    assert labels is not None
-    assert labels[:2].tolist() == [[1.0], [2.0]]
-    assert labels[2:].isnan().all()
+def test_a_transfer_set_has_no_numbers(splits: Splits):
+    unlabelled = replace(splits.validation, labels=None, groups=None)
+    pool = pooled(replace(splits, transfer=unlabelled), "cpu", joined)
+    assert splits.train.labels is not None
+    assert pool.labels is not None
+    count = len(splits.train)
+    assert torch.equal(pool.labels[:count], splits.train.labels)
+    assert len(pool) == count + len(unlabelled)
+    assert pool.labels[count:].isnan().all()
 
 
 def test_a_draft_of_numbers_is_a_right_recipe(tmp_path):
