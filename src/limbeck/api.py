@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .deploy.metadata import task_of
-from .errors import BadInput
+from .errors import BadInput, shown
 from .files import near as near_path
 from .modalities import DEFAULT_TASK, TASKS, outline_of, part_of, unknown_task
 from .models.weights import check_finite, load_weights
@@ -277,7 +277,10 @@ def _fresh(
         return copy.deepcopy(student)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(torch_seed(seed, "init"))
-        return ready(student())
+        made = student()
+    if not isinstance(made, nn.Module):
+        raise BadInput(f"student is a function that made {shown(made)}: it must return a torch module.")
+    return ready(made)
 
 
 def _name(factory: Callable[[], nn.Module]) -> str:

@@ -160,8 +160,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def near(path: Path) -> str:
-    """`` Did you mean 'x'?`` for what lies beside a path that is not there and is called almost so; or nothing."""
-    there = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+    """`` Did you mean 'x'?`` for what lies beside a path that is not there, or not what was meant, and is called almost so; or nothing."""
+    there = [one.name for one in path.parent.iterdir() if one.name != path.name] if path.parent.is_dir() else []
     found = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
     return f" Did you mean '{path.parent / found[0]}'?" if found else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,29 @@ def test_a_changed_number_is_noticed(tmp_path):
     path.write_bytes(filled(tmp_path / "other.jsonl").read_bytes().replace(b"7.013", b"7.000"))
     with Ledger(path) as ledger:  # the last line may be one that a crash left half on the disk
         assert ledger.get(ONE)["figures"]["latency_ms"] == {"value": 0.1, "low": 0.09}
+
+
+@pytest.mark.parametrize("line", [b"3\n", b"null\n", b"[]\n", b"{}\n", b"\0\0\n", b"\xff\n"])
+def test_a_line_of_anything_else_is_named_in_the_midst_and_cut_off_at_the_end(tmp_path, line):
+    path = filled(tmp_path / "costs.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(line + whole)
+    with pytest.raises(BadInput, match=r"costs\.jsonl, line 1: it is damaged"):
+        Ledger(path)
+    path.write_bytes(whole + line)
+    Ledger(path).close()
+    assert path.read_bytes() == whole
+
+
+def test_a_full_disk_is_told_once(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    ledger = Ledger(tmp_path / "costs.jsonl")
+    os.dup2(os.open(full, os.O_WRONLY), ledger._file.fileno())
+    with pytest.raises(BadInput, match="is full"):
+        ledger.put(ONE, {"problem": "cannot be exported"})
+    ledger.close()
 
 
 def test_two_processes_do_not_share_it(tmp_path):

@@ -1,5 +1,6 @@
 """A study that is cut off anywhere goes on as if it had not been."""
 
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -117,3 +118,26 @@ def test_a_file_that_is_no_journal_gives_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "journal.log").write_text("not a journal\nat all\n")
     with pytest.raises(BadInput, match="cannot be read as a study"):
         opened(tmp_path / "journal.log")
+
+
+@pytest.mark.parametrize("line", [b"3\n", b"{}\n", b"\0\0\n", b"\xff\n"])
+def test_a_line_that_was_damaged_or_is_gone_gives_a_sentence(tmp_path: Path, line: bytes) -> None:
+    """Wherever it stands; or the journal says the same without it."""
+    to_the_end(tmp_path / "journal.log")
+    lines = (tmp_path / "journal.log").read_bytes().splitlines(keepends=True)
+    for place in range(2, len(lines), 3):
+        for found in (line, b""):
+            path = tmp_path / f"{place}.log"
+            path.write_bytes(b"".join([*lines[:place], found, *lines[place + 1 :]]))
+            with suppress(BadInput):  # and nothing else
+                opened(path)
+
+
+def test_a_last_line_that_is_none_is_cut_off(tmp_path: Path) -> None:
+    whole = to_the_end(tmp_path / "journal.log")
+    with open(tmp_path / "journal.log", "ab") as file:
+        file.write(b"\0" * 20 + b"\n")
+    study = opened(tmp_path / "journal.log")
+    assert study.trials == whole
+    begin_and_end(study)
+    assert len(opened(tmp_path / "journal.log").trials) == COUNT + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -68,7 +69,8 @@ class Ledger:
 
     def close(self) -> None:
         """Gives it back."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take, of which put has told
+            self._file.close()
 
     def get(self, key: Key) -> dict[str, Any]:
         """What is known: ``figures`` by the name of a cost, or ``problem``; empty where nothing is."""
@@ -125,7 +127,7 @@ def _read(line: bytes) -> tuple[Key, dict[str, Any]]:
     """Raises where a line is not one that was written whole."""
     if not line.endswith(b"\n"):
         raise ValueError("cut short")
-    content = json.loads(line)
+    content = dict(json.loads(line))
     if content.pop("digest") != fingerprint(content):
         raise ValueError("not what was written")
     return Key(**content.pop("key")), content

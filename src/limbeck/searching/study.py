@@ -8,6 +8,7 @@ feasible: every trial gets all of them.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,13 +74,15 @@ class Study:
             if not optuna.get_all_study_names(storage):
                 optuna.create_study(storage=storage, study_name=arm, directions=[*directions])
             self._study = optuna.load_study(storage=storage, study_name=arm)
-        except (ValueError, KeyError, TypeError) as error:
+            known = self._study.user_attrs.get("about")
+            _ = self.trials, self.seconds  # whatever of them cannot be read
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             raise BadInput(
                 f"{path} cannot be read as a study of trials ({' '.join(str(error).split())}): it was changed by something "
                 "else. Put it back as it was, or choose another folder with --out."
             ) from error
         # noted before the first trial, so that a process killed between the two notes it the next time
-        if (known := self._study.user_attrs.get("about")) is None:
+        if known is None:
             self._study.set_user_attr("about", about)
         elif known != about:
             raise BadInput(
@@ -188,15 +191,23 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 def cut_to_whole_lines(path: Path) -> None:
-    """Cuts off a last line that was not written to its end, as a killed process leaves it."""
+    """Cuts off a last line that was not written to its end, as a killed process or a lack of power leaves it."""
     if not path.exists():
         return
     with open(path, "r+b") as file:
         data = file.read()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            file.truncate(whole)
+        last = data.splitlines(keepends=True)[-1:]
+        if last and not _whole(last[0]):
+            file.truncate(len(data) - len(last[0]))
             os.fsync(file.fileno())
+
+
+def _whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
 
 
 class _Owned(JournalFileOpenLock):

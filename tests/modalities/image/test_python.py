@@ -99,6 +99,9 @@ def test_one_number_and_a_column_of_it_are_the_same_data() -> None:
     plain, column = of_numbers(angles), of_numbers(torch.from_numpy(angles)[:, None])
     assert plain.fingerprint == column.fingerprint
     assert (plain.numbers, plain.classes, plain.answers.kind) == (("number",), (), "values")
+    coarse = torch.from_numpy(angles).bfloat16()  # a type that NumPy has not
+    for given in (coarse, [*coarse]):
+        assert torch.equal(NumberLabels().of_array(given, "train"), coarse.float()[:, None])
     assert of_numbers(np.stack([angles, -angles], axis=1)).numbers == ("number[0]", "number[1]")
 
 
@@ -112,6 +115,10 @@ def test_one_number_and_a_column_of_it_are_the_same_data() -> None:
         (np.arange(60.0), {"names": ["a", "b"]}, "numbers names a, b, and a label has 1"),
         (np.arange(60.0), {"unit": ["m", "s"]}, "unit: 2 were given for 1 numbers"),
         (np.arange(59.0), {}, "60 images and 59 labels"),
+        ([[1.0, 2.0], *[[1.0]] * 59], {}, r"the labels of train are object of shape \(60,\): they must be numbers"),
+        (np.arange(60.0), {"names": 3}, "numbers is 3: give a word, or a list of them"),
+        (np.arange(60.0), {"names": [1]}, r"numbers is \[1\]: give a word"),
+        (np.arange(60.0), {"unit": 1.5}, "unit is 1.5: give a word"),
     ],
 )  # fmt: skip
 def test_labels_that_are_no_numbers_are_refused(labels, named, sentence) -> None:
@@ -128,6 +135,7 @@ def test_labels_that_are_no_numbers_are_refused(labels, named, sentence) -> None
         ({"objective": limbeck.KD()}, "kd reads an answer as one class of several"),
         ({"objective": limbeck.WeightedMSEValues()}, "weighs the teacher's numbers by their deviation, and there is none"),
         ({"train": (pictures(60)[0], np.ones(60))}, r"there is nothing to learn\.$"),
+        ({"student": lambda: None}, r"student is a function that made nothing.*: it must return a torch module"),
         ({"task": "image-classification"}, r"one integer from 0 for each image\. Numbers .* task='image-regression'"),
     ],
 )  # fmt: skip

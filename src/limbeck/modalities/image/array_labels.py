@@ -45,7 +45,7 @@ class ClassLabels:
         self._given, self.classes, self._of_numbers = classes, (), False
 
     def of_array(self, given: Any, split: str) -> Tensor:
-        labels = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+        labels = _array(given)
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             numbers = (
                 " Numbers to be learnt are given with task='image-regression'." if labels.dtype.kind == "f" else ""
@@ -90,12 +90,12 @@ class NumberLabels:
     """D numbers for each example, (N, D) float32, called as ``names`` say; what they are in, ``unit``, one for all or one each."""
 
     def __init__(self, names: Sequence[str] | str | None = None, unit: Sequence[str] | str | None = None) -> None:
-        self._given = (names,) if isinstance(names, str) else names
-        self.unit = (unit,) if isinstance(unit, str) else tuple(unit or ())
+        self._given = _words("numbers", names)
+        self.unit = _words("unit", unit)
         self.names: tuple[str, ...] = ()
 
     def of_array(self, given: Any, split: str) -> Tensor:
-        labels = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+        labels = _array(given)
         if labels.ndim not in (1, 2) or labels.dtype.kind not in "fiu" or 0 in labels.shape[1:]:
             raise BadInput(
                 f"the labels of {split} are {labels.dtype} of shape {labels.shape}: they must be numbers, (N,) or (N, D)."
@@ -110,10 +110,7 @@ class NumberLabels:
         return torch.from_numpy(labels_ND.astype(np.float32))
 
     def of_item(self, label: Any, split: str, row: int) -> list[float]:
-        try:
-            numbers = np.asarray(label.detach().cpu() if isinstance(label, Tensor) else label)
-        except ValueError:  # a ragged list
-            numbers = np.asarray(None)
+        numbers = _array(label)
         if numbers.dtype.kind not in "fiu" or numbers.ndim > 1 or not numbers.size:
             raise BadInput(
                 f"split '{split}', row {row}: the label is {label!r}: each item must be (image, label) with a number, or several."
@@ -135,6 +132,26 @@ class NumberLabels:
         if labels.shape[1] != len(self.names):
             raise BadInput(f"a label of {split} has {labels.shape[1]} numbers, and one of train {len(self.names)}.")
         return labels
+
+
+def _words(argument: str, given: Sequence[str] | str | None) -> tuple[str, ...]:
+    words = (given,) if isinstance(given, str) else given or ()
+    if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise BadInput(f"{argument} is {given!r}: give a word, or a list of them.")
+    return tuple(words)
+
+
+def _array(given: Any) -> np.ndarray:
+    """Labels as they are; of type ``object`` where they are no array of one kind and shape, such as a ragged list."""
+    if isinstance(given, Tensor):
+        plain = given.detach().cpu()
+        return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+    if isinstance(given, list | tuple):
+        given = [_array(one) if isinstance(one, Tensor) else one for one in given]
+    try:
+        return np.asarray(given)
+    except ValueError:
+        return np.fromiter(given, dtype=object, count=len(given))
 
 
 def label_of(item: Any) -> Any:
