@@ -25,9 +25,7 @@ def image_student(folder: Path) -> None:
     model = ConvNet(classes=3, channels=1, size=8, width=4).eval()
     form: Any = {"channels": 1, "height": 8, "width": 8, "mean": (0.3,), "std": (0.35,)}
     folder.mkdir()
-    export_onnx(
-        model, torch.zeros(1, 1, 8, 8), folder / "model.onnx", image_metadata(name="tiny", classes=NAMES, **form)
-    )
+    export_onnx(model, folder / "model.onnx", image_metadata(name="tiny", classes=NAMES, **form))
     save_weights(model, folder / "model.safetensors")
     write_json(folder / "config.json", {"model": {"model": "convnet", "width": 4}, "own": False, "alone": True})
     Image.new("L", (8, 8), 90).save(folder / "one.png")
