@@ -62,8 +62,9 @@ def test_a_run_made_to_be_so_is_found_to_be_so_and_the_next_command_is_one_that_
 
 
 def test_a_folder_that_is_no_run_and_a_run_that_is_not_finished_are_refused(folder, tmp_path):
+    (alone := tmp_path / "alone").mkdir()
     with pytest.raises(BadInput, match=r"it is not the folder of a run\.$"):  # and not: did you mean the same?
-        diagnose(tmp_path)
+        diagnose(alone)
     out = tmp_path / "begun"
     (out / "stages").mkdir(parents=True)
     write_text(out / "recipe.yaml", resolved_yaml(recipe()))
