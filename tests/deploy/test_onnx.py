@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,28 @@ def test_a_refused_export_leaves_no_file_no_noise_and_the_model_as_it_was(tmp_pa
     assert capfd.readouterr() == ("", "")
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Interrupted(nn.Module):
+    """Cannot be exported, for want of what an interrupt kept from being imported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3 * 12 * 12, len(HOSTILE))
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        if torch.compiler.is_exporting():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                raise AttributeError("module 'torch._dynamo' has no attribute 'exc'") from None
+        return self.fc(images_BCHW.flatten(1))
+
+
+def test_an_interrupt_that_the_exporter_makes_something_else_of_is_one_all_the_same(tmp_path):
+    """Else a search would note that the student cannot be, and never try it again."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        export(Interrupted(), tmp_path, COLOUR, "a.onnx")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not (tmp_path / "a.onnx").exists()

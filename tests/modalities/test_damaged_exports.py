@@ -159,6 +159,7 @@ OF_WEIGHTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a file": (cut, "again"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "holds no student"),
     "config is no json": (lambda folder: (folder / "config.json").write_text("{"), "config.json"),
+    "config is deep": (lambda folder: (folder / "config.json").write_text("[" * 100_000), "recursion"),
 }
 
 

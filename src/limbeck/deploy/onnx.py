@@ -7,9 +7,12 @@ import inspect
 import io
 import json
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -42,6 +45,33 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raises ``KeyboardInterrupt`` at the end where Ctrl-C came and whoever was called made something else of it.
+
+    An exporter that is interrupted while it imports its parts may fail for want of them: that is nothing that is wrong with a
+    model.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            raise KeyboardInterrupt
+
+
 def write_onnx(graph: Exportable, path: Path, outline: Outline) -> None:
     """Writes a graph in evaluation mode as ONNX; ``outline`` has the words for messages.
 
@@ -69,7 +99,7 @@ def translate(graph: Exportable, outline: Outline) -> onnx.ModelProto:
     )
     takes = inspect.signature(module.forward).parameters.values()
     any_ = f"number{' and length' if LENGTH in free else ''} of {outline.examples}"
-    with evaluating(module), torch.no_grad(), silence():
+    with interruptible(), evaluating(module), torch.no_grad(), silence():
         try:
             program = torch.onnx.export(
                 module,

@@ -254,6 +254,10 @@ def test_what_is_no_parquet_or_there_already_is_refused(whole, tmp_path):
     with pytest.raises(BadInput, match="exists already"):
         export(whole, tmp_path / "a.parquet")
     export(whole, tmp_path / "c.parquet")
+    content = (tmp_path / "c.parquet").read_bytes()
+    (tmp_path / "d.parquet").write_bytes(content[:4] + bytes(40) + content[44:])  # ids: the first column
+    with pytest.raises(BadInput, match=r"d\.parquet, column 'id' cannot be read as int64"):
+        import_parquet(tmp_path / "d.parquet", tmp_path / "store")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")
     with pytest.raises(BadInput, match="exists already and is not this store"):

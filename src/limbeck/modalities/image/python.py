@@ -144,7 +144,7 @@ def _section(folder: Path) -> Model:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         section = Model.model_validate({**config["model"], "weights": None})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
     if {
         name.partition(".")[0] for state in read_sets(folder / "model.safetensors").values() for name in state

@@ -213,7 +213,7 @@ def _integers(parquet: pq.ParquetFile, file: Path, name: str) -> np.ndarray:
                 raise BadInput(f"{file}, row {row}, column '{name}' is null: every row needs one.")
             parts.append(column.cast(pa.int64()).to_numpy())
             row += len(column)
-    except pa.ArrowException as error:
+    except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{file}, column '{name}' cannot be read as int64: {str(error).splitlines()[0]}.") from error
     return np.concatenate(parts)
 
