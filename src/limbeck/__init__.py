@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .objectives.schedules import Linear as Linear
     from .objectives.schedules import Progress as Progress
     from .objectives.schedules import Step as Step
+    from .searching.python import Found as Found
+    from .searching.python import search as search
     from .sections.targets import Targets as Targets
     from .sections.train import Train as Train
     from .trainer.trainer import DistillationTrainer as DistillationTrainer
@@ -32,6 +34,7 @@ _ROOMS = {
     "functional": ("functional",),
     "objectives.modules": ("Objective", "Sum"),  # and every objective of the catalogue
     "objectives.schedules": ("Cosine", "Linear", "Progress", "Step"),
+    "searching.python": ("Found", "search"),
     "sections.targets": ("Targets",),
     "sections.train": ("Train",),
     "vision.sections": ("Preprocess", "Views"),

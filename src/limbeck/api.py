@@ -181,7 +181,7 @@ def distill(
     Raises:
         BadInput: a model or the data cannot be used; says why.
     """
-    _check_task(task)
+    check_task(task)
     python = part_of(task, "python")
     given = objective if objective is not None else python.usual_objective(task)
     if not isinstance(given, Objective):
@@ -195,12 +195,12 @@ def distill(
         raise BadInput(f"{foreign[0]} is not for task: {task}; leave it out.")
     if not 0 < validation_fraction < 0.9:
         raise BadInput(f"validation_fraction is {validation_fraction}: it must lie between 0 and 0.9.")
-    with _in_python(python.ARGUMENTS):
-        recipe = _recipe(
+    with in_python(python.ARGUMENTS):
+        recipe = recipe_of(
             task,
             python.sections_of(
                 type(teacher).__name__,
-                type(student).__name__ if isinstance(student, nn.Module) else _name(student),
+                type(student).__name__ if isinstance(student, nn.Module) else name_of(student),
                 validation_fraction=validation_fraction,
                 transfer=transfer is not None,
                 **own,
@@ -217,7 +217,7 @@ def distill(
             splits,
             out=Path(out),
             teacher=copy.deepcopy(teacher),
-            student=lambda number: _fresh(student, number, lambda made: python.fresh(made, splits)),
+            student=lambda number: fresh(student, number, lambda made: python.fresh(made, splits)),
             objective=lambda: copy.deepcopy(given),
             device=device,
         )
@@ -229,7 +229,7 @@ def distill(
     return Distilled(python.usable(best, splits), results, Path(out))
 
 
-def _check_task(task: str) -> None:
+def check_task(task: str) -> None:
     """Raises :class:`BadInput` for what is no task, and for one that recipes alone do."""
     if task in TASKS and task in part_of(task, "python").RECIPES:
         return
@@ -246,7 +246,7 @@ def _done_here(task: str) -> bool:
         return True
 
 
-def _recipe(
+def recipe_of(
     task: str, sections: Mapping[str, Any], given: Mapping[str, Section | Mapping[str, Any] | None], **more: Any
 ) -> Recipe:
     """The recipe of what was given; a section that is of no task, or of another's, says what its own do not."""
@@ -259,7 +259,7 @@ def _recipe(
 
 
 @contextmanager
-def _in_python(arguments: Sequence[tuple[str, str]]) -> Iterator[None]:
+def in_python(arguments: Sequence[tuple[str, str]]) -> Iterator[None]:
     """Sentences about a recipe's fields name this function's arguments instead."""
     try:
         yield
@@ -270,9 +270,10 @@ def _in_python(arguments: Sequence[tuple[str, str]]) -> Iterator[None]:
         raise type(error)(sentence) from error
 
 
-def _fresh(
+def fresh(
     student: nn.Module | Callable[[], nn.Module], seed: int, ready: Callable[[nn.Module], nn.Module]
 ) -> nn.Module:
+    """A copy of a module, or what a function makes under torch's seed, made ``ready``."""
     if isinstance(student, nn.Module):
         return copy.deepcopy(student)
     with torch.random.fork_rng(devices=[]):
@@ -283,5 +284,6 @@ def _fresh(
     return ready(made)
 
 
-def _name(factory: Callable[[], nn.Module]) -> str:
+def name_of(factory: Callable[..., nn.Module]) -> str:
+    """What a function, or a class, that makes modules is called."""
     return getattr(factory, "__name__", type(factory).__name__)

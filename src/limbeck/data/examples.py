@@ -187,6 +187,10 @@ class HeldOut(Generic[E]):
         """Have ``recorder(purpose)`` called before the split is read, so that a ledger can be kept."""
         self._recorder = recorder
 
+    def shut(self) -> HeldOut[E]:
+        """The same split for another run, of which nothing was read."""
+        return HeldOut(self._read, count=self.count)
+
     @property
     def opened(self) -> bool:
         """Whether the split has been read."""

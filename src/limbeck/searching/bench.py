@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ..interfaces.modality import Teachers
 from ..models.identity import architecture
-from ..pipeline.job import Job, job_from_models, open_job
+from ..pipeline.job import Job, job_from_models, open_job, use_threads
 from ..pipeline.objective import objective_of
 from ..pipeline.students import Arm, examples_of, member_stage, plan_of, the_arms, train_member
 from ..pipeline.targets import targets_stage, the_targets
@@ -21,6 +26,21 @@ from ..targets.store.store import Store
 
 # Added to the recipe's seed: a student of the front is trained anew with the recipe's own, so that none is chosen for its luck.
 SEED_OFFSET = 1_000_000
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data and models of a Python program, in the place of those that a recipe names.
+
+    Attributes:
+        splits: the data.
+        teacher: trained; it is not changed.
+        student: a fresh student of a candidate's recipe for a seed.
+    """
+
+    splits: Any
+    teacher: nn.Module
+    student: Callable[[Recipe, int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -78,15 +98,33 @@ class Bench:
         device: str = "auto",
         threads: int | None = None,
         quiet: bool = False,
+        given: Given | None = None,
     ) -> None:
-        self._out, self._trust_code, self._device = out, trust_code, device
+        self._out, self._trust_code, self._device, self.given = out, trust_code, device, given
         recipe = _with_teachers_views(recipe)
-        self.job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads, quiet=quiet)
+        if given is None:
+            self.job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads, quiet=quiet)
+        else:
+            use_threads(threads)
+            self.job = self.job_of_given(given, recipe, out)
         self._grounds = {_teacher_of(recipe): _Ground(self.job)}
         # of the latest candidate alone: they come one after the other, and what each holds may lie on a GPU
         self._latest: tuple[Recipe, Job] | None = None
         self._arm: tuple[Candidate, Job, Arm] | None = None
         self._store: tuple[str, Store] | None = None
+
+    def job_of_given(self, given: Given, recipe: Recipe, out: Path) -> Job:
+        """A job of a program's own models, in a folder of its own, whose test split nobody has read."""
+        splits = replace(given.splits, test=given.splits.test.shut())
+        return job_from_models(
+            recipe,
+            splits,
+            out=out,
+            teacher=copy.deepcopy(given.teacher),
+            student=partial(given.student, recipe),
+            objective=lambda: objective_of(recipe.objective, splits),
+            device=self._device,
+        )
 
     def job_of(self, recipe: Recipe) -> Job:
         """The job of a candidate, its models tried for fit. Raises :class:`limbeck.errors.BadInput` where they do not."""
@@ -109,7 +147,7 @@ class Bench:
             base.splits,
             out=self._out,
             teacher=teachers,
-            student=base.modality.student_of(recipe, base.splits, teachers, trust_code=self._trust_code),
+            student=self._students_of(recipe, base, teachers),
             objective=lambda: objective_of(recipe.objective, base.splits),
             device=self._device,
         )
@@ -127,8 +165,12 @@ class Bench:
     def architecture_of(self, recipe: Recipe) -> str:
         """Names the student that a recipe with this teacher builds, but for the values of its weights."""
         job = self.job
-        build = job.modality.student_of(recipe, job.splits, _teachers(job), trust_code=self._trust_code)
-        return architecture(build(recipe.seed))
+        return architecture(self._students_of(recipe, job, _teachers(job))(recipe.seed))
+
+    def _students_of(self, recipe: Recipe, job: Job, teachers: Teachers) -> Callable[[int], nn.Module]:
+        if self.given is not None:
+            return partial(self.given.student, recipe)
+        return job.modality.student_of(recipe, job.splits, teachers, trust_code=self._trust_code)
 
     def teacher_of(self, job: Job) -> Trained:
         """The teacher of a job: trained once, whatever candidate asks first."""

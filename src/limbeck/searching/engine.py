@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ from ..recipe.read import resolved_yaml
 from ..sections.recipe import Recipe
 from ..sections.search import Search, seconds_of
 from .attempt import Common, Work, begin, goes_further, weighed
-from .bench import Bench
+from .bench import Bench, Given
 from .budget import nothing_fits
 from .costs import require_counters
 from .crew import Alone, Asked, Crew, Processes
@@ -73,11 +74,12 @@ def try_students(
     threads: int | None = None,
     jobs: int = 1,
     profile: Profile | None = None,
+    given: Given | None = None,
 ) -> Searched:
     """Tries students as the recipe's section of the search says.
 
     ``jobs`` candidates are trained at a time, each in a process of its own with its share of ``threads``; ``profile`` has the
-    costs on another machine.
+    costs on another machine; ``given`` are models and data of a program, which are trained in this process alone.
 
     Raises :class:`limbeck.errors.LimbeckError` in sentences: a recipe, a model or a folder that cannot be used, or a budget that no
     student fits.
@@ -90,7 +92,7 @@ def try_students(
     stages.check_free(out)  # before the data is read, which may take a while
     if profile is None:
         require_counters(settings.budget)
-    bench = Bench(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
+    bench = Bench(recipe, out=out, trust_code=trust_code, device=device, threads=threads, given=given)
     for note in bench.job.notes:
         progress.note(note)
     with stages.claimed(out), Ledger(out / "search" / "costs.jsonl") as ledger:
@@ -125,13 +127,15 @@ def _study(
 ) -> Study:
     better = KINDS[bench.job.splits.answers.kind].FIGURES[0].better
     # how many are tried, and what is done with them afterwards, may change from one command to the next
-    about = {
+    about: dict[str, Any] = {
         **recipe.model_dump(mode="json", exclude={"name", "seeds"}),
         "search": settings.model_dump(mode="json", include={"space", "budget", "rungs", "sampler"}),
         "varies": [repr(one) for one in space.dimensions],  # which another version may see otherwise
         "data": bench.job.splits.fingerprint,
         "profile": None if profile is None else profile.figures,
     }
+    if bench.given is not None:  # which no name tells from another
+        about["models"] = bench.job.code
     return Study(
         out / "search" / ("journal.log" if arm == "student" else "control.log"),
         arm=arm,

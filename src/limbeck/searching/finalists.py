@@ -24,7 +24,7 @@ from ..evaluation.results import RunEvidence, comparison_sections
 from ..files import atomic_folder
 from ..pipeline.evaluate import TestSplit, evaluate, kept_of
 from ..pipeline.job import Job
-from ..pipeline.run import run
+from ..pipeline.run import distil, run
 from ..pipeline.stages import Stage, finished_in
 from ..pipeline.students import train_member
 from ..pipeline.targets import targets_stage
@@ -101,7 +101,10 @@ def train_finalists(
         results = problem = None
         try:
             link(_stages(searched.bench, trial), searched.out, folder)
-            results = run(recipe, out=folder, trust_code=trust_code, device=device, threads=threads, jobs=jobs)
+            if (given := searched.bench.given) is not None:
+                results = distil(searched.bench.job_of_given(given, recipe, folder))
+            else:
+                results = run(recipe, out=folder, trust_code=trust_code, device=device, threads=threads, jobs=jobs)
         except LimbeckError as error:
             # what is wrong with the machine is no fault of the student
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):

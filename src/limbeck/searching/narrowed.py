@@ -55,7 +55,8 @@ def _range(recipe: Recipe, choice: Mapping[str, Any], path: str, said: Range, us
     if whole:
         _try(recipe, choice, path, int(said.low))
         _try(recipe, choice, path, int(said.high))
-    integer = usual.integer if usual is not None else whole and _only_whole(recipe, choice, path, int(said.low))
+    known = usual.integer if usual is not None else whole and _only_whole(recipe, choice, path, int(said.low))
+    integer = known or said.whole
     if integer and not whole:
         wrong = next(one for one in ends if one != int(one))
         raise BadInput(f"{where}: its values are whole numbers, and {wrong:g} was given")

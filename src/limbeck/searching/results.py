@@ -23,6 +23,7 @@ from ..sections.search import Search
 from ..training.history import field, kept
 from ..version import __version__
 from . import forecast
+from .bench import Given
 from .budget import fits
 from .engine import Searched, try_students
 from .finalists import Control, Finalist, compared, control_for, train_controls, train_finalists
@@ -47,16 +48,18 @@ def search(
     threads: int | None = None,
     jobs: int = 1,
     profile: Any = None,
+    given: Given | None = None,
 ) -> dict[str, Any]:
     """Tries students, trains those of the front anew, and says what came of it (``search.json``).
 
     Args:
         profile: costs measured on another machine (:class:`limbeck.searching.device.Profile`).
+        given: models and data of a Python program; then ``jobs`` is 1.
 
     Raises :class:`limbeck.errors.LimbeckError` in sentences, as :func:`limbeck.searching.engine.try_students` does.
     """
     options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads, "jobs": jobs}
-    searched = try_students(recipe, out=out, profile=profile, **options)
+    searched = try_students(recipe, out=out, profile=profile, given=given, **options)
     return conclude(searched, measured_here=profile is None, **options)
 
 
@@ -101,7 +104,7 @@ def conclude(
         }
         results |= _expected(students, settings, figure, results["teacher"]["validation"])
         results = _as_before(_plain(results), out / "search.json")
-        if chosen is not None and finalists:
+        if chosen is not None and finalists and searched.bench.given is None:  # what no recipe names none can run
             write_text(out / CHOSEN, resolved_yaml(finalists[0].recipe))
         write_json(out / "search.json", results)
         write_page(results, out / "search.html")
@@ -172,7 +175,7 @@ def _outcome(
         "teacher": _teacher(searched, first),
         "finalists": found,
         "command": None
-        if chosen is None or not finalists
+        if chosen is None or not finalists or searched.bench.given is not None
         else f"limbeck run {searched.out / CHOSEN} --out {finalists[0].folder}",
         "why_none": None if chosen is not None else _why_none(searched),
     }

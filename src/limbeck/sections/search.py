@@ -6,7 +6,16 @@ import re
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ..errors import shown
 from .budget import Budget
@@ -40,6 +49,13 @@ class Range(Section):
     """Whether as many are tried from 1 to 2 as from 10 to 20; as the field is tried by itself where not given."""
     step: Positive | None = None
     """Between neighbours, from ``low`` on; any number (of a whole number's field: any whole number) where not given."""
+    whole: bool = False
+    """Whether the numbers are whole, for a knob of a person's own function; of a field it is known."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``whole`` is left out where it is not given, so that what goes by these values stays as it was."""
+        return {name: value for name, value in handler(self).items() if name != "whole" or value}
 
     @model_validator(mode="after")
     def _consistent(self) -> Range:
