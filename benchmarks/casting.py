@@ -78,7 +78,7 @@ def measure(
                     yield from batch_of(index_B, view).split(manner.batch_size)
 
         ready = list(rendered())
-        ask, known = asker(job, teacher, manner), store_identity(job, teacher, manner.precision)
+        ask, known = asker(job, teacher, manner, job.codecs.codecs[0]), store_identity(job, teacher, manner.precision)
         number = iter(range(10**6))
         dtype = DTYPES[manner.precision]
 

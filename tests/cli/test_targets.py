@@ -65,7 +65,7 @@ def shard_of(store: Path, view: int) -> Path:
 def ask_of(one: Job) -> Ask:
     """The teacher of a job, asked as its stage of soft targets asks it."""
     teacher = the_teacher(one)
-    return asker(one, teacher, manner_for(one, teacher, "float32"))
+    return asker(one, teacher, manner_for(one, teacher, "float32"), one.codecs.codecs[0])
 
 
 def test_cast_makes_the_stages_of_a_run(here: Path) -> None:

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from limbeck.data.examples import pooled
 from limbeck.modalities.image.arrays import from_arrays
-from limbeck.modalities.image.task import ImageClassification, pooled
+from limbeck.modalities.image.examples import joined
+from limbeck.modalities.image.task import ImageClassification
 from limbeck.objectives.functional import IGNORED
 from limbeck.vision.inputs import Normalisation
 from limbeck.vision.sections import Views
@@ -70,12 +72,11 @@ def test_labels_and_pixels_are_those_of_the_id():
 
 
 def test_a_transfer_set_joins_without_labels_and_without_what_is_known():
-    transfer = dataclasses.replace(SPLITS.validation, labels=None)
-    both = pooled(SPLITS.train, transfer)
-    assert len(both) == len(SPLITS.train) + 10
+    known = SPLITS.train.take(torch.arange(5))
+    transfer = joined(SPLITS.validation, known, None)
+    both = pooled(dataclasses.replace(SPLITS, transfer=transfer), "cpu", joined)
+    assert torch.equal(both.ids, torch.cat([SPLITS.train.ids, SPLITS.validation.ids]))
     assert (both.labels[-10:] == IGNORED).all()
-    again = pooled(both, transfer)
-    assert torch.equal(again.ids, both.ids)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

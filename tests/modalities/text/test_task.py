@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from limbeck.data.examples import HeldOut
+from limbeck.data.examples import HeldOut, pooled
 from limbeck.interfaces import IGNORED, DenseLogits, Target
 from limbeck.modalities.text.examples import TextSplits
 from limbeck.modalities.text.recipe import WordViews
-from limbeck.modalities.text.task import TextClassification, pooled
+from limbeck.modalities.text.task import TextClassification
+from limbeck.nlp.tokens import joined
 from limbeck.objectives.modules import KD, CrossEntropy
 from limbeck.training.loop import on_validation
 from tests.helpers.textual import VOCABULARY, examples
@@ -185,8 +186,9 @@ def test_the_transfer_set_joins_without_labels():
     assert len(TASK.pool) == 120
     assert (TASK.pool.labels[90:] == IGNORED).all()
     data = splits(several=3)
-    several = pooled(data.train, data.transfer)
+    several = pooled(data, "cpu", joined)
     assert several.labels.shape == (120, 3)
     assert (several.labels[90:] == IGNORED).all()
-    again = pooled(TASK.pool, SPLITS.transfer)
+    known = joined(SPLITS.transfer, SPLITS.train.take(torch.arange(5)), None)
+    again = pooled(dataclasses.replace(SPLITS, transfer=known), "cpu", joined)
     assert torch.equal(again.ids, TASK.pool.ids)
