@@ -32,9 +32,11 @@ def test_the_share_is_of_those_that_reached_the_rung() -> None:
     assert not goes_on(weak, [*OTHERS, DEAR, MIDDLE])  # two of five
 
 
-def test_the_first_goes_on_unless_its_quality_is_no_number() -> None:
-    assert goes_on(Standing(0.1), [])
-    assert not goes_on(Standing(math.nan), [])
+def test_the_first_go_on_unless_their_quality_is_no_number() -> None:
+    for others in range(3):
+        assert goes_on(Standing(0.1), [Standing(0.9)] * others)
+        assert not goes_on(Standing(math.nan), [Standing(0.9)] * others)
+    assert not goes_on(Standing(0.1), [Standing(0.9)] * 3)
     # and one that is no number stops nobody
     assert goes_on(Standing(0.1), [Standing(math.nan)] * 3)
 

@@ -11,8 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A candidate stops where at least this share of the others is at least as good in everything.
+# A candidate stops where at least this share of the others is at least as good in everything,
 WEAK = 1 / 3
+# and where so many others came to the rung at all: one that is better, of one or two, tells little.
+FEWEST_OTHERS = 3
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,11 @@ def goes_on(candidate: Standing, others: Sequence[Standing]) -> bool:
     """Whether a candidate is trained further.
 
     It is where fewer than a third of the ``others`` that reached the rung are at least as good in quality and in every
-    cost; a quality that is no number never is.
+    cost, and where these are fewer than :data:`FEWEST_OTHERS`; a quality that is no number never is.
     """
     if math.isnan(candidate.quality):
         return False
-    return not others or as_good(candidate, others) < WEAK * len(others)
+    return len(others) < FEWEST_OTHERS or as_good(candidate, others) < WEAK * len(others)
 
 
 def as_good(candidate: Standing, others: Sequence[Standing]) -> int:
