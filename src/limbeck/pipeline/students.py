@@ -12,6 +12,7 @@ from torch import nn
 from ..data.epochs import ViewOf, every_epoch_anew
 from ..models.identity import coarse
 from ..objectives.modules import Objective
+from ..sections.recipe import Recipe
 from ..sections.train import Train
 from ..targets.codecs import Codec
 from ..targets.live_teacher import LiveTeacher
@@ -45,8 +46,12 @@ class Arm:
 
 def members(job: Job) -> list[tuple[str, int]]:
     """(arm, seed) of every training run, seed by seed, so that a run cut short leaves whole comparisons."""
-    names = ["student", "baseline"] + (["smoothed"] if job.recipe.smoothed else [])
-    return [(name, seed) for seed in job.seeds for name in names]
+    return [(name, seed) for seed in job.seeds for name in arms_in(job.recipe)]
+
+
+def arms_in(recipe: Recipe) -> list[str]:
+    """The names of the student's arm and of its baselines'."""
+    return ["student", "baseline"] + (["smoothed"] if recipe.smoothed else [])
 
 
 def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:

@@ -182,9 +182,8 @@ def goes_further(common: Common, work: Work, answer: Reached | Failure) -> bool:
 def _cost(common: Common, recipe: Recipe) -> Costs:
     job = common.bench.job_of(recipe)
     model = candidate_of(job)
-    with common.crew.paused():
-        wanted = {*common.costs, "parameters"}
-        return cost_of(job, model, common.ledger, wanted, common.settings.budget, common.profile)
+    wanted, budget = {*common.costs, "parameters"}, common.settings.budget
+    return cost_of(job, model, common.ledger, wanted, budget, common.profile, common.crew.paused)
 
 
 def _scattered(costs: Costs) -> str:

@@ -15,6 +15,7 @@ from ..interfaces.modality import Teachers
 from ..models.identity import architecture
 from ..pipeline.job import Job, job_from_models, open_job, use_threads
 from ..pipeline.objective import objective_of
+from ..pipeline.stages import Stage
 from ..pipeline.students import Arm, examples_of, member_stage, plan_of, the_arms, train_member
 from ..pipeline.targets import targets_stage, the_targets
 from ..pipeline.teacher import beware, the_teacher
@@ -51,11 +52,13 @@ class Candidate:
         recipe: its own.
         arm: ``student``, ``baseline`` or ``smoothed``: what it learns from.
         title: how a person sees it.
+        seed: of a student that is trained anew; None: the search's own.
     """
 
     recipe: Recipe
     arm: str
     title: str
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,10 @@ class Bench:
             self._store = name, store
         return self._store[1]
 
+    def stage_of(self, candidate: Candidate) -> Stage:
+        """The stage of a candidate's training; its teacher and soft targets are seen to."""
+        return member_stage(*self.arm_of(candidate), _seed(candidate))
+
     def begin(self, candidate: Candidate) -> Begun:
         """Sees to the teacher and the soft targets of a candidate, and says what its training consists of."""
         job, arm = self.arm_of(candidate)
@@ -210,11 +217,15 @@ class Bench:
         )
         return Begun(member_stage(job, arm, seed).fingerprint, plan, source.steps_per_epoch())
 
-    def train(self, candidate: Candidate, until: int) -> Reached:
-        """Trains a candidate to the end of an epoch, or less where its patience is out before; it may be further already."""
-        job, arm = self.arm_of(candidate)
-        trained = train_member(job, arm, _seed(candidate), candidate.title, until)
+    def train(self, candidate: Candidate, until: int | None) -> Reached:
+        """Trains a candidate to the end of an epoch, or in full, or less where its patience is out before; it may be further already."""
+        trained = self.trained(candidate, until)
         return Reached(trained.history, trained.seconds)
+
+    def trained(self, candidate: Candidate, until: int | None = None) -> Trained:
+        """A candidate with what it learnt, as :meth:`train` has it."""
+        job, arm = self.arm_of(candidate)
+        return train_member(job, arm, _seed(candidate), candidate.title, until)
 
 
 def _teachers(job: Job) -> Teachers:
@@ -222,7 +233,7 @@ def _teachers(job: Job) -> Teachers:
 
 
 def _seed(candidate: Candidate) -> int:
-    return candidate.recipe.seed + SEED_OFFSET
+    return candidate.recipe.seed + SEED_OFFSET if candidate.seed is None else candidate.seed
 
 
 def _teacher_of(recipe: Recipe) -> str:

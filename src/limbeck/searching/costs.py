@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +80,7 @@ def cost_of(
     wanted: Collection[str],
     budget: Mapping[str, float] | None = None,
     profile: Profile | None = None,
+    quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Costs:
     """What an untrained student costs; what the ledger does not know is measured, and noted there.
 
@@ -88,6 +90,7 @@ def cost_of(
         budget: a latency whose interval straddles its limit is measured again until it is decided, or for
             :data:`limbeck.deploy.latency.MOST_REPEATS` times.
         profile: figures from another machine, which stand for all that is measured on an exported file.
+        quiet: within which an exported file is measured; the export itself, which takes longer, is made before.
 
     Raises:
         BadInput: energy is wanted, and this machine has no counters that tell.
@@ -100,7 +103,7 @@ def cost_of(
     known = ledger.get(key)
     if "problem" not in known and (missing := _missing(known.get("figures", {}), ours, limit)):
         try:
-            found = _measured(job, model, missing, limit)
+            found = _measured(job, model, missing, limit, quiet)
         except LimbeckError as error:
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):  # nothing that is wrong with it
                 raise
@@ -165,7 +168,13 @@ def tokens_of(exported: Exported) -> int | None:
     return next(iter(lengths_up_to(min(longest, exported.longest or longest), lengths)), None)
 
 
-def _measured(job: Job, model: nn.Module, names: Collection[str], limit: float | None) -> Figures:
+def _measured(
+    job: Job,
+    model: nn.Module,
+    names: Collection[str],
+    limit: float | None,
+    quiet: Callable[[], AbstractContextManager[None]],
+) -> Figures:
     found: Figures = {}
     if "parameters" in names:
         found["parameters"] = {"value": parameters(model)}
@@ -174,7 +183,8 @@ def _measured(job: Job, model: nn.Module, names: Collection[str], limit: float |
             deployed = exported(job, model, Path(folder))
             if "macs" in names:
                 found["macs"] = {"value": deployed.facts["macs"]}
-            found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(deployed) or 1)
+            with quiet():
+                found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(deployed) or 1)
     return found
 
 

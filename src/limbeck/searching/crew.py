@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -49,8 +49,8 @@ class Crew(Protocol):
 
     places: int
 
-    def begin(self, place: int, candidate: Candidate, until: int) -> None:
-        """Has a candidate trained to the end of an epoch; its teacher and soft targets are there."""
+    def begin(self, place: int, candidate: Candidate, until: int | None) -> None:
+        """Has a candidate trained to the end of an epoch, or in full; its teacher and soft targets are there."""
         ...
 
     def next(self) -> tuple[int, Reached | Failure]:
@@ -62,7 +62,7 @@ class Crew(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends what is still at work; it goes on from its last checkpoint another time."""
+        """Ends what is still at work; it goes on from its last checkpoint another time. Whoever is needed afterwards starts anew."""
         ...
 
 
@@ -73,9 +73,9 @@ class Alone:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._given: tuple[Candidate, int] | None = None
+        self._given: tuple[Candidate, int | None] | None = None
 
-    def begin(self, place: int, candidate: Candidate, until: int) -> None:
+    def begin(self, place: int, candidate: Candidate, until: int | None) -> None:
         self._given = candidate, until
 
     def next(self) -> tuple[int, Reached | Failure]:
@@ -98,7 +98,7 @@ class Processes:
         self._ends: dict[int, Connection] = {}
         self._workers: list[BaseProcess] = []
 
-    def begin(self, place: int, candidate: Candidate, until: int) -> None:
+    def begin(self, place: int, candidate: Candidate, until: int | None) -> None:
         if place not in self._ends:  # started when there is something to do: a search that is resumed may be at its end
             self._ends[place] = self._started()
         self._ends[place].send((candidate, until))
@@ -140,6 +140,7 @@ class Processes:
         self._signal(signal.SIGTERM)
         for worker in self._workers:
             worker.join()
+        self._ends, self._workers = {}, []
 
     def _signal(self, number: int) -> None:
         for worker in self._workers:
@@ -147,8 +148,25 @@ class Processes:
                 os.kill(worker.pid, number)
 
 
-def trained(bench: Bench, candidate: Candidate, until: int) -> Reached | Failure:
-    """A candidate, trained to the end of an epoch; what is no fault of its own is raised."""
+def train_all(crew: Crew, candidates: Sequence[Candidate], done: Callable[[], None]) -> None:
+    """Trains candidates in full, in this order; ``done`` is called after each. What came to nothing is left as it is."""
+    left = iter(candidates)
+    at_work = 0
+    for place in range(crew.places):
+        if (candidate := next(left, None)) is not None:
+            crew.begin(place, candidate, None)
+            at_work += 1
+    while at_work:
+        place, _ = crew.next()
+        done()
+        if (candidate := next(left, None)) is not None:
+            crew.begin(place, candidate, None)
+        else:
+            at_work -= 1
+
+
+def trained(bench: Bench, candidate: Candidate, until: int | None) -> Reached | Failure:
+    """A candidate, trained to the end of an epoch or in full; what is no fault of its own is raised."""
     try:
         return bench.train(candidate, until)
     except NotFinite as error:

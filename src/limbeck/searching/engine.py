@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Searched:
         out: its folder.
         bench: on which they were trained.
         teacher: the recipe's own, trained.
+        crew: who trained them.
         trials: with a teacher (``student``), and without (``baseline``).
     """
 
@@ -57,6 +59,7 @@ class Searched:
     out: Path
     bench: Bench
     teacher: Trained
+    crew: Crew
     trials: dict[str, list[Trial]]
 
 
@@ -65,7 +68,14 @@ def default_folder(recipe: Recipe) -> Path:
     return Path("runs") / f"{recipe.name or 'run'}-search"
 
 
-def try_students(
+def try_students(recipe: Recipe, **options: Any) -> Searched:
+    """As :func:`students_tried`; those who trained are sent home."""
+    with students_tried(recipe, **options) as searched:
+        return searched
+
+
+@contextmanager
+def students_tried(
     recipe: Recipe,
     *,
     out: Path,
@@ -75,8 +85,8 @@ def try_students(
     jobs: int = 1,
     profile: Profile | None = None,
     given: Given | None = None,
-) -> Searched:
-    """Tries students as the recipe's section of the search says.
+) -> Iterator[Searched]:
+    """Tries students as the recipe's section of the search says. Those who trained stay for as long as the result is in use.
 
     ``jobs`` candidates are trained at a time, each in a process of its own with its share of ``threads``; ``profile`` has the
     costs on another machine; ``given`` are models and data of a program, which are trained in this process alone.
@@ -95,31 +105,41 @@ def try_students(
     bench = Bench(recipe, out=out, trust_code=trust_code, device=device, threads=threads, given=given)
     for note in bench.job.notes:
         progress.note(note)
+    share = max(1, (threads or torch.get_num_threads()) // jobs)
+    crew: Crew = Alone(bench) if jobs == 1 else Processes(Asked(recipe, out, trust_code, device, share), jobs)
+    with closing(crew):
+        teacher, tried = _tried(recipe, settings, spaces, bench, crew, profile, out)
+        yield Searched(recipe, out, bench, teacher, crew, tried)
+
+
+def _tried(
+    recipe: Recipe,
+    settings: Search,
+    spaces: Mapping[str, Space],
+    bench: Bench,
+    crew: Crew,
+    profile: Profile | None,
+    out: Path,
+) -> tuple[Trained, dict[str, list[Trial]]]:
     with stages.claimed(out), Ledger(out / "search" / "costs.jsonl") as ledger:
         studies = {arm: _study(recipe, settings, bench, out, one, arm, profile) for arm, one in spaces.items()}
         for arm, study in studies.items():
             if not study.begun:
                 study.begin_with(own_point(spaces[arm], recipe, bench.architecture_of, teacher=arm == "student"))
         write_text(out / "search.recipe.yaml", resolved_yaml(recipe))
-        share = max(1, (threads or torch.get_num_threads()) // jobs)
-        crew: Crew = Alone(bench)
-        if jobs > 1:
-            crew = Processes(Asked(recipe, out, trust_code, device, share), jobs)
         try:
             teacher = bench.teacher_of(bench.job)
-            spent = sum(study.seconds for study in studies.values()) / jobs
+            spent = sum(study.seconds for study in studies.values()) / crew.places
             left = math.inf if settings.time is None else seconds_of(settings.time) - spent
             deadline = time.monotonic() + left
             _try_all(Common(recipe, settings, bench, crew, ledger, studies, spaces, profile, settings.trials, deadline))
         except KeyboardInterrupt:
             raise Interrupted("stopped; run the same command to go on from there.") from None
-        finally:
-            crew.close()
         tried = {arm: study.trials for arm, study in studies.items()}
     if settings.budget and all(trial.fate in UNTRAINED for trial in tried["student"]):
         measured = {one.architecture: (_named(one), one.cost) for one in tried["student"] if one.cost}
         raise BadInput(nothing_fits(settings.budget, [*measured.values()]))
-    return Searched(recipe, out, bench, teacher, tried)
+    return teacher, tried
 
 
 def _study(

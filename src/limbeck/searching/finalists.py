@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from .. import progress
-from ..errors import Interrupted, LimbeckError
+from ..errors import BadInput, Interrupted, LimbeckError
 from ..evaluation.kinds import KINDS
 from ..evaluation.results import RunEvidence, comparison_sections
 from ..files import atomic_folder
@@ -26,12 +26,13 @@ from ..pipeline.evaluate import TestSplit, evaluate, kept_of
 from ..pipeline.job import Job
 from ..pipeline.run import distil, run
 from ..pipeline.stages import Stage, finished_in
-from ..pipeline.students import train_member
+from ..pipeline.students import arms_in
 from ..pipeline.targets import targets_stage
 from ..pipeline.teacher import teacher_stages
 from ..recipe.read import from_dict
 from ..sections.recipe import LONGEST_NAME, Recipe
 from .bench import Bench, Candidate
+from .crew import train_all
 from .engine import Searched
 from .front import axes, eligible
 from .trials import Trial
@@ -87,9 +88,10 @@ def train_finalists(
     trust_code: bool = False,
     device: str = "auto",
     threads: int | None = None,
-    jobs: int = 1,
 ) -> list[Finalist]:
     """Each of the trials as a run in ``front/trial-<number>``; runs that are finished are found so.
+
+    What :func:`train_ahead` made for it is taken over.
 
     A run that fails is told with its sentence, and the others go on. Raises :class:`limbeck.errors.Interrupted` where it is stopped.
     """
@@ -97,14 +99,15 @@ def train_finalists(
     for number, trial in enumerate(trials, 1):
         progress.note(f"finalist {number} of {len(trials)}: trial {trial.number}, trained anew in full.")
         recipe = recipe_of(searched.recipe, trial)
-        folder = searched.out / FRONT / f"trial-{trial.number}"
+        folder = _folder(searched, trial)
         results = problem = None
         try:
             link(_stages(searched.bench, trial), searched.out, folder)
             if (given := searched.bench.given) is not None:
                 results = distil(searched.bench.job_of_given(given, recipe, folder))
             else:
-                results = run(recipe, out=folder, trust_code=trust_code, device=device, threads=threads, jobs=jobs)
+                link([searched.bench.stage_of(one) for one in _members(searched, trial)], searched.out, folder)
+                results = run(recipe, out=folder, trust_code=trust_code, device=device, threads=threads)
         except LimbeckError as error:
             # what is wrong with the machine is no fault of the student
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):
@@ -113,6 +116,61 @@ def train_finalists(
             progress.note(f"trial {trial.number} is no finalist: {problem}")
         found.append(Finalist(trial, folder, recipe, results, problem))
     return found
+
+
+def train_ahead(searched: Searched, trials: Sequence[Trial], controls: Sequence[Trial]) -> None:
+    """Trains the students of the finalists, and their controls, side by side in the search's own folder.
+
+    Where one process does all of it, each is trained when it is its turn. What comes to nothing is said then too.
+    """
+    if searched.crew.places == 1:
+        return
+    wanted = []
+    for trial in trials:
+        there = _folder(searched, trial)
+        try:
+            members = _members(searched, trial)
+            made = [searched.bench.stage_of(one) for one in members]
+        except BadInput:  # said when it is its turn
+            continue
+        runs = [there / stage.folder.relative_to(searched.out) for stage in made]
+        wanted += [
+            one
+            for one, stage, run in zip(members, made, runs, strict=True)
+            if not stage.finished and not (run / "done.json").exists()
+        ]
+    anew = [one for trial in controls for one in _controls(searched, trial)]
+    wanted += [one for one in anew if not searched.bench.stage_of(one).finished]
+    if not wanted:
+        return
+    with progress.bar(len(wanted), f"finalists and controls, {searched.crew.places} at a time") as advance:
+        train_all(searched.crew, wanted, advance)
+    searched.crew.close()  # what follows is timed
+
+
+def _folder(searched: Searched, trial: Trial) -> Path:
+    return searched.out / FRONT / f"trial-{trial.number}"
+
+
+def _members(searched: Searched, trial: Trial) -> list[Candidate]:
+    """All that a finalist's run trains."""
+    recipe = recipe_of(searched.recipe, trial)
+    return [
+        Candidate(recipe, arm, f"trial {trial.number}, {arm}", seed)
+        for seed in _seeds(searched)
+        for arm in arms_in(recipe)
+    ]
+
+
+def _controls(searched: Searched, trial: Trial) -> list[Candidate]:
+    title = f"trial {trial.number} without a teacher"
+    recipe = from_dict(trial.recipe, title)
+    arm = "smoothed" if recipe.smoothed else "baseline"
+    return [Candidate(recipe, arm, title, seed) for seed in _seeds(searched)]
+
+
+def _seeds(searched: Searched) -> list[int]:
+    return [searched.recipe.seed + k for k in range(searched.recipe.seeds)]
 
 
 def _stages(bench: Bench, trial: Trial) -> list[Stage]:
@@ -153,13 +211,8 @@ def train_controls(searched: Searched, trials: Sequence[Trial]) -> dict[int, Con
     """Trials without a teacher, trained anew in full in the search's own folder and tested together; by their number."""
     if not trials:
         return {}
-    bench, seeds = searched.bench, [searched.recipe.seed + k for k in range(searched.recipe.seeds)]
-    models = {}
-    for trial in trials:
-        recipe = from_dict(trial.recipe, f"trial {trial.number} without a teacher")
-        title = f"trial {trial.number} without a teacher"
-        job, arm = bench.arm_of(Candidate(recipe, "smoothed" if recipe.smoothed else "baseline", title))
-        models[f"control-{trial.number}"] = [train_member(job, arm, seed, title) for seed in seeds]
+    bench = searched.bench
+    models = {f"control-{trial.number}": [bench.trained(one) for one in _controls(searched, trial)] for trial in trials}
     job = bench.job
     _, answers = evaluate(job, TestSplit(job), searched.teacher, models)
     return {

@@ -25,8 +25,8 @@ from ..version import __version__
 from . import forecast
 from .bench import Given
 from .budget import fits
-from .engine import Searched, try_students
-from .finalists import Control, Finalist, compared, control_for, train_controls, train_finalists
+from .engine import Searched, students_tried
+from .finalists import Control, Finalist, compared, control_for, train_ahead, train_controls, train_finalists
 from .front import axes, chosen_of, finalists_of, front_of, fronts_by_cost
 from .importances import importances_of
 from .page import write_page
@@ -58,9 +58,9 @@ def search(
 
     Raises :class:`limbeck.errors.LimbeckError` in sentences, as :func:`limbeck.searching.engine.try_students` does.
     """
-    options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads, "jobs": jobs}
-    searched = try_students(recipe, out=out, profile=profile, given=given, **options)
-    return conclude(searched, measured_here=profile is None, **options)
+    options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads}
+    with students_tried(recipe, out=out, profile=profile, given=given, jobs=jobs, **options) as searched:
+        return conclude(searched, measured_here=profile is None, **options)
 
 
 def conclude(
@@ -69,7 +69,6 @@ def conclude(
     trust_code: bool = False,
     device: str = "auto",
     threads: int | None = None,
-    jobs: int = 1,
     measured_here: bool = True,
 ) -> dict[str, Any]:
     """Trains the finalists and their controls, tests them, and writes what came out; returns ``search.json``.
@@ -83,12 +82,13 @@ def conclude(
     front = front_of(students, settings.budget, figure.sign)
     chosen = chosen_of(front, settings.budget, figure.sign)
     wanted = finalists_of(front, settings.budget, settings.finalists, figure.sign)
-    options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads, "jobs": jobs}
+    options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads}
     with stages.claimed(out):
         try:
-            finalists = train_finalists(searched, wanted, **options)
             pairs = {one.number: control_for(one, controls, settings.budget, figure.sign) for one in wanted}
             best = {one.number: one for one in pairs.values() if one is not None}
+            train_ahead(searched, wanted, [best[number] for number in sorted(best)])
+            finalists = train_finalists(searched, wanted, **options)
             trained = train_controls(searched, [best[number] for number in sorted(best)])
         except KeyboardInterrupt:
             raise Interrupted("stopped; run the same command to go on from there.") from None
