@@ -189,12 +189,15 @@ def distill(
         raise BadInput(
             f"objective is {what}: give an objective such as limbeck.KD(temperature=4), or a weighted sum of some."
         )
-    own = {"preprocess": preprocess, "tokenizer": tokenizer, "max_length": max_length, "numbers": numbers, "unit": unit}
-    own = {name: value for name, value in own.items() if value is not None}
-    if foreign := [name for name in own if name not in python.OWN[task]]:
-        raise BadInput(f"{foreign[0]} is not for task: {task}; leave it out.")
-    if not 0 < validation_fraction < 0.9:
-        raise BadInput(f"validation_fraction is {validation_fraction}: it must lie between 0 and 0.9.")
+    own = own_of(
+        task,
+        validation_fraction,
+        preprocess=preprocess,
+        tokenizer=tokenizer,
+        max_length=max_length,
+        numbers=numbers,
+        unit=unit,
+    )
     with in_python(python.ARGUMENTS):
         recipe = recipe_of(
             task,
@@ -237,6 +240,19 @@ def check_task(task: str) -> None:
     if why := unknown_task(task, among=done):
         raise BadInput(why)
     raise BadInput(f"task: {task} is not done from Python yet: it is done from recipes (limbeck run) for now.")
+
+
+def own_of(task: str, validation_fraction: float, **given: Any) -> dict[str, Any]:
+    """The arguments that are some tasks' own, of those that were given.
+
+    Raises :class:`BadInput` for one that is not this task's, and for a share of the training set that is none.
+    """
+    own = {name: value for name, value in given.items() if value is not None}
+    if foreign := [name for name in own if name not in part_of(task, "python").OWN[task]]:
+        raise BadInput(f"{foreign[0]} is not for task: {task}; leave it out.")
+    if not 0 < validation_fraction < 0.9:
+        raise BadInput(f"validation_fraction is {validation_fraction}: it must lie between 0 and 0.9.")
+    return own
 
 
 def _done_here(task: str) -> bool:

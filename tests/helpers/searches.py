@@ -8,7 +8,7 @@ import yaml
 
 from limbeck.pipeline.job import use_threads
 from limbeck.recipe import read as recipe_file
-from limbeck.searching.engine import Searched, try_students
+from limbeck.searching.engine import Searched, students_tried
 from limbeck.searching.trials import Trial
 from limbeck.sections.recipe import Recipe
 
@@ -37,7 +37,8 @@ def recipe(*overrides: str) -> Recipe:
 def search(out: Path, *overrides: str, jobs: int = 1) -> Searched:
     """The trials of the tiny search, on one thread."""
     use_threads(1)
-    return try_students(recipe(*overrides), out=out, threads=1, jobs=jobs)
+    with students_tried(recipe(*overrides), out=out, threads=1, jobs=jobs) as searched:
+        return searched
 
 
 def untimed(trials: list[Trial]) -> list[Trial]:

@@ -1,10 +1,10 @@
-"""The front against what it is by definition, over trials at random; and the hypervolume against counted squares."""
+"""The front against what it is by definition, over trials at random."""
 
 import math
 import random
 
 from limbeck.searching import trials
-from limbeck.searching.front import chosen_of, eligible, finalists_of, front_of, fronts_by_cost, hypervolume
+from limbeck.searching.front import chosen_of, eligible, finalists_of, front_of, fronts_by_cost
 from limbeck.searching.trials import Trial
 
 
@@ -69,18 +69,3 @@ def test_finalists_are_the_best_the_cheapest_and_what_lies_between() -> None:
     assert [one.number for one in finalists_of(front, {}, 9)][:3] == [5, 1, 2]
     assert len(finalists_of(front, {}, 9)) == 5
     assert finalists_of(front[:1], {}, 3) == front[:1]
-
-
-def test_hypervolume_is_the_area_counted_in_squares() -> None:
-    draw = random.Random(0)
-    for better in (1, -1):
-        points = [(math.exp(draw.randrange(1, 30) / 10), draw.randrange(40) / 40) for _ in range(12)]
-        reference = (math.exp(2.5), 0.25 if better > 0 else 0.75)
-        side = 0.1, 1 / 40
-        squares = 0
-        for x in range(40):
-            for y in range(40):  # the middle of each square of the lattice that all points are on
-                cost, quality = math.exp((x + 0.5) * side[0]), (y + 0.5) * side[1]
-                inside = cost < reference[0] and better * quality > better * reference[1]
-                squares += inside and any(c <= cost and better * q >= better * quality for c, q in points)
-        assert math.isclose(hypervolume(points, reference, better), squares * side[0] * side[1], rel_tol=1e-9)

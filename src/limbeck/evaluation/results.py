@@ -244,7 +244,7 @@ def assemble(
     )
     units = data.get("unit") or ()
     fidelity = fidelity_section(by, student.runs, taught.test)
-    return _plain(
+    return json_values(
         {
             "schema_version": SCHEMA_VERSION,
             "limbeck_version": __version__,
@@ -340,16 +340,16 @@ def _ratio(top: float | None, bottom: float | None) -> float | None:
     return top / bottom if top is not None and bottom else None
 
 
-def _plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """``value`` in types that JSON knows; floats that are not finite become None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): json_values(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [json_values(one) for one in value]
     if isinstance(value, (np.ndarray, Tensor)):
-        return _plain(value.tolist())
+        return json_values(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return json_values(value.item())
     if isinstance(value, Path):
         return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value

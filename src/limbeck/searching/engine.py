@@ -63,17 +63,6 @@ class Searched:
     trials: dict[str, list[Trial]]
 
 
-def default_folder(recipe: Recipe) -> Path:
-    """``runs/<name>-search``."""
-    return Path("runs") / f"{recipe.name or 'run'}-search"
-
-
-def try_students(recipe: Recipe, **options: Any) -> Searched:
-    """As :func:`students_tried`; those who trained are sent home."""
-    with students_tried(recipe, **options) as searched:
-        return searched
-
-
 @contextmanager
 def students_tried(
     recipe: Recipe,

@@ -111,24 +111,3 @@ def finalists_of(front: Sequence[Trial], budget: Mapping[str, float], count: int
 
 def _log(cost: float) -> float:
     return math.log(max(cost, 1e-12))  # the cost of an architecture that computes nothing may be 0
-
-
-def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float], better: int = 1) -> float:
-    """The area between a front of (cost, quality) and a reference point that is dearer and worse; exact.
-
-    The cost is taken by its natural logarithm, the quality as it is. Points that are dearer or worse than the reference add
-    nothing. Fronts are comparable against one reference alone.
-
-    Raises:
-        ValueError: a cost is not above 0.
-    """
-    dearest, worst = reference
-    if dearest <= 0 or any(cost <= 0 for cost, _ in points):
-        raise ValueError("costs are taken by their logarithm, so they must be above 0")
-    inside = sorted((cost, better * quality) for cost, quality in points if cost < dearest)
-    area, reached = 0.0, better * worst
-    for cost, quality in inside:
-        if quality > reached:
-            area += (math.log(dearest) - math.log(cost)) * (quality - reached)
-            reached = quality
-    return area

@@ -1,4 +1,4 @@
-"""A search from Python: the same one, over a function that makes a person's own module out of knobs"""
+"""A search from Python: the same one, over a function that makes a person's own module out of knobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from ..api import check_task, fresh, in_python, load, name_of, recipe_of
+from ..api import check_task, fresh, in_python, load, name_of, own_of, recipe_of
 from ..errors import BadInput, LimbeckError, did_you_mean, shown
 from ..modalities import DEFAULT_TASK, part_of
 from ..sections.recipe import Recipe
@@ -26,12 +26,8 @@ from . import results
 from .bench import Given
 from .candidates import value_at
 
-_SECTIONS = (
-    "objective",
-    "train",
-    "targets",
-    "views",
-)  # of the recipe, whose fields may vary beside the student's knobs
+# Sections of the recipe whose fields may vary beside the student's knobs.
+_SECTIONS = ("objective", "train", "targets", "views")
 _TASKS = ("image-classification", "image-regression")
 # What sentences about a recipe call a thing, and what it is called here.
 _ARGUMENTS = (
@@ -122,12 +118,7 @@ def search(
             '{"kd": {"temperature": 4, "weight": 0.9}, "cross_entropy": {"weight": 0.1}}.'
         )
     python = part_of(task, "python")
-    own = {"preprocess": preprocess, "numbers": numbers, "unit": unit}
-    own = {name: value for name, value in own.items() if value is not None}
-    if foreign := [name for name in own if name not in python.OWN[task]]:
-        raise BadInput(f"{foreign[0]} is not for task: {task}; leave it out.")
-    if not 0 < validation_fraction < 0.9:
-        raise BadInput(f"validation_fraction is {validation_fraction}: it must lie between 0 and 0.9.")
+    own = own_of(task, validation_fraction, preprocess=preprocess, numbers=numbers, unit=unit)
     paths = _paths(space, student)
     varied = {paths[name]: _said(name, said, paths[name]) for name, said in space.items()}
     with in_python((*_ARGUMENTS, *python.ARGUMENTS)):
@@ -247,8 +238,6 @@ def _made(student: Callable[..., nn.Module], recipe: Recipe, seed: int, python: 
         made = fresh(partial(student, **knobs), seed, lambda one: one)
     except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"student: {name_of(student)} makes nothing of {knobs}: {error}") from None
-    if not isinstance(made, nn.Module):
-        raise BadInput(f"student: {name_of(student)} made a {type(made).__name__} of {knobs}; a module is right.")
     return python.fresh(made, splits)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 from ..errors import Interrupted
 from ..evaluation.figure import Figure, plain
 from ..evaluation.kinds import KINDS
-from ..evaluation.results import environment, mean_sd, run_metrics
+from ..evaluation.results import environment, json_values, mean_sd, run_metrics
 from ..files import write_json, write_text
 from ..pipeline import stages
 from ..pipeline.evaluate import test_reads
@@ -56,7 +55,7 @@ def search(
         profile: costs measured on another machine (:class:`limbeck.searching.device.Profile`).
         given: models and data of a Python program; then ``jobs`` is 1.
 
-    Raises :class:`limbeck.errors.LimbeckError` in sentences, as :func:`limbeck.searching.engine.try_students` does.
+    Raises :class:`limbeck.errors.LimbeckError` in sentences, as :func:`limbeck.searching.engine.students_tried` does.
     """
     options: dict[str, Any] = {"trust_code": trust_code, "device": device, "threads": threads}
     with students_tried(recipe, out=out, profile=profile, given=given, jobs=jobs, **options) as searched:
@@ -103,7 +102,7 @@ def conclude(
             "test_reads": test_reads(out),
         }
         results |= _expected(students, settings, figure, results["teacher"]["validation"])
-        results = _as_before(_plain(results), out / "search.json")
+        results = _as_before(json_values(results), out / "search.json")
         if chosen is not None and finalists and searched.bench.given is None:  # what no recipe names none can run
             write_text(out / CHOSEN, resolved_yaml(finalists[0].recipe))
         write_json(out / "search.json", results)
@@ -292,12 +291,3 @@ def _as_before(results: dict[str, Any], path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError):
         return results
     return before if same else results
-
-
-def _plain(value: Any) -> Any:
-    """``value`` in types that JSON knows; floats that are not finite become None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
