@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from limbeck.pipeline.job import Job
 from limbeck.recipe.read import from_dict
 from limbeck.searching.candidates import recipe_with
 from limbeck.searching.costs import candidate_of, cost_of
-from limbeck.searching.device import read_profile
+from limbeck.searching.device import read_profile, require_attained
 from limbeck.searching.ledger import Ledger
 from limbeck.searching.space import space_of
 from limbeck.searching.to_device import among_written, sampled, told_of, write_candidates
@@ -126,6 +127,17 @@ def test_a_profile_of_something_else_is_refused(measured, tmp_path, change, said
     with pytest.raises(BadInput) as refused:
         read_profile(path, ("latency_ms",))
     assert said in str(refused.value)
+
+
+def test_a_budget_that_nothing_on_the_device_meets_is_refused_by_its_profile_alone(measured):
+    profile = read_profile(measured / "profile.json", FILES)
+    require_attained(profile, {"size_kb": 1000, "parameters": 1})  # numbers are not measured there
+    smallest = min(one["size_kb"]["value"] for one in profile.figures.values())
+    with pytest.raises(BadInput, match=rf"--device .*smallest size_kb is {smallest:.3g} \(convnet, width 3\)"):
+        require_attained(profile, {"size_kb": 1, "latency_ms": 1000})
+    nameless = replace(profile, what={})  # of an earlier measure.py
+    with pytest.raises(BadInput, match=r"\([0-9a-f]{16}\.onnx\)"):
+        require_attained(nameless, {"size_kb": 1})
 
 
 def test_what_is_no_profile_at_all_is_refused(measured, tmp_path):

@@ -153,7 +153,10 @@ def test_what_cannot_be_and_what_fails_is_told_and_the_search_goes_on(tmp_path: 
     )
 
 
-def test_a_budget_that_nothing_meets_says_the_smallest(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"nothing fits.*smallest parameters is 230 \(.*student.width 2"):
+def test_a_budget_that_nothing_meets_is_refused_before_the_teacher_is_trained(tmp_path: Path) -> None:
+    sentence = r"nothing fits the budget of 100 parameters: .*smallest parameters is 230 \(convnet, width 2, .*depth 1"
+    with pytest.raises(BadInput, match=sentence):
         search(tmp_path, "search.budget.parameters=100", "search.trials=3")
-    assert not (tmp_path / "stages" / "student").exists()
+    assert [path.name for path in (tmp_path / "stages").iterdir()] == [".lock"]
+    found = search(tmp_path, "search.budget.parameters=9000", "search.trials=1")  # in the same folder
+    assert [trial.fate for trial in found.trials["student"]][-1] == "finished"

@@ -13,6 +13,7 @@ from ..errors import BadInput, shown
 from ..files import near
 from ..pipeline.versions import EXPORT_VERSION
 from ..sections.budget import COSTS
+from .budget import fits, nothing_fits
 from .measure import OF_A_FILE, PROFILE, PROFILE_VERSION, RUNTIME, Figures
 
 PRECISION = "float32"
@@ -29,12 +30,14 @@ class Profile:
         about: runtime and ``version``, ``machine``, ``threads``.
         figures: by architecture (:func:`limbeck.searching.costs.name_of`).
         failed: why an architecture could not be run there.
+        what: an architecture is, in words.
     """
 
     path: Path
     about: dict[str, Any]
     figures: dict[str, Figures]
     failed: dict[str, str]
+    what: dict[str, str]
 
     def figures_of(self, name: str, wanted: Collection[str]) -> Figures:
         """What is known of an architecture."""
@@ -99,7 +102,19 @@ def read_profile(path: Path, wanted: Collection[str]) -> Profile:
                 "measure: leave it out of the budget."
             )
     about = {name: said.get(name) for name in ("runtime", "version", "machine", "threads")}
-    return Profile(path, about, figures, {str(name): str(why) for name, why in said["failed"].items()})
+    failed, what = ({str(name): str(one) for name, one in said.get(part, {}).items()} for part in ("failed", "what"))
+    return Profile(path, about, figures, failed, what)
+
+
+def require_attained(profile: Profile, budget: Mapping[str, float]) -> None:
+    """Raises :class:`limbeck.errors.BadInput` where nothing that the device measured is within the budget; names the smallest."""
+    limits = {name: limit for name, limit in budget.items() if name in OF_A_FILE}
+    measured = [
+        (profile.what.get(name, f"{name}.onnx"), {one: figure["value"] for one, figure in figures.items()})
+        for name, figures in profile.figures.items()
+    ]
+    if limits and not any(fits(cost, limits) for _, cost in measured):
+        raise BadInput(f"--device {profile.path}: {nothing_fits(limits, measured)}")
 
 
 def _checked(path: Path, name: str, known: Any) -> Figures:

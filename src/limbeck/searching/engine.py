@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from .. import progress
+from ..deploy.measure import parameters
 from ..errors import BadInput, Interrupted
 from ..evaluation.kinds import KINDS
 from ..files import fingerprint, write_text
@@ -27,12 +28,13 @@ from ..pipeline.training_stage import Trained
 from ..recipe.read import resolved_yaml
 from ..sections.recipe import Recipe
 from ..sections.search import Search, seconds_of
+from .attainable import require_attainable
 from .attempt import Common, Work, begin, goes_further, weighed
 from .bench import Bench, Given
 from .budget import nothing_fits
-from .costs import require_counters
+from .costs import Costs, candidate_of, cost_of, require_counters
 from .crew import Alone, Asked, Crew, Processes
-from .device import Profile
+from .device import Profile, require_attained
 from .dimensions import Space
 from .ledger import Ledger
 from .own import own_point
@@ -83,9 +85,11 @@ def students_tried(
     Raises :class:`limbeck.errors.LimbeckError` in sentences: a recipe, a model or a folder that cannot be used, or a budget that no
     student fits.
     """
-    if profile is not None:
-        recipe = among_written(recipe)
     settings = recipe.search or Search()
+    if profile is not None:
+        require_attained(profile, settings.budget)
+        recipe = among_written(recipe)
+        settings = recipe.search or Search()
     space = space_of(recipe)
     spaces = {"student": space, "baseline": control_space(space, recipe)}
     stages.check_free(out)  # before the data is read, which may take a while
@@ -111,6 +115,8 @@ def _tried(
     out: Path,
 ) -> tuple[Trained, dict[str, list[Trial]]]:
     with stages.claimed(out), Ledger(out / "search" / "costs.jsonl") as ledger:
+        if profile is None and settings.budget and not (out / "search" / "journal.log").exists():
+            _require_attainable(recipe, settings, spaces["student"], bench, ledger)
         studies = {arm: _study(recipe, settings, bench, out, one, arm, profile) for arm, one in spaces.items()}
         for arm, study in studies.items():
             if not study.begun:
@@ -129,6 +135,16 @@ def _tried(
         measured = {one.architecture: (_named(one), one.cost) for one in tried["student"] if one.cost}
         raise BadInput(nothing_fits(settings.budget, [*measured.values()]))
     return teacher, tried
+
+
+def _require_attainable(recipe: Recipe, settings: Search, space: Space, bench: Bench, ledger: Ledger) -> None:
+    wanted = {*weighed(settings), "parameters"}
+
+    def cost(one: Recipe) -> Costs:
+        job = bench.job_of(one)
+        return cost_of(job, candidate_of(job), ledger, wanted, settings.budget)
+
+    require_attainable(recipe, space, settings.budget, lambda one: parameters(candidate_of(bench.job_of(one))), cost)
 
 
 def _study(

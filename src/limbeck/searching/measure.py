@@ -72,8 +72,8 @@ def _energy(path: Path) -> dict[str, Any]:
 def measure_folder(folder: Path) -> dict[str, Any]:
     """Measures the candidates in a folder that have no figures yet, and writes its profile after each."""
     told = json.loads((folder / CANDIDATES).read_text(encoding="utf-8"))
-    profile = _begun(folder / PROFILE, told)
     candidates: dict[str, dict[str, Any]] = told["candidates"]
+    profile = _begun(folder / PROFILE, told) | {"what": {digest: one["what"] for digest, one in candidates.items()}}
     for number, (digest, one) in enumerate(candidates.items(), 1):
         if digest in profile["figures"]:
             continue

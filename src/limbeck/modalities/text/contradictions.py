@@ -27,6 +27,11 @@ def contradictions(recipe: TextRecipe) -> Iterator[str]:
             f"student.model: {recipe.student.model} has its teacher's {what}, and an ONNX file shows none; take bag or conv, or "
             "name a teacher by its model"
         )
+    student = recipe.student
+    if student.model in ("bag", "conv") and student.heads is not None:
+        yield f"student.heads: {student.heads} was given, and a {student.model} student has no attention heads; leave it out"
+    if student.model == "bag" and student.layers is not None:
+        yield f"student.layers: {student.layers} was given, and a bag student has none; leave it out"
     if recipe.targets.views > 1 and recipe.views == type(recipe.views)():
         yield (
             f"targets.views: {recipe.targets.views} was given, and nothing in views varies a text, so that the teacher would "
