@@ -15,15 +15,15 @@ def diagnose(
     trust_code: TrustCode = False,
     device: ComputeOn = Device.auto,
 ) -> None:
-    """Say why the student of a run stays behind its teacher, and what to run next.
+    """Say why the student of a run stays behind its teacher, and what to do next.
 
     How closely it follows its teacher, on examples that it learnt from and on others, and how its loss fell tell a student that
-    is too small from one that had too few steps or too little data, a temperature that is too low, or a teacher that is too
-    weak. Nothing is trained, and the test split is not read.
+    is too small from one that had too few steps or too little data, a temperature that is too low or too high, or a teacher that
+    is too weak. The report of a run says the same. Nothing is trained, and the test split is not read.
     """
     from ..pipeline.diagnose import diagnose as diagnosed
 
-    finding, command = diagnosed(run, trust_code=trust_code, device=device.value)
-    say(finding.text)
-    if command is not None:
-        say(f"Next: {command}")
+    said, step = diagnosed(run, trust_code=trust_code, device=device.value)
+    say(said)
+    if step is not None:
+        say(f"Next: {step}")

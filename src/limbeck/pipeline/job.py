@@ -48,6 +48,7 @@ class Job:
         notes: what a person should know of data and models, in sentences.
         force: names of stages to be made anew, each once.
         redone: folders of those that were.
+        in_python: whether a program made it, of modules and data of its own, so that there is no recipe to run.
     """
 
     recipe: Recipe
@@ -65,6 +66,7 @@ class Job:
     notes: tuple[str, ...] = ()
     force: tuple[str, ...] = ()
     redone: set[Path] = field(default_factory=set)
+    in_python: bool = False
 
     @property
     def seeds(self) -> list[int]:
@@ -154,7 +156,7 @@ def job_from_models(
     Raises :class:`limbeck.errors.BadInput` where one does not fit the data, or the objective does not fit both.
     """
     modality = modality_of(recipe)
-    if isinstance(teacher, nn.Module):
+    if in_python := isinstance(teacher, nn.Module):
         teacher = modality.given_teacher(teacher, recipe, splits)
     first = student(recipe.seed)
     modality.check(first, splits, "student")
@@ -204,6 +206,7 @@ def job_from_models(
         },
         notes=(*splits.notes, _sizes(splits), *teacher.notes, *modality.notes_on(first, splits)),
         force=force,
+        in_python=in_python,
     )
 
 

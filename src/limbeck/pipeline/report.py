@@ -18,6 +18,7 @@ from ..modalities import outline_of
 from ..report.evidence import Evidence
 from ..report.page import write_report
 from ..targets.store.store import Store
+from .diagnose import ROLES, section_of
 from .evaluate import TestSplit, kept_of, teachers_of, test_reads
 from .job import Job
 from .licences import licences
@@ -44,7 +45,7 @@ def report(
     if not here.finished:
         here.prepare()
         examples = test.open("what the report shows")
-        results = _results(job, examples, teacher, arms, store, answers, export)
+        results = _results(job, examples, teacher, arms, chosen, store, answers, export)
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
@@ -63,6 +64,7 @@ def _results(
     examples: Any,
     teacher: Trained,
     arms: dict[str, list[Trained]],
+    chosen: int,
     store: Store | None,
     answers: dict[str, Tensor],
     export: Stage,
@@ -111,6 +113,7 @@ def _results(
         **job.modality.data_facts(job.splits),
         "notes": [*job.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
     }
+    from_teacher = learnt_from(job, store, teacher.identity)
     results = assemble(
         name=job.name,
         task=job.task.name,
@@ -130,14 +133,38 @@ def _results(
         speed=facts["speed"],
         targets=targets,
         groups=Groups.of(str(recipe.data.group), examples.groups),
-        learnt_from_teacher=learnt_from(job, store, teacher.identity),
+        learnt_from_teacher=from_teacher,
         timings=timings,
         fingerprints=fingerprints,
         recipe=recipe.model_dump(mode="json"),
         test_reads=test_reads(job.out),
     )
     measured = {"measured": facts["measured"]} if "measured" in facts else {}
-    return results | measured | {"licenses": licences(recipe)}
+    told = {"diagnosis": _diagnosis(job, teacher, arms, chosen, answers, from_teacher)}
+    return results | measured | told | {"licenses": licences(recipe)}
+
+
+def _diagnosis(
+    job: Job,
+    teacher: Trained,
+    arms: dict[str, list[Trained]],
+    chosen: int,
+    answers: dict[str, Tensor],
+    from_teacher: bool,
+) -> dict[str, Any]:
+    """Why the exported student stays behind its teacher: what both say of what it learnt from is asked for here."""
+    names = _exported(arms, chosen)
+    validation = {
+        role: answers[f"validation/{names[role]}"] for role in ROLES if f"validation/{names[role]}" in answers
+    }
+    validation["labels"] = answers["validation/labels"]
+    return section_of(job, validation, teacher, arms["student"][chosen], from_teacher=from_teacher)
+
+
+def _exported(arms: dict[str, list[Trained]], chosen: int) -> dict[str, str]:
+    """What the answers of the teacher, of the exported student and of the baseline of its seed are kept under."""
+    seed = arms["student"][chosen].seed
+    return {"teacher": "teacher", "student": f"student-{seed}", "baseline": f"baseline-{seed}"}
 
 
 def _evidence(
@@ -149,8 +176,7 @@ def _evidence(
     results: dict[str, Any],
     teacher: Trained,
 ) -> Evidence:
-    seed, by = arms["student"][chosen].seed, KINDS[job.splits.answers.kind]
-    of = {"teacher": "teacher", "student": f"student-{seed}", "baseline": f"baseline-{seed}"}
+    by, of = KINDS[job.splits.answers.kind], _exported(arms, chosen)
     return Evidence(
         results=results,
         outline=outline_of(job.task.name),

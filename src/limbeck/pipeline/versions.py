@@ -9,7 +9,7 @@ TRAINING_VERSION = 1
 TARGETS_VERSION = 3  # of the soft targets, or of the layout of their files
 EVALUATION_VERSION = 2
 EXPORT_VERSION = 2
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 
 STAGES = {
     "teacher": TRAINING_VERSION,

@@ -81,6 +81,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "curve_keys": [key for key in charts.NAMES if evidence.histories.get(key)],
         "curves": _curves(evidence.histories, named[:2], figure(dig(results, "data", "validation"))),
         "fidelity": _fidelity(results),
+        "diagnosis": _diagnosis(results),
         "tested": len(evidence.labels),
         "kind": kinds.template_of(evidence.kind),
         "of": kinds.sections(evidence),
@@ -308,6 +309,15 @@ def _fidelity(results: dict[str, Any]) -> list[Row]:
             for one in figures.read(results, "fidelity_figures")
         ]
     )
+
+
+def _diagnosis(results: dict[str, Any]) -> dict[str, str] | None:
+    """What keeps the student behind, and what to do next as a ``command`` to paste or a ``sentence``."""
+    if not (text := dig(results, "diagnosis", "text")):
+        return None
+    said = str(dig(results, "diagnosis", "next", "text") or "")
+    how = "sentence" if dig(results, "diagnosis", "next", "how") == "do" else "command"
+    return {"text": str(text), how: said}
 
 
 def _timings(results: dict[str, Any]) -> list[tuple[str, float, float]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import limbeck
 from limbeck.modalities.image.array_labels import NumberLabels
 from limbeck.modalities.image.arrays import from_arrays
+from limbeck.pipeline.diagnose import diagnose
 from limbeck.vision.units import DEVIATION, MEAN
 
 
@@ -68,6 +69,12 @@ def test_a_teacher_of_ones_own_teaches_numbers_in_their_units(tmp_path: Path, mo
     np.testing.assert_allclose(session.run(None, asked)[0], answers.detach().numpy(), atol=1e-3)  # pyright: ignore[reportArgumentType, reportCallIssue]
     loaded: Any = limbeck.load(tmp_path / "runs" / "angle", model=Small())
     torch.testing.assert_close(loaded(names["images"]), answers)
+    said, step = diagnose(tmp_path / "runs" / "angle")
+    assert "° (RMSE) on" in said or "degrees (RMSE) on" in said
+    assert step is None or ("limbeck.distill" in step and "recipe.yaml" not in step)  # there is no recipe to run
+    (tmp_path / "runs" / "angle" / "results.json").unlink()
+    with pytest.raises(limbeck.BadInput, match=r"made by limbeck\.distill, .*: make the same call again"):
+        diagnose(tmp_path / "runs" / "angle")
 
 
 def test_several_numbers_of_a_data_set_and_a_student_taken_as_it_is(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import limbeck
 from limbeck.modalities.text.python import splits_of
 from limbeck.modalities.text.recipe import OwnTextRecipe, TextData
+from limbeck.pipeline.diagnose import diagnose
 from tests.helpers import text_runs
 from tests.helpers.tiny_text import encode, logits_of, tiny_classifier, tiny_tokenizer
 
@@ -87,6 +88,9 @@ def test_lists_and_a_module_of_ones_own_become_a_student_that_reads_texts(
     with pytest.raises(limbeck.BadInput, match=r"weights of a person's own class: give a module of it"):
         limbeck.load(tmp_path / "runs" / "texts")
     assert {one["license"] for one in result.results["licenses"]["data"]} == {None}
+    said, step = diagnose(tmp_path / "runs" / "texts")
+    assert said == result.results["diagnosis"]["text"]
+    assert step is None or ("limbeck.distill" in step and "recipe.yaml" not in step)  # there is no recipe to run
     assert result.student.predict(TEXTS[0]) == [CLASSES[int(result.student(TEXTS[0]).argmax())]]
 
 
