@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from limbeck.deploy.latency import MOST_REPEATS
 from limbeck.errors import BadInput
@@ -108,6 +110,45 @@ def test_what_cannot_be_exported_is_noted_and_not_tried_again(jobs, tmp_path):
         before = ledger.path.read_bytes()
         assert cost_of(job, candidate_of(job), ledger, ("size_kb", "parameters")) == found
         assert ledger.path.read_bytes() == before
+
+
+class Greedy(nn.Module):
+    """Needs more memory than there is, until it does not."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.needs = model, 2**60
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.needs and not torch.compiler.is_exporting():
+            torch.empty(self.needs)
+        return self.model(images)
+
+
+def test_a_lack_of_memory_is_told_and_not_kept(jobs, tmp_path):
+    job, model = jobs[4], Greedy(candidate_of(jobs[4]))
+    with Ledger(tmp_path / "costs.jsonl") as ledger:
+        found = cost_of(job, model, ledger, ("macs",))
+        assert found.problem is not None
+        assert "memory" in found.problem
+        assert ledger.path.read_bytes() == b""
+        model.needs = 0
+        assert cost_of(job, model, ledger, ("macs",)).problem is None
+
+
+def test_what_another_version_could_not_export_is_tried_again_once(jobs, measured, tmp_path):
+    job, costs = jobs[4], measured[1][4]
+    key = _key(measured[0])
+    for line in ({"problem": "it cannot be exported"}, {"problem": "it cannot be exported", "by": {"torch": "2.0"}}):
+        path = tmp_path / f"{len(line)}.jsonl"
+        with Ledger(path) as ledger:
+            ledger.put(replace(key, architecture=costs.architecture), line)
+            assert cost_of(job, candidate_of(job), ledger, ("macs",)).problem is None
+        before = path.read_bytes()
+        with Ledger(path) as ledger:
+            again = cost_of(job, candidate_of(job), ledger, ("macs",))
+            assert (again.problem, again.cost) == (None, {"macs": costs.cost["macs"]})
+        assert path.read_bytes() == before
 
 
 def test_an_estimate_of_energy_is_no_budget(jobs, tmp_path):

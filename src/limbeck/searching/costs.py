@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -20,16 +21,19 @@ from ..deploy.export import Exported
 from ..deploy.latency import MOST_REPEATS, decides
 from ..deploy.measure import parameters
 from ..deploy.runtime import THREADS, runtime_name
-from ..errors import BadInput, Interrupted, LimbeckError
+from ..errors import BadInput, Interrupted, LimbeckError, short
 from ..files import fingerprint
 from ..models.identity import architecture
 from ..models.inference import Inputs
 from ..pipeline.export import exporter_of
 from ..pipeline.job import Job
 from ..pipeline.students import student_of
+from ..pipeline.versions import versions
 from .device import PRECISION, Profile
 from .ledger import Key, Ledger
 from .measure import OF_A_FILE, Figures, figures_of
+
+_EXPORTED_BY = ("torch", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,17 @@ def cost_of(
     lengths = next(iter(job.modality.exportables(model, job.task, "student").values())).lengths
     ours = [one for one in wanted if profile is None or one not in OF_A_FILE]
     key = Key(name, runtime_name(), PRECISION, THREADS, lengths[0] if lengths else None)
-    known = ledger.get(key)
-    if "problem" not in known and (missing := _missing(known.get("figures", {}), ours, limit)):
+    known, by = ledger.get(key), versions(_EXPORTED_BY)
+    problem = known.get("problem") if known.get("by") == by else None  # others may export it
+    if problem is None and (missing := _missing(known.get("figures", {}), ours, limit)):
         try:
             found = _measured(job, model, missing, limit, quiet)
-        except LimbeckError as error:
+        except (LimbeckError, RuntimeError, MemoryError) as error:
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):  # nothing that is wrong with it
                 raise
-            ledger.put(key, {"problem": str(error)})
+            problem = str(error) if isinstance(error, LimbeckError) else f"it could not be measured: {short(error)}."
+            if _lasts(error):
+                ledger.put(key, {"problem": problem, "by": by})
         else:
             energy = found.get("energy_mj")
             estimated = energy is not None and energy["value"] is None
@@ -116,7 +123,6 @@ def cost_of(
                 raise _no_energy(energy["how"])
         known = ledger.get(key)
     figures = {one: known["figures"][one] for one in ours if one in known.get("figures", {})}
-    problem = known.get("problem")
     if profile is not None:
         figures |= profile.figures_of(name, [one for one in wanted if one in OF_A_FILE])
         problem = problem or profile.problem_of(name, wanted)
@@ -186,6 +192,21 @@ def _measured(
             with quiet():
                 found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(deployed) or 1)
     return found
+
+
+def _lasts(error: BaseException) -> bool:
+    """Whether an error says something of the student, which it would say another time: not a lack of memory, nor an end from outside."""
+    if not isinstance(error, LimbeckError):
+        return False
+    cause: BaseException | None = error
+    while cause is not None:
+        short_of_memory = isinstance(cause, RuntimeError) and re.search(
+            r"alloc|out of memory|not enough memory", str(cause)
+        )
+        if short_of_memory or isinstance(cause, MemoryError | OSError):
+            return False
+        cause = cause.__cause__
+    return True
 
 
 def _missing(known: Figures, wanted: Collection[str], limit: float | None) -> list[str]:

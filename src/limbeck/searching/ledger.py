@@ -73,11 +73,11 @@ class Ledger:
             self._file.close()
 
     def get(self, key: Key) -> dict[str, Any]:
-        """What is known: ``figures`` by the name of a cost, or ``problem``; empty where nothing is."""
+        """What is known: ``figures`` by the name of a cost, or ``problem`` (``by``: as what found it); empty where nothing is."""
         return self._records.get(key, {})
 
     def put(self, key: Key, record: Mapping[str, Any]) -> None:
-        """Adds to what is known; figures that are there already are replaced. On the disk before it returns."""
+        """Adds to what is known; figures that are there already are replaced, and end a problem. On the disk before it returns."""
         content = {"key": asdict(key), **record}
         line = json.dumps({**content, "digest": fingerprint(content)}, allow_nan=False) + "\n"
         try:
@@ -90,9 +90,8 @@ class Ledger:
         self._add(key, record)
 
     def _add(self, key: Key, record: Mapping[str, Any]) -> None:
-        before = self._records.get(key, {})
-        figures = {**before.get("figures", {}), **record.get("figures", {})}
-        self._records[key] = {**before, **record, **({"figures": figures} if figures else {})}
+        figures = {**self._records.get(key, {}).get("figures", {}), **record.get("figures", {})}
+        self._records[key] = {**record, **({"figures": figures} if figures else {})}
 
     def _own(self) -> None:
         try:
