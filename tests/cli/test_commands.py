@@ -102,6 +102,39 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (("search", "good.yaml", "--set", "search.space.student.widht=[4, 8]"), "Did you mean 'width'?"),
         (("recipe", "check", "good.yaml", "--set", "search.space.train.epochs=[1, 0]"), "must be greater than 0"),
         (
+            ("search", "good.yaml", "--keep", "1.5"),
+            "limbeck: --keep: 1.5 was given; it should be less than or equal to 1.",
+        ),
+        (("search", "good.yaml", "--keep", "0"), "limbeck: --keep: 0.0 was given; it should be greater than 0."),
+        (("search", "good.yaml", "--trials", "0"), "'--trials': 0 is not"),
+        (
+            ("search", "good.yaml", "--trials", "2000000"),
+            "limbeck: --trials: 2000000 was given; it should be less than",
+        ),
+        (("search", "good.yaml", "--time", "0"), "--time: '0' is no time; write 2h, 90m, 1h30m or 45s."),
+        (("search", "good.yaml", "--time", "0h"), "--time: '0h' is no time; write"),
+        (("search", "good.yaml", "--jobs", "0"), "'--jobs': 0 is not"),
+        (("search", "good.yaml", "--budget", "latency=1"), "no cost is called 'latency'. Did you mean 'latency_ms'?"),
+        (("search", "good.yaml", "--budget", "latency_ms=0"), "--budget 'latency_ms=0': '0' is no number above 0."),
+        (("search", "good.yaml", "--set", "search.space.student.hiden=[4, 8]"), "search.space.student.hiden: "),
+        (
+            ("search", "good.yaml", "--set", "search.space.student.width={low: 4, high: 4}"),
+            "so there is one point: give 4 alone",
+        ),
+        (
+            ("search", "good.yaml", "--set", "search.space.student.width=[4]"),
+            "a list of one value is one point: give 4 alone",
+        ),
+        (("search", "good.yaml", "--device", "good.yaml"), "--device good.yaml: it is not a profile."),
+        (("search", "good.yaml", "--out", "wrong.yaml"), "wrong.yaml is a file: choose a folder with --out."),
+        (("search", "good.yaml", "--plan", "--out", "wrong.yaml"), "wrong.yaml is a file: choose a folder with --out."),
+        (
+            ("search", "good.yaml", "--out", "a" * 300),
+            "cannot be made here (File name too long): choose another folder",
+        ),
+        (("search", "good.yaml", "--out", "run"), "run is the folder of a run, and a search has a folder of its own"),
+        (("search", "good.yaml", "--out", "."), "holds something that is not a limbeck run: choose another folder"),
+        (
             ("run", "good.yaml", "--set", "objective=dist"),
             "write objective={dist: {}} (in a file, objective: {dist: {}})",
         ),
@@ -118,7 +151,9 @@ def test_bad_input_gets_a_sentence_and_exit_code_2_and_nothing_is_written(
 ) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "wrong.yaml").write_text(GOOD + "train: {epohcs: 3}\n")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*")}
+    (tmp_path / "run" / "stages").mkdir(parents=True)
+    (tmp_path / "run" / "recipe.yaml").write_text(GOOD)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         app(list(arguments))
@@ -126,7 +161,7 @@ def test_bad_input_gets_a_sentence_and_exit_code_2_and_nothing_is_written(
     assert end.value.code == 2
     assert sentence in err
     assert out == ""
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*")} == before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_the_process_itself_ends_with_2_and_no_traceback(tmp_path: Path) -> None:

@@ -101,6 +101,9 @@ def test_the_very_lines_of_the_page_find_a_student(tmp_path: Path, monkeypatch: 
         ({"student": Big()}, r"^student is of type Big: a search makes many, so give a function"),
         ({"objective": limbeck.KD()}, r"^objective is KD: a search varies its settings, so give them as a recipe does"),
         ({"task": "text-classification"}, r"^task: text-classification is not searched from Python"),
+        ({"keep": 1.5}, r"^keep: 1.5 was given; it should be less than or equal to 1"),
+        ({"rungs": [0.5, 0.2]}, r"^rungs: rungs must rise"),
+        ({"sampler": "grid"}, r"^sampler: 'grid' was given; it should be 'tpe' or 'random'"),
         ({"budget": {"latency": 1}}, r"no cost is called 'latency'.*Did you mean 'latency_ms'\?"),
     ],
 )

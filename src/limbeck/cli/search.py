@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,7 +134,10 @@ def searched(
     values = {name: getattr(section, name) for name in type(section).model_fields}
     values |= {name: value for name, value in said.items() if value is not None}
     values["budget"] = {**section.budget, **budget_of(budget)}
-    return recipe.model_copy(update={"search": Search(**values)})
+    try:
+        return recipe.model_copy(update={"search": Search(**values)})
+    except BadInput as error:
+        raise BadInput(re.sub(r"^Search\((\w+)=\.\.\.\)", r"--\1", str(error))) from None
 
 
 def _device(given: list[str] | tuple[str, ...]) -> tuple[Device, Path | None]:

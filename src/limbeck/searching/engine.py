@@ -38,10 +38,11 @@ from .device import Profile, require_attained
 from .dimensions import Space
 from .ledger import Ledger
 from .own import own_point
+from .plan import check_folder
 from .space import control_space, space_of
 from .study import Study
 from .to_device import among_written
-from .trials import UNTRAINED, Trial
+from .trials import CANNOT_BE, UNTRAINED, Trial
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def students_tried(
         settings = recipe.search or Search()
     space = space_of(recipe)
     spaces = {"student": space, "baseline": control_space(space, recipe)}
-    stages.check_free(out)  # before the data is read, which may take a while
+    check_folder(out)  # before the data is read, which may take a while
     if profile is None:
         require_counters(settings.budget)
     bench = Bench(recipe, out=out, trust_code=trust_code, device=device, threads=threads, given=given)
@@ -131,6 +132,8 @@ def _tried(
         except KeyboardInterrupt:
             raise Interrupted("stopped; run the same command to go on from there.") from None
         tried = {arm: study.trials for arm, study in studies.items()}
+    if tried["student"] and all(trial.fate == CANNOT_BE for trial in tried["student"]):
+        raise BadInput(f"no student of the space can be trained; of the first: {tried['student'][0].why}")
     if settings.budget and all(trial.fate in UNTRAINED for trial in tried["student"]):
         measured = {one.architecture: (_named(one), one.cost) for one in tried["student"] if one.cost}
         raise BadInput(nothing_fits(settings.budget, [*measured.values()]))

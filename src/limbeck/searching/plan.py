@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import BadInput
 from ..pipeline.before import Before
 from ..pipeline.stages import check_free, finished_in
 from ..sections.recipe import Recipe
@@ -61,12 +62,21 @@ class Plan:
         return sum(fits(cost, self.search.budget) for cost in self.measured.values())
 
 
+def check_folder(out: Path) -> None:
+    """Raises :class:`limbeck.errors.BadInput` where a search's folder would be a file, or holds something else, such as a run."""
+    check_free(out)
+    if (out / "recipe.yaml").is_file() and not (out / "search").is_dir():
+        raise BadInput(
+            f"{out} is the folder of a run, and a search has a folder of its own: choose another with --out."
+        )
+
+
 def plan(recipe: Recipe, out: Path) -> Plan:
     """Looks at the recipe and the search's folder; reads no data, builds no model, writes nothing.
 
     Raises :class:`limbeck.errors.BadInput` where the space is refused, or the folder holds something else.
     """
-    check_free(out)
+    check_folder(out)
     search, space = recipe.search or Search(), space_of(recipe)
     base = recipe_with(recipe, {})
     knobs = [one.knob for one in space.dimensions if one.name == "train.epochs"]

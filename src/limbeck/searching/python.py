@@ -34,6 +34,7 @@ _ARGUMENTS = (
     (r"\bsearch\.space\.student\.", "space: "),
     (r"\bsearch\.space\.", "space: "),
     (r"\bsearch\.(?=[a-z_]+\b)", ""),
+    (r"\bSearch\((\w+)=\.\.\.\)", r"\1"),
 )
 
 
@@ -69,6 +70,8 @@ def search(
     time: str | None = None,
     finalists: int = 3,
     keep: float | None = None,
+    rungs: Sequence[float] = (1 / 9, 1 / 3),
+    sampler: str = "tpe",
     objective: Mapping[str, Any] | None = None,
     views: Section | Mapping[str, Any] | None = None,
     train_plan: Train | None = None,
@@ -96,6 +99,8 @@ def search(
         trials: how many students are tried, and as many again without a teacher.
         time: ``"2h"``, ``"90m"``: none is begun after so long.
         finalists: how many students of the front are trained anew with ``seeds`` and tested.
+        rungs: shares of a student's epochs after which the weak stop; ``()``: all are trained in full.
+        sampler: what proposes the next student: ``tpe`` (Optuna's) or ``random``.
         keep: the share of the teacher's quality for which the smallest student is foretold.
         objective, views, train_plan, targets: what a candidate has that the space does not vary; the objective as a recipe has
             it, ``{"kd": {"temperature": 4, "weight": 0.9}, "cross_entropy": {"weight": 0.1}}``.
@@ -123,8 +128,9 @@ def search(
     varied = {paths[name]: _said(name, said, paths[name]) for name, said in space.items()}
     with in_python((*_ARGUMENTS, *python.ARGUMENTS)):
         settings = Search(
-            space=varied, budget=dict(budget or {}), trials=trials, time=time, finalists=finalists, keep=keep
-        )
+            space=varied, budget=dict(budget or {}), trials=trials, time=time, finalists=finalists, keep=keep,
+            rungs=tuple(rungs), sampler=sampler,
+        )  # fmt: skip
         sections = python.sections_of(
             f"{type(teacher).__module__}:{type(teacher).__name__}",
             "",
