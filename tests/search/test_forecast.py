@@ -49,8 +49,11 @@ def test_about_eight_in_ten_figures_left_out_lie_within_the_interval() -> None:
 def test_too_little_is_said_to_be_too_little() -> None:
     few = forecast_of([(1.0, 0.5), (2.0, 0.6), (3.0, 0.7)], ACCURACY)
     assert few == (
-        "No forecast: 3 students were trained in full within the budget, and it takes at least 15. Try more with --trials."
+        "No forecast: 3 students were trained within the budget, and it takes at least 15. Try more with --trials."
     )
+    front = [(float(2**k), 0.9 - 0.3 / (k + 1)) for k in range(9)]
+    assert isinstance(forecast_of(front, ACCURACY, stopped=5), str)
+    assert isinstance(forecast_of(front, ACCURACY, stopped=6), Forecast)  # who fell short at a rung was tried as well
     short = forecast_of([(1.0 + k, 0.5 - k / 100) for k in range(20)], ACCURACY)
     assert isinstance(short, str)
     assert "the front has 1 student, and a curve that levels off takes at least 6" in short

@@ -16,20 +16,22 @@ OTHERS = [CHEAP, MIDDLE, DEAR]
         (Standing(0.99, (9.0, 90)), True),  # nobody is as good
         (Standing(0.10, (0.5, 5)), True),  # the worst, and nobody is as cheap
         (Standing(0.10, (0.5, 90)), True),  # dear in one cost, but cheapest in another
-        (Standing(0.85, (2.0, 20)), False),  # MIDDLE alone, which is a third, not fewer
+        (Standing(0.85, (2.0, 20)), False),  # MIDDLE alone
         (Standing(0.85, (1.9, 20)), True),  # the same, cheaper than MIDDLE by a little
         (Standing(0.90, (2.0, 20)), False),  # equal is at least as good
         (Standing(0.79, (4.0, 40)), False),  # all three
     ],
 )
-def test_a_candidate_stops_where_a_third_is_at_least_as_good_in_everything(candidate: Standing, on: bool) -> None:
+def test_a_candidate_stops_where_one_of_few_is_at_least_as_good_in_everything(candidate: Standing, on: bool) -> None:
     assert goes_on(candidate, OTHERS) is on
 
 
 def test_the_share_is_of_those_that_reached_the_rung() -> None:
     weak = Standing(0.85, (2.0, 20))
-    assert goes_on(weak, [*OTHERS, DEAR])  # one of four
-    assert not goes_on(weak, [*OTHERS, DEAR, MIDDLE])  # two of five
+    assert not goes_on(weak, [MIDDLE, *[DEAR] * 18])  # one of 19
+    assert goes_on(weak, [MIDDLE, *[DEAR] * 19])  # one of 20
+    assert not goes_on(weak, [MIDDLE, MIDDLE, *[DEAR] * 37])  # two of 39
+    assert goes_on(weak, [MIDDLE, MIDDLE, *[DEAR] * 38])  # two of 40
 
 
 def test_the_first_go_on_unless_their_quality_is_no_number() -> None:

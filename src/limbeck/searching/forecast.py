@@ -25,7 +25,8 @@ from .trials import Trial
 
 LEVEL = 0.8
 DRAWS = 400
-# Below these a line would be drawn through chance: of ten students the interval held 64 % of what it should hold 80 % of.
+# Below these a line would be drawn through chance: of ten students the interval held 64 % of what it should hold 80 % of. Those that
+# stopped at a rung count: that they fell short there is what makes the others a front.
 LEAST_STUDENTS = 15
 LEAST_FRONT = 6  # for a curve of three numbers
 _LEAST_FITTED = 4
@@ -101,14 +102,17 @@ class Forecast:
         return value_A if self.figure.sign > 0 else value_A.clip(0, None)
 
 
-def forecast_of(points: Sequence[tuple[float, float]], figure: Figure, seed: int = 0) -> Forecast | str:
+def forecast_of(
+    points: Sequence[tuple[float, float]], figure: Figure, seed: int = 0, *, stopped: int = 0
+) -> Forecast | str:
     """The forecast from trials as (cost, quality), those that are not on the front among them; a sentence where there is none.
 
-    Deterministic in ``seed``.
+    ``stopped`` more were held to these at a rung and fell short there. Deterministic in ``seed``.
     """
-    if len(points) < LEAST_STUDENTS:
+    tried = len(points) + stopped
+    if tried < LEAST_STUDENTS:
         return (
-            f"No forecast: {len(points)} student{' was' if len(points) == 1 else 's were'} trained in full within the budget, and it takes "
+            f"No forecast: {tried} student{' was' if tried == 1 else 's were'} trained within the budget, and it takes "
             f"at least {LEAST_STUDENTS}. Try more with --trials."
         )
     return _forecast(points, figure, seed)
@@ -192,7 +196,7 @@ def about(
     less is better, a student that keeps 0.98 has at most 1/0.98 of it.
     """
     points = points_of(trials, budget, cost)
-    found = forecast_of(points, figure)
+    found = forecast_of(points, figure, stopped=sum(one.rungs != {} and one.quality is None for one in trials))
     if isinstance(found, str):
         return {"cost": cost, "why_none": found}
     grid = np.geomspace(found.cheapest / 2, found.dearest * 2, 25).tolist()

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A candidate stops where at least this share of the others is at least as good in everything,
-WEAK = 1 / 3
+# A candidate stops where more than this share of the others is at least as good in everything,
+WEAK = 1 / 20
 # and where so many others came to the rung at all: one that is better, of one or two, tells little.
 FEWEST_OTHERS = 3
 
@@ -33,12 +33,12 @@ def rung_epochs(shares: Sequence[float], epochs: int) -> tuple[int, ...]:
 def goes_on(candidate: Standing, others: Sequence[Standing]) -> bool:
     """Whether a candidate is trained further.
 
-    It is where fewer than a third of the ``others`` that reached the rung are at least as good in quality and in every
+    It is where at most a twentieth of the ``others`` that reached the rung are at least as good in quality and in every
     cost, and where these are fewer than :data:`FEWEST_OTHERS`; a quality that is no number never is.
     """
     if math.isnan(candidate.quality):
         return False
-    return len(others) < FEWEST_OTHERS or as_good(candidate, others) < WEAK * len(others)
+    return len(others) < FEWEST_OTHERS or as_good(candidate, others) <= WEAK * len(others)
 
 
 def as_good(candidate: Standing, others: Sequence[Standing]) -> int:
