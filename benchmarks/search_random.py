@@ -17,8 +17,8 @@ of quality against the costs of the budget (latency, where there is none) on log
 students in full of that seed. Its reference is the worst on each axis; and once more with the median quality in place of the
 worst, which one very weak student moves far off. Differences and ratios are taken seed by seed.
 
-A second call goes on, or only prints. Of digits it takes about 10 minutes on 2 idle cores; else about four times the seconds, times
-the seeds, and a teacher and its passes a seed.
+A second call goes on, or only prints. It takes at most four times the seconds, times the seeds, a teacher and its passes a seed,
+and some seconds for the costs of each architecture: by itself, of digits, about a quarter of an hour on 2 cores.
 """
 
 from __future__ import annotations
