@@ -332,13 +332,14 @@ def _verdicts(results: Mapping[str, Any]) -> list[str]:
     targets = results.get("targets") or {}
     if targets.get("seconds") is not None:
         count = targets["students"]
-        lines.append(
-            f"The teacher's pass took {seconds_text(targets['seconds'])}, spread over {count} student{'s' * (count != 1)}."
-        )
+        whom = f"spread over {count} student{'s' * (count != 1)}"
+        whom = "for the assistant to learn from" if results.get("assistant") else whom
+        lines.append(f"The teacher's pass took {seconds_text(targets['seconds'])}, {whom}.")
     elif targets:
         lines.append(f"The teacher was not asked: the student learnt from {quoted(targets['store'])}.")
     share = results.get("student_over_teacher_seconds")
     if share is not None:
-        counted = ", the teacher's pass counted in" if targets.get("seconds") is not None else ""
+        too = " and the assistant" if results.get("assistant") else ""
+        counted = f", the teacher's pass{too} counted in" if targets.get("seconds") is not None else ""
         lines.append(f"Training the student took {share:.2f} of the teacher's time{counted}.")
     return lines

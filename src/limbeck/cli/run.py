@@ -20,6 +20,7 @@ class Stage(StrEnum):
 
     teacher = "teacher"
     targets = "targets"
+    assistant = "assistant"
     student = "student"
     baseline = "baseline"
     smoothed = "smoothed"

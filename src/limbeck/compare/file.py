@@ -153,6 +153,9 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Comparison:
         raise recipe_file.refusal(where, sentences(error, ComparisonFile)) from None
     _refuse(where, list(_names(file)))
     base = recipe_file.read(path.parent / file.recipe, [*file.set, *overrides])
+    if base.assistant is not None:
+        problem = "recipe: it has an assistant, and the students of a comparison learn from the teacher itself; give set: [assistant=null]"
+        _refuse(where, [problem])
     students = file.students or {base.student.model: base.student.model_dump(mode="json")}
     _refuse(where, list(_unequal(file)))
     names = [name for name in (*CONTROLS, *file.objectives) if name != "smoothed" or base.smoothed]

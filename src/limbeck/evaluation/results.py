@@ -322,10 +322,10 @@ def environment() -> dict[str, Any]:
 def _student_over_teacher_seconds(
     student: ModelEvidence, teacher: ModelEvidence, timings: Mapping[str, Mapping[str, Any]]
 ) -> float | None:
-    """One student's training and the teacher's whole pass over the data, over the teacher's training."""
+    """One student's training and the teacher's whole pass over the data, over the teacher's training; an assistant counts in whole."""
     one_student = statistics.fmean(run.seconds for run in student.runs)
-    teacher_pass = timings.get("targets", {}).get("seconds") or 0.0
-    return _ratio(one_student + teacher_pass, teacher.runs[0].seconds)
+    before = sum(timings.get(name, {}).get("seconds") or 0.0 for name in ("targets", "assistant", "assistant_targets"))
+    return _ratio(one_student + before, teacher.runs[0].seconds)
 
 
 def _check_same_test(models: Sequence[ModelEvidence]) -> None:

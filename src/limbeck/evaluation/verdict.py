@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from ..errors import printable
 from .beside_commonest import beside_commonest, naught, same_answer, unshown
 from .figure import Figure, read
 from .paid import paid
@@ -100,6 +101,7 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
         _doubt_of_teacher(comparison.get("teacher_minus_baseline"), results),
         _against(figures, comparison.get("smoothed"), "Smoothed", "the same student trained on smoothed labels"),
         _against(figures, comparison.get("teacher"), "Teacher", "the teacher"),
+        _assistant(results),
         *(
             Finding("worse" if lost else "level", about, text)
             for lost, about, text in paid(results.get("losses"), what)
@@ -107,6 +109,19 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
         *_doubts_of_data(results, what),
     ]
     return [one for one in found if one is not None]
+
+
+def _assistant(results: Mapping[str, Any]) -> Finding | None:
+    """Who stood between, where somebody did."""
+    if (one := results.get("assistant")) is None:
+        return None
+    first = read(results)[0]
+    reached = f"{articled(first.title)} of {over_seeds(first, one['metrics'][first.name])}{f' {first.unit}' if first.unit else ''}"
+    text = (
+        f"The student learnt from an assistant, which learnt from the teacher: {printable(str(one['model']))}, "
+        f"{counted(one['parameters'], 'parameter')}, with {reached}."
+    )
+    return Finding("level", "Assistant", text)
 
 
 def one_sided(results: Mapping[str, Any]) -> bool:

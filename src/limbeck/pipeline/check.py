@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from .. import progress
 from ..sections.recipe import Recipe
 from ..targets.codecs import bytes_per_target
 from ..targets.store.store import Store
+from .assistant import (
+    Assistant,
+    arms_of,
+    assistant_stage,
+    learns_from_teacher,
+    tested_of,
+    the_assistant,
+    train_assistant,
+)
 from .evaluate import evaluate_stage
 from .export import export_stage
-from .job import Job, open_job
+from .job import Job, open_job, taught_by
 from .objective import deployed_with
 from .plan import PlannedStage
 from .report import report_stage
-from .stages import CONCLUSION, Stage, check_free
-from .students import about_student, members, the_arms, train_member
+from .stages import ASSISTANT, CONCLUSION, Stage, check_free
+from .students import about_student, members, train_member
 from .students import member_stage as stage_of
 from .targets import about_targets, targets_stage, the_targets, why_live
 from .teacher import about_teacher, teacher_stages, the_teacher
@@ -43,7 +53,7 @@ def check(
         if note is not None:
             progress.note(note)
     stored = job.asks_teacher and not job.live
-    costs = Costs(job, measure)
+    costs, first = Costs(job, measure), learns_from_teacher(job)
     with progress.bar(3 + stored, "measure" if measure else "check") as advance:
         planned = [planned_teacher(job, costs)]
         known = planned[-1].state == "finished"
@@ -51,15 +61,20 @@ def check(
         advance()
         store = None
         if stored:
-            planned.append(planned_targets(job, teacher, costs))
+            planned.append(planned_targets(first, teacher, costs))
             known = planned[-1].state == "finished"
-            store = the_targets(job, teacher) if known and teacher is not None else None
+            store = the_targets(first, teacher) if known and teacher is not None else None
             advance()
-        students = _the_students(job, teacher if known else None, store, costs)
+        assistant = None
+        if job.assistant is not None:
+            rows, assistant = _the_assistant(job, teacher if known else None, store, costs)
+            planned += rows
+            known = assistant is not None
+        students = _the_students(job, teacher if known else None, store, assistant, costs)
         planned += students
         known = known and all(one.state == "finished" for one in students)
         advance()
-        planned += _the_conclusion(job, teacher if known else None, store, costs)
+        planned += _the_conclusion(job, teacher if known else None, store, assistant, costs)
         advance()
     return planned
 
@@ -88,9 +103,36 @@ def planned_targets(job: Job, teacher: Trained | None, costs: Costs) -> PlannedS
     return PlannedStage("targets", state, about_targets(job), seconds, size)
 
 
-def _the_students(job: Job, teacher: Trained | None, store: Store | None, costs: Costs) -> list[PlannedStage]:
+def _the_assistant(
+    job: Job, teacher: Trained | None, store: Store | None, costs: Costs
+) -> tuple[list[PlannedStage], Assistant | None]:
+    """What is to be done for the assistant; itself where all of that is done. ``teacher`` where it is there, with its answers."""
+    assert job.assistant is not None
+    model = job.assistant.student(job.recipe.seed)
+    state = "to do" if teacher is None else _state(assistant_stage(job, teacher, store))
+    trained = train_assistant(job, teacher, store) if teacher is not None and state == "finished" else None
+    seconds = None if trained is not None else costs.assistant(job.assistant)
+    about = about_student(job.assistant, ASSISTANT)
+    planned = [PlannedStage(ASSISTANT, state, about, seconds, weights_bytes(model))]
+    if not job.live:
+        students = taught_by(job, model)
+        row = planned_targets(students, trained, Costs(students, costs.measure))
+        planned.append(replace(row, detail=f"{row.detail}, asked of the assistant"))
+    if teacher is None or any(one.state != "finished" for one in planned):
+        return planned, None
+    return planned, the_assistant(job, teacher, store)
+
+
+def _the_students(
+    job: Job, teacher: Trained | None, store: Store | None, assistant: Assistant | None, costs: Costs
+) -> list[PlannedStage]:
     recipe, size = job.recipe, weights_bytes(job.student(job.recipe.seed))
-    arms = None if teacher is None else the_arms(job, teacher, store)
+    if job.assistant is not None and assistant is None:  # not trained yet: what it costs to ask is known all the same
+        costs = Costs(taught_by(job, job.assistant.student(recipe.seed)), costs.measure)
+    arms = None
+    if teacher is not None:
+        job, arms = arms_of(job, teacher, store, assistant)
+        costs = Costs(job, costs.measure)
     planned = []
     for name in dict.fromkeys(name for name, _ in members(job)):
         stages = [] if arms is None else [stage_of(job, arms[name], seed) for seed in job.seeds]
@@ -105,16 +147,18 @@ def _the_students(job: Job, teacher: Trained | None, store: Store | None, costs:
     return planned
 
 
-def _the_conclusion(job: Job, teacher: Trained | None, store: Store | None, costs: Costs) -> list[PlannedStage]:
+def _the_conclusion(
+    job: Job, teacher: Trained | None, store: Store | None, assistant: Assistant | None, costs: Costs
+) -> list[PlannedStage]:
     names = CONCLUSION
     if teacher is None:
         about = costs.conclusion()
         return [PlannedStage(name, "to do", "", about[name]) for name in names]
-    arms = the_arms(job, teacher, store)
+    learning, arms = arms_of(job, teacher, store, assistant)
     trained: dict[str, list[Trained]] = {}
     for name, seed in members(job):
-        trained.setdefault(name, []).append(train_member(job, arms[name], seed))
-    evaluation = evaluate_stage(job, teacher, trained)
+        trained.setdefault(name, []).append(train_member(learning, arms[name], seed))
+    evaluation = evaluate_stage(job, teacher, tested_of(trained, assistant))
     export = export_stage(job, teacher, trained)
     stages = (evaluation, export, report_stage(job, evaluation, export))
     about = costs.conclusion() if not all(stage.finished for stage in stages) else {}

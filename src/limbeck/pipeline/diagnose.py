@@ -136,6 +136,11 @@ def _why_none(job: Job, from_teacher: bool) -> str | None:
         )
     if not job.asks_teacher:
         return "its student learns nothing from a teacher, so that there is no distillation to diagnose."
+    if job.recipe.assistant is not None:
+        return (
+            "its student learnt from an assistant, and only students that learn from the teacher itself are diagnosed so far: "
+            "run it with --set assistant=null."
+        )
     if not from_teacher:
         return "nothing says that the answers in targets.store are this teacher's, so that the two are not set side by side."
     return None

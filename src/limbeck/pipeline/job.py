@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ..modalities import modality_of
 from ..models.ensemble import Together
 from ..models.identity import coarse, identity
 from ..objectives.modules import Objective
+from ..sections.assistant import in_students_place
 from ..sections.recipe import Recipe
 from ..targets.codecs.fits_objective import no_deviation
 from ..targets.codecs.from_recipe import Candidates, asked_codecs
@@ -49,6 +51,7 @@ class Job:
         force: names of stages to be made anew, each once.
         redone: folders of those that were.
         in_python: whether a program made it, of modules and data of its own, so that there is no recipe to run.
+        assistant: the job of the recipe's assistant, which is the student there; None where the students learn from the teacher.
     """
 
     recipe: Recipe
@@ -67,6 +70,7 @@ class Job:
     force: tuple[str, ...] = ()
     redone: set[Path] = field(default_factory=set)
     in_python: bool = False
+    assistant: Job | None = None
 
     @property
     def seeds(self) -> list[int]:
@@ -128,7 +132,7 @@ def open_job(
     if splits is None:
         splits = modality.load(recipe, None if quiet else progress.bar)
     teachers = modality.teachers_of(recipe, splits, trust_code=trust_code)
-    return job_from_models(
+    job = job_from_models(
         recipe,
         splits,
         out=out,
@@ -137,6 +141,54 @@ def open_job(
         objective=lambda: objective_of(recipe.objective, splits),
         device=device,
         force=force,
+    )
+    return with_assistant(job, teachers, trust_code=trust_code, device=device)
+
+
+def with_assistant(job: Job, teachers: Teachers, *, trust_code: bool, device: str) -> Job:
+    """The job with that of its recipe's assistant beside it, where there is one.
+
+    Raises :class:`limbeck.errors.BadInput` where the assistant fits neither the data nor the teacher, or the students cannot learn from
+    it what they would from the teacher.
+    """
+    if job.recipe.assistant is None:
+        return job
+    recipe, splits = in_students_place(job.recipe), job.splits
+    try:
+        learner = job_from_models(
+            recipe,
+            splits,
+            out=job.out,
+            teacher=teachers,
+            student=job.modality.student_of(recipe, splits, teachers, trust_code=trust_code),
+            objective=lambda: objective_of(recipe.objective, splits),
+            device=device,
+            force=job.force,
+        )
+        learner = replace(learner, task=job.task, accelerator=job.accelerator, redone=job.redone)
+        students = taught_by(job, learner.student(recipe.seed))
+        if job.live and (why := no_deviation(None, job.objective())):
+            raise BadInput(why)
+        kept = None if job.live else students.codecs
+        try_out(job.objective(), students.teacher, job.student(recipe.seed), students.task, students.recipe, kept)
+    except BadInput as error:
+        raise BadInput(*(f"assistant: {line}" for line in error.lines)) from error.__cause__
+    return replace(job, assistant=learner)
+
+
+def taught_by(job: Job, assistant: nn.Module) -> Job:
+    """The job of students that learn from an assistant, which answers in the teacher's place, about what they see themselves."""
+    recipe, task = job.recipe, copy.copy(job.task)
+    task.teacher_sees = None
+    # soft targets that were given are the teacher's, and the assistant's alone to learn from
+    targets = recipe.targets.model_copy(update={"store": None})
+    return replace(
+        job,
+        recipe=recipe.model_copy(update={"targets": targets}),
+        task=task,
+        teacher=assistant,
+        teachers=(Member(recipe.assistant, recipe.seed, assistant, None),),
+        assistant=None,
     )
 
 

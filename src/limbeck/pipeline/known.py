@@ -22,7 +22,7 @@ from ..objectives.catalogue.entry import FEATURES, LABELS
 from ..recipe import files
 from ..sections.codec import Auto, CodecSection
 from ..sections.recipe import Recipe
-from .stages import ARMS, Stage
+from .stages import ARMS, ASSISTANT, Stage
 from .versions import PACKAGES, STAGES, versions
 
 NAME = "known.json"  # in the folder of the stages
@@ -33,11 +33,12 @@ _PACKAGES = (*PACKAGES, "pillow", "pyarrow", "safetensors", "scikit-learn", "tok
 # What of a recipe has no part in a stage. What is not named here has: a field that is new is taken to matter.
 _NO_TRAINING = ("name", "seeds", "export")
 _NO_PART: dict[str, tuple[str, ...]] = {
-    "teacher": (*_NO_TRAINING, "targets", "student", "objective", "train", "baseline"),
-    "targets": (*_NO_TRAINING, "student", "train", "baseline"),
+    "teacher": (*_NO_TRAINING, "targets", ASSISTANT, "student", "objective", "train", "baseline"),
+    "targets": (*_NO_TRAINING, ASSISTANT, "student", "train", "baseline"),
+    ASSISTANT: (*_NO_TRAINING, "student", "baseline"),
     "student": (*_NO_TRAINING, "baseline"),
-    "baseline": (*_NO_TRAINING, "targets"),
-    "smoothed": (*_NO_TRAINING, "targets"),
+    "baseline": (*_NO_TRAINING, "targets", ASSISTANT),
+    "smoothed": (*_NO_TRAINING, "targets", ASSISTANT),
     "evaluate": ("name", "export"),
     "export": ("name",),
     "report": (),
@@ -109,6 +110,10 @@ def part_in(recipe: Recipe, name: str) -> dict[str, Any]:
     chosen = codec.chosen if isinstance(codec, CodecSection) else codec
     if name == "targets" and not isinstance(chosen, Auto):
         plain["objective"] = sorted(terms)  # which terms there are decides how answers are kept, not their settings
+    if name == "targets" and recipe.assistant is not None and recipe.assistant.objective is not None:
+        plain[ASSISTANT] = recipe.assistant.objective.model_dump(
+            mode="json"
+        )  # it learns from them, and nothing else of it counts
     if (
         name in ARMS
         and name != "student"

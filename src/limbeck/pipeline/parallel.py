@@ -15,9 +15,10 @@ import torch
 from .. import progress
 from ..errors import LimbeckError
 from ..sections.recipe import Recipe
+from .assistant import arms_of, learns_from_teacher, the_assistant
 from .job import Job, open_job
 from .stages import ARMS
-from .students import examples_of, members, plan_of, the_arms, train_member
+from .students import examples_of, members, plan_of, train_member
 from .targets import the_targets
 from .teacher import the_teacher
 
@@ -85,7 +86,8 @@ def _share_of_students(asked: Asked, number: int, jobs: int, done: Done) -> None
         quiet=True,
     )
     teacher = the_teacher(job)
-    arms = the_arms(job, teacher, the_targets(job, teacher))
+    store = the_targets(learns_from_teacher(job), teacher)
+    job, arms = arms_of(job, teacher, store, the_assistant(job, teacher, store))
     for name, seed in shares(job, jobs)[number]:
         train_member(job, arms[name], seed)
         done()

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..evaluation.wording import counted
 from ..objectives.catalogue import CATALOGUE
 from ..recipe import files
+from ..sections.assistant import in_students_place
 from ..sections.recipe import Recipe
+from ..sections.targets import Targets
 from ..sections.teacher import members_of, seeds_of
 from .before import Before
 from .known import Known, stored
-from .stages import CONCLUSION, Stage, check_free
+from .stages import ASSISTANT, CONCLUSION, Stage, check_free
 from .versions import STAGES
 
 FINISHED, UNFINISHED, TO_DO, NOT_KNOWN = "finished", "unfinished", "to do", "not known"
@@ -70,11 +72,16 @@ class _Plan:
             targets, row = self._targets(upon)
             planned.append(row)
             upon = [*upon, *targets]
+        between = []
+        if self.recipe.assistant is not None:
+            between, rows = self._assistant(upon)
+            planned += rows
+            upon = [*upon, *between]
         names = ["student", "baseline"] + (["smoothed"] if self.recipe.smoothed else [])
         seeds = [self.recipe.seed + k for k in range(self.recipe.seeds)]
         arms = {name: [self._found(name, seed, upon, self._of_student(name, seed)) for seed in seeds] for name in names}
         planned += [self._arm(name, found) for name, found in arms.items()]
-        models = [*teachers, *(arms[name][k] for k in range(len(seeds)) for name in names)]
+        models = [*teachers, *between[:1], *(arms[name][k] for k in range(len(seeds)) for name in names)]
         if any(one.state in (TO_DO, UNFINISHED) for one in upon):
             models = upon
         concluded = [self._found(name, 0, models, self._of_conclusion(name)) for name in CONCLUSION[:-1]]
@@ -100,6 +107,8 @@ class _Plan:
             state = FINISHED if here.finished else UNFINISHED if here.begun else TO_DO
             return _Found(state, here.folder, note.about)
         taught = self.recipe.objective if name == "student" else None
+        if name == ASSISTANT:
+            taught = in_students_place(self.recipe).objective
         possible = any(_agrees(folder, certain, taught) for folder in (self.out / "stages" / name).glob("*"))
         return _Found(NOT_KNOWN if possible else TO_DO)
 
@@ -139,11 +148,29 @@ class _Plan:
         wanted = self.recipe.targets
         if wanted.store is not None:
             return [], PlannedStage("targets", FINISHED, f"as given in {wanted.store}")
+        return self._asked(wanted, 0, upon)
+
+    def _asked(self, wanted: Targets, which: int, upon: Sequence[_Found]) -> tuple[list[_Found], PlannedStage]:
         certain = {"views": self.recipe.views.model_dump(mode="json"), "view_seed": self.recipe.seed}
         certain |= {"count": wanted.views, "precision": wanted.precision}
-        found = self._found("targets", 0, upon, certain)
+        found = self._found("targets", which, upon, certain)
         about = found.about or counted(wanted.views, "view")
         return [found], _row("targets", about, [found], [self.before.targets(self.recipe)])
+
+    def _assistant(self, upon: Sequence[_Found]) -> tuple[list[_Found], list[PlannedStage]]:
+        """Its training, and where its answers are kept its soft targets."""
+        recipe = in_students_place(self.recipe)
+        train = recipe.train.model_dump(mode="json")
+        certain = {"model": _model(recipe.student), "train": train, "seed": recipe.seed, "view_seed": recipe.seed}
+        trained = self._found(ASSISTANT, 0, upon, {**certain, "views": recipe.views.model_dump(mode="json")})
+        about = trained.about or f"{recipe.student.model}, {recipe.train.epochs} epochs"
+        cost = self.before.training(ASSISTANT, _model(recipe.student), train)
+        rows = [_row(ASSISTANT, about, [trained], [cost])]
+        if not stored(recipe):
+            return [trained], rows
+        own = recipe.targets.model_copy(update={"store": None})
+        asked, row = self._asked(own, 1, [*upon, trained])
+        return [trained, *asked], [*rows, replace(row, detail=f"{row.detail}, asked of the assistant")]
 
     def _of_student(self, name: str, seed: int) -> dict[str, Any]:
         certain = {

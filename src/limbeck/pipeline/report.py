@@ -11,19 +11,20 @@ from torch import Tensor
 from ..deploy.measure import parameters
 from ..evaluation.kinds import KINDS
 from ..evaluation.losses import Groups
-from ..evaluation.results import ModelEvidence, RunEvidence, assemble
+from ..evaluation.results import ModelEvidence, RunEvidence, assemble, json_values, model_section
 from ..evaluation.verdict import findings, headline
 from ..files import publish, write_json
 from ..modalities import outline_of
 from ..report.evidence import Evidence
 from ..report.page import write_report
 from ..targets.store.store import Store
+from .assistant import Assistant
 from .diagnose import ROLES, section_of
 from .evaluate import TestSplit, kept_of, teachers_of, test_reads
 from .job import Job
 from .licences import licences
 from .objective import deployed_with
-from .stages import Stage, stage
+from .stages import ASSISTANT, Stage, stage
 from .targets import fingerprint_of, learnt_from, targets_section
 from .training_stage import Trained, begun
 from .versions import REPORT_VERSION
@@ -33,6 +34,7 @@ def report(
     job: Job,
     test: TestSplit,
     teacher: Trained,
+    assistant: Assistant | None,
     arms: dict[str, list[Trained]],
     chosen: int,
     store: Store | None,
@@ -45,7 +47,7 @@ def report(
     if not here.finished:
         here.prepare()
         examples = test.open("what the report shows")
-        results = _results(job, examples, teacher, arms, chosen, store, answers, export)
+        results = _results(job, examples, teacher, assistant, arms, chosen, store, answers, export)
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
@@ -63,6 +65,7 @@ def _results(
     job: Job,
     examples: Any,
     teacher: Trained,
+    assistant: Assistant | None,
     arms: dict[str, list[Trained]],
     chosen: int,
     store: Store | None,
@@ -94,11 +97,24 @@ def _results(
     fingerprints: dict[str, Any] = {"data": job.splits.fingerprint, "teacher": teacher.fingerprint}
     if teacher.members:
         fingerprints["teacher"] = [member.fingerprint for member in teacher.members]
-    targets = targets_section(job, store, len(arms["student"]))
+    targets = targets_section(job, store, len(arms["student"]) if assistant is None else 1)
     if store is not None and targets is not None:
         if targets["seconds"] is not None:
             timings["targets"] = {"seconds": targets["seconds"], "runs": 1}
         fingerprints["targets"] = fingerprint_of(job, store)
+    between: dict[str, Any] = {}
+    if assistant is not None:
+        one, said = assistant.trained, targets_section(assistant.job, assistant.store, len(arms["student"]))
+        found = evidence(recipe.assistant.model, ASSISTANT, [one], {"parameters": parameters(one.model)})
+        between[ASSISTANT] = json_values(
+            model_section(by, found.model, found.runs, found.cost, job.splits.answers.names)
+        )
+        between[ASSISTANT]["targets"] = said
+        timings[ASSISTANT] = {"seconds": one.seconds, "runs": 1}
+        fingerprints[ASSISTANT] = one.fingerprint
+        if assistant.store is not None and said is not None:
+            timings[f"{ASSISTANT}_targets"] = {"seconds": said["seconds"], "runs": 1}
+            fingerprints[f"{ASSISTANT}_targets"] = fingerprint_of(assistant.job, assistant.store)
     for arm, ones in arms.items():
         timings[arm] = {"seconds": sum(one.seconds for one in ones), "runs": len(ones)}
         fingerprints[arm] = [one.fingerprint for one in ones]
@@ -141,7 +157,7 @@ def _results(
     )
     measured = {"measured": facts["measured"]} if "measured" in facts else {}
     told = {"diagnosis": _diagnosis(job, teacher, arms, chosen, answers, from_teacher)}
-    return results | measured | told | {"licenses": licences(recipe)}
+    return results | measured | between | told | {"licenses": licences(recipe)}
 
 
 def _diagnosis(

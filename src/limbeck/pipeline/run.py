@@ -21,15 +21,23 @@ from ..recipe.read import resolved_yaml
 from ..sections.recipe import Recipe
 from ..targets.store.store import Store
 from . import stages
+from .assistant import (
+    Assistant,
+    arms_of,
+    assistant_stage,
+    learns_from_teacher,
+    tested_of,
+    train_assistant,
+)
 from .evaluate import TestSplit, best_on_validation, evaluate, evaluate_stage, models_of, test_reads
 from .export import export_and_measure, export_stage
-from .job import Job, open_job
+from .job import Job, open_job, taught_by
 from .known import Known, known_of
 from .objective import deployed_with
 from .parallel import Asked, side_by_side
 from .report import report, report_stage
-from .stages import ARMS, CONCLUSION, STAGES, Stage
-from .students import about_student, member_stage, members, the_arms, titled, train_member
+from .stages import ARMS, ASSISTANT, CONCLUSION, STAGES, Stage
+from .students import about_student, member_stage, members, titled, train_member
 from .targets import about_targets, given_store, targets_stage, the_targets, why_live
 from .teacher import about_teacher, beware, teacher_stages, the_teacher
 from .training_stage import Trained, taken_over
@@ -87,10 +95,12 @@ def distil(job: Job, ahead: Callable[[], None] | None = None, known: Known | Non
     for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
+    first = learns_from_teacher(job)
     if job.recipe.targets.store is not None and job.asks_teacher:
-        given_store(job)  # refused before anything is trained
+        given_store(first)  # refused before anything is trained
     stored = job.asks_teacher and not job.live
-    steps = progress.Steps(1 + stored + len(members(job)) + len(CONCLUSION))
+    taught = 1 if job.assistant is None else 2  # how often somebody is trained, and asked, before the students
+    steps = progress.Steps(taught * (1 + stored) + len(members(job)) + len(CONCLUSION))
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:
@@ -102,31 +112,58 @@ def distil(job: Job, ahead: Callable[[], None] | None = None, known: Known | Non
             job = dataclasses.replace(job, notes=(*job.notes, *beware(job, teacher)))
             if stored:
                 given = job.recipe.targets.store is not None
-                wanted = [] if given else [targets_stage(job, teacher)]
-                steps.next(f"soft targets: {about_targets(job)}{taken_over(job, *wanted)}")
+                wanted = [] if given else [targets_stage(first, teacher)]
+                steps.next(f"soft targets: {about_targets(first)}{taken_over(job, *wanted)}")
                 for here in wanted:
-                    known.note(here, 0, made, about_targets(job))
+                    known.note(here, 0, made, about_targets(first))
                 made = [*made, *wanted]
-            store = the_targets(job, teacher)
+            store = the_targets(first, teacher)
+            assistant, between = None, list[Stage]()
+            if job.assistant is not None:
+                assistant, between = assist(job, teacher, store, steps, known, made)
             if ahead is not None:
                 ahead()
-            arms, taught = the_students(job, teacher, store, steps, known, made)
+            arms, students = the_students(job, teacher, store, assistant, steps, known, [*made, *between])
         except KeyboardInterrupt:
             raise Interrupted("stopped; run the same command to go on from there.") from None
-        models = [*teacher_stages(job), *taught]
-        results = conclude(job, teacher, store, arms, steps, known, models)
+        models = [*teacher_stages(job), *between[:1], *students]
+        results = conclude(job, teacher, store, assistant, arms, steps, known, models)
     steps.end()
     return results
 
 
-def the_students(
+def assist(
     job: Job, teacher: Trained, store: Store | None, steps: progress.Steps, known: Known, made: list[Stage]
+) -> tuple[Assistant, list[Stage]]:
+    """The assistant trained, then asked; beside it the stages of both, the training's first. ``made`` are those before."""
+    assert job.assistant is not None
+    here, about = assistant_stage(job, teacher, store), about_student(job.assistant, ASSISTANT)
+    steps.next(f"{ASSISTANT}: {about}{taken_over(job, here)}")
+    known.note(here, 0, made, about)
+    trained = train_assistant(job, teacher, store)
+    between, students = [here], taught_by(job, trained.model)
+    if not job.live:
+        wanted, about = targets_stage(students, trained), about_targets(students)
+        steps.next(f"soft targets of the assistant: {about}{taken_over(job, wanted)}")
+        known.note(wanted, 1, [*made, here], about)
+        between.append(wanted)
+    return Assistant(trained, students, the_targets(students, trained)), between
+
+
+def the_students(
+    job: Job,
+    teacher: Trained,
+    store: Store | None,
+    assistant: Assistant | None,
+    steps: progress.Steps,
+    known: Known,
+    made: list[Stage],
 ) -> tuple[dict[str, list[Trained]], list[Stage]]:
     """For every seed: the student, and the same student without the teacher, once with plain labels, once smoothed.
 
     ``made`` are the stages before; the students' own are returned beside them.
     """
-    arms = the_arms(job, teacher, store)
+    job, arms = arms_of(job, teacher, store, assistant)
     trained: dict[str, list[Trained]] = {}
     taught = []
     for name, seed in members(job):
@@ -142,6 +179,7 @@ def conclude(
     job: Job,
     teacher: Trained,
     store: Store | None,
+    assistant: Assistant | None,
     arms: dict[str, list[Trained]],
     steps: progress.Steps,
     known: Known,
@@ -151,11 +189,12 @@ def conclude(
     test = TestSplit(job)
     test_reads(job.out)  # a record that was lost or damaged is noticed, whether or not it grows
     chosen = best_on_validation(job, arms["student"])
-    first = evaluate_stage(job, teacher, arms)
+    tested = tested_of(arms, assistant)
+    first = evaluate_stage(job, teacher, tested)
     finished = taken_over(job, first)
-    steps.next(f"evaluate: {len(models_of(teacher, arms))} models on validation and test{finished}")
+    steps.next(f"evaluate: {len(models_of(teacher, tested))} models on validation and test{finished}")
     known.note(first, 0, models, "")
-    evaluation, answers = evaluate(job, test, teacher, arms)
+    evaluation, answers = evaluate(job, test, teacher, tested)
     wanted = export_stage(job, teacher, arms)
     steps.next(f"export: student and teacher, parity and speed{taken_over(job, wanted)}")
     known.note(wanted, 0, models, "")
@@ -163,4 +202,4 @@ def conclude(
     last = report_stage(job, evaluation, export)
     steps.next(f"report{taken_over(job, last)}")
     known.note(last, 0, [evaluation, export], "")
-    return report(job, test, teacher, arms, chosen, store, evaluation, answers, export)
+    return report(job, test, teacher, assistant, arms, chosen, store, evaluation, answers, export)

@@ -22,9 +22,10 @@ from ..errors import BadInput
 from ..files import fingerprint, raise_as_sentence, sealed, sha256_file, unsealed, write_json, write_text
 from .versions import versions
 
+ASSISTANT = "assistant"
 ARMS = ("student", "baseline", "smoothed")
 CONCLUSION = ("evaluate", "export", "report")
-STAGES = ("teacher", "targets", *ARMS, *CONCLUSION)
+STAGES = ("teacher", "targets", ASSISTANT, *ARMS, *CONCLUSION)
 
 SCHEMA_VERSION = 2
 _UNSEALED = 1  # of stages written before done.json had a digest of its own

@@ -22,10 +22,12 @@ from ..targets.stored_teacher import StoredTeacher
 from .job import Job
 from .objective import class_weights_of, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
-from .stages import Stage, stage
+from .stages import ASSISTANT, Stage, stage
 from .training_stage import Trained, named, train_stage
 from .trial import two_examples
 from .versions import TRAINING_VERSION
+
+TAUGHT = ("student", ASSISTANT)  # who learns from a teacher
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,11 @@ def arms_in(recipe: Recipe) -> list[str]:
     return ["student", "baseline"] + (["smoothed"] if recipe.smoothed else [])
 
 
-def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
-    """The student's arm, and those of its baselines."""
+def the_arms(job: Job, teacher: Trained, store: Store | None, made_of: Trained | None = None) -> dict[str, Arm]:
+    """The student's arm, and those of its baselines.
+
+    ``teacher`` is who answers, and ``made_of`` whose weights a student begins with, where that is another.
+    """
     wanted, smoothing = job.recipe.targets, job.recipe.baseline.label_smoothing
     taught: dict[str, Any] = {"objective": job.code["objective"]}
     if simkd_in(job.objective()) is not None:
@@ -82,7 +87,7 @@ def the_arms(job: Job, teacher: Trained, store: Store | None) -> dict[str, Arm]:
     if weights is not None:
         plain += f", class weights {weights}"
     if job.modality.starts_from_teacher(job.recipe):
-        taught["start"] = control["start"] = coarse(teacher.identity)
+        taught["start"] = control["start"] = coarse((made_of or teacher).identity)
     return {
         "student": Arm("student", taught, partial(objective_of, job), partial(student_of, job, teacher.model), answers),
         "baseline": Arm(
@@ -113,7 +118,7 @@ def objective_of(job: Job) -> Objective:
 
 def examples_of(job: Job, name: str) -> Any:
     """What an arm learns from: only a teacher has something to say of the unlabelled examples of a transfer set."""
-    return job.task.pool if name == "student" and job.asks_teacher else job.task.train
+    return job.task.pool if name in TAUGHT and job.asks_teacher else job.task.train
 
 
 def plan_of(job: Job, name: str) -> Train:
@@ -122,7 +127,7 @@ def plan_of(job: Job, name: str) -> Train:
     ``baseline.epochs`` says otherwise. What else is counted in epochs changes in proportion.
     """
     plan, wanted = job.recipe.train, job.recipe.baseline.epochs
-    if name == "student" or (wanted is None and len(job.task.pool) == len(job.task.train)):
+    if name in TAUGHT or (wanted is None and len(job.task.pool) == len(job.task.train)):
         return plan
     factor = wanted / plan.epochs if wanted is not None else len(job.task.pool) / len(job.task.train)
 

@@ -25,7 +25,7 @@ from ..training.optimizer import optimizer_for
 from .before import Before
 from .job import Job
 from .objective import supervised
-from .stages import CONCLUSION
+from .stages import ASSISTANT, CONCLUSION
 from .students import examples_of, members, objective_of, plan_of, student_of
 from .training_stage import named
 
@@ -55,6 +55,12 @@ class Costs:
         return (
             wanted.views * count * answer_seconds(self.job) if self.measure else self.before.targets(self.job.recipe)[0]
         )
+
+    def assistant(self, assistant: Job) -> float | None:
+        """Seconds of the training of the assistant whose job this is."""
+        if self.measure:
+            return student_seconds(assistant)
+        return self._before(ASSISTANT, assistant.recipe.student, assistant.recipe.train)
 
     def student(self, name: str) -> float | None:
         """Seconds of one student's training, or of a control's."""

@@ -14,6 +14,7 @@ REPORT_VERSION = 5
 STAGES = {
     "teacher": TRAINING_VERSION,
     "targets": TARGETS_VERSION,
+    "assistant": TRAINING_VERSION,
     "student": TRAINING_VERSION,
     "baseline": TRAINING_VERSION,
     "smoothed": TRAINING_VERSION,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..errors import shown
 from ..modalities import TASKS, outline_of, part_of
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.fit import misfit, parts_of
+from ..sections.assistant import OWN, assistant_problems, in_students_place
 from ..sections.recipe import Recipe
 from ..sections.section import most
 from ..sections.train import schedule_problems
@@ -17,6 +19,23 @@ _TEST_NAMES = ("test", "testing")
 
 def contradictions(recipe: Recipe) -> list[str]:
     """Problems between fields, one line each: selection on the test split, a teacher that is never made."""
+    found = _of_students(recipe)
+    return found if recipe.assistant is None else [*found, *assistant_problems(recipe), *_assistant(recipe, found)]
+
+
+def _assistant(recipe: Recipe, known: list[str]) -> Iterator[str]:
+    """What is wrong with the assistant in the students' place, and not with the students in theirs."""
+    one = recipe.assistant
+    for line in _of_students(in_students_place(recipe)):
+        if line in known:
+            continue
+        for name in ("student", *(own for own in OWN if getattr(one, own) is not None)):
+            called = "assistant" if name == "student" else f"assistant.{name}"
+            line = re.sub(rf"(?<![\w.]){name}(?=[.:]| and not inside)", called, line)
+        yield line.replace("'train.", "'assistant.train.")
+
+
+def _of_students(recipe: Recipe) -> list[str]:
     return [
         *_splits(recipe),
         *part_of(recipe.task, "contradictions").contradictions(recipe),

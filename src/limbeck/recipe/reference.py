@@ -57,6 +57,9 @@ Told = dict[
     tuple[str, type[BaseModel]], str
 ]  # chapters that are written: path and section, and the mark in their heading
 
+# Sections with fields that are called, and made of, what sections at the top are.
+_HAVE_OWN = ("teacher.", "assistant.")
+
 # What heads the chapters of a section that may be of several kinds.
 _KINDS = {ONNX: ": an ONNX file", ENSEMBLE: ": an ensemble"}
 
@@ -133,8 +136,8 @@ def _chapters(task: str, mark: str, told: Told) -> typing.Iterator[str]:
                 yield f"{heading}{absent}{_same(path, marks[path, section])}"
             continue
         yield f"{heading}{_text(section.__doc__)}\n\n{absent}"
-        # The teacher's own `train` and `views` hold the fields of the sections of those names at the top.
-        top = path.removeprefix("teacher.")
+        # A teacher's own `train` and `views`, and an assistant's, hold the fields of the sections of those names at the top.
+        top = path.partition(".")[2] if path.startswith(_HAVE_OWN) else path
         yield _same(top, marks[top, section]) if top != path and (top, section) in there else _table(section)
         if issubclass(section, Model):
             yield "\nFurther fields are the model's knobs, such as `width: 8`.\n"
@@ -153,7 +156,7 @@ def _sections(section: type[BaseModel], prefix: str = "") -> typing.Iterator[tup
         below = section_of(field.annotation)
         if below is None or below is Schedule:  # which has a chapter of its own
             continue
-        again = prefix == "teacher." and name in Recipe.model_fields  # with the sections of that name at the top
+        again = prefix in _HAVE_OWN and name in Recipe.model_fields  # with the sections of that name at the top
         others = (one for one in sections_of(field.annotation) if kind_of_section(one) in _KINDS)
         for one in [below, *others]:
             yield prefix + name, one, field

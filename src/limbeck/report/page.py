@@ -89,6 +89,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "export_path": dig(results, "export", "path"),
         "timings": _timings(results),
         "targets": dig(results, "targets"),
+        "assistant": dig(results, "assistant"),
         "learnt_from_teacher": dig(results, "learnt_from_teacher") is not False,
         "student_over_teacher": figure(dig(results, "student_over_teacher_seconds")),
         "recipe": _yaml(dig(results, "recipe")),
@@ -239,8 +240,8 @@ def _seeds(results: dict[str, Any], two: list[Figure]) -> list[tuple[str, Any, l
         (f"Teacher {k}: {dig(member, 'model')}", member)
         for k, member in enumerate(dig(results, "teacher", "members") or [], 1)
     ]
-    keys = ("student", "baseline", "smoothed")
-    runs = [(charts.NAMES[key], run) for key in keys for run in dig(results, key, "runs") or []]
+    keys = ("assistant", "student", "baseline", "smoothed")
+    runs = [(charts.NAMES.get(key, "Assistant"), run) for key in keys for run in dig(results, key, "runs") or []]
     return [
         (
             name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import ONE_CLASS
@@ -63,6 +63,8 @@ class Recipe(Section):
     """How it is asked."""
     student: Any
     """The small model."""
+    assistant: Any = None
+    """A model between the two: it learns from the teacher, and the students learn from it."""
     objective: Objective = Objective.model_validate(
         {"kd": {"temperature": 4, "weight": 0.9}, "cross_entropy": {"weight": 0.1}}
     )
@@ -79,6 +81,11 @@ class Recipe(Section):
     """The exported model, and what it must prove."""
     search: Search | None = Field(default=None, exclude=True)  # no part of what a run is: no fingerprint knows of it
     """What ``limbeck search`` varies; a run takes no notice of it."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``assistant`` where there is none, so that what goes by a recipe's values stays as it was."""
+        return {name: value for name, value in handler(self).items() if name != "assistant" or value is not None}
 
     @property
     def reads(self) -> tuple[tuple[str, ...], str]:

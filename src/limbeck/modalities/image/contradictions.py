@@ -89,7 +89,8 @@ def look_for(recipe: ImageRecipe | RegressionRecipe) -> list[Path | None]:
     for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
         if source is not None and source.name not in BUILT_IN:
             found.append(place_of(source.name, source.config, f"{field}.name"))
-    for _, section in (*members_of(recipe.teacher), ("student", recipe.student)):
+    assistant = [] if recipe.assistant is None else [("assistant", recipe.assistant)]
+    for _, section in (*members_of(recipe.teacher), ("student", recipe.student), *assistant):
         if isinstance(section, OnnxTeacher):
             found.append(check_onnx(Path(section.onnx)))
             continue

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from ...objectives.catalogue.entry import NUMBERS
 from ...sections import teacher
+from ...sections.assistant import Assistant
 from ...sections.objective import Objective
 from ...sections.recipe import Baseline, Recipe
 from ...sections.section import (
@@ -223,6 +224,13 @@ class NumberEnsemble(Ensemble):
     """The mean of their numbers, with ``weights`` where they should not count alike: there is no other way."""
 
 
+class NumberAssistant(Assistant):
+    """A model of a size between the two: it learns from the teacher, and the students learn from what it says."""
+
+    train: NumberTrain | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How it is trained; as the student is where not given."""
+
+
 class RegressionRecipe(Recipe):
     """Image regression: from a picture to one or several numbers."""
 
@@ -241,6 +249,8 @@ class RegressionRecipe(Recipe):
     """The large model."""
     student: Model
     """The small model."""
+    assistant: NumberAssistant | None = None
+    """A model between the two: it learns from the teacher, and the students learn from it."""
     train: NumberTrain = NumberTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
     """How the student and its baselines are trained."""
     baseline: Baseline = Baseline(label_smoothing=0)
@@ -267,6 +277,8 @@ class ImageRecipe(Recipe):
     """The large model."""
     student: Model
     """The small model."""
+    assistant: Assistant | None = None
+    """A model between the two: it learns from the teacher, and the students learn from it."""
 
 
 RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "image-regression": RegressionRecipe}

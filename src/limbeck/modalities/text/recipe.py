@@ -8,6 +8,8 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from ...objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
 from ...sections import teacher
+from ...sections.assistant import OWN
+from ...sections.objective import Objective
 from ...sections.recipe import Recipe
 from ...sections.section import (
     ENSEMBLE,
@@ -247,6 +249,23 @@ class TextStudent(Section):
         return self
 
 
+class TextAssistant(TextStudent):
+    """A model of a size between the two: it learns from the teacher, and the students learn from what it says.
+
+    It reads the teacher's tokens, as they do. A student that is made of its teacher is made of the teacher itself.
+    """
+
+    train: TextTrain | None = None
+    """How it is trained; as the student is where not given."""
+    objective: Objective | None = None
+    """What it is asked to match; what the student is where not given."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """What was said of it beside its kind and its training."""
+        return {name: value for name, value in super().knobs.items() if name not in OWN}
+
+
 class OwnTextStudent(TextStudent):
     """A module that a Python program made (:func:`limbeck.distill`)."""
 
@@ -274,6 +293,8 @@ class TextRecipe(Recipe):
     """How it is asked."""
     student: TextStudent
     """The small model."""
+    assistant: TextAssistant | None = None
+    """A model between the two: it learns from the teacher, and the students learn from it."""
     train: TextTrain = TextTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
     """How the student and its baselines are trained."""
 
