@@ -104,6 +104,7 @@ def results(count: int = 80, figure: Figure = ACCURACY) -> dict[str, Any]:
         },
         "chosen": last[0].number if last else None,
         "teachers": by_teacher(found["student"], BUDGET, figure.sign),
+        "assistants": [],
         "importances": importances_of(found["student"], figure.sign),
         "forecast": [
             forecast.about(found["student"], BUDGET, name, figure, taught, 0.95) for name in (*BUDGET, "parameters")
@@ -120,6 +121,7 @@ def results(count: int = 80, figure: Figure = ACCURACY) -> dict[str, Any]:
         "seconds": {
             "teacher": 60.0,
             "pass": 3.0,
+            "assistants": 0.0,
             "students": 200.0,
             "controls": 190.0,
             "finalists": 90.0,

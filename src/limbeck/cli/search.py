@@ -197,7 +197,7 @@ def told(plan: Plan) -> list[str]:
     ]
     if plan.stores > 1:
         lines.append(
-            f"The choices of teacher and views come to {plan.stores} sets of soft targets, each asked for once."
+            f"The choices of teacher, assistant and views come to {plan.stores} sets of soft targets, each asked for once."
         )
     limits = [cost_text(name, most) for name, most in search.budget.items()]
     lines.append(

@@ -13,20 +13,23 @@ from torch import nn
 
 from ..interfaces.modality import Teachers
 from ..models.identity import architecture
-from ..pipeline.job import Job, job_from_models, open_job, use_threads
+from ..pipeline.assistant import Assistant, arms_of, assistant_stage, learns_from_teacher, train_assistant
+from ..pipeline.job import Job, job_from_models, open_job, taught_by, use_threads, with_assistant
 from ..pipeline.objective import objective_of
 from ..pipeline.stages import Stage
-from ..pipeline.students import Arm, examples_of, member_stage, plan_of, the_arms, train_member
+from ..pipeline.students import Arm, examples_of, member_stage, plan_of, train_member
 from ..pipeline.targets import targets_stage, the_targets
 from ..pipeline.teacher import beware, the_teacher
 from ..pipeline.training_stage import Trained
 from ..recipe.read import from_dict
+from ..sections.assistant import in_students_place
 from ..sections.recipe import Recipe
 from ..sections.train import Train
 from ..targets.store.store import Store
 
 # Added to the recipe's seed: a student of the front is trained anew with the recipe's own, so that none is chosen for its luck.
 SEED_OFFSET = 1_000_000
+_STORES = 2  # that are held open: what the teacher said, and what its assistant did
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class Bench:
         # of the latest candidate alone: they come one after the other, and what each holds may lie on a GPU
         self._latest: tuple[Recipe, Job] | None = None
         self._arm: tuple[Candidate, Job, Arm] | None = None
-        self._store: tuple[str, Store] | None = None
+        self._stores: dict[str, Store] = {}
+        self._assistant: tuple[str, Trained] | None = None
 
     def job_of_given(self, given: Given, recipe: Recipe, out: Path) -> Job:
         """A job of a program's own models, in a folder of its own, whose test split nobody has read."""
@@ -142,7 +146,8 @@ class Bench:
         base = ground.job
         teachers = _teachers(base)
         teachers.model.to("cpu")  # where models are tried for fit; whoever asks it takes it to the device
-        if base.modality.starts_from_teacher(recipe) and ground.trained is not None:
+        learners = [recipe, *([] if recipe.assistant is None else [in_students_place(recipe)])]
+        if ground.trained is not None and any(base.modality.starts_from_teacher(one) for one in learners):
             # its stage is named by the student that the teacher gives before it is trained
             teachers = base.modality.teachers_of(recipe, base.splits, trust_code=self._trust_code)
         job = job_from_models(
@@ -156,7 +161,8 @@ class Bench:
         )
         # likewise the teacher's, by what it is before
         code = {**job.code, "teachers": base.code["teachers"]}
-        return replace(job, task=base.task, accelerator=base.accelerator, code=code)
+        job = replace(job, task=base.task, accelerator=base.accelerator, code=code)
+        return with_assistant(job, teachers, trust_code=self._trust_code, device=self._device)
 
     def _ground_of(self, recipe: Recipe) -> _Ground:
         """Another teacher may read texts by another vocabulary, so the data is loaded by its recipe; where it comes to the same, it is kept once."""
@@ -191,18 +197,44 @@ class Bench:
         if self._arm is None or self._arm[0] != candidate:
             job = self.job_of(candidate.recipe)
             teacher = self.teacher_of(job)
-            self._arm = candidate, job, the_arms(job, teacher, self._targets_of(job, teacher))[candidate.arm]
+            store = self._targets_of(learns_from_teacher(job), teacher)
+            students, arms = arms_of(job, teacher, store, self._assistant_of(job, teacher, store))
+            self._arm = candidate, students, arms[candidate.arm]
         return self._arm[1:]
+
+    def between(self, job: Job) -> list[Stage]:
+        """The stages of a job's soft targets, and of its assistant with those of its own; what is missing of them is made."""
+        teacher, first = self.teacher_of(job), learns_from_teacher(job)
+        stored = job.asks_teacher and not job.live
+        made = [targets_stage(first, teacher)] if stored and job.recipe.targets.store is None else []
+        if job.assistant is None:
+            return made
+        store = self._targets_of(first, teacher)
+        assistant = self._assistant_of(job, teacher, store)
+        assert assistant is not None
+        made.append(assistant_stage(job, teacher, store))
+        return [*made, targets_stage(assistant.job, assistant.trained)] if stored else made
+
+    def _assistant_of(self, job: Job, teacher: Trained, store: Store | None) -> Assistant | None:
+        """That of a job, trained once, whatever candidate comes first, with what it says to this one."""
+        if job.assistant is None:
+            return None
+        name = assistant_stage(job, teacher, store).fingerprint
+        if self._assistant is None or self._assistant[0] != name:
+            self._assistant = name, train_assistant(job, teacher, store)
+        trained = self._assistant[1]
+        students = taught_by(job, trained.model)
+        return Assistant(trained, students, self._targets_of(students, trained))
 
     def _targets_of(self, job: Job, teacher: Trained) -> Store | None:
         if job.live or not job.asks_teacher or job.recipe.targets.store is not None:
             return the_targets(job, teacher)
         name = targets_stage(job, teacher).fingerprint
-        if self._store is None or self._store[0] != name:
+        if name not in self._stores:
             store = the_targets(job, teacher)
             assert store is not None
-            self._store = name, store
-        return self._store[1]
+            self._stores = dict([*self._stores.items(), (name, store)][-_STORES:])
+        return self._stores[name]
 
     def stage_of(self, candidate: Candidate) -> Stage:
         """The stage of a candidate's training; its teacher and soft targets are seen to."""

@@ -12,12 +12,20 @@ from ..errors import BadInput
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import LABELS
 from ..recipe.read import from_dict
+from ..sections.assistant import OWN
 from ..sections.recipe import Recipe
 from ..sections.search import Range
-from .dimensions import FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS
+from .dimensions import ASSISTANT, FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS
 
 WHERE = "this candidate"
-_CHOICES = (TEACHER, STUDENT, FAMILY, OBJECTIVE, VIEWS)  # what decides which other fields there are, in this order
+_CHOICES = (
+    TEACHER,
+    ASSISTANT,
+    STUDENT,
+    FAMILY,
+    OBJECTIVE,
+    VIEWS,
+)  # what decides which other fields there are, in this order
 
 
 def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = True) -> Recipe:
@@ -25,6 +33,7 @@ def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = Tr
 
     Where ``student.model`` is another family, it has those of the recipe's knobs that this family has too; an objective by its
     name has its published settings, or the recipe's own. Views that vary leave a teacher that is trained here as it was.
+    An assistant is trained as the recipe says, whatever varies for the students, so that all who learn from it share it.
     Without a ``teacher`` the student learns from labels alone.
 
     Raises:
@@ -38,6 +47,7 @@ def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = Tr
             _choose(made, recipe, path, wanted[path])
     if not teacher:
         made[OBJECTIVE] = of_labels(recipe)
+        made[ASSISTANT] = None
     pinned = {path: wanted[path] for path in wanted if path not in values and path not in _CHOICES}
     of_student = {path.partition(".")[2]: pinned.pop(path) for path in list(pinned) if path.startswith(f"{STUDENT}.")}
     made[STUDENT] = _taking(made, made[STUDENT], of_student)
@@ -45,6 +55,7 @@ def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = Tr
         if path not in _CHOICES and (path in values or _has_term(made, path)):
             _put(made, path, value)
     _keep_teacher(made, recipe)
+    _keep_assistant(made, recipe)
     return from_dict(made, WHERE)
 
 
@@ -145,6 +156,15 @@ def _keep_teacher(made: dict[str, Any], recipe: Recipe) -> None:
             section["views"] = own
     if views == kind() and made["targets"]["store"] is None:
         made["targets"] = {**made["targets"], "views": 1}
+
+
+def _keep_assistant(made: dict[str, Any], recipe: Recipe) -> None:
+    """What of an assistant is by default its student's is written out, as it is in the recipe that is searched."""
+    section = made.get(ASSISTANT)
+    if isinstance(section, dict):
+        for name in OWN:
+            if section.get(name) is None:
+                section[name] = getattr(recipe, name).model_dump(mode="json", exclude_none=True)
 
 
 def _members(teacher: dict[str, Any]) -> Iterator[dict[str, Any]]:

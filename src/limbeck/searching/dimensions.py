@@ -1,7 +1,7 @@
 """What varies in a search: fields of a recipe, their values, and under which choice of others they are asked. No torch.
 
 A dimension is a field by its path. ``student.model`` (which family), ``objective`` (by the name of its teacher's term),
-``teacher`` and ``views`` (whole sections) are choices, and the knobs of a family and the settings of an objective are asked
+``teacher``, ``assistant`` and ``views`` (whole sections) are choices, and the knobs of a family and the settings of an objective are asked
 only where it was chosen. :mod:`limbeck.searching.space` finds the dimensions of a
 recipe, and :mod:`limbeck.searching.candidates` makes a recipe of what was asked.
 """
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from ..sections.knob import Knob
 
 FAMILY, OBJECTIVE, TEACHER, VIEWS, STUDENT = "student.model", "objective", "teacher", "views", "student"
+ASSISTANT = "assistant"
 
 
 class Asking(Protocol):
@@ -140,6 +141,8 @@ def _shown(choice: Any) -> str:
     """A choice in the recipe's words; of a section what is not off."""
     if isinstance(choice, str):
         return choice
+    if choice is None:
+        return "none"
     if not isinstance(choice, Mapping):
         return json.dumps(choice)
     said = {name: one for name, one in choice.items() if one not in (None, False, 0)}

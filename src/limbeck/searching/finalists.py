@@ -27,7 +27,6 @@ from ..pipeline.job import Job
 from ..pipeline.run import distil, run
 from ..pipeline.stages import Stage, finished_in
 from ..pipeline.students import arms_in
-from ..pipeline.targets import targets_stage
 from ..pipeline.teacher import teacher_stages
 from ..recipe.read import from_dict
 from ..sections.recipe import LONGEST_NAME, Recipe
@@ -176,10 +175,7 @@ def _seeds(searched: Searched) -> list[int]:
 def _stages(bench: Bench, trial: Trial) -> list[Stage]:
     """What the search made for a trial beside the student itself."""
     job = bench.job_of(from_dict(trial.recipe, f"trial {trial.number}"))
-    made = teacher_stages(job)
-    if job.asks_teacher and not job.live and job.recipe.targets.store is None:
-        made.append(targets_stage(job, bench.teacher_of(job)))
-    return made
+    return [*teacher_stages(job), *bench.between(job)]
 
 
 def link(made: Sequence[Stage], source: Path, target: Path) -> None:

@@ -50,7 +50,11 @@ def content(results: Mapping[str, Any]) -> dict[str, Any]:
         "importances": pictures.importances(results["importances"]["settings"])
         if results["importances"]["settings"]
         else None,
-        "teachers": [(value_text(one["teacher"]), one) for one in results["teachers"]],
+        "taught_by": [
+            (who, [("none" if one[who] is None else value_text(one[who]), one) for one in results[f"{who}s"]])
+            for who in ("teacher", "assistant")
+            if results[f"{who}s"]
+        ],
         "forecasts": [
             (pictures.forecast(one, results, figure), _unbroken(expected(one, figure)), checked(one)) for one in found
         ],
@@ -175,6 +179,11 @@ def seconds(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = [
         ("Teacher", found["teacher"], "its training; all teachers that were tried together"),
         ("Soft targets", found["pass"], "its pass over the examples, once for all students"),
+        *(
+            [("Assistants", found["assistants"], "the training of all that were tried; their passes are counted above")]
+            if found["assistants"]
+            else []
+        ),
         ("Students", found["students"], "with a teacher, up to where each ended"),
         ("Controls", found["controls"], "without a teacher, likewise"),
         ("Finalists", found["finalists"], "and their controls, trained anew in full with every seed"),
@@ -183,7 +192,13 @@ def seconds(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     live = found["students_live_in_full"]
     if live is not None:
         said = f"had none stopped, and had the teacher answered at every step; estimated. The search took {100 * found['over_live']:.0f} % of it"
-        rows.append(("Students in full, live teacher", live, f"{said} (soft targets and students)"))
+        rows.append(
+            (
+                "Students in full, live teacher",
+                live,
+                f"{said} (soft targets{', assistants' if found['assistants'] else ''} and students)",
+            )
+        )
     return [(name, formats.duration(value), what) for name, value, what in rows]
 
 

@@ -17,7 +17,7 @@ from ..sections.recipe import Recipe
 from ..sections.search import Search, seconds_of
 from .budget import fits
 from .candidates import recipe_with
-from .dimensions import TEACHER, VIEWS, Space
+from .dimensions import ASSISTANT, TEACHER, VIEWS, Space
 from .rungs import rung_epochs
 from .space import control_space, space_of
 from .trials import Trial, trials_of
@@ -34,7 +34,7 @@ class Plan:
         space: what varies.
         control: what varies where the same student has no teacher.
         search: how many trials, which budget.
-        stores: how many sets of soft targets the choices of teachers and views come to.
+        stores: how many sets of soft targets the choices of teachers, assistants and views come to.
         epochs: of a student in full, the fewest and the most.
         rungs: the epochs after which the weak stop, of a student with the most.
         trained: students that the finalists come to, over all seeds, controls among them.
@@ -82,13 +82,14 @@ def plan(recipe: Recipe, out: Path) -> Plan:
     knobs = [one.knob for one in space.dimensions if one.name == "train.epochs"]
     numbers = [one for knob in knobs for one in (knob.choices if knob.kind == "list" else (knob.low, knob.high))]
     epochs = [int(one) for one in numbers if one is not None] or [base.train.epochs]
-    choices = [len(one.knob.choices) for one in space.dimensions if one.name in (TEACHER, VIEWS)]
+    choices = {one.name: one.knob.choices for one in space.dimensions if one.name in (TEACHER, VIEWS, ASSISTANT)}
+    assistants = sum(one is not None for one in choices.pop(ASSISTANT, (base.assistant,)))
     tried = {arm: _tried(out / "search" / name, arm) for arm, name in JOURNALS.items()}
     return Plan(
         space=space,
         control=control_space(space, recipe),
         search=search,
-        stores=math.prod(choices),
+        stores=math.prod(len(one) for one in choices.values()) * (1 + assistants),
         epochs=(min(epochs), max(epochs)),
         rungs=rung_epochs(search.rungs, max(epochs)),
         trained=search.finalists * recipe.seeds * (3 if recipe.smoothed else 2),

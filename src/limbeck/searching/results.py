@@ -149,6 +149,7 @@ def _tried(searched: Searched, settings: Search, figure: Figure, chosen: Trial |
         },
         "chosen": None if chosen is None else chosen.number,
         "teachers": by_teacher(found["student"], budget, figure.sign),
+        "assistants": by_teacher(found["student"], budget, figure.sign, "assistant"),
         "importances": importances_of(found["student"], figure.sign, searched.recipe.seed),
     }
 

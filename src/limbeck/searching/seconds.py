@@ -28,6 +28,7 @@ def seconds_section(
     teacher = sum(facts["seconds"] for stage, facts in made if stage == "teacher")
     passes = [facts for stage, facts in made if stage == "targets"]
     of_pass = sum(facts["seconds"] for facts in passes)
+    assistants = sum(facts["seconds"] for stage, facts in made if stage == "assistant")
     answers = sum(facts.get("targets", 0) for facts in passes)
     trained = {arm: _distinct(found) for arm, found in trials.items()}
     students, in_full = sum(one.seconds for one in trained["student"]), _in_full(trained["student"])
@@ -35,17 +36,18 @@ def seconds_section(
     live = None
     if asking is not None:
         seen = sum(one.total_steps * one.values.get("train.batch_size", batch_size) for one in trained["student"])
-        live = in_full + asking * seen
+        live = in_full + asking * seen + assistants
     return {
         "teacher": teacher,
         "pass": of_pass,
+        "assistants": assistants,
         "students": students,
         "controls": sum(one.seconds for one in trained["baseline"]),
         "finalists": _of_runs(finalists) + sum(run.seconds for control in controls.values() for run in control.runs),
         "students_in_full": in_full,
         "controls_in_full": _in_full(trained["baseline"]),
         "students_live_in_full": live,
-        "over_live": (of_pass + students) / live if live else None,
+        "over_live": (of_pass + assistants + students) / live if live else None,
         "over_in_full": students / in_full if in_full else None,
     }
 

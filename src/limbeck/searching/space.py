@@ -1,7 +1,8 @@
 """The space of a search: what a recipe's modality offers, as the recipe's ``search.space`` narrows it. No torch.
 
 By itself a search varies the student's family and its knobs, the objective and its settings, the learning rate, the share of
-the recipe's epochs, and the strength of the views; a teacher varies where teachers are listed. Any other field of those
+the recipe's epochs, and the strength of the views; a teacher varies where teachers are listed, and whether an
+assistant stands between where assistants are. Any other field of those
 sections varies where ``search.space`` says how.
 """
 
@@ -22,13 +23,13 @@ from ..sections.knob import Knob, one_of, whole
 from ..sections.recipe import Recipe
 from ..sections.search import Range
 from .candidates import WHERE, own_objective, pins_of, recipe_with, value_at
-from .dimensions import FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS, Dimension, Space, merged
+from .dimensions import ASSISTANT, FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS, Dimension, Space, merged
 from .dimensions import asked as asked
 from .narrowed import narrowed
 
 SMOOTHING = "baseline.label_smoothing"
 EPOCHS, RATE = "train.epochs", "train.learning_rate"
-_ROOTS = (STUDENT, OBJECTIVE, TEACHER, VIEWS, "train", "targets")  # what may differ between candidates
+_ROOTS = (STUDENT, OBJECTIVE, TEACHER, ASSISTANT, VIEWS, "train", "targets")  # what may differ between candidates
 _TIMES = (
     4  # that a setting is tried away from the recipe's, or the published one: further off, most candidates only fail
 )
@@ -65,9 +66,9 @@ def space_of(recipe: Recipe) -> Space:
 def control_space(space: Space, recipe: Recipe) -> Space:
     """What is the student's own, for the same student without a teacher, and whether its labels are smoothed.
 
-    It has neither objective nor soft targets nor teacher.
+    It has neither objective nor soft targets, and nobody who teaches.
     """
-    own = [one for one in space.dimensions if one.name.split(".")[0] not in (OBJECTIVE, TEACHER, "targets")]
+    own = [one for one in space.dimensions if one.name.split(".")[0] not in (OBJECTIVE, TEACHER, ASSISTANT, "targets")]
     if recipe.smoothed:
         own.append(Dimension(SMOOTHING, one_of((0.0, recipe.baseline.label_smoothing))))
     return Space(tuple(own))
@@ -201,7 +202,7 @@ def _others(recipe: Recipe, base: Recipe, given: Mapping[str, Any]) -> Iterator[
     for path, said in given.items():
         if path.split(".")[0] in (STUDENT, OBJECTIVE) or not isinstance(said, tuple | Range):
             continue
-        if path in (TEACHER, VIEWS):
+        if path in (TEACHER, ASSISTANT, VIEWS):
             yield _listed(recipe, path, said)
         elif (knob := narrowed(recipe, {}, path, said, known.get(path))) is not None:
             yield Dimension(path, knob)
@@ -222,7 +223,7 @@ def _listed(recipe: Recipe, path: str, said: Any) -> Dimension:
         )
     for one in said:
         narrowed(recipe, {}, path, (one,), None)
-        if path == TEACHER:
+        if path in (TEACHER, ASSISTANT):
             files.look_for(recipe_with(recipe, {path: one}))
     return Dimension(path, Knob("list", choices=said))
 

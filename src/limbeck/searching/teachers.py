@@ -1,4 +1,4 @@
-"""Whether another teacher helps: what the students of each came to, where a search varies the teacher. No torch."""
+"""Whether another teacher helps, or an assistant: what the students of each came to, where a search varies them. No torch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..sections.budget import COSTS
 from .front import chosen_of, eligible, front_of
 from .trials import UNTRAINED, Trial
 
-_FIELD = "teacher"
 
-
-def by_teacher(trials: Sequence[Trial], budget: Mapping[str, float], better: int = 1) -> list[dict[str, Any]]:
-    """What ``search.json`` says of each teacher that was tried, the best first; empty where all had the same.
+def by_teacher(
+    trials: Sequence[Trial], budget: Mapping[str, float], better: int = 1, field: str = "teacher"
+) -> list[dict[str, Any]]:
+    """What ``search.json`` says of each teacher that was tried, or ``assistant``, the best first; empty where all had the same.
 
     Each teacher's students are the best of so many: the more of them, the better the best looks.
     """
     groups: dict[str, list[Trial]] = {}
     for one in trials:
-        if _FIELD in one.values and one.fate not in UNTRAINED:
-            groups.setdefault(json.dumps(one.values[_FIELD], sort_keys=True), []).append(one)
+        if field in one.values and one.fate not in UNTRAINED:
+            groups.setdefault(json.dumps(one.values[field], sort_keys=True), []).append(one)
     if len(groups) < 2:
         return []
     on_front = {one.number for one in front_of(trials, budget, better)}
@@ -30,7 +30,7 @@ def by_teacher(trials: Sequence[Trial], budget: Mapping[str, float], better: int
         best = chosen_of(front_of(ones, budget, better), budget, better)
         found.append(
             {
-                "teacher": ones[0].values[_FIELD],
+                field: ones[0].values[field],
                 "trials": len(ones),
                 "finished": len(eligible(ones, budget)),
                 "on_front": sum(one.number in on_front for one in ones),
