@@ -3,17 +3,13 @@
 Between rungs, while a student is trained, measured or told of: the blows fall after so many bytes of the journals, and a moment.
 """
 
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -22,18 +18,15 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from limbeck.searching.bench import SEED_OFFSET
 from limbeck.searching.trials import UNTRAINED, Trial, trials_of
 from tests.helpers import searches
-from tests.helpers.launcher import SETTINGS, Launcher
+from tests.helpers.launcher import Launcher
 from tests.helpers.searches import untimed
-from tests.helpers.tiny import snapshot
 
 JOURNALS = {"student": "journal.log", "baseline": "control.log"}
 KILLS = 4
 OVERRIDES = (
     "search.trials=4",
-    "search.finalists=2",
     "search.budget={parameters: 4000, latency_ms: 50}",
     "search.space.student.depth=1",
     "search.space.student.kernel=3",
@@ -66,22 +59,14 @@ def written(out: Path) -> int:
     return sum(path.stat().st_size for path in there if path.exists())
 
 
-@pytest.fixture(scope="module")
-def undisturbed(launcher: Launcher) -> tuple[Path, float]:
-    """The folder of a search that nobody disturbed, and its seconds."""
-    whole = launcher.folder / "whole"
+@pytest.mark.slow
+def test_killed_at_several_moments_the_trials_are_those_of_an_undisturbed_search(launcher: Launcher) -> None:
+    draw = random.Random(7)
+    whole, out = launcher.folder / "whole", launcher.folder / "killed"
     began = time.monotonic()
     launcher.start("search", "tiny.yaml", "--threads", "1", "--out", str(whole))
     assert launcher.wait() == 0, launcher.log.read_text()
-    return whole, time.monotonic() - began
-
-
-@pytest.mark.slow
-def test_killed_at_several_moments_the_trials_are_those_of_an_undisturbed_search(
-    launcher: Launcher, undisturbed: tuple[Path, float]
-) -> None:
-    draw = random.Random(7)
-    (whole, took), out = undisturbed, launcher.folder / "killed"
+    took = time.monotonic() - began
     # what was measured is the one thing that a repetition does not give to the bit
     (out / "search").mkdir(parents=True)
     (out / "stages").mkdir()
@@ -142,91 +127,6 @@ def test_processes_end_with_the_one_that_was_killed_and_the_search_goes_on(launc
     for arm, found in trials(out).items():
         assert found[: len(before[arm])] == before[arm]
         assert sum(trial.fate not in UNTRAINED for trial in found) == 4
-
-
-@pytest.mark.slow
-def test_killed_among_the_finalists_the_same_command_finishes_them(
-    launcher: Launcher, undisturbed: tuple[Path, float]
-) -> None:
-    """While the first is trained, while it is exported and measured, and after it."""
-    whole, out = undisturbed[0], launcher.folder / "finalists"
-    shutil.copytree(whole / "search", out / "search")
-    for path in whole.glob("stages/*/*/ingredients.json"):  # all that the search made before it came to its finalists
-        if json.loads(path.read_text()).get("seed") == SEED_OFFSET or path.parts[-3] in ("teacher", "targets"):
-            shutil.copytree(path.parent, out / path.parent.relative_to(whole))
-    before = snapshot(out / "stages")
-    for moment in ("stages/student/*/ingredients.json", "stages/evaluate/*/done.json", "results.json"):
-        pid = launcher.start("search", "tiny.yaml", "--threads", "1", "--out", str(out))
-        until(lambda moment=moment: any(out.glob(f"front/*/{moment}")))
-        os.kill(pid, signal.SIGKILL)
-        assert launcher.wait() == -signal.SIGKILL, launcher.log.read_text()
-        assert not (out / "search.json").exists()
-    done = snapshot(out, "done.json")
-    launcher.start("search", "tiny.yaml", "--threads", "1", "--out", str(out))
-    assert launcher.wait() == 0, launcher.log.read_text()
-    after = snapshot(out)
-    assert {name: after[name] for name in done} == done, "what was finished was not made anew"
-    assert {name: after[f"stages/{name}"] for name in before} == before
-    ours, theirs = (json.loads((folder / "search.json").read_text()) for folder in (out, whole))
-    assert [one["problem"] for one in ours["finalists"]] == [None] * len(theirs["finalists"])
-    assert found_in(ours) == found_in(theirs)
-    assert searches.weights(out) == searches.weights(whole)
-    assert list(out.rglob("*.part")) == []
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for a process's children")
-def test_ctrl_c_ends_all_processes_and_the_search_goes_on(launcher: Launcher, undisturbed: tuple[Path, float]) -> None:
-    """A terminal interrupts the whole group. What chance proposes does not depend on who is done first."""
-    out, said = launcher.folder / "stopped", launcher.folder / "said.txt"
-    asked = ("search", "tiny.yaml", "--set", "search.sampler=random", "--set", "search.rungs=[]", "--out")
-    command = [sys.executable, "-c", "from limbeck.cli.main import main; main()", *asked, str(out)]
-    with open(said, "w") as file:
-        started = subprocess.Popen(
-            [*command, "--jobs", "2", "--threads", "2"],
-            cwd=launcher.folder, env=SETTINGS, stdout=file, stderr=file, process_group=0,
-        )  # fmt: skip
-    until(lambda: any(trials(out).values()) if written(out) > 20_000 else started.poll() is not None)
-    workers = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
-    assert len(workers) >= 2
-    os.killpg(started.pid, signal.SIGINT)
-    assert started.wait(timeout=120) == 130, said.read_text()
-    assert said.read_text().splitlines()[-1] == "limbeck: stopped; run the same command to go on from there."
-    assert "Traceback" not in said.read_text()
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
-    before, done = trials(out), snapshot(out, "done.json")
-    launcher.start(*asked, str(out), "--threads", "1")
-    assert launcher.wait() == 0, launcher.log.read_text()
-    after = snapshot(out)
-    assert {name: after[name] for name in done} == done
-    for arm, found in trials(out).items():
-        assert found[: len(before[arm])] == before[arm]
-    shutil.copyfile(out / "search" / "costs.jsonl", place(launcher.folder / "alone" / "search") / "costs.jsonl")
-    place(launcher.folder / "alone" / "stages")
-    launcher.start(*asked, str(launcher.folder / "alone"), "--threads", "1")
-    assert launcher.wait() == 0, launcher.log.read_text()
-    ours, theirs = (json.loads((folder / "search.json").read_text()) for folder in (out, launcher.folder / "alone"))
-    assert found_in(ours) == found_in(theirs)
-
-
-def found_in(results: dict[str, Any]) -> dict[str, Any]:
-    """What ``search.json`` has that is no time, and no cost measured anew."""
-    kept = ("search", "costs", "trials", "fates", "front", "fronts", "chosen", "importances", "forecast")
-    untimed = ("trial", "folder", "problem", "searched", "model", "parameters", "fell")
-    finalists = [
-        {name: one[name] for name in untimed}
-        | {"student": {**one["student"], "cost": None}, "baseline": one["baseline"]["metrics"]}
-        | {"control": one["control"] and {**one["control"], "seconds": None}}
-        for one in results["finalists"]
-    ]
-    every = {arm: [{**one, "seconds": None} for one in trials] for arm, trials in results["trials"].items()}
-    return {**{name: results[name] for name in kept}, "trials": every, "finalists": finalists}
-
-
-def place(folder: Path) -> Path:
-    """A folder, made where it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def until(there: Callable[[], bool]) -> None:
