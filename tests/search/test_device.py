@@ -80,7 +80,8 @@ def test_its_figures_are_those_that_a_search_measures_itself(jobs, measured, tmp
             theirs = profile.figures_of(ours.architecture, FILES)
             assert theirs["size_kb"] == ours.figures["size_kb"]
             assert set(theirs["latency_ms"]) == set(ours.figures["latency_ms"])
-            assert theirs["latency_ms"]["value"] == pytest.approx(ours.cost["latency_ms"], rel=1.0)
+            # of a clock on a busy machine: the same unit and no other order, which is all that a test can hold it to
+            assert 0.1 < theirs["latency_ms"]["value"] / ours.cost["latency_ms"] < 10
             assert theirs["memory_mb"]["value"] == pytest.approx(ours.cost["memory_mb"], abs=3.0)
 
 
