@@ -15,9 +15,8 @@ Fronts are of validation quality against the costs of the budget (latency, where
 worst to the best of all students; the reference of the hypervolume is the worst of all of them on each axis, and, as one very
 weak student moves that far off, once more with their median quality in place of the worst.
 
-Stages are kept in the run folder, so a second call goes on, or only prints. It takes as long as all the students in full, whose
-seconds it prints, the teacher, and their costs, each architecture some seconds: on 2 cores hours of Fashion-MNIST with 10,000
-images and 40 students, minutes of digits with 10.
+Stages are kept in the run folder, so a second call goes on, or only prints. Every pass in that folder counts, so begin with a new
+one. It takes as long as all the students in full, whose seconds it prints, the teacher, and the costs of each architecture.
 """
 
 from __future__ import annotations

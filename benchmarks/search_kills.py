@@ -7,7 +7,7 @@ First `limbeck search` runs undisturbed. Then the same command, in another folde
 gets SIGKILL at random moments and is started again until it comes to its end; and so on in further folders, until as many kills
 as asked for were made. Every other kill waits for a trial to be at work, and strikes within the time that one takes. Every trial, with
 a teacher and without, must be the undisturbed one's in everything but seconds, and every trained model the same byte for byte. One
-process, one thread, CPU. About 8 minutes on 2 cores. Exit code 1 where anything differs.
+process, one thread, CPU. Exit code 1 where anything differs.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ students in full of that seed. Its reference is the worst on each axis; and once
 worst, which one very weak student moves far off. Differences and ratios are taken seed by seed.
 
 A second call goes on, or only prints. It takes at most four times the seconds, times the seeds, a teacher and its passes a seed,
-and some seconds for the costs of each architecture: by itself, of digits, about a quarter of an hour on 2 cores.
+and some seconds for the costs of each architecture.
 """
 
 from __future__ import annotations

@@ -111,9 +111,8 @@ def part_in(recipe: Recipe, name: str) -> dict[str, Any]:
     if name == "targets" and not isinstance(chosen, Auto):
         plain["objective"] = sorted(terms)  # which terms there are decides how answers are kept, not their settings
     if name == "targets" and recipe.assistant is not None and recipe.assistant.objective is not None:
-        plain[ASSISTANT] = recipe.assistant.objective.model_dump(
-            mode="json"
-        )  # it learns from them, and nothing else of it counts
+        # it learns from them, and nothing else of it counts
+        plain[ASSISTANT] = recipe.assistant.objective.model_dump(mode="json")
     if (
         name in ARMS
         and name != "student"

@@ -18,14 +18,8 @@ from ..sections.search import Range
 from .dimensions import ASSISTANT, FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS
 
 WHERE = "this candidate"
-_CHOICES = (
-    TEACHER,
-    ASSISTANT,
-    STUDENT,
-    FAMILY,
-    OBJECTIVE,
-    VIEWS,
-)  # what decides which other fields there are, in this order
+# what decides which other fields there are, in this order
+_CHOICES = (TEACHER, ASSISTANT, STUDENT, FAMILY, OBJECTIVE, VIEWS)
 
 
 def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = True) -> Recipe:

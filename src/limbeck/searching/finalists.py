@@ -187,8 +187,6 @@ def link(made: Sequence[Stage], source: Path, target: Path) -> None:
         there = target / stage.folder.relative_to(source)
         if not stage.finished or there.exists():
             continue
-        for left in there.parent.glob(f".{there.name}.*.part"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
         with atomic_folder(there) as temporary:
             shutil.copytree(stage.folder, temporary, copy_function=_linked, dirs_exist_ok=True, ignore=_passing)
 

@@ -1,7 +1,7 @@
 """Where a candidate's training may end early, and which end there.
 
 Candidates are held to one another at the same epoch, as in successive halving (Li et al. 2020, "A System for Massively
-Parallel Hyperparameter Tuning", section 3); with a cost beside the quality, a candidate is weak where many are at least as good in both.
+Parallel Hyperparameter Tuning", section 3); with a cost beside the quality, a candidate is weak where more than a few are at least as good in both.
 No torch.
 """
 
