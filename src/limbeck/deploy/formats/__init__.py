@@ -1,0 +1,1 @@
+"""The formats and precisions in which a student is deployed, one module each."""

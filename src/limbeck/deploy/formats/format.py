@@ -1,0 +1,38 @@
+"""What a format of deployment is: it writes a graph as a file, and answers from that file in the file's own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...interfaces import Exportable, Graph
+
+Inputs = Sequence[Mapping[str, np.ndarray]]
+"""What a graph is given, batch by batch: of each of its inputs, by name, the array."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format in one precision.
+
+    Attributes:
+        name: in recipes and on the command line, such as ``executorch-int8``.
+        suffix: of its files, such as ``.int8.pte``.
+        extra: of Limbeck's own, that its libraries come with; None where they always do.
+        missing: a sentence that says what to install to write such files; None where all is there.
+        write: writes a graph, which is in evaluation mode and on the CPU, to a path, whole or not at all. It is given inputs to
+            calibrate on, real ones of training examples. Raises :class:`limbeck.errors.BadInput` where the format cannot hold
+            such a graph, and names the operator or layer.
+        ask: opens a file that ``write`` wrote, in its own runtime with one thread, and answers arrays with arrays. What it
+            raises for arrays of a wrong shape or type is a :class:`limbeck.errors.BadInput`, before the runtime sees them.
+    """
+
+    name: str
+    suffix: str
+    extra: str | None
+    missing: Callable[[], str | None]
+    write: Callable[[Exportable, Path, Inputs], None]
+    ask: Callable[[Path], Graph]
