@@ -66,7 +66,7 @@ def measured(job: Job, teacher: nn.Module, students: Mapping[str, nn.Module]) ->
         "data": job.splits.fingerprint,
         "teacher": architecture(teacher),
         "students": sorted(students),
-        "limits": job.recipe.export.model_dump(mode="json"),
+        "limits": job.recipe.export.limits,
     }
     here = begun(job, stage(job.out, "measure", ingredients))
     if not here.finished:

@@ -80,14 +80,14 @@ def exporter_of(job: Job, examples: Any) -> Exporter:
 
 def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> Stage:
     """The stage of the export: of the teacher and of the student that did best on validation."""
-    student, limits = arms["student"][best_on_validation(job, arms["student"])], job.recipe.export
+    student = arms["student"][best_on_validation(job, arms["student"])]
     ingredients = {
         "version": EXPORT_VERSION,
         "student": coarse(student.identity),
         "teacher": coarse(teacher.identity),
         "normalisation": normalisations(job),
         "classes": list(job.splits.classes),
-        "limits": limits.model_dump(mode="json"),
+        "limits": job.recipe.export.limits,
         "data": job.splits.fingerprint,
     }
     return stage(job.out, "export", ingredients)

@@ -41,6 +41,7 @@ _NO_PART: dict[str, tuple[str, ...]] = {
     "smoothed": (*_NO_TRAINING, "targets", ASSISTANT),
     "evaluate": ("name", "export"),
     "export": ("name",),
+    "formats": ("name",),
     "report": (),
 }
 
@@ -105,6 +106,8 @@ class Known:
 def part_in(recipe: Recipe, name: str) -> dict[str, Any]:
     """What of a recipe has a part in a stage, as plain values."""
     plain = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in _NO_PART[name]}
+    if name in ("export", "formats"):
+        plain["export"] = recipe.export.limits
     terms = recipe.objective.terms
     codec = recipe.targets.codec
     chosen = codec.chosen if isinstance(codec, CodecSection) else codec

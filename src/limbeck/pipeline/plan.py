@@ -198,7 +198,7 @@ class _Plan:
 
     def _of_conclusion(self, name: str) -> dict[str, Any]:
         if name == "export":
-            return {"limits": self.recipe.export.model_dump(mode="json")}
+            return {"limits": self.recipe.export.limits}
         if name == "report":
             plain = self.recipe.model_dump(mode="json", exclude_none=True)
             return {"name": self.recipe.name or "run", "recipe": plain}

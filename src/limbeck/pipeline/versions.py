@@ -9,6 +9,7 @@ TRAINING_VERSION = 1
 TARGETS_VERSION = 3  # of the soft targets, or of the layout of their files
 EVALUATION_VERSION = 2
 EXPORT_VERSION = 2
+FORMATS_VERSION = 1
 REPORT_VERSION = 5
 
 STAGES = {
@@ -20,6 +21,7 @@ STAGES = {
     "smoothed": TRAINING_VERSION,
     "evaluate": EVALUATION_VERSION,
     "export": EXPORT_VERSION,
+    "formats": FORMATS_VERSION,
     "report": REPORT_VERSION,
 }
 

@@ -224,10 +224,12 @@ def _what_it_is(location: tuple[str | int, ...], root: type[BaseModel]) -> str:
 
 
 def _literals(location: tuple[str | int, ...], root: type[BaseModel]) -> list[Any]:
-    field = _field_at(location, root)
+    listed = isinstance(location[-1], int)
+    field = _field_at(location[:-1] if listed else location, root)
     if field is None:
         return []
-    literals = (member for member in members(field.annotation) if typing.get_origin(member) is typing.Literal)
+    values = typing.get_args(field.annotation)[:1] if listed else members(field.annotation)
+    literals = (value for value in values if typing.get_origin(value) is typing.Literal)
     return [value for literal in literals for value in typing.get_args(literal)]
 
 

@@ -6,9 +6,9 @@ and the JSON schema are generated from these classes. Nothing here imports torch
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import ONE_CLASS
@@ -25,6 +25,15 @@ from .targets import Targets
 from .train import Train
 
 LONGEST_NAME = 200  # file systems allow 255 bytes
+
+
+FormatName = Literal["onnx", "onnx-int8", "executorch", "executorch-int8", "litert", "litert-int8", "micro"]
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]} is named {names.count(twice[0])} times")
+    return names
 
 
 class Baseline(Section):
@@ -44,6 +53,29 @@ class Export(Section):
     """Largest difference allowed between a logit in PyTorch and in onnxruntime; between numbers, as a share of their deviation."""
     agreement: float = Field(default=0.999, gt=0, le=1)
     """Smallest share of test examples on which both must say the same: the same class, or numbers within a hundredth of their deviation."""
+    formats: Annotated[tuple[FormatName, ...], AfterValidator(_each_once), Field(min_length=1)] = ("onnx",)
+    """In which formats the student is deployed: of each its size, speed and memory are measured, and what its file is worth on the
+    test split. The float32 ONNX file is always there."""
+    prefer: Literal["exact", "smallest", "fastest"] = "exact"
+    """Which of these files ``limbeck predict`` takes: the first in float32, or the smallest or fastest of those that answer nearly
+    as the trained student does."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what stands at its default of the formats, so that what goes by a recipe's values stays as it was."""
+        fields = type(self).model_fields
+        untold = [name for name in ("formats", "prefer") if getattr(self, name) == fields[name].default]
+        return {name: value for name, value in handler(self).items() if name not in untold}
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What the exported file must prove, as the ingredients of a stage."""
+        return {"max_abs_difference": self.max_abs_difference, "agreement": self.agreement}
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """The formats, where there are others than the one that is always there; none otherwise."""
+        return () if self.formats == ("onnx",) else self.formats
 
 
 class Recipe(Section):

@@ -1,1 +1,21 @@
 """The formats and precisions in which a student is deployed, one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ...errors import BadInput
+from .format import Format
+from .onnx import ONNX
+
+FORMATS: Mapping[str, Format] = {one.name: one for one in (ONNX,)}
+"""By the names that recipes know (:data:`limbeck.sections.recipe.FormatName`)."""
+
+
+def require(names: Iterable[str]) -> None:
+    """Raises :class:`BadInput` where something is to be installed first for one of these formats, or there is none yet."""
+    for name in names:
+        if name not in FORMATS:
+            raise BadInput(f"export.formats: {name} cannot be written yet; there are {', '.join(FORMATS)}.")
+        if (why := FORMATS[name].missing()) is not None:
+            raise BadInput(f"export.formats: {why}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,13 @@ class Format:
             such a graph, and names the operator or layer.
         ask: opens a file that ``write`` wrote, in its own runtime with one thread, and answers arrays with arrays. What it
             raises for arrays of a wrong shape or type is a :class:`limbeck.errors.BadInput`, before the runtime sees them.
+        runtime: by what ``ask`` answers, for the record: ``onnxruntime 1.32.0, CPU``.
+        exact: whether it keeps float32, so that it is held to PyTorch's numbers, and is given nothing to calibrate on.
+        predicts: whether ``predict.py`` opens such a file, so that it may be the one that ``limbeck predict`` takes.
+        facts: what else there is to say of a file that was written, plain values under names of its own; None: nothing.
+        memory: what loading and running a file adds to the memory of a process that holds the runtime, of these inputs by name,
+            as :func:`limbeck.deploy.memory.memory_mb` says it; None: not measured.
+        version: raised by hand where the files that ``write`` makes change, so that those made before are made anew.
     """
 
     name: str
@@ -36,3 +44,9 @@ class Format:
     missing: Callable[[], str | None]
     write: Callable[[Exportable, Path, Inputs], None]
     ask: Callable[[Path], Graph]
+    runtime: Callable[[], str]
+    exact: bool = True
+    predicts: bool = False
+    facts: Callable[[Path], Mapping[str, Any]] | None = None
+    memory: Callable[[Path, Mapping[str, np.ndarray]], Mapping[str, float | None]] | None = None
+    version: int = 1
