@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...deploy.model_card import escaped, model_card
+from ...sections.pruned import PRUNED
 
 ONNX = "model.onnx"
 
@@ -18,10 +19,11 @@ def image_card(results: Mapping[str, Any], *, base_model: str | None = None, lic
     return model_card(results, usage=usage(results), library="onnx", base_model=base_model, license=license)
 
 
-def config_of(results: Mapping[str, Any]) -> dict[str, Any]:
+def config_of(results: Mapping[str, Any], widths: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What is kept beside the weights, so that the network can be built again: ``config.json``.
 
-    ``own``: its class is a person's own; ``alone``: the network is all that was deployed.
+    ``own``: its class is a person's own; ``alone``: the network is all that was deployed; ``pruned``, of a teacher that was: ``of`` which
+    network, and the ``widths`` that were left (:mod:`limbeck.vision.widths`).
     """
     recipe = results["recipe"]
     return {
@@ -29,8 +31,16 @@ def config_of(results: Mapping[str, Any]) -> dict[str, Any]:
         "model": recipe["student"],
         "own": results["data"]["name"] == "python",
         "alone": not (recipe.get("objective") or {}).get("simkd"),
+        **({} if widths is None else {"pruned": {"of": _first_by_name(recipe["teacher"]), "widths": widths}}),
         "limbeck_version": results["limbeck_version"],
     }
+
+
+def _first_by_name(teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """How the recipe names the network that a pruned student is made of, its weights left out."""
+    section = next(one for one in teacher.get("ensemble") or [teacher] if "model" in one)
+    aside = ("weights", "train", "views", "preprocess", "license")
+    return {name: value for name, value in section.items() if name not in aside}
 
 
 def usage(results: Mapping[str, Any]) -> str:
@@ -42,6 +52,8 @@ def usage(results: Mapping[str, Any]) -> str:
         f"```console\n$ python predict.py {ONNX} picture.png\n```"
     ]
     model = str((results["recipe"].get("student") or {}).get("model"))
+    if model == PRUNED:
+        model = str(_first_by_name(results["recipe"]["teacher"])["model"])
     if results["data"]["name"] == "python" or ":" in model:
         parts.append(
             "The class of this model is that of whoever trained it: its weights are in `model.safetensors`, and "

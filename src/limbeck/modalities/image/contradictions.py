@@ -13,7 +13,7 @@ from ...sections.teacher import Model, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
 from ...vision.networks import check, ours
 from ...vision.sections import BUILT_IN, Views
-from .recipe import ImageRecipe, OnnxTeacher, RegressionRecipe, TeacherSection
+from .recipe import ImageRecipe, OnnxTeacher, RegressionRecipe, TeacherSection, made_of
 
 _OF_NUMBERS = ("float32", "float16")
 # Fields of `train` that people look for right under the teacher or student, and that no model has as a knob.
@@ -29,7 +29,10 @@ def contradictions(recipe: ImageRecipe | RegressionRecipe) -> Iterator[str]:
     yield from of_numbers(recipe) if isinstance(recipe, RegressionRecipe) else _of_classes(recipe)
     for where, teacher in teachers:
         yield from _knobs(where, teacher)
-    yield from _knobs("student", recipe.student)
+    if recipe.student.pruned is None:
+        yield from _knobs("student", recipe.student)
+    elif made_of(recipe) is None:
+        yield "student.pruned: it is made of its teacher's layers, and an ONNX file shows none; name a teacher by its model"
     for where, teacher in teachers:
         yield from schedule_problems(f"{where}.train", teacher.train)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ...report.shown import Picture
 from ...vision.build import check_fits
 from ...vision.inputs import Normalisation
 from ...vision.pixels import sides
+from ...vision.prune import record_of
 from . import predict
 from .card import ONNX, config_of, image_card
 from .examples import Examples, Splits, shape_of
@@ -29,6 +31,7 @@ from .export import exportable, image_metadata, numbers_of
 from .load import load as load_images
 from .networks import network
 from .origins import origins_of_images
+from .pruned import notes_on_pruned, pruned_student, seen_otherwise
 from .recipe import ImageRecipe, TeacherSection
 from .task import ImageClassification, ImageRegression, ImageTask
 from .teachers import build_teachers, check_answers, fitted
@@ -36,6 +39,7 @@ from .teachers import build_teachers, check_answers, fitted
 # Parity is checked on so many test images at most: enough to see one disagreement in a thousand several times over.
 PARITY_IMAGES = 5000
 AT_ONCE = 256
+WIDTHS = "student-widths.json"  # beside the export of a pruned student
 
 
 def load(recipe: ImageRecipe, progress: Bar | None = None) -> Splits:
@@ -51,7 +55,9 @@ def origins(recipe: ImageRecipe, splits: Splits) -> dict[str, dict[str, list[Any
 def teachers_of(recipe: ImageRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
     """The recipe's teachers."""
     teachers = build_teachers(recipe, splits, trust_code=trust_code)
-    return replace(teachers, notes=(*teachers.notes, *_scaled_twice(teachers, splits)))
+    return replace(
+        teachers, notes=(*teachers.notes, *_scaled_twice(teachers, splits), *seen_otherwise(recipe, teachers))
+    )
 
 
 def given_teacher(model: nn.Module, recipe: ImageRecipe, splits: Splits) -> Teachers:
@@ -64,6 +70,8 @@ def student_of(
     recipe: ImageRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed."""
+    if recipe.student.pruned is not None:
+        return pruned_student(recipe, splits, teachers)
     return lambda seed: network(recipe.student, splits, trust_code=trust_code, seed=seed)
 
 
@@ -95,8 +103,8 @@ def task_of(recipe: ImageRecipe, splits: Splits, teachers: Teachers, device: tor
 
 
 def starts_from_teacher(recipe: ImageRecipe) -> bool:
-    """No student of images does."""
-    return False
+    """A pruned one is."""
+    return recipe.student.pruned is not None
 
 
 def layers(model: nn.Module, asking: str, role: str) -> Inside:
@@ -105,8 +113,8 @@ def layers(model: nn.Module, asking: str, role: str) -> Inside:
 
 
 def notes_on(student: nn.Module, splits: Splits) -> list[str]:
-    """None."""
-    return []
+    """What stayed of its teacher, where it is pruned."""
+    return notes_on_pruned(student)
 
 
 def data_facts(splits: Splits) -> dict[str, Any]:
@@ -137,8 +145,12 @@ def exportables(model: nn.Module, task: ImageTask, role: str) -> dict[str, Expor
 
 
 def beside(model: nn.Module, task: ImageTask, role: str, folder: Path) -> tuple[str, ...]:
-    """Nothing: the file says all."""
-    return ()
+    """Nothing, for the file says all; of a student that is a pruned teacher its widths, for :func:`publish`."""
+    record = record_of(model) if role == "student" else None
+    if record is None:
+        return ()
+    write_json(folder / WIDTHS, record.widths)
+    return (WIDTHS,)
 
 
 def sample(examples: Examples) -> Examples:
@@ -176,7 +188,8 @@ def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str
     with atomic_folder(out / "student", replace=True) as folder:
         copy_to(export / "student.onnx", folder / ONNX)
         copy_to(student_weights, folder / "model.safetensors")
-        write_json(folder / "config.json", config_of(results))
+        widths = json.loads((export / WIDTHS).read_text(encoding="utf-8")) if (export / WIDTHS).exists() else None
+        write_json(folder / "config.json", config_of(results, widths))
         write_standalone(predict.__name__, folder / "predict.py")
         write_text(folder / "README.md", image_card(results))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ...vision.inputs import Normalisation
 from ...vision.pixels import Preparation, size_of
 from ...vision.sections import Preprocess
 from ...vision.units import DEVIATION, in_units
+from ...vision.widths import with_widths
 from .array_labels import NumberLabels
 from .arrays import Given, from_arrays
 from .contradictions import of_numbers
@@ -117,18 +118,15 @@ def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_cod
     """The student that a folder holds, of whose exported model these are the ``metadata``."""
     names = metadata.classes or tuple(name for name, _ in metadata.numbers)
     channels, size = metadata.channels, size_of(metadata.height, metadata.width)
+    weights = folder / "model.safetensors"
     if model is None:
-        model = build(
-            _section(folder),
-            classes=len(names),
-            channels=channels,
-            size=size,
-            trust_code=trust_code,
-            seed=0,
-        )
+        section, widths = _section(folder)
+        model = build(section, classes=len(names), channels=channels, size=size, trust_code=trust_code, seed=0)
+        if widths is not None:
+            (state,) = read_sets(weights).values()
+            with_widths(model, widths, state, str(folder / "config.json"))
     else:
         model = copy.deepcopy(model)
-    weights = folder / "model.safetensors"
     if metadata.numbers and any(DEVIATION in state for state in read_sets(weights).values()):
         in_units(model, [0.0] * len(names), [1.0] * len(names))  # what they are is kept with the weights
     load_weights(model, weights, "student")
@@ -139,11 +137,14 @@ def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_cod
     return Classifier(model, seen, names, (channels, metadata.height, metadata.width), how).eval()
 
 
-def _section(folder: Path) -> Model:
-    """How the student's recipe described it; its weights are beside it, and nothing is downloaded."""
+def _section(folder: Path) -> tuple[Model, Mapping[str, Any] | None]:
+    """How the student's recipe described it, or the teacher that was pruned, with the widths that this left; its weights are beside
+    it, and nothing is downloaded."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        section = Model.model_validate({**config["model"], "weights": None})
+        cut = config.get("pruned")
+        section = Model.model_validate({**(config["model"] if cut is None else cut["of"]), "weights": None})
+        widths = None if cut is None else dict(cut["widths"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
     if {
@@ -161,4 +162,4 @@ def _section(folder: Path) -> Model:
         )
     if "pretrained" in section.knobs:
         section = Model.model_validate({**section.model_dump(), "pretrained": False})
-    return section
+    return section, widths

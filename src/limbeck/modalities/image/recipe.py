@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from ...objectives.catalogue.entry import NUMBERS
 from ...sections import teacher
 from ...sections.assistant import Assistant
 from ...sections.objective import Objective
+from ...sections.pruned import PRUNED, Pruned
 from ...sections.recipe import Baseline, Recipe
 from ...sections.section import (
     ENSEMBLE,
@@ -194,6 +203,58 @@ Teacher = Annotated[
 """The large model: by name, an ONNX file, or an ensemble of these."""
 
 
+def _one_of_the_two(schema: dict[str, Any]) -> None:
+    schema["required"] = [name for name in schema.get("required", ()) if name != "model"]
+    schema["anyOf"] = [{"required": ["model"]}, {"required": ["pruned"]}]
+
+
+class Student(Model):
+    """The small model: by name, or the teacher pruned, which begins with its teacher's weights. Further fields are the knobs of
+    one by name (``width: 8``)."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of_the_two)
+
+    model: str
+    """A family of ours (``convnet``, ``mobile``, ``pilotnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or
+    ``module:callable``; not needed where ``pruned`` is given."""
+    pruned: Pruned | None = None
+    """The teacher with channels taken out. It needs ``pip install limbeck[prune]``."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The further fields, and how it is pruned."""
+        return super().knobs | ({} if self.pruned is None else {PRUNED: self.pruned.model_dump(mode="json")})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            if values.get(PRUNED) is not None and "model" not in values:
+                return {"model": PRUNED, **values}
+            if values.get("model") == PRUNED and values.get(PRUNED) is None:
+                return {**values, PRUNED: {}}
+        return values
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Student:
+        if self.pruned is None:
+            return self
+        if self.model != PRUNED:
+            raise ValueError(
+                "pruned makes the student of its teacher, and model names another: leave out one of the two"
+            )
+        if self.weights is not None:
+            raise ValueError("a pruned student begins with its teacher's weights: leave out weights")
+        if extra := next(iter(super().knobs), None):
+            raise ValueError(f"a pruned student has no knob '{extra}': its fields are pruned.keep and pruned.criterion")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``pruned`` where it is not, so that what goes by these values stays as it was."""
+        return {name: value for name, value in handler(self).items() if name != PRUNED or value is not None}
+
+
 class NumberTrain(Train):
     """One training run of a regression; the same fields for teacher and student."""
 
@@ -247,7 +308,7 @@ class RegressionRecipe(Recipe):
         Discriminator(teacher.kind_of_teacher),
     ]
     """The large model."""
-    student: Model
+    student: Student
     """The small model."""
     assistant: NumberAssistant | None = None
     """A model between the two: it learns from the teacher, and the students learn from it."""
@@ -275,10 +336,16 @@ class ImageRecipe(Recipe):
     """How examples are varied, for the soft targets and for every student."""
     teacher: Teacher
     """The large model."""
-    student: Model
+    student: Student
     """The small model."""
     assistant: Assistant | None = None
     """A model between the two: it learns from the teacher, and the students learn from it."""
+
+
+def made_of(recipe: ImageRecipe | RegressionRecipe) -> int | None:
+    """Which of its teachers, from 0, a pruned student is made of: the first that is no ONNX file; None where all are."""
+    members = (member for _, member in teacher.members_of(recipe.teacher))
+    return next((k for k, member in enumerate(members) if isinstance(member, TeacherSection)), None)
 
 
 RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "image-regression": RegressionRecipe}
