@@ -29,3 +29,15 @@ def test_each_teacher_has_its_best_student_within_the_budget() -> None:
     assert [(one["trials"], one["finished"], one["on_front"]) for one in said] == [(1, 1, 1), (2, 2, 2), (1, 0, 0)]
     assert [one["teacher"]["width"] for one in by_teacher(found, {"size_kb": 4.0}, better=-1)] == [8, 16, 32]
     assert by_teacher(found[:2], {}) == []  # there is one
+
+
+def test_a_teacher_whose_fields_vary_is_told_by_these() -> None:
+    found = [
+        replace(trial(number, 8, quality, 1.0), values={"teacher.model": model, "teacher.width": 2, "views": {}})
+        for number, (model, quality) in enumerate([("wrn_10_2", 0.5), ("wrn_16_2", 0.75), ("wrn_10_2", 0.625)], 1)
+    ]
+    assert [(one["teacher"], one["trials"], one["best"]) for one in by_teacher(found, {"size_kb": 4.0})] == [
+        ({"model": "wrn_16_2", "width": 2}, 1, 2),
+        ({"model": "wrn_10_2", "width": 2}, 2, 3),
+    ]
+    assert by_teacher(found, {}, field="assistant") == []
