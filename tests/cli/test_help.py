@@ -10,11 +10,12 @@ import pytest
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from limbeck.cli import compare, run
+from limbeck.cli import compare, export, run
 from limbeck.cli import main as cli
 from limbeck.cli.common import Group, command
 from limbeck.compare.run import STAGES as COMPARE_STAGES
 from limbeck.pipeline.stages import STAGES
+from limbeck.sections.recipe import Export, FormatName
 
 BORDERS = str.maketrans("│╭╮╰╯─", "      ")
 
@@ -63,6 +64,12 @@ def test_the_stages_that_help_names_are_those_that_there_are() -> None:
     # written out in the commands, since what defines them takes long to import
     assert [one.value for one in run.Stage] == list(STAGES)
     assert [one.value for one in compare.CompareStage] == list(COMPARE_STAGES)
+
+
+def test_the_formats_that_help_names_are_those_of_a_recipe() -> None:
+    assert [one.value for one in export.Format] == list(typing.get_args(FormatName))
+    prefer = Export.model_fields["prefer"].annotation
+    assert [one.value for one in export.Prefer] == list(typing.get_args(prefer))
 
 
 def test_brackets_are_printed_wherever_help_is_written(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -85,6 +85,8 @@ def _model_file(model: Path) -> Path:
         if not model.is_file():
             raise BadInput(f"{model}: there is no such file; give an exported .onnx file or a finished run.")
         return model
+    if (preferred := _preferred(model)) is not None:
+        return preferred
     # of a run, or of the folder that a run's student is
     files = [Path(outline_of(task).student_file) for task in TASKS]
     inside = [model / name for name in dict.fromkeys([*files, *(Path(file.name) for file in files)])]
@@ -99,3 +101,12 @@ def _model_file(model: Path) -> Path:
             "it, and it goes on from where it was."
         )
     raise BadInput(f"{inside[0]}: there is no such file; give an exported .onnx file or a finished run.")
+
+
+def _preferred(run: Path) -> Path | None:
+    """The file that a run of several formats prefers; None where the folder is no such run."""
+    try:
+        file = run / json.loads((run / "results.json").read_text(encoding="utf-8"))["formats"]["path"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return file if file.is_file() else None

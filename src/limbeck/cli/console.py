@@ -144,6 +144,7 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         _print_verdict(results, console)
     for line in _verdicts(results):
         console.print(line)
+    print_formats(results, console)
     out = Path(results["out"]) if results.get("out") else None
     if out is not None:
         console.print()
@@ -154,6 +155,41 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
+
+
+def print_formats(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """The student in each format, a row each, where the run has several."""
+    console = console or Console(width=None if sys.stdout.isatty() else WIDE)
+    section, told = results.get("formats"), read(results)[:_FIGURES]
+    if not section:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    headings = ["size", *(_heading(one, told[0]) for one in told), "latency", "memory", "to float32", "to teacher"]
+    table.add_column("format", no_wrap=True)
+    for heading in headings:
+        table.add_column(quoted(heading), justify="right", no_wrap=True)
+    files: Mapping[str, Mapping[str, Any]] = section["files"]
+    for name, one in files.items():
+        if "problem" in one:
+            table.add_row(name, *(_DASH for _ in headings))
+            continue
+        latency, memory = _latency(one), one.get("peak_memory_mb")
+        table.add_row(
+            f"[bold]{name}[/]" if name == section["preferred"] else name,
+            bytes_text(one["bytes"]),
+            *(_figure(figure, one["metrics"].get(figure.name), False) for figure in told),
+            _DASH if latency is None else f"{latency:.3g} ms",
+            _DASH if memory is None else f"{memory:.1f} MB",
+            *(f"{one['speedup'][to]['ratio']:.2f}×" if to in one["speedup"] else _DASH for to in ("onnx", "teacher")),
+        )
+    console.print()
+    console.print(table)
+    for name, one in files.items():
+        if "problem" in one:
+            console.print(quoted(f"{name}: {one['problem']}"))
+    console.print(
+        quoted(f"limbeck predict takes {section['path']} ({section['preferred']}; prefer: {section['prefer']}).")
+    )
 
 
 def _outlines(results: Mapping[str, Any]) -> list[Outline]:

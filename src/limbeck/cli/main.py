@@ -14,6 +14,7 @@ from . import recipe, targets
 from .common import Group, command
 from .compare import compare
 from .diagnose import diagnose
+from .export import export
 from .init import init
 from .objectives import objectives
 from .predict import predict
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
         "limbeck search recipes/fashion_mnist.yaml --budget latency_ms=0.05 --budget size_kb=60 --time 2h",
     ),
     "diagnose": (diagnose, "limbeck diagnose runs/digits"),
+    "export": (export, "limbeck export runs/fashion_mnist --format onnx-int8 --prefer smallest"),
     "init": (init, "limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist"),
     "predict": (predict, "limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"),
     "objectives": (objectives, "limbeck objectives dkd"),

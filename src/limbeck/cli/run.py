@@ -26,6 +26,7 @@ class Stage(StrEnum):
     smoothed = "smoothed"
     evaluate = "evaluate"
     export = "export"
+    formats = "formats"
     report = "report"
 
 

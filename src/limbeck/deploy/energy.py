@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ def energy_per_inference(
     before = _read(counters)
     if before:
         session = open_session(path)
-        inputs = example_inputs(session, 1)
-        session.run(None, inputs)
+        run = partial(session.run, None, example_inputs(session, 1))
+        run()
         before = _read(counters)
-        timed = burst(session, inputs, seconds, least=1)
+        timed = burst(run, seconds, least=1)
         joules = _spent_joules(before, _read(counters), counters)
         if joules > 0:
             if (found := by_counters(joules, timed)) is not None:

@@ -73,10 +73,7 @@ class Exporter:
             BadInput: it cannot be exported.
             LimbeckError: what came out does not answer as the model does.
         """
-        found = {
-            name: replace(graph, metadata={**graph.metadata, "name": f"{self.run} {role}"})
-            for name, graph in self.modality.exportables(model, self.task, role).items()
-        }
+        found = self.graphs(model, role)
         files = {*self.modality.beside(model, self.task, role, folder)}
         paths = {name: folder / f"{name}.onnx" for name in found}
         for name, graph in found.items():
@@ -111,6 +108,13 @@ class Exporter:
             lengths=next((graph.lengths for graph in found.values() if graph.lengths), ()),
             longest=min((graph.longest for graph in found.values() if graph.longest is not None), default=None),
         )
+
+    def graphs(self, model: nn.Module, role: str) -> dict[str, Exportable]:
+        """The graphs of a model, which is in evaluation mode and on the CPU, as their files are to speak of themselves."""
+        return {
+            name: replace(graph, metadata={**graph.metadata, "name": f"{self.run} {role}"})
+            for name, graph in self.modality.exportables(model, self.task, role).items()
+        }
 
     def _int8(
         self,

@@ -20,8 +20,11 @@ from .onnx import silence, written
 
 
 def quantise(path: Path, int8_path: Path, operators: Sequence[str]) -> None:
-    """Writes the file at ``path`` with the weights of these operators in int8, symmetric, per channel; activations are
-    quantised as they come. What that costs must be measured: see :func:`price`.
+    """Writes the file at ``path`` with the weights of these operators in 8 bits; activations are quantised as they come.
+
+    Products get int8 weights with a scale for each channel; a table of embeddings gets uint8 with one scale for all of it,
+    which is what ONNX Runtime's quantiser does to a ``Gather`` whatever it is asked (the format ``onnx-int8`` gives each row its own).
+    What that costs must be measured: see :func:`price`.
 
     Raises :class:`BadInput` where the file is none that Limbeck exported.
     """

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from .runtime import THREADS, example_inputs, open_session, runtime_name
 from .scheduling import long_turns
@@ -31,6 +30,9 @@ RUNS_IN_A_TURN = 3
 REPEAT_SECONDS = 0.4
 MOST_REPEATS = 10
 
+Run = Callable[[], object]
+"""One run of a model on inputs that are at hand, such as ``partial(session.run, None, inputs)``."""
+
 
 def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: int = 32) -> dict[str, Any]:
     """Latency at batch 1 of several exported models, in turns of some milliseconds, so that what changes hits them alike.
@@ -49,16 +51,21 @@ def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: 
     if not paths:
         raise ValueError("compare_latency needs at least one model")
     sessions = {name: open_session(path) for name, path in paths.items()}
-    inputs = {name: example_inputs(session, 1, length) for name, session in sessions.items()}
-    bursts: dict[str, list[Burst]] = {name: [] for name in paths}
-    first = {name: burst(session, inputs[name], 0) for name, session in sessions.items()}  # lays out memory
+    runs = {name: partial(session.run, None, example_inputs(session, 1, length)) for name, session in sessions.items()}
+    return summarised(in_turns(runs, seconds=seconds)) | {"threads": THREADS, "runtime": runtime_name()}
+
+
+def in_turns(runs: Mapping[str, Run], *, seconds: float = 6.0) -> dict[str, list[Burst]]:
+    """The bursts of each model, as :func:`compare_latency` measures them: the first is the one whose ratios are to be narrow."""
+    bursts: dict[str, list[Burst]] = {name: [] for name in runs}
+    first = {name: burst(run, 0) for name, run in runs.items()}  # lays out memory
     end = time.perf_counter() + seconds
     with long_turns(RUNS_IN_A_TURN * max(one.typical_ms for one in first.values())):
         while not _enough(bursts, late=time.perf_counter() >= end):
-            names = list(paths) if len(bursts[next(iter(paths))]) % 2 == 0 else list(paths)[::-1]
+            names = list(runs) if len(bursts[next(iter(runs))]) % 2 == 0 else list(runs)[::-1]
             for name in names:
-                bursts[name].append(burst(sessions[name], inputs[name], BURST_SECONDS))
-    return summarised(bursts) | {"threads": THREADS, "runtime": runtime_name()}
+                bursts[name].append(burst(runs[name], BURST_SECONDS))
+    return bursts
 
 
 def settled_latency(path: Path, *, limit: float | None = None, length: int = 32) -> dict[str, Any]:
@@ -69,15 +76,15 @@ def settled_latency(path: Path, *, limit: float | None = None, length: int = 32)
     ``decided`` (whether the interval settled it), ``limit``, and ``busy`` with ``clock_over_cpu``, as :func:`compare_latency`.
     """
     session = open_session(path)
-    inputs = example_inputs(session, 1, length)
+    run = partial(session.run, None, example_inputs(session, 1, length))
     bursts: list[Burst] = []
     repeats = 0
-    with long_turns(RUNS_IN_A_TURN * burst(session, inputs, 0).typical_ms):  # which lays out memory too
+    with long_turns(RUNS_IN_A_TURN * burst(run, 0).typical_ms):  # which lays out memory too
         while True:
             end = time.perf_counter() + REPEAT_SECONDS
             before = len(bursts)
             while time.perf_counter() < end or len(bursts) < before + LEAST_ROUNDS:
-                bursts.append(burst(session, inputs, BURST_SECONDS))
+                bursts.append(burst(run, BURST_SECONDS))
             repeats += 1
             found = typical(bursts)
             if decides(found, limit) or repeats >= MOST_REPEATS:
@@ -115,7 +122,7 @@ def summarised(bursts: Mapping[str, list[Burst]]) -> dict[str, Any]:
     }
 
 
-def burst(session: Any, inputs: dict[str, np.ndarray], seconds: float, *, least: int = RUNS_IN_A_BURST) -> Burst:
+def burst(run: Run, seconds: float, *, least: int = RUNS_IN_A_BURST) -> Burst:
     """Runs one after the other, for so many seconds and at least so many, after one that fills the caches.
 
     The clocks are read once between two runs, so that no interruption falls between two timings unseen. What the reading
@@ -124,7 +131,7 @@ def burst(session: Any, inputs: dict[str, np.ndarray], seconds: float, *, least:
     end = time.perf_counter_ns() + int(seconds * 1e9)
     readings = [(time.perf_counter_ns(), time.thread_time_ns())]  # one thread at work is the one that calls
     while len(readings) <= least + 1 or readings[-1][0] < end:
-        session.run(None, inputs)
+        run()
         readings.append((time.perf_counter_ns(), time.thread_time_ns()))
     cost_ns = _reading_ns()
     return Burst(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..models.inference import device_of
 from ..models.onnx_file import OnnxFile
-from .latency import RUNS_IN_A_TURN, burst
+from .latency import RUNS_IN_A_TURN, Run, burst
 from .memory import memory_mb
 from .onnx import evaluating
 from .runtime import THREADS, example_inputs, open_session, runtime_name
@@ -61,14 +62,18 @@ def measure_onnx(path: Path, *, seconds: float = 0.5, length: int = 32) -> dict[
     """
     path = Path(path)
     session = open_session(path)
-    many = example_inputs(session, THROUGHPUT_BATCH, length)
-    with long_turns(RUNS_IN_A_TURN * burst(session, many, 0, least=1).typical_ms):
-        batches = burst(session, many, seconds, least=2)
+    many = partial(session.run, None, example_inputs(session, THROUGHPUT_BATCH, length))
     return {
-        "throughput_per_s": THROUGHPUT_BATCH / batches.typical_ms * 1e3,
-        "throughput_batch": THROUGHPUT_BATCH,
+        **throughput(many, THROUGHPUT_BATCH, seconds=seconds),
         **memory_mb(path, example_inputs(session, 1, length)),
         "bytes": path.stat().st_size,
         "threads": THREADS,
         "runtime": runtime_name(),
     }
+
+
+def throughput(many: Run, batch: int, *, seconds: float = 0.5) -> dict[str, float]:
+    """``throughput_per_s`` and ``throughput_batch`` of what answers so many examples at a time."""
+    with long_turns(RUNS_IN_A_TURN * burst(many, 0, least=1).typical_ms):
+        batches = burst(many, seconds, least=2)
+    return {"throughput_per_s": batch / batches.typical_ms * 1e3, "throughput_batch": batch}

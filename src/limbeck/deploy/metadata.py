@@ -16,17 +16,25 @@ _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5  # how protobuf writes 
 
 
 def task_of(path: Path) -> str | None:
-    """The task that an exported model's metadata names; None where it names none, or the file is no ONNX model."""
+    """The task that an exported model's metadata names; None where it names none, or the file is no exported model."""
     task = said_by(path).get("task")
     return task if isinstance(task, str) else None
 
 
+def beside_file(path: Path) -> Path:
+    """Where a file of another format than ONNX has what it says of itself: beside it, as JSON."""
+    return path.with_name(f"{path.name}.json")
+
+
 def said_by(path: Path) -> dict[str, Any]:
-    """What an exported model's metadata say; empty where they say nothing, or the file is no ONNX model.
+    """What an exported model's metadata say; empty where they say nothing, or the file is no exported model.
 
     Only the metadata are read, whatever the size of the graph: nothing is imported for it.
     """
     try:
+        if path.suffix != ".onnx" and beside_file(path).is_file():
+            said = json.loads(beside_file(path).read_text(encoding="utf-8"))
+            return said if isinstance(said, dict) else {}
         with open(path, "rb") as file:
             entries = [dict(_fields(entry)) for number, entry in _of_file(file) if number == _METADATA]
         said = json.loads(next(one[_VALUE] for one in entries if one.get(_KEY) == METADATA_KEY.encode()))

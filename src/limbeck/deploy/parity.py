@@ -12,6 +12,11 @@ from ..errors import LimbeckError
 from ..evaluation.kinds import KINDS
 from ..interfaces import RaggedLogits
 
+LEAST_AGREEMENT = 0.95
+MOST_WORSE = 0.05
+"""What a file that is not float32 must prove: so many answers alike, where answers are right or wrong, and a loss that is greater by
+no more than this share of it."""
+
 
 def compared(
     expected: Tensor | RaggedLogits,
@@ -51,6 +56,29 @@ def compared(
         "n": len(expected.lengths if isinstance(expected, RaggedLogits) else expected),
         "limits": {"max_abs_difference": max_abs, "agreement": agreement},
         "passed": worst <= max_abs and share >= agreement,
+    }
+
+
+def nearly(
+    expected: Tensor | RaggedLogits, actual: Tensor | RaggedLogits, labels: Tensor, path: Path, *, kind: str
+) -> dict[str, Any]:
+    """The same of a file that is not float32, whose logits move while what they say stays: by agreement and loss.
+
+    ``labels`` (N, ...) are of the examples. Beside what :func:`compared` gives stand the kind's loss, by its name, of the file, and
+    under that name with ``_float32`` behind it the model's; the limits are ``agreement`` (of kinds that are right or wrong) and that loss.
+    """
+    found = compared(expected, actual, path, kind=kind, max_abs=math.inf, agreement=0)
+    by = KINDS[kind]
+    first, loss = by.FIGURES[:2]
+    exact, ours = (by.figures(by.kept(one, labels.cpu()))[loss.name] for one in (expected, actual))
+    limits = {**({"agreement": LEAST_AGREEMENT} if first.share else {}), loss.name: exact * (1 + MOST_WORSE)}
+    return found | {
+        loss.name: ours,
+        f"{loss.name}_float32": exact,
+        "limits": limits,
+        "passed": math.isfinite(found["max_abs_difference"])
+        and ours <= limits[loss.name]
+        and found["agreement"] >= limits.get("agreement", 0),
     }
 
 

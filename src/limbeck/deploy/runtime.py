@@ -43,19 +43,24 @@ def example_inputs(session: onnxruntime.InferenceSession, batch: int, length: in
     The same each time: standard normal numbers, or whole numbers drawn from the range that its metadata have for the input
     (:class:`limbeck.interfaces.Input`).
     """
-    random = np.random.default_rng(0)
-    ranges = _ranges(session)
-    inputs: dict[str, np.ndarray] = {}
-    for given in session.get_inputs():
-        shape = (batch, *(side if isinstance(side, int) else length for side in given.shape[1:]))
-        kind = _TYPES[given.type]
-        if ranges[given.name] is None:
-            inputs[given.name] = random.standard_normal(shape, dtype=np.float32).astype(kind)
-            continue
-        low, high = ranges[given.name]
-        drawn = random.integers(low, high, shape, dtype=np.int64) if high - low > 1 else np.full(shape, low, np.int64)
-        inputs[given.name] = drawn.astype(kind)
-    return inputs
+    random, ranges = np.random.default_rng(0), _ranges(session)
+    return {
+        given.name: drawn(
+            random,
+            (batch, *(side if isinstance(side, int) else length for side in given.shape[1:])),
+            _TYPES[given.type],
+            ranges[given.name],
+        )
+        for given in session.get_inputs()
+    }
+
+
+def drawn(random: np.random.Generator, shape: tuple[int, ...], kind: Any, range: tuple[int, int] | None) -> np.ndarray:
+    """An input made up: standard normal numbers where ``range`` is None, else whole ones from its first on and below its second."""
+    if range is None:
+        return random.standard_normal(shape, dtype=np.float32).astype(kind)
+    low, high = range
+    return (random.integers(low, high, shape, dtype=np.int64) if high - low > 1 else np.full(shape, low)).astype(kind)
 
 
 def _ranges(session: onnxruntime.InferenceSession) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from .assistant import (
 )
 from .evaluate import evaluate_stage
 from .export import export_stage
+from .formats import format_stages
 from .job import Job, open_job, taught_by
 from .objective import deployed_with
 from .plan import PlannedStage
 from .report import report_stage
-from .stages import ASSISTANT, CONCLUSION, Stage, check_free
+from .stages import ASSISTANT, CONCLUSION, FORMATS, Stage, check_free
 from .students import about_student, members, train_member
 from .students import member_stage as stage_of
 from .targets import about_targets, targets_stage, the_targets, why_live
@@ -48,7 +49,11 @@ def check(
     is made from is only known once the stages before it are finished, so behind an unfinished one all are "to do".
     """
     check_free(out)
-    job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
+    return check_job(open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads), measure=measure)
+
+
+def check_job(job: Job, *, measure: bool = False) -> list[PlannedStage]:
+    """The same of a job that is open."""
     for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
@@ -153,19 +158,36 @@ def _the_conclusion(
     names = CONCLUSION
     if teacher is None:
         about = costs.conclusion()
-        return [PlannedStage(name, "to do", "", about[name]) for name in names]
+        planned = [PlannedStage(name, "to do", "", about[name]) for name in names]
+        return [*planned[:-1], *_the_formats(job, [], costs), planned[-1]]
     learning, arms = arms_of(job, teacher, store, assistant)
     trained: dict[str, list[Trained]] = {}
     for name, seed in members(job):
         trained.setdefault(name, []).append(train_member(learning, arms[name], seed))
     evaluation = evaluate_stage(job, teacher, tested_of(trained, assistant))
     export = export_stage(job, teacher, trained)
-    stages = (evaluation, export, report_stage(job, evaluation, export))
+    formats = format_stages(job, export)
+    stages = (evaluation, export, report_stage(job, evaluation, export, formats))
     about = costs.conclusion() if not all(stage.finished for stage in stages) else {}
-    return [
+    planned = [
         PlannedStage(name, _state(stage), "", None if stage.finished else about[name])
         for name, stage in zip(names, stages, strict=True)
     ]
+    return [*planned[:-1], *_the_formats(job, [*formats.values()], costs), planned[-1]]
+
+
+def _the_formats(job: Job, stages: list[Stage], costs: Costs) -> list[PlannedStage]:
+    """The formats as one line; none where the recipe asks for no more than the one that is always there."""
+    names = job.recipe.export.more
+    if not names:
+        return []
+    finished = sum(stage.finished for stage in stages)
+    state = "finished" if stages and finished == len(stages) else "to do"
+    if state == "to do" and (finished or any(stage.begun for stage in stages)):
+        state = "unfinished"
+    seconds = costs.before.other(FORMATS)
+    left = None if state == "finished" or seconds is None else seconds * (len(names) - finished)
+    return [PlannedStage(FORMATS, state, f"{', '.join(names)}; {finished} finished", left)]
 
 
 def _sum(seconds: list[float | None]) -> float | None:

@@ -22,7 +22,7 @@ from ..objectives.catalogue.entry import FEATURES, LABELS
 from ..recipe import files
 from ..sections.codec import Auto, CodecSection
 from ..sections.recipe import Recipe
-from .stages import ARMS, ASSISTANT, Stage
+from .stages import ARMS, ASSISTANT, FORMATS, Stage
 from .versions import PACKAGES, STAGES, versions
 
 NAME = "known.json"  # in the folder of the stages
@@ -41,7 +41,7 @@ _NO_PART: dict[str, tuple[str, ...]] = {
     "smoothed": (*_NO_TRAINING, "targets", ASSISTANT),
     "evaluate": ("name", "export"),
     "export": ("name",),
-    "formats": ("name",),
+    FORMATS: ("name",),
     "report": (),
 }
 
@@ -106,7 +106,7 @@ class Known:
 def part_in(recipe: Recipe, name: str) -> dict[str, Any]:
     """What of a recipe has a part in a stage, as plain values."""
     plain = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in _NO_PART[name]}
-    if name in ("export", "formats"):
+    if name in ("export", FORMATS):
         plain["export"] = recipe.export.limits
     terms = recipe.objective.terms
     codec = recipe.targets.codec

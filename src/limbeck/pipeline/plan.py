@@ -21,7 +21,7 @@ from ..sections.targets import Targets
 from ..sections.teacher import members_of, seeds_of
 from .before import Before
 from .known import Known, stored
-from .stages import ASSISTANT, CONCLUSION, Stage, check_free
+from .stages import ASSISTANT, CONCLUSION, FORMATS, Stage, check_free
 from .versions import STAGES
 
 FINISHED, UNFINISHED, TO_DO, NOT_KNOWN = "finished", "unfinished", "to do", "not known"
@@ -85,16 +85,26 @@ class _Plan:
         if any(one.state in (TO_DO, UNFINISHED) for one in upon):
             models = upon
         concluded = [self._found(name, 0, models, self._of_conclusion(name)) for name in CONCLUSION[:-1]]
+        *_, exported = concluded
+        more = [self._found(FORMATS, k, [exported], {"format": name}) for k, name in enumerate(self.recipe.export.more)]
         last = CONCLUSION[-1]
         if any(one.state in (TO_DO, UNFINISHED) for one in models):
             concluded.append(_Found(TO_DO))
         else:  # what is unfinished has no digest yet, and may come to what is there
-            unsure = [one if one.state == FINISHED else _Found(NOT_KNOWN) for one in concluded]
+            unsure = [one if one.state == FINISHED else _Found(NOT_KNOWN) for one in (*concluded, *more)]
             concluded.append(self._found(last, 0, unsure, self._of_conclusion(last)))
         for name, found in zip(CONCLUSION, concluded, strict=True):
             seconds = None if found.state == FINISHED else self.before.other(name)
+            if name == last and more:
+                planned.append(self._formats(more))
             planned.append(PlannedStage(name, found.state, "", seconds))
         return planned
+
+    def _formats(self, found: list[_Found]) -> PlannedStage:
+        """The formats as one line."""
+        finished = sum(one.state == FINISHED for one in found)
+        detail = f"{', '.join(self.recipe.export.more)}; {finished} finished"
+        return _row(FORMATS, detail, found, [(self.before.other(FORMATS), None)] * len(found))
 
     def _found(self, name: str, which: int, upon: Sequence[_Found], certain: dict[str, Any]) -> _Found:
         """A stage that is made ``upon`` others; ``certain`` of its ingredients are known."""

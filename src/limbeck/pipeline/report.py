@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +21,7 @@ from ..targets.store.store import Store
 from .assistant import Assistant
 from .diagnose import ROLES, section_of
 from .evaluate import TestSplit, kept_of, teachers_of, test_reads
+from .formats import formats_section, publish_formats
 from .job import Job
 from .licences import licences
 from .objective import deployed_with
@@ -41,13 +42,15 @@ def report(
     evaluation: Stage,
     answers: dict[str, Tensor],
     export: Stage,
+    formats: Mapping[str, Stage],
 ) -> dict[str, Any]:
     """``results.json``, ``report.html`` and the products at the top of the run folder."""
-    here = begun(job, report_stage(job, evaluation, export))
+    here = begun(job, report_stage(job, evaluation, export, formats))
     if not here.finished:
         here.prepare()
         examples = test.open("what the report shows")
         results = _results(job, examples, teacher, assistant, arms, chosen, store, answers, export)
+        results |= formats_section(job, formats, results)
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
@@ -58,6 +61,7 @@ def report(
     weights = job.out / "stages" / "student" / student.fingerprint / "model.safetensors"
     results = json.loads((here.folder / "results.json").read_text(encoding="utf-8"))
     job.modality.publish(export.folder, weights, job.out, results)
+    publish_formats(job, formats, export)
     return results | {"out": str(job.out)}
 
 
@@ -208,8 +212,9 @@ def _evidence(
     )
 
 
-def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
+def report_stage(job: Job, evaluation: Stage, export: Stage, formats: Mapping[str, Stage]) -> Stage:
     """The stage of the report."""
+    more = {"formats": {name: one.fingerprint for name, one in formats.items()}} if formats else {}
     ingredients = {
         "version": REPORT_VERSION,
         "name": job.name,
@@ -217,5 +222,6 @@ def report_stage(job: Job, evaluation: Stage, export: Stage) -> Stage:
         "recipe": job.recipe.model_dump(mode="json", exclude_none=True),
         "evaluate": evaluation.fingerprint,
         "export": export.fingerprint,
+        **more,
     }
     return stage(job.out, "report", ingredients)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from .. import progress
+from ..deploy.formats import require
 from ..errors import BadInput, Interrupted, did_you_mean
 from ..files import write_text
 from ..recipe.read import resolved_yaml
@@ -31,6 +32,7 @@ from .assistant import (
 )
 from .evaluate import TestSplit, best_on_validation, evaluate, evaluate_stage, models_of, test_reads
 from .export import export_and_measure, export_stage
+from .formats import deploy_as, format_stages
 from .job import Job, open_job, taught_by
 from .known import Known, known_of
 from .objective import deployed_with
@@ -64,7 +66,7 @@ def run(
     for name in force:
         if name not in STAGES:
             raise BadInput(f"--force {name}: no such stage.{did_you_mean(name, STAGES)}")
-    if {"evaluate", "export"} & set(force) and "report" not in force:
+    if {"evaluate", "export", "formats"} & set(force) and "report" not in force:
         force = (*force, "report")  # else the results would go on telling what was measured before
     folder = out or default_folder(recipe)
     stages.check_free(folder)  # before the data is read, which may take a while
@@ -92,6 +94,7 @@ def distil(job: Job, ahead: Callable[[], None] | None = None, known: Known | Non
     """
     if known is None or job.splits.elsewhere:
         known = Known(job.recipe, job.out, None)
+    require(job.recipe.export.more)
     for note in (*job.notes, why_live(job), deployed_with(job.objective())):
         if note is not None:
             progress.note(note)
@@ -100,7 +103,7 @@ def distil(job: Job, ahead: Callable[[], None] | None = None, known: Known | Non
         given_store(first)  # refused before anything is trained
     stored = job.asks_teacher and not job.live
     taught = 1 if job.assistant is None else 2  # how often somebody is trained, and asked, before the students
-    steps = progress.Steps(taught * (1 + stored) + len(members(job)) + len(CONCLUSION))
+    steps = progress.Steps(taught * (1 + stored) + len(members(job)) + len(CONCLUSION) + len(job.recipe.export.more))
     with stages.claimed(job.out):
         write_text(job.out / "recipe.yaml", resolved_yaml(job.recipe))
         try:
@@ -199,7 +202,12 @@ def conclude(
     steps.next(f"export: student and teacher, parity and speed{taken_over(job, wanted)}")
     known.note(wanted, 0, models, "")
     export = export_and_measure(job, test, wanted, teacher, arms["student"][chosen])
-    last = report_stage(job, evaluation, export)
+    formats = format_stages(job, export)
+    for number, (name, here) in enumerate(formats.items()):
+        steps.next(f"format {name}{taken_over(job, here)}")
+        known.note(here, number, [export], name)
+        deploy_as(job, test, name, here, export, teacher, arms["student"][chosen])
+    last = report_stage(job, evaluation, export, formats)
     steps.next(f"report{taken_over(job, last)}")
-    known.note(last, 0, [evaluation, export], "")
-    return report(job, test, teacher, assistant, arms, chosen, store, evaluation, answers, export)
+    known.note(last, 0, [evaluation, export, *formats.values()], "")
+    return report(job, test, teacher, assistant, arms, chosen, store, evaluation, answers, export, formats)

@@ -25,7 +25,8 @@ from .versions import versions
 ASSISTANT = "assistant"
 ARMS = ("student", "baseline", "smoothed")
 CONCLUSION = ("evaluate", "export", "report")
-STAGES = ("teacher", "targets", ASSISTANT, *ARMS, *CONCLUSION)
+FORMATS = "formats"
+STAGES = ("teacher", "targets", ASSISTANT, *ARMS, "evaluate", "export", FORMATS, "report")
 
 SCHEMA_VERSION = 2
 _UNSEALED = 1  # of stages written before done.json had a digest of its own

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ..evaluation.figure import Figure
 from ..sections.outline import Outline
-from . import charts, figures, formats, kinds, losses
+from . import charts, deployed, figures, formats, kinds, losses
 from .evidence import Evidence
 from .formats import dig, figure
 from .html import write_html
@@ -61,6 +61,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "answers": kinds.about(evidence.kind, evidence.names),
         "outline": outline,
         "int8": _int8(results, first),
+        "deployed": deployed.table(results, named),
         "as_long": not dig(results, "recipe", "baseline", "epochs"),
         "first": first,
         "tiles": _tiles(results, outline, first),

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from ...errors import BadInput
 from .format import Format
 from .onnx import ONNX
+from .onnx_int8 import ONNX_INT8
 
-FORMATS: Mapping[str, Format] = {one.name: one for one in (ONNX,)}
+FORMATS: Mapping[str, Format] = {one.name: one for one in (ONNX, ONNX_INT8)}
 """By the names that recipes know (:data:`limbeck.sections.recipe.FormatName`)."""
 
 

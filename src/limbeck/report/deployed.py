@@ -1,0 +1,99 @@
+"""The student in each format as rows of a table: what its file is worth and what it costs"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..evaluation.figure import Figure
+from . import figures, formats
+from .formats import MISSING, dig, figure
+
+FIGURES = 3  # of the kind of answer, in their order
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One format: cells in the order of :attr:`Table.columns`, or why there is no file."""
+
+    name: str
+    taken: bool  # whether limbeck predict takes it
+    cells: tuple[tuple[str, str], ...]  # (figure, what stands small beside it)
+    problem: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """All formats; the columns are (heading, hint)."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[Deployed, ...]
+
+
+def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
+    """None where the run has no more than its ONNX file."""
+    files = dig(results, "formats", "files")
+    if not isinstance(files, dict) or not files:
+        return None
+    told = named[:FIGURES]
+    columns = [
+        ("File", ""),
+        *((one.heading, figures.hint(one)) for one in told),
+        ("Agreement", "with the trained student"),
+        ("Latency", "p50, p95 small"),
+        ("Against float32", "how many times as fast"),
+        ("Against the teacher", "how many times as fast"),
+        ("Throughput", "a second"),
+        ("Peak memory", "beside the runtime's own"),
+    ]
+    whole = figure(dig(results, "student", "bytes"))
+    rows = []
+    for name, one in files.items():
+        taken = name == dig(results, "formats", "preferred")
+        if problem := dig(one, "problem"):
+            rows.append(Deployed(name, taken, (), str(problem), ()))
+            continue
+        size = figure(dig(one, "bytes"))
+        cells = [
+            (formats.size(size), f"{size / whole:.2f} of float32" if size is not None and whole else ""),
+            *((figures.value(of, dig(one, "metrics", of.name)), _change(of, one)) for of in told),
+            (formats.percent(dig(one, "agreement")), ""),
+            (
+                formats.with_unit(dig(one, "latency_ms", "p50"), "ms"),
+                formats.with_unit(dig(one, "latency_ms", "p95"), "ms"),
+            ),
+            *((_times(dig(one, "speedup", beside)), "") for beside in ("onnx", "teacher")),
+            (formats.number(dig(one, "throughput_per_s")), ""),
+            (formats.with_unit(dig(one, "peak_memory_mb"), "MB"), ""),
+        ]
+        rows.append(Deployed(name, taken, tuple(cells), "", _notes(one)))
+    return Table(tuple(columns), tuple(rows))
+
+
+def _change(of: Figure, one: Any) -> str:
+    """Of a file that is not float32 itself, how far the figure is from the trained student's."""
+    here, there = (figure(dig(one, name, of.name)) for name in ("metrics", "metrics_float32"))
+    if here is None or there is None or dig(one, "parity", "limits", "max_abs_difference") is not None:
+        return ""
+    return f"{figures.signed(of, here - there)}{' points' if of.share else ''}"
+
+
+def _times(ratio: Any) -> str:
+    value = figure(dig(ratio, "ratio"))
+    return MISSING if value is None else f"{value:.2f}×" if value < 9.95 else f"{value:.0f}×"
+
+
+def _notes(one: Any) -> tuple[str, ...]:
+    notes = []
+    if dig(one, "parity", "passed") is False:
+        notes.append("answers otherwise than the trained student on too many examples, or with too great a loss")
+    if dig(one, "disturbed"):
+        notes.append("timed on a busy machine")
+    kernels = dig(one, "kernels") or {}
+    for kind in ("int8", "float32"):
+        of = dig(kernels, kind) or {}
+        if kernels:
+            told = ", ".join(f"{count} {name}" for name, count in of.items()) or "none"
+            notes.append(f"products and convolutions in {kind}: {told}")
+    return tuple(notes)
