@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import numpy as np
@@ -39,6 +40,7 @@ from limbeck.training.loop import on_validation
 
 # What a script that stands alone may import beside Python's own.
 ALONE = {"numpy", "onnxruntime", "PIL", "tokenizers"}
+SERVED = {"image", "text"}
 
 
 class Battery:
@@ -122,15 +124,17 @@ class Battery:
         assert isinstance(module.FILES, bool)
         for name, least in (("predict", 3), ("table", 1), ("plain", 1)):
             assert len(inspect.signature(getattr(module, name)).parameters) >= least
-        write_standalone(module.__name__, tmp_path / "predict.py")
-        for node in ast.walk(ast.parse((tmp_path / "predict.py").read_text(encoding="utf-8"))):
-            assert not (isinstance(node, ast.ImportFrom) and node.level), "it imports what lies beside it"
-            names = (
-                [node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in getattr(node, "names", [])]
-            )
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                roots = {str(name).split(".")[0] for name in names}
-                assert roots <= ALONE | set(sys.stdlib_module_names), roots
+        assert imported(module, tmp_path) <= ALONE
+
+    def test_what_a_server_asks_of_it_stands_alone(self, tmp_path: Path) -> None:
+        if TASKS[self.task] not in SERVED:
+            pytest.skip("it is not served")
+        module = part_of(self.task, "serve")
+        assert (isinstance(module.FILES, bool), issubclass(module.TooLarge, ValueError)) == (True, True)
+        assert all(isinstance(word, str) for word in (module.EXAMPLE, module.MEASURE, *module.NEEDS))
+        for name, takes in (("opened", 2), ("beside", 1), ("read", 3), ("ask", 2), ("told", 3), ("sureness", 2)):
+            assert len(inspect.signature(getattr(module, name)).parameters) == takes
+        assert imported(module, tmp_path) == {{"pillow": "PIL"}.get(one, one) for one in module.NEEDS}
 
     # --- data and task
 
@@ -287,3 +291,16 @@ def same(a: Any, b: Any) -> None:
         for key, one in pairs:
             two = other[key] if isinstance(value, dict) else other
             assert one is two is None or torch.equal(one, two), key
+
+
+def imported(module: ModuleType, folder: Path) -> set[str]:
+    """What a module imports beside Python's own once it is a script that stands alone, which imports nothing beside it."""
+    write_standalone(module.__name__, folder / "script.py")
+    found = set[str]()
+    for node in ast.walk(ast.parse((folder / "script.py").read_text(encoding="utf-8"))):
+        assert not (isinstance(node, ast.ImportFrom) and node.level), "it imports what lies beside it"
+        if isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).split(".")[0])
+        elif isinstance(node, ast.Import):
+            found |= {one.name.split(".")[0] for one in node.names}
+    return found - set(sys.stdlib_module_names)

@@ -41,7 +41,7 @@ def plainly_asked(arguments: Sequence[str]) -> tuple[Path, list[str], int, bool]
 
 def show(model: Path, examples: list[str], top: int = TOP, as_json: bool = False) -> None:
     """Prints what the model says of each example. Raises `BadInput` in sentences."""
-    file = _model_file(model)
+    file = model_file(model)
     task = task_of(file)
     does = part_of(task if task in TASKS else DEFAULT_TASK, "predict")  # which says what is wrong with any other
     if task in TASKS:
@@ -79,7 +79,7 @@ def _is_file(example: str) -> bool:
         return False
 
 
-def _model_file(model: Path) -> Path:
+def model_file(model: Path) -> Path:
     """The exported model that a file or a folder stands for."""
     if not model.is_dir():
         if not model.is_file():

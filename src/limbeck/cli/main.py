@@ -21,6 +21,7 @@ from .predict import predict
 from .run import run
 from .search import search
 from .sentences import guarded
+from .serve import serve
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
     "run": (run, "limbeck run recipes/digits.yaml --set student.width=12 --set seeds=3"),
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
     "export": (export, "limbeck export runs/fashion_mnist --format onnx-int8 --prefer smallest"),
     "init": (init, "limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist"),
     "predict": (predict, "limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"),
+    "serve": (serve, "limbeck serve runs/digits --port 8000; curl -F file=@seven.png http://127.0.0.1:8000/predict"),
     "objectives": (objectives, "limbeck objectives dkd"),
 }
 GROUPS: dict[str, tuple[typer.Typer, str]] = {  # of sub-commands, likewise

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
+EXIF_ORIENTATION = 0x0112
 ALPHA_MODES = ("RGBA", "RGBa", "LA", "PA")
 GREY_MODES = ("1", "L", "LA")
 MOST_PIXELS = 1 << 24
 """What is scaled has at most so many pixels, an input of the model too; images of a batch together likewise."""
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The (first) picture of an open file, decoded, upright; ``ValueError``, and what Pillow raises, where that cannot be."""
+    image.load()
+    if image.mode == "F":
+        raise ValueError("floating-point pixels are not supported")
+    if is_deep(image) and (lowest := np.asarray(image).min()) < 0:
+        raise ValueError(f"its pixels go down to {lowest}: grey values start from 0")
+    turned = image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def keep(image: Image.Image, rows: tuple[int, int] | None, columns: tuple[int, int] | None) -> Image.Image:

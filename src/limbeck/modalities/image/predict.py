@@ -27,15 +27,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image
 
-from .picture import MOST_PIXELS, cover, is_deep, keep, recolour
+from .picture import MOST_PIXELS, cover, keep, recolour, upright
 
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
 BATCH = 64
 FILES = True  # whether an example on the command line is the name of a file
-EXIF_ORIENTATION = 0x0112
 
 
 class Prediction(NamedTuple):
@@ -79,7 +78,7 @@ def predict(model: Path, images: Sequence[Path | str], top: int = 3) -> list[Pre
         some = [Path(image) for image in images[start : start + batch]]
         inputs_BCHW = np.stack([preprocess(read_image(image), metadata) for image in some])
         width = len(metadata.numbers or metadata.classes)
-        logits_BC = _logits(session, {name: inputs_BCHW}, (len(some), width), model)
+        logits_BC = answers_of(session, {name: inputs_BCHW}, (len(some), width), model)
         if metadata.numbers:
             for image, values_D in zip(some, logits_BC):
                 said = tuple((name, float(value), unit) for (name, unit), value in zip(metadata.numbers, values_D))
@@ -91,14 +90,15 @@ def predict(model: Path, images: Sequence[Path | str], top: int = 3) -> list[Pre
     return predictions
 
 
-def open_model(path: Path) -> onnxruntime.InferenceSession:
-    """A CPU session of the model; ``ValueError`` where the file is missing or is no ONNX model."""
+def open_model(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """A CPU session of the model, by default with a thread a core; ``ValueError`` where it is missing or no ONNX model."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"model {path} is a folder: give the .onnx file in it, such as {path / 'student.onnx'}.")
     if not path.is_file():
         raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised, and said below
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -139,13 +139,7 @@ def read_image(path: Path) -> Image.Image:
         raise ValueError(f"image {path} does not exist.")
     try:
         with Image.open(path) as image:
-            image.load()
-            if image.mode == "F":
-                raise ValueError("floating-point pixels are not supported")
-            if is_deep(image) and (lowest := np.asarray(image).min()) < 0:
-                raise ValueError(f"its pixels go down to {lowest}: grey values start from 0")
-            turned = image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1
-            return ImageOps.exif_transpose(image) if turned else image
+            return upright(image)
     # Pillow's readers raise these, and SyntaxError, for files that are broken in various ways.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(
@@ -372,7 +366,7 @@ def _answer_problem(session: onnxruntime.InferenceSession, classes: int) -> str 
     return None
 
 
-def _logits(
+def answers_of(
     session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, int], model: Path
 ) -> np.ndarray:
     """What the model answers, (B, classes). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""

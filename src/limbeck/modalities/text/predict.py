@@ -69,13 +69,13 @@ def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction
     metadata = read_metadata(session, model)
     texts = _arranged(texts, metadata.pair)
     for number, text in enumerate(texts, 1):
-        _check(text, number, metadata)
+        check(text, number, metadata)
     tokenizer = open_tokenizer(Path(model).parent / metadata.tokenizer, metadata)
     predictions = []
     for start in range(0, len(texts), BATCH):
         some = list(texts[start : start + BATCH])
         inputs = model_inputs(tokenizer, some, metadata)
-        logits_BC = _logits(session, inputs, (len(some), len(metadata.classes)), model)
+        logits_BC = answers_of(session, inputs, (len(some), len(metadata.classes)), model)
         probabilities_BC = sigmoid(logits_BC) if metadata.multi_label else softmax(logits_BC)
         for text, probabilities_C in zip(some, probabilities_BC):
             best = np.argsort(-probabilities_C, kind="stable")[:top]
@@ -83,14 +83,15 @@ def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction
     return predictions
 
 
-def open_model(path: Path) -> onnxruntime.InferenceSession:
-    """A CPU session of the model; ``ValueError`` where the file is missing or is no ONNX model."""
+def open_model(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """A CPU session of the model, by default with a thread a core; ``ValueError`` where it is missing or no ONNX model."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"model {path} is a folder: give the .onnx file in it, such as {path / 'model.onnx'}.")
     if not path.is_file():
         raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised, and said below
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -266,12 +267,12 @@ def _arranged(texts: Sequence[Text], pair: tuple[str, str] | None) -> list[Text]
     return [(str(texts[0]), str(texts[1]))]
 
 
-def _check(text: Text, number: int, metadata: Metadata) -> None:
+def check(text: Text, number: int, metadata: Metadata) -> None:
+    """``ValueError`` where it is no text, or no pair, such as the model takes; ``number`` is what it is called by."""
     if isinstance(text, str) != (metadata.pair is None):
         takes = "single texts" if metadata.pair is None else f"pairs ({', '.join(metadata.pair)})"
-        raise ValueError(
-            f"example {number} is {'one text' if isinstance(text, str) else 'a pair'}: this model takes {takes}."
-        )
+        given = "one text" if isinstance(text, str) else "a pair"
+        raise ValueError(f"example {number} is {given}: this model takes {takes}.")
     if metadata.pair is None or isinstance(text, str):
         if not str(text).strip():
             raise ValueError(f"text {number} is empty: give a text with something in it.")
@@ -365,14 +366,13 @@ def _answer_problem(session: onnxruntime.InferenceSession, classes: int) -> str 
     answer = session.get_outputs()[0]
     if answer.type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
         return f"answers with {answer.type}, where logits (batch, classes) are needed"
-    if answer.shape and (
-        len(answer.shape) != 2 or (answer.shape[1] not in (classes, None) and isinstance(answer.shape[1], int))
-    ):
+    whole = len(answer.shape) == 2 and (answer.shape[1] in (classes, None) or not isinstance(answer.shape[1], int))
+    if answer.shape and not whole:
         return f"answers with shape {_dimensions(answer.shape)}, but its metadata names {classes} classes"
     return None
 
 
-def _logits(
+def answers_of(
     session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, int], model: Path
 ) -> np.ndarray:
     """What the model answers, (B, classes). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""
