@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .latency import burst
+from .latency import Run, burst
 from .runtime import THREADS, example_inputs, open_session
 from .timing import APART, Burst, clock_over_cpu
 
 COUNTERS = Path("/sys/class/powercap")
 ASSUMED_WATTS_PER_CORE = 10.0
+NO_COUNTERS = "no energy counter could be read"
 
 
 def energy_per_inference(
@@ -19,28 +20,39 @@ def energy_per_inference(
 ) -> dict[str, Any]:
     """Millijoules of one example's pass in ONNX Runtime: ``value_mj``, ``kind`` and ``how``.
 
-    ``kind`` is ``measured`` where the RAPL counters under ``counters`` can be read and move, and nothing interrupts: the
-    whole package's energy over a loop of ``seconds``, idle power and other processes included, divided by its runs.
-    Otherwise it is ``estimate``: ``cpu_ms`` (the median processor time at batch 1) times an assumed 10 W for each core.
+    ``kind`` is ``measured`` where :func:`counted_energy` can tell. Otherwise it is ``estimate``: ``cpu_ms`` (the median
+    processor time at batch 1) times an assumed 10 W for each core.
     """
-    why = "no energy counter could be read"
-    before = _read(counters)
-    if before:
+    why: dict[str, Any] | str = NO_COUNTERS
+    if has_counters(counters):
         session = open_session(path)
-        run = partial(session.run, None, example_inputs(session, 1))
-        run()
-        before = _read(counters)
-        timed = burst(run, seconds, least=1)
-        joules = _spent_joules(before, _read(counters), counters)
-        if joules > 0:
-            if (found := by_counters(joules, timed)) is not None:
-                return found
-            why = "the machine was busy with other things, and the energy counters tell of those too"
+        why = counted_energy(partial(session.run, None, example_inputs(session, 1)), seconds=seconds, counters=counters)
+    if not isinstance(why, str):
+        return why
     return {
         "value_mj": cpu_ms * ASSUMED_WATTS_PER_CORE * THREADS,
         "kind": "estimate",
         "how": f"median processor time x {ASSUMED_WATTS_PER_CORE:g} W assumed for each of {THREADS} busy core(s); {why}",
     }
+
+
+def counted_energy(run: Run, *, seconds: float = 1.0, counters: Path = COUNTERS) -> dict[str, Any] | str:
+    """Millijoules of one run by the processor's counters: ``value_mj``, ``kind`` and ``how``; or why they do not tell.
+
+    The RAPL counters under ``counters`` must be readable and move, and nothing interrupt: the whole package's energy over a
+    loop of ``seconds``, idle power and other processes included, divided by its runs.
+    """
+    if not has_counters(counters):
+        return NO_COUNTERS
+    run()
+    before = _read(counters)
+    timed = burst(run, seconds, least=1)
+    joules = _spent_joules(before, _read(counters), counters)
+    if joules <= 0:
+        return NO_COUNTERS
+    return by_counters(joules, timed) or (
+        "the machine was busy with other things, and the energy counters tell of those too"
+    )
 
 
 def has_counters(counters: Path = COUNTERS) -> bool:

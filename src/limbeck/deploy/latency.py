@@ -20,6 +20,7 @@ from .timing import (
     latency,
     narrow,
     ratio,
+    tail,
     typical,
 )
 
@@ -68,15 +69,13 @@ def in_turns(runs: Mapping[str, Run], *, seconds: float = 6.0) -> dict[str, list
     return bursts
 
 
-def settled_latency(path: Path, *, limit: float | None = None, length: int = 32) -> dict[str, Any]:
-    """Median latency at batch 1 of one exported model, measured again and again until it is known on which side of ``limit`` it lies.
+def settled_latency(run: Run, *, limit: float | None = None) -> dict[str, Any]:
+    """Median latency of one model, measured again and again until it is known on which side of ``limit`` it lies.
 
     Without a limit (ms), until its interval is as narrow as that of a ratio is to be; :data:`MOST_REPEATS` times at most.
-    ``length`` is that of the inputs, where any will do. Returns what :func:`.timing.typical` says, ``repeats``,
-    ``decided`` (whether the interval settled it), ``limit``, and ``busy`` with ``clock_over_cpu``, as :func:`compare_latency`.
+    Returns what :func:`.timing.typical` says, ``p95`` with its interval (:func:`.timing.tail`), ``repeats``, ``decided``
+    (whether the interval settled it), ``limit``, and ``busy`` with ``clock_over_cpu``, as :func:`compare_latency`.
     """
-    session = open_session(path)
-    run = partial(session.run, None, example_inputs(session, 1, length))
     bursts: list[Burst] = []
     repeats = 0
     with long_turns(RUNS_IN_A_TURN * burst(run, 0).typical_ms):  # which lays out memory too
@@ -92,6 +91,7 @@ def settled_latency(path: Path, *, limit: float | None = None, length: int = 32)
     apart = clock_over_cpu(bursts)
     return {
         **found,
+        "p95": tail(bursts),
         "repeats": repeats,
         "decided": decides(found, limit),
         "limit": limit,

@@ -95,6 +95,34 @@ def typical(bursts: Sequence[Burst]) -> dict[str, Any]:
     }
 
 
+def tail(bursts: Sequence[Burst], share: float = 0.95) -> dict[str, Any]:
+    """``value``, the quantile ``share`` of undisturbed runs in ms, with its 95 % interval: ``low``, ``high``, ``level``, ``n`` and ``of``.
+
+    ``of`` is ``runs``, those of ``n`` undisturbed bursts, where there are enough; else ``disturbed runs``, all of them. Runs of
+    one burst follow one another, so that the share of runs below the quantile scatters from burst to burst by more than
+    chance: its standard error is that of a ratio over clusters, and the interval of the quantile is what the distribution
+    of runs has at both ends of the share's (Woodruff 1952, "Confidence intervals for medians and other position measures").
+    """
+    quiet = [one.undisturbed for one in bursts if one.undisturbed]
+    enough = len(quiet) >= LEAST_ROUNDS
+    parts = quiet if enough else [[run.clock_ms for run in one.runs[1:]] for one in bursts]
+    ms = np.concatenate(parts)
+    value = float(np.quantile(ms, share))
+    sizes = np.array([len(part) for part in parts])
+    below = np.array([np.count_nonzero(np.asarray(part) <= value) for part in parts])
+    off = below - below.sum() / sizes.sum() * sizes
+    error = float(np.sqrt(np.square(off).sum() * len(parts) / max(len(parts) - 1, 1))) / float(sizes.sum())
+    low, high = (float(np.quantile(ms, min(max(share + way * 1.96 * error, 0.0), 1.0))) for way in (-1, 1))
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "level": LEVEL,
+        "n": len(parts),
+        "of": "runs" if enough else "disturbed runs",
+    }
+
+
 def clock_over_cpu(bursts: Sequence[Burst]) -> float:
     """The clock's time of all runs together, over the processor's. 1 on a quiet machine."""
     runs = [run for burst in bursts for run in burst.runs]

@@ -20,6 +20,7 @@ from ..deploy.energy import has_counters
 from ..deploy.export import Exported
 from ..deploy.latency import MOST_REPEATS, decides
 from ..deploy.measure import parameters
+from ..deploy.profile import OF_A_FILE, Figures, figures_of
 from ..deploy.runtime import THREADS, runtime_name
 from ..errors import BadInput, Interrupted, LimbeckError, short
 from ..files import fingerprint
@@ -31,7 +32,6 @@ from ..pipeline.students import student_of
 from ..pipeline.versions import versions
 from .device import PRECISION, Profile
 from .ledger import Key, Ledger
-from .measure import OF_A_FILE, Figures, figures_of
 
 _EXPORTED_BY = ("torch", "onnx", "onnxscript")
 

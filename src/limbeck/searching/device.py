@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..deploy.opened import RUNTIME
+from ..deploy.profile import OF_A_FILE, PROFILE, PROFILE_VERSION, Figures
 from ..errors import BadInput, shown
 from ..files import near
 from ..pipeline.versions import EXPORT_VERSION
 from ..sections.budget import COSTS
 from .budget import fits, nothing_fits
-from .measure import OF_A_FILE, PROFILE, PROFILE_VERSION, RUNTIME, Figures
 
 PRECISION = "float32"
 """That of the students' exports."""
