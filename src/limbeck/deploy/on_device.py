@@ -43,6 +43,7 @@ from .runtime import open_session
 RUNTIMES = {".onnx": RUNTIME, ".tflite": LITERT}
 """By the suffix of a file, in what it is run."""
 FILES = "files"
+SCRIPT = "measure.py"
 USUAL_LENGTH = 32
 
 
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str]) -> None:
         answer(arguments[1], arguments[2])
         return
     parser = argparse.ArgumentParser(
-        prog="measure.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=SCRIPT, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent)
     parser.add_argument("--meter", type=Path, metavar="power.csv")

@@ -8,7 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ..deploy import on_device
 from ..deploy.measure import parameters
+from ..deploy.on_device import SCRIPT
+from ..deploy.standalone import write_standalone
 from ..evaluation.kinds import KINDS
 from ..evaluation.losses import Groups
 from ..evaluation.results import ModelEvidence, RunEvidence, assemble, json_values, model_section
@@ -62,6 +65,7 @@ def report(
     results = json.loads((here.folder / "results.json").read_text(encoding="utf-8"))
     job.modality.publish(export.folder, weights, job.out, results)
     publish_formats(job, formats, export)
+    write_standalone(on_device.__name__, job.out / SCRIPT)
     return results | {"out": str(job.out)}
 
 

@@ -85,7 +85,7 @@ def by_itself(run: Path, texts: list[str]) -> list[list[dict[str, float]]]:
 
 def test_a_run_leaves_its_products_and_results_hold_every_field(finished: Run) -> None:
     assert {path.name for path in finished.out.iterdir()} == {
-        "recipe.yaml", "results.json", "report.html", "student", "teacher", "predict.py", "test_reads.json", "stages",
+        "recipe.yaml", "results.json", "report.html", "student", "teacher", "predict.py", "measure.py", "test_reads.json", "stages",
     }  # fmt: skip
     for name in STAGES:
         done = json.loads((folder_of(finished.out, name) / "done.json").read_text())
