@@ -68,7 +68,7 @@ def test_a_run_leaves_its_products(finished: Finished) -> None:
     here = {path.name for path in finished.out.iterdir()}
     products = {
         "recipe.yaml", "results.json", "report.html", "student.onnx", "teacher.onnx", "student.safetensors",
-        "predict.py", "test_reads.json", "stages", "student",
+        "predict.py", "measure.py", "test_reads.json", "stages", "student",
     }  # fmt: skip
     assert here == products
     for name in STAGES:
