@@ -18,6 +18,7 @@ from .export import export
 from .init import init
 from .objectives import objectives
 from .predict import predict
+from .report import report
 from .run import run
 from .search import search
 from .sentences import guarded
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
     ),
     "diagnose": (diagnose, "limbeck diagnose runs/digits"),
     "export": (export, "limbeck export runs/fashion_mnist --format onnx-int8 --prefer smallest"),
+    "report": (report, "limbeck report runs/fashion_mnist --device profile.json"),
     "init": (init, "limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist"),
     "predict": (predict, "limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"),
     "serve": (serve, "limbeck serve runs/digits --port 8000; curl -F file=@seven.png http://127.0.0.1:8000/predict"),

@@ -45,7 +45,7 @@ def figures_of(
 
     Returns, each with its ``value``: ``latency_ms`` with what :func:`limbeck.deploy.latency.settled_latency` says,
     ``size_kb``, ``memory_mb`` (peak; None where the runtime is another than ONNX Runtime), and ``energy_mj`` with its ``kind``
-    (``measured``, or ``estimate``, whose value is None: an estimate says nothing of a device) and ``how``.
+    (``measured``, or ``unknown``, whose value is None: an estimate says nothing of a device) and ``how``.
     """
     found: Figures = {}
     if "size_kb" in names:
@@ -65,7 +65,7 @@ def figures_of(
                 break
             energy = counted_energy(model.run)
         found["energy_mj"] = (
-            {"value": None, "kind": "estimate", "how": energy}
+            {"value": None, "kind": "unknown", "how": energy}
             if isinstance(energy, str)
             else {"value": energy["value_mj"], "kind": energy["kind"], "how": energy["how"]}
         )

@@ -312,6 +312,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "machine": platform.machine(),
         "cpu": _cpu_name(),
         "cores": _cores(),
         "torch_threads": torch.get_num_threads(),

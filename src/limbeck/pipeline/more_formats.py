@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..deploy.formats import require
-from ..errors import BadInput
-from ..files import near
 from ..recipe import read
-from .check import check_job
-from .job import open_job
+from .finished import finished_job, values_of
 from .known import known_of
 from .run import distil
 from .stages import FORMATS
@@ -32,23 +28,10 @@ def export_as(
         BadInput: the folder is no run, what was trained in it is not finished or belongs to another recipe, there is no
             such format, or something is to be installed for it.
     """
-    file = run / "recipe.yaml"
-    if not file.is_file():
-        raise BadInput(f"{run}: it is not the folder of a run.{near(run)}")
-    values = read.values_in(file)
-    if (values.get("data") or {}).get("name") == "python":
-        raise BadInput(
-            f"{run}: it was made by limbeck.distill, of modules and data that are a program's own and that a command does not have."
-        )
+    values = values_of(run)
     there = (values.get("export") or {}).get("formats") or ["onnx"]
     overrides = [f"export.formats=[{', '.join(dict.fromkeys([*there, *names]))}]"]
-    recipe = read.read(file, [*overrides, *([f"export.prefer={prefer}"] if prefer else [])])
+    recipe = read.read(run / "recipe.yaml", [*overrides, *([f"export.prefer={prefer}"] if prefer else [])])
     require(recipe.export.more)
-    job = open_job(recipe, out=run, trust_code=trust_code, device=device, quiet=True)
-    for stage in check_job(job):
-        if stage.name not in LAST and stage.state != "finished":
-            raise BadInput(
-                f"{run}: its {stage.name} is not finished, or belongs to another recipe: "
-                f"limbeck run {shlex.quote(str(file))} --out {shlex.quote(str(run))} goes on from there."
-            )
+    job = finished_job(recipe, run, but_for=LAST, trust_code=trust_code, device=device)
     return distil(job, known=known_of(recipe, run))

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .. import progress
 from ..deploy import on_device
 from ..deploy.measure import parameters
 from ..deploy.on_device import SCRIPT
@@ -16,12 +17,13 @@ from ..evaluation.kinds import KINDS
 from ..evaluation.losses import Groups
 from ..evaluation.results import ModelEvidence, RunEvidence, assemble, json_values, model_section
 from ..evaluation.verdict import findings, headline
-from ..files import publish, write_json
+from ..files import fingerprint, publish, write_json
 from ..modalities import outline_of
 from ..report.evidence import Evidence
 from ..report.page import write_report
 from ..targets.store.store import Store
 from .assistant import Assistant
+from .device import ADOPTED, device_section
 from .diagnose import ROLES, section_of
 from .evaluate import TestSplit, kept_of, teachers_of, test_reads
 from .formats import formats_section, publish_formats
@@ -49,11 +51,14 @@ def report(
 ) -> dict[str, Any]:
     """``results.json``, ``report.html`` and the products at the top of the run folder."""
     here = begun(job, report_stage(job, evaluation, export, formats))
+    device = device_section(job, export)
+    if device is None and (job.out / ADOPTED).is_file():
+        progress.note(f"{job.out / ADOPTED} is of other files than the run's: the report leaves its figures out.")
     if not here.finished:
         here.prepare()
         examples = test.open("what the report shows")
         results = _results(job, examples, teacher, assistant, arms, chosen, store, answers, export)
-        results |= formats_section(job, formats, results)
+        results |= formats_section(job, formats, results) | ({} if device is None else {"device": device})
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
@@ -218,7 +223,9 @@ def _evidence(
 
 def report_stage(job: Job, evaluation: Stage, export: Stage, formats: Mapping[str, Stage]) -> Stage:
     """The stage of the report."""
-    more = {"formats": {name: one.fingerprint for name, one in formats.items()}} if formats else {}
+    more: dict[str, Any] = {"formats": {name: one.fingerprint for name, one in formats.items()}} if formats else {}
+    if (device := device_section(job, export)) is not None:
+        more["device"] = fingerprint(device)
     ingredients = {
         "version": REPORT_VERSION,
         "name": job.name,

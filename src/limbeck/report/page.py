@@ -17,6 +17,7 @@ from markupsafe import Markup
 from ..evaluation.figure import Figure
 from ..sections.outline import Outline
 from . import charts, deployed, figures, formats, kinds, losses
+from .device import device, measured_here
 from .evidence import Evidence
 from .formats import dig, figure
 from .html import write_html
@@ -62,6 +63,8 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "outline": outline,
         "int8": _int8(results, first),
         "deployed": deployed.table(results, named),
+        "device": device(results, outline),
+        "measured_here": measured_here(results) if dig(results, "student", "latency_ms") else "",
         "as_long": not dig(results, "recipe", "baseline", "epochs"),
         "first": first,
         "tiles": _tiles(results, outline, first),

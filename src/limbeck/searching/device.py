@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,8 @@ from typing import Any
 
 from ..deploy.opened import RUNTIME
 from ..deploy.profile import OF_A_FILE, PROFILE, PROFILE_VERSION, Figures
+from ..deploy.profiles import checked_figures, profile_in
 from ..errors import BadInput, shown
-from ..files import near
 from ..pipeline.versions import EXPORT_VERSION
 from ..sections.budget import COSTS
 from .budget import fits, nothing_fits
@@ -61,24 +59,14 @@ def read_profile(path: Path, wanted: Collection[str]) -> Profile:
         wanted: names of costs that a budget holds; all of them that are measured on a file must be known of some.
 
     Raises:
-        BadInput: it is not there, is no profile, is of another runtime or precision or of exports in another format, or the
-            device cannot measure what is wanted.
+        BadInput: it is not there, is no profile, is of another runtime or precision or of exports in another format, was
+            measured on an emulated machine, or the device cannot measure what is wanted.
     """
     path = Path(path)
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"--device {path}: there is no such file.{near(path)}") from None
-    except OSError as error:
-        raise BadInput(f"--device {path}: it cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError):
-        said = None
     kinds = {"profile_version": int, "runtime": str, "exports": int, "precision": str, "figures": dict, "failed": dict}
-    if not isinstance(said, dict) or not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):
-        raise BadInput(
-            f"--device {path}: it is not a profile. The measure.py that lies beside candidates (limbeck search --candidates "
-            f"DIR) writes {PROFILE}."
-        )
+    said = profile_in(
+        path, kinds, f"The measure.py that lies beside candidates (limbeck search --candidates DIR) writes {PROFILE}."
+    )
     if said["runtime"] != RUNTIME:
         raise BadInput(
             f"--device {path}: it was measured with {shown(said['runtime'])}, and students are exported for {RUNTIME}: "
@@ -95,7 +83,7 @@ def read_profile(path: Path, wanted: Collection[str]) -> Profile:
         raise BadInput(
             f"--device {path}: it is of {shown(said['precision'])} models, and students are exported as {PRECISION}: {AGAIN}."
         )
-    figures = {str(name): _checked(path, name, one) for name, one in said["figures"].items()}
+    figures = {str(name): checked_figures(path, shown(name), one) for name, one in said["figures"].items()}
     for one in wanted:
         if one in OF_A_FILE and not any(one in known for known in figures.values()):
             raise BadInput(
@@ -116,20 +104,3 @@ def require_attained(profile: Profile, budget: Mapping[str, float]) -> None:
     ]
     if limits and not any(fits(cost, limits) for _, cost in measured):
         raise BadInput(f"--device {profile.path}: {nothing_fits(limits, measured)}")
-
-
-def _checked(path: Path, name: str, known: Any) -> Figures:
-    """The figures of an architecture that say something; an estimate of energy says nothing."""
-    found: Figures = {}
-    for one, figure in known.items() if isinstance(known, Mapping) else ():
-        if one not in OF_A_FILE or not isinstance(figure, Mapping) or figure.get("value", 0) is None:
-            continue
-        numbers = ("value", "low", "high") if one == "latency_ms" else ("value",)
-        if not all(_is_cost(figure.get(number)) for number in numbers):
-            raise BadInput(f"--device {path}: {one} of {shown(name)} is not a number of at least 0: measure it again.")
-        found[one] = dict(figure)
-    return found
-
-
-def _is_cost(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
