@@ -92,6 +92,13 @@ class Small(nn.Module):
         return self.head((self.second(maps_BCHW) + maps_BCHW).relu().mean((2, 3)))
 
 
+class InUnits(Small):
+    """The same, whose answers are in a unit of their own."""
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        return super().forward(images_BCHW) * torch.tensor([1000.0, 1.0, 0.01]) + torch.tensor([0.0, 50.0, 7.0])
+
+
 def words() -> Exportable:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -100,10 +107,10 @@ def words() -> Exportable:
     return Exportable("Bag", module, {"ids": ids}, (BATCH, 3), {"task": "none"}, int8=("MatMul", "Gather"))
 
 
-def pictures() -> Exportable:
+def pictures(kind: type[Small] = Small) -> Exportable:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module = Small().eval()
+        module = kind().eval()
     image = Input(torch.zeros(2, 1, 8, 8), (BATCH, 1, 8, 8))
     return Exportable("Small", module, {"image": image}, (BATCH, 3), {"task": "none"})
 
@@ -118,6 +125,15 @@ def test_convolutions_are_computed_in_8_bits_and_answer_nearly_alike(tmp_path: P
     found = onnx_int8.kernels(path)["kernels"]
     assert (found["int8"]["QLinearConv"], found["int8"]["QGemm"], found["float32"]) == (2, 1, {})
     assert said_by(path)["inputs"]["image"]["shape"] == ["batch", 1, 8, 8]
+
+
+def test_answers_in_units_of_their_own_are_not_rounded_to_a_common_grid(tmp_path: Path) -> None:
+    graph, path = pictures(InUnits), tmp_path / "units.int8.onnx"
+    images_BCHW = np.random.default_rng(1).standard_normal((400, 1, 8, 8)).astype(np.float32)
+    FORMATS["onnx-int8"].write(graph, path, [{"image": images_BCHW}])
+    exact_BD = graph.module(torch.from_numpy(images_BCHW)).detach().numpy()
+    (ours_BD,) = FORMATS["onnx-int8"].ask(path)({"image": images_BCHW})
+    assert (np.abs(ours_BD - exact_BD).max(axis=0) < 0.05 * np.ptp(exact_BD, axis=0)).all()
 
 
 def test_words_keep_their_vectors_and_products_are_computed_in_8_bits(tmp_path: Path) -> None:

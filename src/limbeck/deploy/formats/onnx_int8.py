@@ -2,7 +2,8 @@
 
 **Static** (QDQ, activations uint8, weights int8 with a scale for each output channel): the ranges of all activations are those
 that calibration inputs gave. int8 activations, the quantiser's default, would leave additions, and convolutions that end in one, in
-float32 on x86. The last product answers in float32, since 256 levels over the range of logits are coarser than their differences.
+float32 on x86. Products answer in float32, and what follows the last of them stays so: 256 levels over the range of logits, or of
+numbers in their unit, are coarser than their differences.
 
 **Dynamic** (an ``Exportable`` that names operators, ``int8``): activations are quantised as they come, weights of products int8 with a
 scale for each output channel. A table of embeddings is quantised here, with a scale for each row: the quantiser of ONNX Runtime
@@ -74,8 +75,25 @@ def _static(proto: onnx.ModelProto, path: Path, inputs: Inputs, name: str) -> No
         weight_type=QuantType.QInt8,
         per_channel=True,
         reduce_range=True,
+        nodes_to_exclude=behind_products(proto.graph),
         extra_options={"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
     )
+
+
+def behind_products(graph: onnx.GraphProto) -> list[str]:
+    """The names of the nodes from which no product or convolution is reached any more.
+
+    That these are excluded leaves them in float32, which it would not do to a node with weights: ONNX Runtime quantises those by
+    itself where its neighbours are quantised.
+    """
+    before: set[str] = set()  # values from which one is reached
+    behind = []
+    for node in reversed(graph.node):  # which stand in an order in which they can be computed
+        if node.op_type in (*PRODUCTS, "Conv") or before.intersection(node.output):
+            before.update(node.input)
+        else:
+            behind.append(node.name)
+    return behind
 
 
 def _dynamic(proto: onnx.ModelProto, path: Path, operators: Sequence[str]) -> None:
