@@ -14,7 +14,7 @@ import math
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import onnx
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from limbeck.deploy import metadata
 from limbeck.deploy.export import Exporter
+from limbeck.deploy.formats import FORMATS
 from limbeck.deploy.graphs import of_module
 from limbeck.deploy.runtime import example_inputs, open_session
 from limbeck.deploy.standalone import write_standalone
@@ -33,6 +34,7 @@ from limbeck.interfaces.modality import Modality
 from limbeck.interfaces.task import Task
 from limbeck.modalities import TASKS, modality_of, outline_of, part_of, recipe_class
 from limbeck.models.identity import identity
+from limbeck.pipeline.formats import captured
 from limbeck.recipe import read as recipe_file
 from limbeck.report.shown import Shown
 from limbeck.sections.recipe import Recipe
@@ -260,6 +262,24 @@ class Battery:
         places, answers = zip(*task.answers_to(model, examples), strict=True)
         torch.testing.assert_close(whole, torch.cat(answers)[torch.cat(places).argsort()], atol=1e-4, rtol=1e-4)
         assert all(map(math.isfinite, modality.measured(model, task, opened.splits).values()))
+
+    def test_a_student_in_8_bits_answers_nearly_as_it_does(self, opened: Opened, tmp_path: Path) -> None:
+        model, task, modality, small = opened.make(0).eval(), opened.task, opened.modality, FORMATS["onnx-int8"]
+        graphs = modality.exportables(model, task, "student")
+        calibration = captured(cast(Any, opened), graphs, model)
+        asks = {}
+        for name, graph in graphs.items():
+            path = tmp_path / f"{name}{small.suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            small.write(graph, path, calibration[name])
+            asks[name] = small.ask(path)
+        exact, ours = (
+            modality.answered(one, model, task, "student", opened.splits.validation)
+            for one in ({name: of_module(graph) for name, graph in graphs.items()}, asks)
+        )
+        exact, ours = (one if isinstance(one, Tensor) else one.logits for one in (exact, ours))
+        assert ours.shape == exact.shape
+        assert 0 < float((ours - exact).abs().max()) < 0.1 * float(exact.max() - exact.min())
 
     def test_an_example_can_be_shown_on_a_page(self, opened: Opened) -> None:
         assert isinstance(opened.modality.show(opened.splits.validation)(2), get_args(Shown))

@@ -69,7 +69,7 @@ def _static(proto: onnx.ModelProto, path: Path, inputs: Inputs, name: str) -> No
     quantize_static(
         proto,
         path,
-        _Reader(inputs),
+        Calibration(inputs),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -182,8 +182,8 @@ def _axis(node: onnx.NodeProto) -> int:
     return next((one.i for one in node.attribute if one.name == "axis"), 0)
 
 
-class _Reader(CalibrationDataReader):
-    """Hands on the batches, then None."""
+class Calibration(CalibrationDataReader):
+    """Inputs to calibrate on, as ONNX Runtime's quantiser asks for them: batch by batch, then None."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._left = iter(inputs)
