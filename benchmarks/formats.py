@@ -105,7 +105,7 @@ def main() -> None:
     job = open_job(read(asked.run / "recipe.yaml"), out=asked.run, quiet=True)
     rows = {name: one for name, one in section["files"].items() if "problem" not in one}
     asks = {name: FORMATS[name].ask(asked.run / one["path"]) for name, one in rows.items()}
-    lengths = [int(length) for length in results["student"].get("latency_by_length", ())]
+    lengths = [int(length) for length in results["student"].get("latency_by_length") or ()]
     inputs = example_inputs(open_session(first), 1, lengths[0] if lengths else 1)
     with tempfile.TemporaryDirectory() as folder:
         more = defaults(job, first, Path(folder)) if asked.defaults else {}

@@ -36,6 +36,7 @@ _ARGUMENTS = (
     (r"\bdata\.validation_fraction\b", "validation_fraction"),
     (r"\bdata\.transfer\b", "transfer"),
     (r"\btrain\.(?=[a-z_]+\b)", "train_plan."),
+    (r"\bexport\.formats\b", "formats"),
     (r"--device cpu\b", "device='cpu'"),
 )
 
@@ -59,10 +60,13 @@ class Distilled:
         return self.folder / "report.html"
 
     def export(self, format: str = "onnx") -> Path:
-        """The exported student, which has passed its parity gate. Raises :class:`BadInput` for an unknown format."""
-        if format != "onnx":
-            raise BadInput(f"format '{format}' is not known: 'onnx' is what there is.")
-        return self.folder / outline_of(self.results["task"]).student_file
+        """The exported student, which has passed its parity gate. Raises :class:`BadInput` for a format that it was not exported in."""
+        files = (self.results.get("formats") or {}).get("files") or {}
+        found = {name: self.folder / one["path"] for name, one in files.items() if "path" in one}
+        found["onnx"] = self.folder / outline_of(self.results["task"]).student_file
+        if format not in found:
+            raise BadInput(f"format '{format}': there is no such file; there is {', '.join(found)}.")
+        return found[format]
 
 
 def load(
@@ -143,6 +147,7 @@ def distill(
     unit: Sequence[str] | str | None = None,
     seeds: int = 1,
     seed: int = 0,
+    formats: Sequence[str] = ("onnx",),
     out: str | Path = "runs/distilled",
     device: str = "auto",
 ) -> Distilled:
@@ -176,6 +181,7 @@ def distill(
         numbers: of a regression: what its numbers are called; ``number`` where not given.
         unit: of a regression: what they are in, for people to read; one for all, or one each.
         seeds: how many students are trained, for mean and standard deviation.
+        formats: in which the student is deployed, as a recipe's ``export.formats``; ``result.export(format)`` is the file.
         out: the run's folder. The same call goes on from where it was stopped.
 
     Raises:
@@ -208,7 +214,7 @@ def distill(
                 transfer=transfer is not None,
                 **own,
             ),
-            {"views": views, "targets": targets, "train": train_plan},
+            {"views": views, "targets": targets, "train": train_plan, "export": {"formats": tuple(formats)}},
             name=Path(out).name,
             seeds=seeds,
             seed=seed,

@@ -49,14 +49,15 @@ def check(
     is made from is only known once the stages before it are finished, so behind an unfinished one all are "to do".
     """
     check_free(out)
-    return check_job(open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads), measure=measure)
+    job = open_job(recipe, out=out, trust_code=trust_code, device=device, threads=threads)
+    for note in (*job.notes, why_live(job), deployed_with(job.objective())):
+        if note is not None:
+            progress.note(note)
+    return check_job(job, measure=measure)
 
 
 def check_job(job: Job, *, measure: bool = False) -> list[PlannedStage]:
     """The same of a job that is open."""
-    for note in (*job.notes, why_live(job), deployed_with(job.objective())):
-        if note is not None:
-            progress.note(note)
     stored = job.asks_teacher and not job.live
     costs, first = Costs(job, measure), learns_from_teacher(job)
     with progress.bar(3 + stored, "measure" if measure else "check") as advance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import limbeck
+from limbeck.deploy.formats import cost
+from limbeck.deploy.latency import in_turns
 from limbeck.modalities.image.array_labels import NumberLabels
 from limbeck.modalities.image.arrays import from_arrays
 from limbeck.pipeline.diagnose import diagnose
@@ -77,7 +80,10 @@ def test_a_teacher_of_ones_own_teaches_numbers_in_their_units(tmp_path: Path, mo
         diagnose(tmp_path / "runs" / "angle")
 
 
-def test_several_numbers_of_a_data_set_and_a_student_taken_as_it_is(tmp_path: Path) -> None:
+def test_several_numbers_of_a_data_set_and_a_student_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "in_turns", partial(in_turns, seconds=0.2))  # how fast it is is no claim here
     images, angles = pictures(120)
     items = [(image, (angle, 1000 + angle)) for image, angle in zip(images, angles.tolist(), strict=True)]
     student = Small(2)
@@ -88,8 +94,14 @@ def test_several_numbers_of_a_data_set_and_a_student_taken_as_it_is(tmp_path: Pa
         train=items,
         numbers=["near", "far"],
         train_plan=limbeck.Train(epochs=1, learning_rate=1e-9),
+        formats=["onnx-int8"],
         out=tmp_path / "run",
     )
+    small = result.results["formats"]["files"]["onnx-int8"]
+    assert result.export("onnx-int8").stat().st_size == small["bytes"]
+    assert small["metrics"]["mae"] == pytest.approx(small["metrics_float32"]["mae"], rel=0.05)
+    with pytest.raises(limbeck.BadInput, match="'executorch': there is no such file; there is onnx-int8, onnx"):
+        result.export("executorch")
     assert [row["number"] for row in result.results["student"]["per_number"]] == ["near", "far"]
     assert MEAN not in result.student.model.state_dict()  # type: ignore[union-attr]
     shown = torch.from_numpy(images)[:3, None]
