@@ -56,7 +56,13 @@ class Server(NamedTuple):
 def started(model: Path, *options: str) -> Server:
     """A server once it answers."""
     command = [sys.executable, "-c", COMMAND, "serve", str(model), "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    return listening(
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    )
+
+
+def listening(process: subprocess.Popen[str]) -> Server:
+    """The same of a process that was started; stderr is a pipe."""
     assert process.stderr is not None
     line = process.stderr.readline()
     found = re.search(r"http://127.0.0.1:(\d+)/predict", line)

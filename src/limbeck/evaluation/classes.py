@@ -158,6 +158,11 @@ def right(kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
     return right_N, right_N[:, None], asked_NC
 
 
+def sureness(kept: Kept) -> Tensor:
+    """(N,) float64: the largest probability."""
+    return log_probabilities(kept["answer"]).amax(dim=1).exp()
+
+
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
     """``commonest``: of the test split, the class that most examples have and its share; ``lacking``: classes without any."""
     labels = {split: kept["labels"] for split, kept in kepts.items()}

@@ -101,6 +101,12 @@ def right(kept: Kept) -> tuple[Tensor, Tensor, Tensor]:
     return right_NC.all(dim=1).double(), right_NC, torch.ones_like(right_NC)
 
 
+def sureness(kept: Kept) -> Tensor:
+    """(N,) float64: how likely the yes or no of the class is that the model is least sure of."""
+    yes_NC = kept["answer"].detach().to("cpu", torch.float64).sigmoid()
+    return torch.maximum(yes_NC, 1 - yes_NC).amin(dim=1)
+
+
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
     """``commonest``: of the test split, the set that most examples have and its share; ``lacking``: classes without any."""
     labels = {split: kept["labels"] for split, kept in kepts.items()}

@@ -115,6 +115,11 @@ def right(kept: Kept) -> None:
     return
 
 
+def sureness(kept: Kept) -> None:
+    """Nothing: what is not right or wrong is not held to how sure it was."""
+    return
+
+
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
     """``positions``: of the test split, how many have a label."""
     return {"positions": int(kepts["test"]["positions"].sum())}

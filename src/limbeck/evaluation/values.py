@@ -132,6 +132,11 @@ def right(kept: Kept) -> None:
     return
 
 
+def sureness(kept: Kept) -> None:
+    """Nothing: what is not right or wrong is not held to how sure it was."""
+    return
+
+
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
     """``numbers``: of the test split, each number's name, ``mean``, ``sd``, ``low`` and ``high``."""
     labels_ND = _checked(kepts["test"]["labels"])

@@ -13,6 +13,7 @@ from ..deploy import on_device
 from ..deploy.measure import parameters
 from ..deploy.on_device import SCRIPT
 from ..deploy.standalone import write_standalone
+from ..evaluation import escalation
 from ..evaluation.kinds import KINDS
 from ..evaluation.losses import Groups
 from ..evaluation.results import ModelEvidence, RunEvidence, assemble, json_values, model_section
@@ -142,16 +143,19 @@ def _results(
         **job.modality.data_facts(job.splits),
         "notes": [*job.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
     }
+    taught, pupils = evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost), by_arm["student"]
+    ms = tuple(cost.get("latency_ms", {}).get("p50") for cost in (student_cost, teacher_cost))
+    unsure = escalation.section(by, pupils.runs, taught.runs[0], chosen, (ms[0], ms[1]))
     from_teacher = learnt_from(job, store, teacher.identity)
     results = assemble(
         name=job.name,
         task=job.task.name,
         answers=job.splits.answers,
         data=data,
-        teacher=evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost),
+        teacher=taught,
         members=[evidence(one.title, name, [one], {}) for name, one in teachers.items() if one is not teacher],
         weights=recipe.teacher.weights if teacher.members else None,
-        student=by_arm["student"],
+        student=pupils,
         baseline=by_arm["baseline"],
         smoothed=by_arm.get("smoothed"),
         export={
@@ -169,7 +173,10 @@ def _results(
         test_reads=test_reads(job.out),
     )
     measured = {"measured": facts["measured"]} if "measured" in facts else {}
-    told = {"diagnosis": _diagnosis(job, teacher, arms, chosen, answers, from_teacher)}
+    told = {
+        "diagnosis": _diagnosis(job, teacher, arms, chosen, answers, from_teacher),
+        "escalation": json_values(unsure),
+    }
     return results | measured | between | told | {"licenses": licences(recipe)}
 
 

@@ -10,7 +10,7 @@ TARGETS_VERSION = 3  # of the soft targets, or of the layout of their files
 EVALUATION_VERSION = 2
 EXPORT_VERSION = 2
 FORMATS_VERSION = 1
-REPORT_VERSION = 5
+REPORT_VERSION = 6
 
 STAGES = {
     "teacher": TRAINING_VERSION,

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ..evaluation.figure import Figure
 from ..sections.outline import Outline
-from . import charts, deployed, figures, formats, kinds, losses
+from . import charts, deployed, escalation, figures, formats, kinds, losses
 from .device import device, measured_here
 from .evidence import Evidence
 from .formats import dig, figure
@@ -86,6 +86,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "curves": _curves(evidence.histories, named[:2], figure(dig(results, "data", "validation"))),
         "fidelity": _fidelity(results),
         "diagnosis": _diagnosis(results),
+        "escalation": escalation.content(results),
         "tested": len(evidence.labels),
         "kind": kinds.template_of(evidence.kind),
         "of": kinds.sections(evidence),

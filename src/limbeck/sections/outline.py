@@ -34,3 +34,8 @@ class Outline:
     positions: str | None = None
     extra: str | None = None
     look_first: str = "whether its labels are the data's, and stand in their order"
+
+    @property
+    def teacher_file(self) -> str:
+        """The exported teacher, in the same folder; not there where an ensemble or a file taught."""
+        return self.student_file.replace("student", "teacher", 1)
