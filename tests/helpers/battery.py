@@ -40,8 +40,9 @@ from limbeck.report.shown import Shown
 from limbeck.sections.recipe import Recipe
 from limbeck.training.loop import on_validation
 
+LITERT = {"ai_edge_litert"}  # which is imported where a file of that format is asked
 # What a script that stands alone may import beside Python's own.
-ALONE = {"numpy", "onnxruntime", "PIL", "tokenizers"}
+ALONE = {"numpy", "onnxruntime", "PIL", "tokenizers"} | LITERT
 SERVED = {"image", "text"}
 
 
@@ -136,7 +137,7 @@ class Battery:
         assert all(isinstance(word, str) for word in (module.EXAMPLE, module.MEASURE, *module.NEEDS))
         for name, takes in (("opened", 2), ("beside", 1), ("read", 3), ("ask", 2), ("told", 3), ("sureness", 2)):
             assert len(inspect.signature(getattr(module, name)).parameters) == takes
-        assert imported(module, tmp_path) == {{"pillow": "PIL"}.get(one, one) for one in module.NEEDS}
+        assert imported(module, tmp_path) - LITERT == {{"pillow": "PIL"}.get(one, one) for one in module.NEEDS}
 
     # --- data and task
 

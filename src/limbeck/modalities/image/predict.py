@@ -4,7 +4,8 @@
     pip install onnxruntime numpy pillow
     python predict.py student.onnx shoe.png bag.jpg
 
-The model carries the names of its classes or numbers and its preprocessing in its metadata; nothing else has to be said.
+The model carries the names of its classes or numbers and its preprocessing in its metadata; nothing else has to be said. (A
+LiteRT file, which needs ai-edge-litert, has them beside it in FILE.tflite.json.)
 This file stands alone: copy it wherever the model goes.
 
 How an image becomes the model's input, exactly as in training: it is turned as its EXIF orientation says (PNG
@@ -29,6 +30,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+from ...models.litert_file import LiteRTFile
 from .picture import MOST_PIXELS, cover, keep, recolour, upright
 
 METADATA_KEY = "limbeck"
@@ -90,13 +92,15 @@ def predict(model: Path, images: Sequence[Path | str], top: int = 3) -> list[Pre
     return predictions
 
 
-def open_model(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+def open_model(path: Path, threads: int = 0) -> Any:
     """A CPU session of the model, by default with a thread a core; ``ValueError`` where it is missing or no ONNX model."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"model {path} is a folder: give the .onnx file in it, such as {path / 'student.onnx'}.")
     if not path.is_file():
         raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
+    if path.suffix == ".tflite":
+        return LiteRTFile(path, threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised, and said below

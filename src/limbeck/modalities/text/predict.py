@@ -5,8 +5,8 @@
     python predict.py student/model.onnx "a text" "another"
     python predict.py student/model.onnx "a premise" "a hypothesis"   # a model of pairs takes the two sides of one
 
-The model carries its class names and its longest input in its metadata, and its tokenizer lies beside it, so nothing
-else has to be said. This file stands alone: copy it wherever the model goes.
+The model carries its class names and its longest input in its metadata (a LiteRT file, which needs ai-edge-litert, beside it in
+FILE.tflite.json), and its tokenizer lies beside it. This file stands alone: copy it wherever the model goes.
 
 How a text becomes the model's input, exactly as in training: the tokenizer splits it and adds its special tokens; what
 is longer than the model's longest input is cut off there, of a pair the longer side first.
@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 import tokenizers
+
+from ...models.litert_file import LiteRTFile
 
 METADATA_KEY = "limbeck"
 SCHEMA_VERSION = 1
@@ -83,13 +85,15 @@ def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction
     return predictions
 
 
-def open_model(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+def open_model(path: Path, threads: int = 0) -> Any:
     """A CPU session of the model, by default with a thread a core; ``ValueError`` where it is missing or no ONNX model."""
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"model {path} is a folder: give the .onnx file in it, such as {path / 'model.onnx'}.")
     if not path.is_file():
         raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
+    if path.suffix == ".tflite":
+        return LiteRTFile(path, threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised, and said below
@@ -109,16 +113,13 @@ def open_tokenizer(path: Path, metadata: Metadata) -> tokenizers.Tokenizer:
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the reader raises a bare Exception
-        raise ValueError(
-            f"tokenizer {path} cannot be read: it is damaged; copy it again. ({_first_line(error)})"
-        ) from error
+        raise ValueError(f"tokenizer {path} cannot be read: copy it again. ({_first_line(error)})") from error
     if tokenizer.get_vocab_size() > metadata.vocabulary:
         raise ValueError(
             f"tokenizer {path} knows {tokenizer.get_vocab_size()} tokens and the model {metadata.vocabulary}: they do not "
             "belong together; take the tokenizer that was exported with the model."
         )
-    direction = (tokenizer.truncation or {}).get("direction", "right")
-    tokenizer.enable_truncation(metadata.max_length, direction=direction)
+    tokenizer.enable_truncation(metadata.max_length, direction=(tokenizer.truncation or {}).get("direction", "right"))
     if tokenizer.padding is None:
         tokenizer.enable_padding()
     return tokenizer
@@ -145,10 +146,7 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
-    """What the model says of itself.
-
-    ``ValueError`` where it says nothing, something that makes no sense, or something that its graph contradicts.
-    """
+    """What the model says of itself; ``ValueError`` where that is nothing, makes no sense, or its graph contradicts it."""
     text = _metadata_text(session, path)
     if text is None:
         raise ValueError(
