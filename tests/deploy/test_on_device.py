@@ -16,7 +16,7 @@ import onnx.numpy_helper
 import pytest
 
 from limbeck.deploy import on_device
-from limbeck.deploy.profile import is_emulated
+from limbeck.deploy.profile import is_emulated, profile_before, runtime_here
 from limbeck.deploy.standalone import write_standalone
 from limbeck.deploy.timing import Burst, Timing, tail
 from tests.helpers.tiny import digest
@@ -107,6 +107,15 @@ def test_a_log_that_comes_later_is_read_without_running_anything(folder, profile
     refused = called(folder, "--meter", folder / "power.csv")
     assert refused.returncode == 2
     assert "student.onnx: power.csv, at work: the log ends" in refused.stderr
+
+
+def test_what_an_older_script_or_another_runtime_measured_is_not_kept(tmp_path):
+    path, same = tmp_path / "profile.json", {**runtime_here(), "of": "files"}
+    path.write_text(json.dumps({**same, "figures": {}}))
+    assert profile_before(path, same) == {**same, "figures": {}}
+    for change in ({"profile_version": 0}, {"runtime": "LiteRT, CPU"}, {"version": "1.0"}, {"of": None}):
+        path.write_text(json.dumps({**same, "figures": {}, **change}))
+        assert profile_before(path, same) is None
 
 
 def test_a_folder_without_files_is_refused(folder):

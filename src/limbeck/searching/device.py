@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..deploy.on_device import FILES
 from ..deploy.opened import RUNTIME
 from ..deploy.profile import OF_A_FILE, PROFILE, PROFILE_VERSION, Figures
 from ..deploy.profiles import checked_figures, profile_in
@@ -64,9 +65,10 @@ def read_profile(path: Path, wanted: Collection[str]) -> Profile:
     """
     path = Path(path)
     kinds = {"profile_version": int, "runtime": str, "exports": int, "precision": str, "figures": dict, "failed": dict}
-    said = profile_in(
-        path, kinds, f"The measure.py that lies beside candidates (limbeck search --candidates DIR) writes {PROFILE}."
-    )
+    whose = f"The measure.py that lies beside candidates (limbeck search --candidates DIR) writes {PROFILE}."
+    if profile_in(path, {"figures": dict}, whose).get("of") == FILES:
+        raise BadInput(f"--device {path}: it is of the files of a run, which limbeck report --device takes. {whose}")
+    said = profile_in(path, kinds, whose)
     if said["runtime"] != RUNTIME:
         raise BadInput(
             f"--device {path}: it was measured with {shown(said['runtime'])}, and students are exported for {RUNTIME}: "
