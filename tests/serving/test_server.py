@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from limbeck.modalities.image import predict as predicting
+from limbeck.serving.server import bound
 from tests.helpers.exported import COLOUR, export, small_network
 from tests.helpers.tiny import environment
 from tests.serving.test_models import close, picture
@@ -257,6 +258,11 @@ def test_asked_to_stop_it_answers_what_is_in_flight_and_ends_well_without_torch(
     assert (code, out, err) == (0, "False\n", "stopped.\n")
     with pytest.raises(ConnectionRefusedError):
         server.ask(b"", None, "/healthz", "GET")
+
+
+def test_answers_are_sent_without_delay() -> None:
+    with bound("127.0.0.1", 0) as listening_socket:
+        assert listening_socket.proto == socket.IPPROTO_TCP  # without which asyncio leaves TCP_NODELAY off
 
 
 def test_what_hinders_it_is_said_in_a_sentence(model: Path, tmp_path: Path, server: Server) -> None:
