@@ -40,11 +40,12 @@ ENOUGH = 100  # broken requests before memory is looked at: what a first request
 
 
 class Load(NamedTuple):
-    """Seconds of each request, and how long all of them took."""
+    """Seconds of each request, how long all of them took, and what the process that answered took of a processor."""
 
     seconds: list[float]
     whole: float
     statuses: Counter[int]
+    cpu: float = 0.0
 
 
 def request(body: bytes, kind: str) -> bytes:
@@ -136,11 +137,23 @@ def broken(files: Sequence[bytes], count: int) -> list[bytes]:
     return made
 
 
-def memory_mb(port: int) -> float:
-    """The server's resident memory, as it says itself."""
+def told(port: int, name: str) -> float:
+    """One of the server's metrics."""
     with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
         text = response.read().decode()
-    return float(re.findall(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)[0]) / 1e6
+    return float(re.findall(rf"^{name} (\S+)", text, re.MULTILINE)[0])
+
+
+def memory_mb(port: int) -> float:
+    """The server's resident memory, as it says itself."""
+    return told(port, "process_resident_memory_bytes") / 1e6
+
+
+def asked_by(client: Any, port: int, *asked: Any) -> Load:
+    """A load from another process, with the server's time on a processor."""
+    before = told(port, "process_cpu_seconds_total")
+    found: Load = client.apply(loading, (port, *asked))
+    return found._replace(cpu=told(port, "process_cpu_seconds_total") - before)
 
 
 def started(run: Path, *options: str) -> tuple[subprocess.Popen[str], int, float]:
@@ -163,13 +176,13 @@ def in_a_loop(model: served.Opened, files: Sequence[bytes], seconds: float, *, r
     """ONNX Runtime on one thread, one picture after another; ``reading`` the file each time, or given its pixels."""
     inputs = [served.read(model, one, 1) for one in files]
     took: list[float] = []
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         place = len(took) % len(files)
         start = time.perf_counter()
         served.ask(model, [served.read(model, files[place], 1) if reading else inputs[place]])
         took.append(time.perf_counter() - start)
-    return Load(took, time.perf_counter() - began, Counter())
+    return Load(took, time.perf_counter() - began, Counter(), time.process_time() - cpu)
 
 
 def row(title: str, found: Load, pictures: int = 1) -> list[str]:
@@ -177,7 +190,8 @@ def row(title: str, found: Load, pictures: int = 1) -> list[str]:
     assert set(found.statuses) <= {200}, found.statuses
     p50, p99 = (1000 * float(np.percentile(found.seconds, q)) for q in (50, 99))
     rate = len(found.seconds) / found.whole
-    return [title, f"{rate:,.0f}", f"{rate * pictures:,.0f}", f"{p50:.2f}", f"{p99:.2f}"]
+    cpu = 1000 * found.cpu / (len(found.seconds) * pictures)
+    return [title, f"{rate:,.0f}", f"{rate * pictures:,.0f}", f"{p50:.2f}", f"{p99:.2f}", f"{cpu:.3f}"]
 
 
 def main() -> None:
@@ -208,10 +222,10 @@ def main() -> None:
             process, port, up = started(asked.run, *options)
             client.apply(loading, (port, single, 8, 0.5))
             for connections in (1, 8, 32) if not options else (32,):
-                found = client.apply(loading, (port, single, connections, asked.seconds))
+                found = asked_by(client, port, single, connections, asked.seconds)
                 rows.append(row(f"one picture a request, {connections} connections {' '.join(options)}", found))
             if not options:
-                found = client.apply(loading, (port, many, 4, asked.seconds))
+                found = asked_by(client, port, many, 4, asked.seconds)
                 rows.append(row("32 pictures a request, 4 connections", found, 32))
                 large = [request(bytes(17_000_000), "image/png")] * 8  # all that are sent at a time
                 asyncio.run(each_alone(port, [*broken(files, ENOUGH), *large]))
@@ -221,12 +235,12 @@ def main() -> None:
                 rows.append(
                     row(
                         "one picture a request, 8 connections, after them",
-                        client.apply(loading, (port, single, 8, 2.0)),
+                        asked_by(client, port, single, 8, 2.0),
                     )
                 )
             process.send_signal(signal.SIGTERM)
             assert process.wait(40) == 0
-    print_table(["", "requests/s", "pictures/s", "p50, ms", "p99, ms"], rows)
+    print_table(["", "requests/s", "pictures/s", "p50, ms", "p99, ms", "processor, ms a picture"], rows)
     counted = ", ".join(f"{number} times {status}" for status, number in sorted(Counter(statuses).items()))
     print(
         f"\n{BROKEN} broken requests: {counted}; the server's memory {before:.1f} MB before and {after:.1f} MB after."
