@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import LimbeckError
+from ..evaluation.figure import Figure
 from ..evaluation.kinds import KINDS
 from ..interfaces import RaggedLogits
 
@@ -64,22 +65,34 @@ def nearly(
 ) -> dict[str, Any]:
     """The same of a file that is not float32, whose logits move while what they say stays: by agreement and loss.
 
-    ``labels`` (N, ...) are of the examples. Beside what :func:`compared` gives stand the kind's loss, by its name, of the file, and
-    under that name with ``_float32`` behind it the model's; the limits are ``agreement`` (of kinds that are right or wrong) and that loss.
+    ``labels`` (N, ...) are of the examples. Beside what :func:`compared` gives stand the kind's first figure and its loss, by their
+    names, of the file, and under those names with ``_float32`` behind them the model's; and what the file has ``lost`` of the first:
+    points of a share, per cent of any other, below 0 where it is better. The limits are ``agreement`` (of kinds that are right or wrong)
+    and the loss.
     """
     found = compared(expected, actual, path, kind=kind, max_abs=math.inf, agreement=0)
     by = KINDS[kind]
     first, loss = by.FIGURES[:2]
-    exact, ours = (by.figures(by.kept(one, labels.cpu()))[loss.name] for one in (expected, actual))
-    limits = {**({"agreement": LEAST_AGREEMENT} if first.share else {}), loss.name: exact * (1 + MOST_WORSE)}
+    exact, ours = (by.figures(by.kept(one, labels.cpu())) for one in (expected, actual))
+    limits = {**({"agreement": LEAST_AGREEMENT} if first.share else {}), loss.name: exact[loss.name] * (1 + MOST_WORSE)}
     return found | {
-        loss.name: ours,
-        f"{loss.name}_float32": exact,
+        **{
+            name: found[of.name]
+            for of in (first, loss)
+            for name, found in ((of.name, ours), (f"{of.name}_float32", exact))
+        },
+        "lost": lost(first, exact[first.name], ours[first.name]),
         "limits": limits,
         "passed": math.isfinite(found["max_abs_difference"])
-        and ours <= limits[loss.name]
+        and ours[loss.name] <= limits[loss.name]
         and found["agreement"] >= limits.get("agreement", 0),
     }
+
+
+def lost(figure: Figure, exact: float, ours: float) -> float:
+    """How much less good ``ours`` is than ``exact``: in points of a share, per cent of any other figure; below 0 where it is better."""
+    worse = figure.sign * (exact - ours)
+    return 100 * (worse if figure.share or exact == 0 else worse / abs(exact))
 
 
 def require(parity: dict[str, Any], path: Path, *, what: str) -> None:

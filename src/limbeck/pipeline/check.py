@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from .assistant import (
     the_assistant,
     train_assistant,
 )
-from .evaluate import evaluate_stage
+from .evaluate import best_on_validation, evaluate_stage
 from .export import export_stage
 from .formats import format_stages
 from .job import Job, open_job, taught_by
 from .objective import deployed_with
-from .plan import PlannedStage
+from .plan import PlannedStage, not_needed, where_needed
+from .quantization_aware import Further, about, further_of, further_stages
 from .report import report_stage
-from .stages import ASSISTANT, CONCLUSION, FORMATS, Stage, check_free
+from .stages import ASSISTANT, CONCLUSION, FORMATS, QUANTIZATION_AWARE, Stage, check_free
 from .students import about_student, members, train_member
 from .students import member_stage as stage_of
 from .targets import about_targets, targets_stage, the_targets, why_live
@@ -160,7 +162,7 @@ def _the_conclusion(
     if teacher is None:
         about = costs.conclusion()
         planned = [PlannedStage(name, "to do", "", about[name]) for name in names]
-        return [*planned[:-1], *_the_formats(job, [], costs), planned[-1]]
+        return [*planned[:-1], *_the_formats(job, [], costs), *_further(job, None, costs), planned[-1]]
     learning, arms = arms_of(job, teacher, store, assistant)
     trained: dict[str, list[Trained]] = {}
     for name, seed in members(job):
@@ -168,13 +170,18 @@ def _the_conclusion(
     evaluation = evaluate_stage(job, teacher, tested_of(trained, assistant))
     export = export_stage(job, teacher, trained)
     formats = format_stages(job, export)
-    stages = (evaluation, export, report_stage(job, evaluation, export, formats))
+    student = trained["student"][best_on_validation(job, trained["student"])]
+    further = None
+    if all(stage.finished for stage in formats.values()):
+        further = further_of(learning, arms["student"], student, export, formats)
+    stages = (evaluation, export, report_stage(job, evaluation, export, formats, further or {}))
     about = costs.conclusion() if not all(stage.finished for stage in stages) else {}
     planned = [
         PlannedStage(name, _state(stage), "", None if stage.finished else about[name])
         for name, stage in zip(names, stages, strict=True)
     ]
-    return [*planned[:-1], *_the_formats(job, [*formats.values()], costs), planned[-1]]
+    more = [*_the_formats(job, [*formats.values()], costs), *_further(job, further, costs)]
+    return [*planned[:-1], *more, planned[-1]]
 
 
 def _the_formats(job: Job, stages: list[Stage], costs: Costs) -> list[PlannedStage]:
@@ -189,6 +196,23 @@ def _the_formats(job: Job, stages: list[Stage], costs: Costs) -> list[PlannedSta
     seconds = costs.before.other(FORMATS)
     left = None if state == "finished" or seconds is None else seconds * (len(names) - finished)
     return [PlannedStage(FORMATS, state, f"{', '.join(names)}; {finished} finished", left)]
+
+
+def _further(job: Job, further: Mapping[str, Further] | None, costs: Costs) -> list[PlannedStage]:
+    """What is to be done where 8 bits lose too much; None: that is not known yet."""
+    wanted = job.recipe.export.quantization_aware
+    if wanted is None:
+        return []
+    if further is None:
+        return [PlannedStage(QUANTIZATION_AWARE, "to do", where_needed(job.recipe))]
+    stages = further_stages(further)
+    if not stages:
+        return [PlannedStage(QUANTIZATION_AWARE, "finished", not_needed(job.recipe))]
+    left = [one for one in stages if not one.finished]
+    state = "finished" if not left else "unfinished" if any(one.begun for one in stages) else "to do"
+    return [
+        PlannedStage(QUANTIZATION_AWARE, state, about(job), costs.before.other(QUANTIZATION_AWARE) if left else None)
+    ]
 
 
 def _sum(seconds: list[float | None]) -> float | None:

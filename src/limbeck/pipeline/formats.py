@@ -39,16 +39,19 @@ STUDENT, TEACHER, FLOAT32 = "student", "teacher", "onnx"
 
 def format_stages(job: Job, export: Stage) -> dict[str, Stage]:
     """The stage of each format, by its name; none where the recipe asks for no more than the file that is always there."""
-    return {name: _stage(job, FORMATS[name], export) for name in job.recipe.export.more}
+    return {name: format_stage(job, name, export) for name in job.recipe.export.more}
 
 
-def _stage(job: Job, format: Format, export: Stage) -> Stage:
+def format_stage(job: Job, name: str, export: Stage, student: str | None = None) -> Stage:
+    """The stage of one format; ``student`` is the fingerprint of its training, where it is not the exported one."""
+    format = FORMATS[name]
     ingredients = {
         "version": FORMATS_VERSION,
         "format": format.name,
         "format_version": format.version,
         "export": export.fingerprint,
         "calibration": None if format.exact else [job.recipe.seed, CALIBRATION],
+        **({} if student is None else {"student": student}),
     }
     return stage(job.out, NAME, ingredients)
 
@@ -147,8 +150,6 @@ def _beside(export: Stage, teacher: Trained) -> tuple[dict[str, Path], list[int]
 
 def captured(job: Job, graphs: Mapping[str, Exportable], model: nn.Module) -> dict[str, list[Mapping[str, np.ndarray]]]:
     """What each graph is given where the student is asked about training examples, batch by batch: as they are, drawn by their ids."""
-    train = job.splits.train
-    drawn_N = bits(job.recipe.seed, train.ids.cpu(), 0, "calibration").argsort()[:CALIBRATION]
     seen: dict[str, list[Mapping[str, np.ndarray]]] = {name: [] for name in graphs}
 
     def recorded(name: str, ask: Graph) -> Graph:
@@ -159,15 +160,24 @@ def captured(job: Job, graphs: Mapping[str, Exportable], model: nn.Module) -> di
         return answer
 
     recording = {name: recorded(name, asked.of_module(graph)) for name, graph in graphs.items()}
-    job.modality.answered(recording, model, job.task, STUDENT, train.take(drawn_N))
+    job.modality.answered(recording, model, job.task, STUDENT, calibration_examples(job))
     return seen
 
 
-def formats_section(job: Job, formats: Mapping[str, Stage], results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the results say of the formats; nothing where the recipe names none. ``results`` are those so far.
+def calibration_examples(job: Job) -> Any:
+    """So many training examples, drawn by their ids."""
+    train = job.splits.train
+    return train.take(bits(job.recipe.seed, train.ids.cpu(), 0, "calibration").argsort()[:CALIBRATION])
+
+
+def formats_section(
+    job: Job, formats: Mapping[str, Stage], results: Mapping[str, Any], further: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the results say of the formats; nothing where the recipe names none. ``results`` are those so far, ``further`` what is
+    said of the student that went on for a format, by format.
 
     ``formats``: ``prefer`` as the recipe has it, ``preferred`` (the format of the file that is taken), ``path`` (of that file in the
-    run's folder) and ``files``, by format what its stage found. Beside it ``export``, whose ``int8``, where it is there, is then the
+    run's folder) and ``files``, by format what its stage found; ``quantization_aware`` where there is something further. Beside it ``export``, whose ``int8``, where it is there, is then the
     file of that format, which lies in its place.
     """
     if not formats:
@@ -178,6 +188,8 @@ def formats_section(job: Job, formats: Mapping[str, Stage], results: Mapping[str
         for name, one in found.items()
     }
     export, prefer = dict(results["export"]), job.recipe.export.prefer
+    for name, one in further.items():  # a student that went on is set beside the one that was trained
+        files[name]["metrics_float32"] = one["test"]["float32"]
     best = preferred(files, prefer)
     path = files[best]["path"] if best in files else export["path"]
     if "int8" in export and "path" in (small := files.get("onnx-int8", {})):
@@ -187,7 +199,8 @@ def formats_section(job: Job, formats: Mapping[str, Stage], results: Mapping[str
             first: small["metrics"][first],
             f"{first}_float32": small["metrics_float32"][first],
         }
-    return {"formats": {"prefer": prefer, "preferred": best, "path": path, "files": files}, "export": export}
+    more = {"quantization_aware": further} if further else {}
+    return {"formats": {"prefer": prefer, "preferred": best, "path": path, "files": files, **more}, "export": export}
 
 
 def preferred(files: Mapping[str, Mapping[str, Any]], prefer: str) -> str:

@@ -22,7 +22,7 @@ from ..objectives.catalogue.entry import FEATURES, LABELS
 from ..recipe import files
 from ..sections.codec import Auto, CodecSection
 from ..sections.recipe import Recipe
-from .stages import ARMS, ASSISTANT, FORMATS, Stage
+from .stages import ARMS, ASSISTANT, FORMATS, QUANTIZATION_AWARE, Stage
 from .versions import PACKAGES, STAGES, versions
 
 NAME = "known.json"  # in the folder of the stages
@@ -42,6 +42,7 @@ _NO_PART: dict[str, tuple[str, ...]] = {
     "evaluate": ("name", "export"),
     "export": ("name",),
     FORMATS: ("name",),
+    QUANTIZATION_AWARE: ("name", "seeds", "baseline"),
     "report": (),
 }
 
@@ -108,6 +109,8 @@ def part_in(recipe: Recipe, name: str) -> dict[str, Any]:
     plain = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in _NO_PART[name]}
     if name in ("export", FORMATS):
         plain["export"] = recipe.export.limits
+    if name == QUANTIZATION_AWARE and (going_on := recipe.export.quantization_aware) is not None:
+        plain["export"] = {"epochs": going_on.epochs}
     terms = recipe.objective.terms
     codec = recipe.targets.codec
     chosen = codec.chosen if isinstance(codec, CodecSection) else codec

@@ -11,9 +11,9 @@ from ..recipe import read
 from .finished import finished_job, values_of
 from .known import known_of
 from .run import distil
-from .stages import FORMATS
+from .stages import FORMATS, QUANTIZATION_AWARE
 
-LAST = (FORMATS, "report")
+LAST = (FORMATS, QUANTIZATION_AWARE, "report")
 
 
 def export_as(

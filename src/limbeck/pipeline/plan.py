@@ -21,7 +21,7 @@ from ..sections.targets import Targets
 from ..sections.teacher import members_of, seeds_of
 from .before import Before
 from .known import Known, stored
-from .stages import ASSISTANT, CONCLUSION, FORMATS, Stage, check_free
+from .stages import ASSISTANT, CONCLUSION, FORMATS, QUANTIZATION_AWARE, Stage, check_free, read_done
 from .versions import STAGES
 
 FINISHED, UNFINISHED, TO_DO, NOT_KNOWN = "finished", "unfinished", "to do", "not known"
@@ -87,6 +87,8 @@ class _Plan:
         concluded = [self._found(name, 0, models, self._of_conclusion(name)) for name in CONCLUSION[:-1]]
         *_, exported = concluded
         more = [self._found(FORMATS, k, [exported], {"format": name}) for k, name in enumerate(self.recipe.export.more)]
+        further, row = self._further([*models, exported], exported, more)
+        more += further
         last = CONCLUSION[-1]
         if any(one.state in (TO_DO, UNFINISHED) for one in models):
             concluded.append(_Found(TO_DO))
@@ -96,7 +98,8 @@ class _Plan:
         for name, found in zip(CONCLUSION, concluded, strict=True):
             seconds = None if found.state == FINISHED else self.before.other(name)
             if name == last and more:
-                planned.append(self._formats(more))
+                planned.append(self._formats(more[: len(more) - len(further)]))
+                planned += row
             planned.append(PlannedStage(name, found.state, "", seconds))
         return planned
 
@@ -105,6 +108,36 @@ class _Plan:
         finished = sum(one.state == FINISHED for one in found)
         detail = f"{', '.join(self.recipe.export.more)}; {finished} finished"
         return _row(FORMATS, detail, found, [(self.before.other(FORMATS), None)] * len(found))
+
+    def _further(
+        self, upon: Sequence[_Found], exported: _Found, formats: Sequence[_Found]
+    ) -> tuple[list[_Found], list[PlannedStage]]:
+        """The stages in which the student goes on for a format that loses too much in 8 bits, and their line."""
+        export, seconds = self.recipe.export, self.before.other(QUANTIZATION_AWARE)
+        if export.quantization_aware is None:
+            return [], []
+        if any(one.state != FINISHED for one in formats):
+            state = NOT_KNOWN if any(one.state == NOT_KNOWN for one in formats) else TO_DO
+            return [], [PlannedStage(QUANTIZATION_AWARE, state, where_needed(self.recipe), seconds)]
+        names = [*enumerate(export.more)]
+        lose = [(k, name) for k, name in names if name in export.in_8_bits and self._loses(formats[k])]
+        if not lose:
+            return [], [PlannedStage(QUANTIZATION_AWARE, FINISHED, not_needed(self.recipe))]
+        trained = self._found(QUANTIZATION_AWARE, 0, upon, {})
+        made = [self._found(FORMATS, k, [exported, trained], {"format": name}) for k, name in lose]
+        found = [trained, *made]
+        return found, [_row(QUANTIZATION_AWARE, trained.about or "", found, [(seconds, None)] * len(found))]
+
+    def _loses(self, found: _Found) -> bool:
+        """Whether a format's file loses more than the recipe lets it."""
+        wanted = self.recipe.export.quantization_aware
+        if wanted is None or found.folder is None:
+            return False
+        try:
+            parity = read_done(found.folder / "done.json")[0]["facts"].get("parity", {})
+        except (OSError, ValueError):
+            return False
+        return parity.get("lost", 0.0) > wanted.when
 
     def _found(self, name: str, which: int, upon: Sequence[_Found], certain: dict[str, Any]) -> _Found:
         """A stage that is made ``upon`` others; ``certain`` of its ingredients are known."""
@@ -213,6 +246,20 @@ class _Plan:
             plain = self.recipe.model_dump(mode="json", exclude_none=True)
             return {"name": self.recipe.name or "run", "recipe": plain}
         return {}
+
+
+def where_needed(recipe: Recipe) -> str:
+    """Of a student that may go on, in words."""
+    wanted = recipe.export.quantization_aware
+    assert wanted is not None
+    return f"{counted(wanted.epochs, 'epoch')} more where {' or '.join(recipe.export.in_8_bits)} loses more than {wanted.when:g} points"
+
+
+def not_needed(recipe: Recipe) -> str:
+    """Of one that need not."""
+    wanted = recipe.export.quantization_aware
+    assert wanted is not None
+    return f"not needed where {' or '.join(recipe.export.in_8_bits)} loses {wanted.when:g} points at most"
 
 
 def _model(section: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from .formats import formats_section, publish_formats
 from .job import Job
 from .licences import licences
 from .objective import deployed_with
+from .quantization_aware import Further, chosen_files, further_sections
 from .stages import ASSISTANT, Stage, stage
 from .targets import fingerprint_of, learnt_from, targets_section
 from .training_stage import Trained, begun
@@ -49,17 +50,20 @@ def report(
     answers: dict[str, Tensor],
     export: Stage,
     formats: Mapping[str, Stage],
+    went_on: Mapping[str, Further],
 ) -> dict[str, Any]:
     """``results.json``, ``report.html`` and the products at the top of the run folder."""
-    here = begun(job, report_stage(job, evaluation, export, formats))
+    here = begun(job, report_stage(job, evaluation, export, formats, went_on))
     device = device_section(job, export)
     if device is None and (job.out / ADOPTED).is_file():
         progress.note(f"{job.out / ADOPTED} is of other files than the run's: the report leaves its figures out.")
+    files = chosen_files(job, formats, went_on)
     if not here.finished:
         here.prepare()
         examples = test.open("what the report shows")
         results = _results(job, examples, teacher, assistant, arms, chosen, store, answers, export)
-        results |= formats_section(job, formats, results) | ({} if device is None else {"device": device})
+        results |= formats_section(job, files, results, further_sections(job, went_on))
+        results |= {} if device is None else {"device": device}
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
@@ -70,7 +74,7 @@ def report(
     weights = job.out / "stages" / "student" / student.fingerprint / "model.safetensors"
     results = json.loads((here.folder / "results.json").read_text(encoding="utf-8"))
     job.modality.publish(export.folder, weights, job.out, results)
-    publish_formats(job, formats, export)
+    publish_formats(job, files, export)
     write_standalone(on_device.__name__, job.out / SCRIPT)
     return results | {"out": str(job.out)}
 
@@ -228,9 +232,15 @@ def _evidence(
     )
 
 
-def report_stage(job: Job, evaluation: Stage, export: Stage, formats: Mapping[str, Stage]) -> Stage:
+def report_stage(
+    job: Job, evaluation: Stage, export: Stage, formats: Mapping[str, Stage], went_on: Mapping[str, Further]
+) -> Stage:
     """The stage of the report."""
-    more: dict[str, Any] = {"formats": {name: one.fingerprint for name, one in formats.items()}} if formats else {}
+    more: dict[str, Any] = {}
+    if formats:
+        more["formats"] = {name: one.fingerprint for name, one in formats.items()}
+    if further := {name: [here.fingerprint for here in one.stages] for name, one in went_on.items() if one.stages}:
+        more["quantization_aware"] = further
     if (device := device_section(job, export)) is not None:
         more["device"] = fingerprint(device)
     ingredients = {

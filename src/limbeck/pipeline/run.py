@@ -37,6 +37,7 @@ from .job import Job, open_job, taught_by
 from .known import Known, known_of
 from .objective import deployed_with
 from .parallel import Asked, side_by_side
+from .quantization_aware import further_stages, quantization_aware
 from .report import report, report_stage
 from .stages import ARMS, ASSISTANT, CONCLUSION, STAGES, Stage
 from .students import about_student, member_stage, members, titled, train_member
@@ -66,7 +67,7 @@ def run(
     for name in force:
         if name not in STAGES:
             raise BadInput(f"--force {name}: no such stage.{did_you_mean(name, STAGES)}")
-    if {"evaluate", "export", "formats"} & set(force) and "report" not in force:
+    if {"evaluate", "export", "formats", "quantization_aware"} & set(force) and "report" not in force:
         force = (*force, "report")  # else the results would go on telling what was measured before
     folder = out or default_folder(recipe)
     stages.check_free(folder)  # before the data is read, which may take a while
@@ -207,7 +208,10 @@ def conclude(
         steps.next(f"format {name}{taken_over(job, here)}")
         known.note(here, number, [export], name)
         deploy_as(job, test, name, here, export, teacher, arms["student"][chosen])
-    last = report_stage(job, evaluation, export, formats)
+    learning, taught = arms_of(job, teacher, store, assistant)
+    student = arms["student"][chosen]
+    went_on = quantization_aware(learning, test, teacher, taught["student"], student, export, formats, known, models)
+    last = report_stage(job, evaluation, export, formats, went_on)
     steps.next(f"report{taken_over(job, last)}")
-    known.note(last, 0, [evaluation, export, *formats.values()], "")
-    return report(job, test, teacher, assistant, arms, chosen, store, evaluation, answers, export, formats)
+    known.note(last, 0, [evaluation, export, *formats.values(), *further_stages(went_on)], "")
+    return report(job, test, teacher, assistant, arms, chosen, store, evaluation, answers, export, formats, went_on)

@@ -26,7 +26,8 @@ ASSISTANT = "assistant"
 ARMS = ("student", "baseline", "smoothed")
 CONCLUSION = ("evaluate", "export", "report")
 FORMATS = "formats"
-STAGES = ("teacher", "targets", ASSISTANT, *ARMS, "evaluate", "export", FORMATS, "report")
+QUANTIZATION_AWARE = "quantization_aware"
+STAGES = ("teacher", "targets", ASSISTANT, *ARMS, "evaluate", "export", FORMATS, QUANTIZATION_AWARE, "report")
 
 SCHEMA_VERSION = 2
 _UNSEALED = 1  # of stages written before done.json had a digest of its own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +52,13 @@ def train_stage(
     view_of: ViewOf = every_epoch_anew,
     sees: Any = None,
     until: int | None = None,
+    learning: Callable[[nn.Module], AbstractContextManager[object]] = nullcontext,
 ) -> Trained:
     """One training stage: skipped where finished, resumed where begun.
 
     ``sees``: what its input goes through, where that differs from the student's. ``until``: train to the end of that epoch
     alone; unless the training ends there, its stage stays unfinished, and whoever wants it next goes on from its checkpoint.
+    ``learning``: what the model is made within, in place, for as long as it learns.
     """
     here = begun(job, here)
     model, task = build(), job.task.seen_through(sees)
@@ -75,7 +78,8 @@ def train_stage(
         examples, views=views, seed=seed, batch_size=plan.batch_size, view_of=view_of, upcoming=upcoming
     )
     run = Training(title, model, task, source, objective, teacher, plan, seed, here.folder, examples.ids)
-    history = fit(run, job.accelerator, until)
+    with learning(model):
+        history = fit(run, job.accelerator, until)
     known = identity(model, job.task.probe(sees))
     if not ended(history, plan, run.figures):
         return Trained(model, seed, history[-1]["seconds"], here.fingerprint, known, history)

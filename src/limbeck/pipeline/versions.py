@@ -22,6 +22,7 @@ STAGES = {
     "evaluate": EVALUATION_VERSION,
     "export": EXPORT_VERSION,
     "formats": FORMATS_VERSION,
+    "quantization_aware": TRAINING_VERSION,
     "report": REPORT_VERSION,
 }
 

@@ -29,6 +29,7 @@ class Table:
 
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Deployed, ...]
+    further: tuple[str, ...]  # of each format in 8 bits, what the student lost by it and regained, in sentences
 
 
 def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
@@ -68,7 +69,44 @@ def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
             (formats.with_unit(dig(one, "peak_memory_mb"), "MB"), ""),
         ]
         rows.append(Deployed(name, taken, tuple(cells), "", _notes(one)))
-    return Table(tuple(columns), tuple(rows))
+    return Table(tuple(columns), tuple(rows), _further(results, named))
+
+
+def _further(results: dict[str, Any], named: list[Figure]) -> tuple[str, ...]:
+    first, said = named[0], []
+    examples = f"{dig(results, 'data', 'example')}s"
+    for name, one in (dig(results, "formats", "quantization_aware") or {}).items():
+        exact, before, after = (
+            figures.value(first, dig(one, "validation", at)) for at in ("float32", "before", "after")
+        )
+        text = (
+            f"{name} lost {_points(first, dig(one, 'lost'))} on {formats.number(dig(one, 'n'))} validation {examples}: "
+            f"{first.title} {exact} in float32, {before} in 8 bits."
+        )
+        if not dig(one, "went_on"):
+            said.append(f"{text} That is less than the recipe asks for, so the student was left as it is.")
+            continue
+        epochs = dig(one, "epochs")
+        text += f" It went on for {epochs} epoch{'s' if epochs != 1 else ''} with rounded weights and activations, taught as before"
+        if problem := dig(one, "problem"):
+            said.append(f"{text}, and then could not be held: {problem}")
+            continue
+        tested = (figures.value(first, dig(one, "test", at, first.name)) for at in ("float32", "before", "after"))
+        kept = (
+            "That is the file above."
+            if dig(one, "taken")
+            else "The file above is the first, which is no worse on validation."
+        )
+        said.append(
+            f"{text}, and its file then lost {_points(first, dig(one, 'lost_after'))}: {after}. "
+            "On test {0}: {1} in float32, {2} before and {3} after. {4}".format(examples, *tested, kept)
+        )
+    return tuple(said)
+
+
+def _points(of: Figure, lost: Any) -> str:
+    value = figure(lost)
+    return MISSING if value is None else f"{value:.2f} {'points' if of.share else '%'}"
 
 
 def _change(of: Figure, one: Any) -> str:

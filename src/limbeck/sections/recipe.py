@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import ONE_CLASS
@@ -16,6 +16,7 @@ from ..objectives.catalogue.fit import INSTEAD
 from .objective import Objective
 from .search import Search
 from .section import (
+    NotNegative,
     Positive,
     Section,
     Seeds,
@@ -28,6 +29,7 @@ LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 FormatName = Literal["onnx", "onnx-int8", "executorch", "executorch-int8", "litert", "litert-int8", "micro"]
+IN_FLOAT32 = ("onnx", "executorch", "litert")
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,6 +48,16 @@ class Baseline(Section):
     given, or, beside a transfer set, as many as give it the student's number of steps."""
 
 
+class QuantizationAware(Section):
+    """The student goes on where 8 bits cost it too much: taught as before, with weights and activations rounded as its file's are."""
+
+    epochs: Times = 3
+    """Passes over what it learns from, at a tenth of ``train.learning_rate`` that falls to zero."""
+    when: NotNegative = 0.3
+    """It goes on where a file in 8 bits loses more than this on validation examples: points of accuracy, or of what else is a
+    share; of any other figure per cent of it."""
+
+
 class Export(Section):
     """The exported model, and what it must prove."""
 
@@ -59,12 +71,25 @@ class Export(Section):
     prefer: Literal["exact", "smallest", "fastest"] = "exact"
     """Which of these files ``limbeck predict`` takes: the first in float32, or the smallest or fastest of those that answer nearly
     as the trained student does."""
+    quantization_aware: QuantizationAware | None = None
+    """Whether the student goes on with rounded weights and activations where a format in 8 bits costs it too much, and for how long;
+    ``{}``: for as long as is usual. The files in float32 stay those of the student as it was."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Export:
+        if self.quantization_aware is not None and not self.in_8_bits:
+            raise ValueError(
+                f"quantization_aware is for formats in 8 bits, and formats names none ({', '.join(self.formats)}): add onnx-int8"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what stands at its default of the formats, so that what goes by a recipe's values stays as it was."""
         fields = type(self).model_fields
-        untold = [name for name in ("formats", "prefer") if getattr(self, name) == fields[name].default]
+        untold = [
+            name for name in ("formats", "prefer", "quantization_aware") if getattr(self, name) == fields[name].default
+        ]
         return {name: value for name, value in handler(self).items() if name not in untold}
 
     @property
@@ -76,6 +101,11 @@ class Export(Section):
     def more(self) -> tuple[str, ...]:
         """The formats, where there are others than the one that is always there; none otherwise."""
         return () if self.formats == ("onnx",) else self.formats
+
+    @property
+    def in_8_bits(self) -> tuple[str, ...]:
+        """Those of the formats that are not float32."""
+        return tuple(name for name in self.formats if name not in IN_FLOAT32)
 
 
 class Recipe(Section):

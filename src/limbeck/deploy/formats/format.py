@@ -35,6 +35,8 @@ class Format:
         facts: what else there is to say of a file that was written, plain values under names of its own; None: nothing.
         memory: what loading and running a file adds to the memory of a process that holds the runtime, of these inputs by name,
             as :func:`limbeck.deploy.memory.memory_mb` says it; None: not measured.
+        weight_levels: where it is not exact, how many steps of a channel's scale its weights go to either side of 0; a student that
+            goes on for it learns with as many.
         version: raised by hand where the files that ``write`` makes change, so that those made before are made anew.
     """
 
@@ -49,4 +51,5 @@ class Format:
     predicts: bool = False
     facts: Callable[[Path], Mapping[str, Any]] | None = None
     memory: Callable[[Path, Mapping[str, np.ndarray]], Mapping[str, float | None]] | None = None
+    weight_levels: int = 64
     version: int = 1
