@@ -17,7 +17,7 @@ from ..deploy.formats.cost import running_cost
 from ..deploy.formats.format import Format
 from ..deploy.metadata import beside_file
 from ..deploy.parity import compared, nearly, require
-from ..errors import LimbeckError
+from ..errors import Interrupted, LimbeckError
 from ..evaluation.kinds import KINDS
 from ..files import publish, write_json
 from ..interfaces import Exportable, Graph, RaggedLogits
@@ -76,6 +76,9 @@ def deploy_as(
         try:
             facts, files = _deployed(job, FORMATS[name], here.folder, export, teacher, model, examples, advance)
         except LimbeckError as error:
+            # what is wrong with the machine is no fault of the format
+            if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):
+                raise
             facts, files = {"problem": str(error)}, []
     here.finish(facts | {"test_reads": test_reads(job.out)}, files)
     return here
