@@ -217,6 +217,7 @@ def main() -> None:
         row("ONNX Runtime in a loop, given pixels", in_a_loop(model, files, asked.seconds / 2, reading=False)),
         row("ONNX Runtime in a loop, given files", in_a_loop(model, files, asked.seconds / 2, reading=True)),
     ]
+    statuses, before, after, up = list[int](), 0.0, 0.0, 0.0
     with pool as client:
         for options in ((), ("--wait-ms", "2")):
             process, port, up = started(asked.run, *options)
