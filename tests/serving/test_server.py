@@ -281,6 +281,10 @@ def test_what_hinders_it_is_said_in_a_sentence(model: Path, tmp_path: Path, serv
         2,
         f"limbeck: 127.0.0.1, port {server.port}, cannot be listened on (Address already in use): give another --host or --port.\n",
     )
+    assert said(str(model), "--max-mb", "inf") == (
+        2,
+        "limbeck: --max-mb inf is no number of anything: give a finite one.\n",
+    )
     (tmp_path / "student.onnx").write_bytes(b"x")
     code, text = said(str(tmp_path))
     assert (code, "cannot be loaded" in text, text.count("\n")) == (2, True, 1)

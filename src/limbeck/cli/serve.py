@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import BadInput
 from .answers import model_file
 from .common import say
 
@@ -63,6 +65,9 @@ def serve(
     from ..serving.launch import contain, launch
     from ..serving.settings import Settings
 
+    for name, value in (("--wait-ms", wait_ms), ("--max-mb", max_mb)):
+        if not math.isfinite(value):
+            raise BadInput(f"{name} {value} is no number of anything: give a finite one.")
     student = model_file(model)
     settings = Settings(student, host, port, batch, wait_ms, max_mb, max_size)
     if escalate is not None:
