@@ -38,11 +38,28 @@ def finished_job(
 
     Raises :class:`limbeck.errors.BadInput` where another is not, or belongs to another recipe.
     """
-    job = open_job(recipe, out=run, trust_code=trust_code, device=device, quiet=True)
-    for stage in check_job(job):
-        if stage.name not in but_for and stage.state != "finished":
-            raise BadInput(
-                f"{run}: its {stage.name} is not finished, or belongs to another recipe: "
-                f"limbeck run {shlex.quote(str(run / 'recipe.yaml'))} --out {shlex.quote(str(run))} goes on from there."
-            )
-    return job
+    told = ""
+    for one in _as_written(recipe):
+        job = open_job(one, out=run, trust_code=trust_code, device=device, quiet=True)
+        told = next((row.name for row in check_job(job) if row.name not in but_for and row.state != "finished"), "")
+        if not told:
+            return job
+    raise BadInput(
+        f"{run}: its {told} is not finished, or belongs to another recipe: "
+        f"limbeck run {shlex.quote(str(run / 'recipe.yaml'))} --out {shlex.quote(str(run))} goes on from there."
+    )
+
+
+def _as_written(recipe: Recipe) -> list[Recipe]:
+    """What a person may have written where a run's folder has this, most likely first.
+
+    A run's folder has the recipe with every default written out, and a student's stage is named by what was said of the
+    student: of texts a default that was said makes another stage than one that was not.
+    """
+    unsaid = {}
+    for name in ("student", "assistant"):
+        if (section := getattr(recipe, name)) is not None:
+            unsaid[name] = type(section).model_validate(section.model_dump(exclude_defaults=True))
+    fewer = recipe.model_copy(update=unsaid)
+    same = all(getattr(fewer, name).knobs == getattr(recipe, name).knobs for name in unsaid)
+    return [recipe] if same else [fewer, recipe]

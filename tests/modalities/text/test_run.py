@@ -9,16 +9,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 import transformers
+from onnx import TensorProto
 
 from limbeck.api import load
+from limbeck.deploy.formats import cost
+from limbeck.deploy.latency import in_turns
 from limbeck.interfaces import DenseLogits, Target
 from limbeck.modalities.text.students import text_student
 from limbeck.nlp.vocabulary import FromTeacherIds, smaller_tokenizer
+from limbeck.pipeline.more_formats import export_as
 from limbeck.pipeline.objective import supervised
 from limbeck.pipeline.parallel import Asked
 from limbeck.pipeline.parallel import _share_of_students as share_of_students
@@ -110,6 +116,27 @@ def test_a_run_leaves_its_products_and_results_hold_every_field(finished: Run) -
     for name in ("teacher", "targets"):
         assert results["fingerprints"][name] == folder_of(finished.out, name).name
     assert [one["purpose"] for one in results["test_reads"]] == ["evaluation"]
+
+
+def test_its_student_is_exported_with_a_scale_for_each_word(
+    finished: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "in_turns", partial(in_turns, seconds=0.2))  # how fast it is is no claim here
+    monkeypatch.chdir(here)  # its recipe names folders as seen from there
+    out = here / finished.out.relative_to(finished.folder)
+    results = export_as(out, ["onnx-int8"], "smallest")
+    small, file = results["formats"]["files"]["onnx-int8"], out / "student" / "model.int8.onnx"
+    assert small["bytes"] == results["export"]["int8"]["bytes"] == file.stat().st_size
+    assert results["formats"]["path"] == "student/model.int8.onnx"
+    assert small["kernels"]["int8"]
+    assert set(small["latency_by_length"]) == set(results["student"]["latency_by_length"])
+    words = json.loads((out / "student" / "config.json").read_text())["vocab_size"]
+    of_words = [one for one in onnx.load(file).graph.initializer if one.dims[:1] == [words]]
+    assert {(one.data_type, one.dims[1] == 1) for one in of_words} == {
+        (TensorProto.INT8, False),
+        (TensorProto.FLOAT, True),
+    }
+    assert by_the_command(out, TEXTS) != by_the_command(finished.out, TEXTS)
 
 
 def test_all_ways_to_ask_the_student_answer_alike(finished: Run) -> None:
