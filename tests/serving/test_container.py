@@ -9,9 +9,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from limbeck.errors import BadInput
@@ -19,7 +21,6 @@ from limbeck.modalities.image import serve as image_serve
 from limbeck.serving.escalate import escalation_of
 from limbeck.serving.launch import contain
 from limbeck.serving.settings import Settings
-from tests.helpers.exported import COLOUR, export, small_network
 from tests.helpers.tiny import environment
 from tests.serving.test_models import close, picture
 from tests.serving.test_server import Server, form, listening, stopped
@@ -30,11 +31,15 @@ TABLE["accuracy"] = [min(0.9, 0.8 + n / 500) for n in range(101)]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a finished run leaves, as far as a server reads it."""
+def run(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a finished run leaves, as far as a server reads it; the teacher's weights are the student's turned round."""
     folder = tmp_path_factory.mktemp("run")
-    export(small_network(3, seed=0), folder, COLOUR)
-    export(small_network(3, seed=1), folder, COLOUR, "teacher.onnx")
+    copyfile(model, folder / "student.onnx")
+    teacher = onnx.load(model)
+    for one in teacher.graph.initializer:
+        if len(one.dims) == 2:
+            one.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(one), one.name))
+    onnx.save(teacher, folder / "teacher.onnx")
     (folder / "results.json").write_text(json.dumps({"escalation": {"validation": TABLE}}))
     return folder
 
@@ -104,7 +109,7 @@ def test_a_threshold_is_that_of_validation(run: Path, asked: str, place: int) ->
 
 
 def test_what_cannot_be_sent_on_is_said(run: Path, tmp_path: Path) -> None:
-    student = export(small_network(3), tmp_path, COLOUR)
+    student = run / "student.onnx"
 
     def refused(asked: str, folder: Path = tmp_path, results: Any = None) -> str:
         if results is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -18,12 +20,12 @@ from PIL import Image
 from limbeck.deploy.metadata import METADATA_KEY
 from limbeck.modalities.image import predict as image_predict
 from limbeck.modalities.image import serve as image_serve
-from limbeck.modalities.image.export import export_onnx, image_metadata
+from limbeck.modalities.image.export import image_metadata
 from limbeck.modalities.text import predict as text_predict
 from limbeck.modalities.text import serve as text_serve
-from limbeck.modalities.text.export import export_text_onnx, text_metadata
-from tests.helpers.exported import COLOUR, export, small_network
-from tests.helpers.tiny_text import CLASSES, TEXTS, tiny_classifier, tiny_tokenizer
+from limbeck.modalities.text.export import text_metadata
+from tests.helpers.exported import COLOUR
+from tests.helpers.tiny_text import CLASSES, TEXTS, tiny_tokenizer
 
 PAIR = ("premise", "hypothesis")
 
@@ -36,23 +38,19 @@ def picture(seed: int, height: int = 15, width: int = 20, kind: str = "PNG", **h
     return file.getvalue()
 
 
-@pytest.fixture(scope="module")
-def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny classifier, exported with its tokenizer."""
-    folder, tokenizer = tmp_path_factory.mktemp("text"), tiny_tokenizer()
-    said = text_metadata(name="tiny", classes=CLASSES, vocabulary=len(tokenizer), max_length=16)
-    export_text_onnx(tiny_classifier(), tokenizer, folder / "model.onnx", said)
-    return folder
-
-
 def copied(text_folder: Path, folder: Path, **facts: Any) -> Path:
-    """The same files, the model with other things to say of itself."""
+    """The same classifier of texts, which says other things of itself."""
     said = text_metadata(name="tiny", classes=CLASSES, vocabulary=len(tiny_tokenizer()), max_length=16, **facts)
-    model = onnx.load(text_folder / "model.onnx")
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(said)})
-    onnx.save(model, folder / "model.onnx")
     copyfile(text_folder / "tokenizer.json", folder / "tokenizer.json")
-    return folder / "model.onnx"
+    return saying(said, text_folder / "model.onnx", folder / "model.onnx")
+
+
+def saying(said: dict[str, Any], model: Path, to: Path) -> Path:
+    """A copy of a model with other metadata."""
+    proto = onnx.load(model)
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(said)})
+    onnx.save(proto, to)
+    return to
 
 
 def said_by(does: Any, path: Path, given: list[Any]) -> tuple[list[Any], Any]:
@@ -71,13 +69,13 @@ def close(found: Any, expected: Any) -> bool:
     return flat[0] == flat[1]
 
 
-@pytest.mark.parametrize("numbers", [None, [{"name": "angle", "unit": "degrees"}, {"name": "x", "unit": ""}]])
-def test_an_upload_is_answered_as_its_file_is(tmp_path: Path, numbers: list[dict[str, str]] | None) -> None:
-    if numbers is None:
-        path = export(small_network(3), tmp_path, COLOUR)
-    else:
-        path = tmp_path / "student.onnx"
-        export_onnx(small_network(3, 2), path, image_metadata(name="", classes=(), numbers=numbers, **COLOUR))
+@pytest.mark.parametrize("numbers", [None, [{"name": f"x{n}", "unit": "degrees" if n else ""} for n in range(4)]])
+def test_an_upload_is_answered_as_its_file_is(
+    model: Path, tmp_path: Path, numbers: list[dict[str, str]] | None
+) -> None:
+    path = model
+    if numbers is not None:
+        path = saying(image_metadata(name="", classes=(), numbers=numbers, **COLOUR), model, tmp_path / "student.onnx")
     turned = Image.Exif()
     turned[0x0112] = 6
     uploads = [picture(0), picture(1, kind="JPEG", exif=turned), picture(2, 12, 12, "GIF")]
@@ -113,7 +111,22 @@ def test_a_text_is_answered_as_on_the_command_line(text_folder: Path, tmp_path: 
         assert sure == pytest.approx([one["top"][0]["probability"] for one in expected], rel=1e-4)
 
 
+def header(side: int) -> bytes:
+    """The beginning of a PNG file that says it is so large."""
+    said = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + said
+        + struct.pack(">I", zlib.crc32(said))
+        + struct.pack(">I", 9)
+        + b"IDAT"
+    )
+
+
 IMAGES_REFUSED = [
+    (header(60_000), "image 7 has more than the 10000 pixels"),
+    (header(5_000), "image 7 is 5000x5000, more than the 10000 pixels"),
     (b"no image", "image 7 cannot be read: it is no PNG"),
     (picture(0)[:200], "image 7 cannot be read"),
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image 7 cannot be read"),
@@ -137,11 +150,10 @@ TEXTS_REFUSED = [
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory, text_folder: Path) -> dict[str, tuple[Any, Any]]:
-    image, text = export(small_network(3), tmp_path_factory.mktemp("image"), COLOUR), text_folder / "model.onnx"
+def opened(model: Path, text_folder: Path) -> dict[str, tuple[Any, Any]]:
     return {
-        "image": (image_serve, image_serve.opened(image, largest=10_000)),
-        "text": (text_serve, text_serve.opened(text, largest=10_000)),
+        "image": (image_serve, image_serve.opened(model, largest=10_000)),
+        "text": (text_serve, text_serve.opened(text_folder / "model.onnx", largest=10_000)),
     }
 
 

@@ -22,7 +22,6 @@ import pytest
 
 from limbeck.modalities.image import predict as predicting
 from limbeck.serving.server import bound
-from tests.helpers.exported import COLOUR, export, small_network
 from tests.helpers.tiny import environment
 from tests.serving.test_models import close, picture
 
@@ -83,11 +82,6 @@ def stopped(server: Server, number: int = signal.SIGTERM) -> tuple[int, str, str
     server.process.send_signal(number)
     out, err = server.process.communicate(timeout=20)
     return server.process.returncode, out, err
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(small_network(3), tmp_path_factory.mktemp("model"), COLOUR)
 
 
 @pytest.fixture(scope="module")

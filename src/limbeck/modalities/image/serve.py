@@ -77,6 +77,8 @@ def read(model: Opened, given: Any, number: int) -> np.ndarray:
             return preprocess(upright(image), model.metadata)
     except TooLarge:
         raise
+    except Image.DecompressionBombError:  # so many that Pillow does not even open it
+        raise TooLarge(f"image {number} has more than the {model.largest} pixels that are taken here.") from None
     except Exception as error:  # of a damaged file Pillow's readers raise whatever they come upon
         formats = ", ".join(name for name in model.formats if name != "MPO")
         why = str(error).strip().splitlines()[0] if type(error) is ValueError and str(error).strip() else None
