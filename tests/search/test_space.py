@@ -114,7 +114,7 @@ def test_a_real_study_takes_what_is_asked_for_one_family_and_then_another() -> N
         values = asked(space, trial)
         families.add(recipe_with(searched, values).student.model)
         study.tell(trial, [number % 7, number % 5])
-    assert families == {"shrunk", "fresh", "bag", "conv"}
+    assert families == {"shrunk", "fresh", "pruned", "bag", "conv"}
 
 
 def test_fields_are_pinned_narrowed_taken_out_and_added() -> None:
@@ -144,6 +144,20 @@ def test_a_knob_goes_to_the_families_that_have_it() -> None:
     assert hidden.when == ("student.model", ("pilotnet",))
     assert recipe_with(searched, {"student.model": "convnet"}).student.knobs == {"width": 4, "depth": 2}
     assert recipe_with(searched, {"student.model": "resnet8"}).student.knobs == {}
+
+
+def test_the_teacher_pruned_is_a_family_with_its_share_as_a_knob() -> None:
+    pytest.importorskip("torch_pruning")
+    space = space_of(searching())
+    assert "pruned" in knobs_of(space)["student.model"]
+    (keep,) = [one for one in space.dimensions if one.name == "student.pruned.keep"]
+    assert keep.when == ("student.model", ("pruned",))
+    searched = searching(
+        **{"student.model": ["convnet", "pruned"], "student.pruned.criterion": "taylor", "student.width": 6}
+    )
+    made = recipe_with(searched, {"student.model": "pruned", "student.pruned.keep": 0.3}).student
+    assert made.knobs == {"pruned": {"keep": 0.3, "criterion": "taylor"}}
+    assert recipe_with(searched, {"student.model": "convnet"}).student.knobs == {"width": 6}
 
 
 def test_teachers_vary_where_they_are_listed_and_views_leave_them_as_they_are() -> None:

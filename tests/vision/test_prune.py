@@ -10,8 +10,8 @@ pytest.importorskip("torch_pruning")
 
 from limbeck.errors import BadInput
 from limbeck.models.identity import digest
-from limbeck.sections.pruned import Pruned
-from limbeck.vision.prune import FEWEST, pruned, record_of, share_of_channels
+from limbeck.sections.pruned import FEWEST, Pruned
+from limbeck.vision.prune import pruned, record_of, share_of_channels
 from limbeck.vision.widths import with_widths
 from tests.helpers.networks import DIGITS, made
 

@@ -1,6 +1,6 @@
 """A BERT-like classifier made smaller, from its own weights: fewer layers, narrower, fewer tokens.
 
-What stays is chosen by importance measured on texts (:mod:`.text_importance`). What goes is replaced by its mean, which
+What stays is chosen by importance measured on texts, or by other scores (:mod:`.scores`). What goes is replaced by its mean, which
 moves into a bias; the norms are fitted anew to the dimensions that stay; where a head loses dimensions its queries are
 rescaled, so that scores keep their scale. With nothing removed, nothing changes.
 
@@ -19,6 +19,7 @@ from . import importance
 from .anatomy import Layer, Sizes, anatomy, set_sizes
 from .extra import transformers
 from .importance import Batches, LayerMoments, Measured, Moments, NormFit
+from .scores import LayerScores, Scores, measured
 
 
 class _Heads(NamedTuple):
@@ -30,20 +31,29 @@ class _Heads(NamedTuple):
 
 
 def shrink(
-    teacher: Any, layers: tuple[int, ...], wanted: Sizes, *, kept_ids_K: Tensor | None, batches: Batches | None
+    teacher: Any,
+    layers: tuple[int, ...],
+    wanted: Sizes,
+    *,
+    kept_ids_K: Tensor | None,
+    batches: Batches | None,
+    scores: Scores | None = None,
 ) -> Any:
     """A smaller model of the teacher's class, on the CPU, in eval mode; the teacher is as it was.
 
     ``layers`` are those that stay, from 0; ``wanted`` has sizes that are possible (no head wider than the teacher's);
-    ``kept_ids_K`` are the tokens that stay (None: all); ``batches`` are needed where a width changes.
+    ``kept_ids_K`` are the tokens that stay (None: all); ``batches`` are needed where a width changes. What
+    stays are the parts of the highest ``scores``; where there are none, of those that are measured on the batches.
     """
     parts = anatomy(teacher)
     student = empty_like(teacher, wanted, kept_ids_K)
     ours = anatomy(student)
     seen = importance.measure(teacher, batches) if batches is not None else None
     kept_H, fits = torch.arange(parts.hidden), {}
-    if seen is not None and batches is not None and wanted.hidden < parts.hidden:
-        kept_H = importance.most_important(importance.hidden_importance(seen, layers), wanted.hidden)
+    if scores is None and seen is not None:
+        scores = measured(teacher, seen, layers)
+    if scores is not None and batches is not None and wanted.hidden < parts.hidden:
+        kept_H = importance.most_important(scores.hidden_H, wanted.hidden)
         fits = importance.fit_norms(teacher, batches, kept_H)
 
     with torch.no_grad():
@@ -58,6 +68,7 @@ def shrink(
                 mine,
                 parts.layers[index],
                 seen.layers[index] if seen else None,
+                scores.layers[index] if scores else None,
                 before,
                 kept_H,
                 wanted,
@@ -65,7 +76,7 @@ def shrink(
                 fits,
             )
             before = seen.layers[index].output_norm if seen else None
-        _head(ours, parts, seen, kept_H)
+        _head(ours, parts, seen, scores, kept_H)
     return student.eval()
 
 
@@ -90,16 +101,17 @@ def _layer(
     mine: Layer,
     theirs: Layer,
     seen: LayerMoments | None,
+    scores: LayerScores | None,
     before: Moments | None,
     kept_H: Tensor,
     wanted: Sizes,
     heads: int,
     fits: dict[nn.Module, NormFit],
 ) -> None:
-    rows = _choose_heads(theirs, seen, wanted, heads)
+    rows = _choose_heads(theirs, scores, wanted, heads)
     units = torch.arange(theirs.up.out_features)
-    if seen is not None and wanted.feed_forward < len(units):
-        units = importance.most_important(importance.unit_importance(seen.units, theirs.down), wanted.feed_forward)
+    if scores is not None and wanted.feed_forward < len(units):
+        units = importance.most_important(scores.units_F, wanted.feed_forward)
     _linear(mine.query, theirs.query, rows.scored, kept_H, before, rows.rescale)
     _linear(mine.key, theirs.key, rows.scored, kept_H, before)
     _linear(mine.value, theirs.value, rows.valued, kept_H, before)
@@ -110,28 +122,26 @@ def _layer(
     _norm(mine.output_norm, theirs.output_norm, kept_H, fits)
 
 
-def _head(ours: Any, parts: Any, seen: Measured | None, kept_H: Tensor) -> None:
+def _head(ours: Any, parts: Any, seen: Measured | None, scores: Scores | None, kept_H: Tensor) -> None:
     """The layers behind the encoder. What `gather` gives is its own: it keeps as many, chosen for themselves."""
     gathered = kept_H
-    if seen is not None and len(kept_H) < parts.hidden:
-        gathered = importance.most_important(importance.unit_importance(seen.gathered, parts.answer), len(kept_H))
+    if scores is not None and len(kept_H) < parts.hidden:
+        gathered = importance.most_important(scores.gathered_H, len(kept_H))
     _linear(ours.gather, parts.gather, gathered, kept_H, seen.first if seen else None)
     _linear(
         ours.answer, parts.answer, torch.arange(parts.answer.out_features), gathered, seen.gathered if seen else None
     )
 
 
-def _choose_heads(layer: Layer, seen: LayerMoments | None, wanted: Sizes, heads: int) -> _Heads:
+def _choose_heads(layer: Layer, scores: LayerScores | None, wanted: Sizes, heads: int) -> _Heads:
     width = layer.query.out_features // heads
     keep = wanted.hidden // wanted.heads  # dimensions of a head
     every_AD = torch.arange(heads * width).unflatten(0, (heads, width))
-    if seen is None or (wanted.heads == heads and keep == width):
+    if scores is None or (wanted.heads == heads and keep == width):
         return _Heads(every_AD.flatten(), every_AD.flatten(), 1.0)
-    chosen = importance.most_important(importance.head_importance(seen, layer.attended), wanted.heads)
-    scores_AD = importance.score_importance(seen, heads)
-    values_AD = importance.unit_importance(seen.context, layer.attended).unflatten(0, (heads, width))
-    scored = [every_AD[head, importance.most_important(scores_AD[head], keep)] for head in chosen]
-    valued = [every_AD[head, importance.most_important(values_AD[head], keep)] for head in chosen]
+    chosen = importance.most_important(scores.heads_A, wanted.heads)
+    scored = [every_AD[head, importance.most_important(scores.scored_AD[head], keep)] for head in chosen]
+    valued = [every_AD[head, importance.most_important(scores.valued_AD[head], keep)] for head in chosen]
     # scores are divided by the root of the head's width
     return _Heads(torch.cat(scored), torch.cat(valued), (keep / width) ** 0.5)
 

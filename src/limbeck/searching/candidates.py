@@ -112,11 +112,14 @@ def _taking(made: Mapping[str, Any], student: dict[str, Any], fields: Mapping[st
     while left and taken:
         taken = False
         for name in list(left):
+            tried = copy.deepcopy(student)
+            _put(tried, name, left[name])
             try:
-                from_dict({**made, STUDENT: {**student, name: left[name]}}, WHERE)
+                from_dict({**made, STUDENT: tried}, WHERE)
             except BadInput:
                 continue
-            student, taken = {**student, name: left.pop(name)}, True
+            student, taken = tried, True
+            left.pop(name)
     return student
 
 

@@ -17,6 +17,7 @@ from ..errors import BadInput, LimbeckError
 from ..files import atomic_path, write_json
 from ..pipeline.job import Job
 from ..pipeline.versions import EXPORT_VERSION
+from ..sections.pruned import PRUNED
 from ..sections.recipe import Recipe
 from ..sections.search import Search
 from ..version import __version__
@@ -115,7 +116,9 @@ def _by_chance(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
 def told_of(recipe: Recipe) -> str:
     """A student in words: ``convnet, width 8, depth 2``."""
     student = recipe.model_dump(mode="json", exclude_none=True)[STUDENT]
-    return ", ".join([str(student.pop("model", "student")), *(f"{name} {value}" for name, value in student.items())])
+    name = str(student.pop("model", "student"))
+    student |= student.pop(PRUNED, {})
+    return ", ".join([name, *(f"{knob} {value}" for knob, value in student.items())])
 
 
 def _written(job: Job, model: Any, path: Path) -> dict[str, Any]:

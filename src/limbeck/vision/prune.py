@@ -21,11 +21,9 @@ from torch import Tensor, nn
 
 from ..errors import BadInput, not_installed, short
 from ..randomness import torch_seed
-from ..sections.pruned import EXTRA, Pruned
+from ..sections.pruned import EXTRA, FEWEST, Pruned
 from .widths import Widths, widths_of
 
-FEWEST = 2 / 3
-"""Of what was asked to stay; where less is possible only, the network has too few sizes to choose from."""
 _RECORD = "pruned"
 _BLOCK, _BLOCKS = 4, 8
 

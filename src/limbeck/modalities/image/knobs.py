@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from ...objectives.catalogue import CATALOGUE
 from ...sections.knob import Knob, names_modules, of_any_recipe, one_of, spread, whole, whole_log
+from ...sections.pruned import PRUNED, of_pruned
 from ...sections.section import LARGEST_SIDE
 from ...sections.teacher import Model
 from ...vision.networks import CONVNET, DOWNSCALES, MOBILE, PILOTNET, RESNETS, WIDE_RESNETS, ours
 from ...vision.sections import BUILT_IN, Views
-from .recipe import ImageRecipe, RegressionRecipe, TeacherSection
+from .recipe import ImageRecipe, RegressionRecipe, TeacherSection, made_of
 
 _SMALLEST_SIDE, _USUAL_SIDE = 8, 32
 _SIDES = (
@@ -42,7 +44,7 @@ def knobs(recipe: ImageRecipe | RegressionRecipe) -> dict[str, Knob]:
     """By the path of the field; what a change of another field would make wrong is left out."""
     same = names_modules(recipe)
     return {
-        **_network("student", recipe.student, same),
+        **_network("student", recipe.student, same, (PRUNED,) if _can_be_pruned(recipe) else ()),
         **_downscale(recipe),
         **(_network("teacher", recipe.teacher, same) if isinstance(recipe.teacher, TeacherSection) else {}),
         "data.size": _sizes(recipe),
@@ -52,16 +54,24 @@ def knobs(recipe: ImageRecipe | RegressionRecipe) -> dict[str, Knob]:
     }
 
 
-def _network(where: str, section: Model, same: bool) -> dict[str, Knob]:
-    """Of a network of ours that starts from its seed: with ``weights`` it is as large as they are. ``same``: its modules stay."""
+def _network(where: str, section: Model, same: bool, others: tuple[str, ...] = ()) -> dict[str, Knob]:
+    """Of a network of ours that starts from its seed: with ``weights`` it is as large as they are. ``same``: its modules stay;
+    ``others`` are families that it may be of too."""
     if section.weights is not None or not ours(section.model):
         return {}
     found = {f"{where}.{name}": knob for name, knob in _OF.get(section.model, {}).items()}
+    if section.model == PRUNED:
+        found = {f"{where}.{PRUNED}.{name}": knob for name, knob in of_pruned().items()}
     if same:
         found.pop(f"{where}.depth", None)
-    elif not section.knobs:  # which another family would not have
-        found[f"{where}.model"] = one_of((section.model, CONVNET, MOBILE, *_families()))
+    elif section.model == PRUNED or not section.knobs:  # which another family would not have
+        found[f"{where}.model"] = one_of((section.model, CONVNET, MOBILE, *_families(), *others))
     return found
+
+
+def _can_be_pruned(recipe: ImageRecipe | RegressionRecipe) -> bool:
+    """Whether a student may be its teacher pruned: a network by name, and the library at hand."""
+    return made_of(recipe) is not None and find_spec("torch_pruning") is not None
 
 
 def _downscale(recipe: ImageRecipe | RegressionRecipe) -> dict[str, Knob]:

@@ -19,7 +19,7 @@ from ...objectives.catalogue.entry import NUMBERS
 from ...sections import teacher
 from ...sections.assistant import Assistant
 from ...sections.objective import Objective
-from ...sections.pruned import PRUNED, Pruned
+from ...sections.pruned import PRUNED, Pruned, named, one_of_the_two, unless_pruned
 from ...sections.recipe import Baseline, Recipe
 from ...sections.section import (
     ENSEMBLE,
@@ -203,16 +203,11 @@ Teacher = Annotated[
 """The large model: by name, an ONNX file, or an ensemble of these."""
 
 
-def _one_of_the_two(schema: dict[str, Any]) -> None:
-    schema["required"] = [name for name in schema.get("required", ()) if name != "model"]
-    schema["anyOf"] = [{"required": ["model"]}, {"required": ["pruned"]}]
-
-
 class Student(Model):
     """The small model: by name, or the teacher pruned, which begins with its teacher's weights. Further fields are the knobs of
     one by name (``width: 8``)."""
 
-    model_config = ConfigDict(json_schema_extra=_one_of_the_two)
+    model_config = ConfigDict(json_schema_extra=one_of_the_two)
 
     model: str
     """A family of ours (``convnet``, ``mobile``, ``pilotnet``, ``resnet20``, ``wrn_16_2``), ``timm/NAME``, or
@@ -228,12 +223,7 @@ class Student(Model):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            if values.get(PRUNED) is not None and "model" not in values:
-                return {"model": PRUNED, **values}
-            if values.get("model") == PRUNED and values.get(PRUNED) is None:
-                return {**values, PRUNED: {}}
-        return values
+        return named(values)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Student:
@@ -251,8 +241,7 @@ class Student(Model):
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without ``pruned`` where it is not, so that what goes by these values stays as it was."""
-        return {name: value for name, value in handler(self).items() if name != PRUNED or value is not None}
+        return unless_pruned(handler(self))
 
 
 class NumberTrain(Train):

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...data.places import cached, place_of
 from ...models.places import check_onnx
 from ...nlp.locate import locate, locate_tokenizer
+from ...sections.pruned import PRUNED
 from ...sections.teacher import members_of, precision_problems
 from ...sections.train import schedule_problems
 from .recipe import TextRecipe, TextTeacher, made_of
@@ -21,8 +22,8 @@ def contradictions(recipe: TextRecipe) -> Iterator[str]:
         if isinstance(teacher, TextTeacher) and teacher.views is not None and teacher.train is None:
             yield f"{where}.views: there is no {where}.train whose texts it could vary; leave it out"
     yield from precision_problems(recipe)
-    if recipe.student.model in ("shrunk", "fresh") and made_of(recipe) is None:
-        what = "weights" if recipe.student.model == "shrunk" else "architecture"
+    if recipe.student.model in ("shrunk", "fresh", PRUNED) and made_of(recipe) is None:
+        what = "architecture" if recipe.student.model == "fresh" else "weights"
         yield (
             f"student.model: {recipe.student.model} has its teacher's {what}, and an ONNX file shows none; take bag or conv, or "
             "name a teacher by its model"

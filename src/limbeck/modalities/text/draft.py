@@ -339,7 +339,7 @@ def _knobs(student: dict[str, Any], loaded: Any) -> list[str]:
     known = {}
     schema = TextStudent.model_json_schema()["properties"]
     for name, told in meanings(TextStudent).items():
-        if name in ("model", *lacking):
+        if name in ("model", "pruned", *lacking):
             continue
         forms = [schema[name], *schema[name].get("anyOf", ())]
         words = next((form["enum"] for form in forms if "enum" in form), None)

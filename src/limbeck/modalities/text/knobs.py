@@ -10,12 +10,13 @@ from ...data.places import cached
 from ...errors import BadInput
 from ...nlp.locate import locate
 from ...sections.knob import Knob, names_modules, of_any_recipe, one_of, spread, whole, whole_log
+from ...sections.pruned import PRUNED, of_pruned
 from ...sections.teacher import members_of
 from .recipe import TextRecipe, made_of
 
 _FEWEST_TOKENS = 8
 _OF_A_TRANSFORMER = ("shrunk", "fresh")
-_OF_ANY_KIND = frozenset(["hidden", "feed_forward", "vocabulary", "min_count"])
+_OF_ANY_KIND = frozenset(["hidden", "feed_forward", "vocabulary", "min_count", PRUNED])
 
 
 class _Sizes(NamedTuple):
@@ -45,7 +46,10 @@ def knobs(recipe: TextRecipe) -> dict[str, Knob]:
 
 def _student(recipe: TextRecipe) -> dict[str, Knob]:
     student = recipe.student
-    found = _transformer(recipe) if student.model in _OF_A_TRANSFORMER else _without_attention(student.model)
+    if student.model == PRUNED:
+        found = {f"{PRUNED}.{name}": knob for name, knob in of_pruned().items()}
+    else:
+        found = _transformer(recipe) if student.model in _OF_A_TRANSFORMER else _without_attention(student.model)
     if student.vocabulary == "used":
         found["min_count"] = whole_log(1, 20)
     if student.min_count == 1:
@@ -53,7 +57,7 @@ def _student(recipe: TextRecipe) -> dict[str, Knob]:
     if names_modules(recipe):
         found.pop("layers", None)
     elif set(student.knobs) <= _OF_ANY_KIND:
-        of_teacher = _OF_A_TRANSFORMER if made_of(recipe) is not None else ()
+        of_teacher = (*_OF_A_TRANSFORMER, PRUNED) if made_of(recipe) is not None else ()
         found["model"] = one_of((student.model, *of_teacher, "bag", "conv"))
     return found
 

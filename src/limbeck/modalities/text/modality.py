@@ -31,6 +31,7 @@ from .examples import TextSplits
 from .export import TOKENIZER, exportable, inputs_of, names_of, text_metadata, write_tokenizer
 from .load import load_texts
 from .predict import BATCH
+from .pruned import notes_on_pruned, pruned_student
 from .recipe import TextRecipe, TextTeacher, made_of
 from .students import text_student
 from .task import TextClassification
@@ -76,6 +77,8 @@ def student_of(
     recipe: TextRecipe, splits: TextSplits, teachers: Teachers, *, trust_code: bool
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed, from the teacher as it is when it is called."""
+    if recipe.student.pruned is not None:
+        return pruned_student(recipe, splits, teachers)
     section, at = recipe.student, made_of(recipe)
     teacher: Any = None if at is None else teachers.members[at].model
     texts = splits.train.texts + (() if splits.transfer is None else splits.transfer.texts)
@@ -87,7 +90,7 @@ def student_of(
         # where the teacher lies does not matter to its student, which begins on the CPU
         device = None if teacher is None else next(teacher.parameters()).device
         made = text_student(
-            section.model,
+            section.model,  # pyright: ignore[reportArgumentType]
             teacher if teacher is None else teacher.to("cpu"),
             splits.tokenizer,
             texts=texts,
@@ -127,9 +130,10 @@ def layers(model: nn.Module, asking: str, role: str) -> Inside:
 
 
 def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
-    """What a smaller vocabulary loses."""
+    """What stayed of its teacher, where it is pruned, and what a smaller vocabulary loses."""
+    pruned = notes_on_pruned(student)
     if not isinstance(student, FromTeacherIds):
-        return []
+        return pruned
     smaller = smaller_tokenizer(splits.tokenizer, student.kept_ids)
     lost = unknown_share(splits.tokenizer, smaller, student.kept_ids, splits.validation.texts)
     unknown = lost["unknown_looked_up"]
@@ -143,7 +147,7 @@ def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
             f"Beware: so many unknown words cost accuracy. {note} Take vocabulary: all, a smaller min_count, or a transfer "
             "set with more words (data.transfer)."
         )
-    return [note]
+    return [*pruned, note]
 
 
 def data_facts(splits: TextSplits) -> dict[str, Any]:

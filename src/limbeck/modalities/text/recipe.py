@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ...objectives.catalogue.entry import ONE_CLASS, YES_OR_NO
 from ...sections import teacher
 from ...sections.assistant import OWN
 from ...sections.objective import Objective
+from ...sections.pruned import PRUNED, Pruned, named, one_of_the_two, unless_pruned
 from ...sections.recipe import Recipe
 from ...sections.section import (
     ENSEMBLE,
@@ -214,9 +224,14 @@ Teacher = Annotated[
 class TextStudent(Section):
     """The small model: the teacher made smaller, a small transformer from scratch, or no transformer at all."""
 
-    model: Literal["shrunk", "fresh", "bag", "conv"]
+    model_config = ConfigDict(json_schema_extra=one_of_the_two)
+
+    model: Literal["shrunk", "fresh", "bag", "conv", "pruned"]
     """``shrunk``: the teacher with layers, widths and tokens taken out, initialised from it; ``fresh``: its architecture
-    from the seed; ``bag``: mean and maximum of embeddings, of each side of a pair; ``conv``: convolutions over embeddings, then the same."""
+    from the seed; ``bag``: mean and maximum of embeddings, of each side of a pair; ``conv``: convolutions over embeddings, then the same;
+    ``pruned``, which is meant where ``pruned`` is given: the first, with so much taken out that a share of the teacher stays."""
+    pruned: Pruned | None = None
+    """The teacher with layers, heads and widths taken out."""
     layers: Depth | tuple[Layer, ...] | None = None
     """How many layers, or, of ``shrunk``, which of the teacher's (from 0)."""
     layer_choice: Literal["uniform", "first", "last"] = "uniform"
@@ -235,18 +250,37 @@ class TextStudent(Section):
     @property
     def knobs(self) -> dict[str, Any]:
         """What was said of it beside its kind."""
-        return {name: getattr(self, name) for name in sorted(self.model_fields_set - {"model"})}
+        said = {name: getattr(self, name) for name in sorted(self.model_fields_set - {"model", PRUNED})}
+        return said if self.pruned is None else {**said, PRUNED: self.pruned.model_dump(mode="json")}
 
     @property
     def made_of_teacher(self) -> bool:
         """Whether its first weights are made of its teacher's, where that shows any."""
         return self.model != "fresh"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        return named(values)
+
     @model_validator(mode="after")
     def _consistent(self) -> TextStudent:
         if self.min_count > 1 and self.vocabulary == "all":
             raise ValueError("min_count is for vocabulary: used")
+        if self.pruned is not None and self.model != PRUNED:
+            raise ValueError(
+                "pruned makes the student of its teacher, and model names another: leave out one of the two"
+            )
+        sizes = ("layers", "hidden", "heads", "feed_forward")
+        if self.pruned is not None and (given := [name for name in sizes if getattr(self, name) is not None]):
+            raise ValueError(
+                f"{given[0]} is for pruned.keep to say: leave it out, or take model: shrunk, which is told its sizes"
+            )
         return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return unless_pruned(handler(self))
 
 
 class TextAssistant(TextStudent):

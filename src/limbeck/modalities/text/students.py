@@ -21,6 +21,7 @@ from ...nlp import shrink as text_shrink
 from ...nlp import vocabulary as text_vocabulary
 from ...nlp.anatomy import Sizes
 from ...nlp.pairs import SEGMENTS, are_pairs, encoded, separator
+from ...nlp.scores import Scores
 from ...nlp.segments import segments_read
 from ...nlp.vocabulary import FromTeacherIds
 from . import small as text_small
@@ -73,13 +74,14 @@ def text_student(
     counts_V: Tensor | None = None,
     pairs: bool | None = None,
     multi_label: bool = False,
+    scores: Scores | None = None,
 ) -> TextStudent:
     """A student of ``teacher``, a sequence classifier with ``tokenizer``; on the CPU, in eval mode.
 
     ``kind``:
 
     * ``shrunk``: the teacher (BERT, RoBERTa, DistilBERT) made smaller and initialised from it. What stays of it is
-      chosen by importance measured on a sample of ``texts`` (:mod:`.text_shrink`).
+      chosen by importance measured on a sample of ``texts`` (:mod:`limbeck.nlp.shrink`), or by other ``scores``.
     * ``fresh``: the same architecture in other sizes, initialised from ``seed`` alone.
     * ``bag``: mean and maximum of the embeddings, and a small network behind them.
     * ``conv``: blocks of depthwise-separable convolutions over the embeddings, then the same.
@@ -144,7 +146,7 @@ def text_student(
                 sample = _needed(texts, "to measure what matters in the teacher")
                 batches = list(sample_batches(tokenizer, sample, segments=bool(segments_read(teacher, tokenizer))))
             with seeded(seed):
-                model = text_shrink.shrink(teacher, chosen, wanted, kept_ids_K=kept_ids, batches=batches)
+                model = text_shrink.shrink(teacher, chosen, wanted, kept_ids_K=kept_ids, batches=batches, scores=scores)
         else:
             with seeded(seed):
                 model = text_shrink.empty_like(teacher, wanted, kept_ids, classes=len(names))
@@ -190,6 +192,12 @@ def sample_batches(tokenizer: Any, texts: Sequence[Text], *, segments: bool = Fa
         yield {name: padded[name] for name in (*inputs, "attention_mask")}
 
 
+def uniform_layers(count: int, there: int) -> tuple[int, ...]:
+    """So many of a teacher's layers, from 0, at equal distances."""
+    # TinyBERT's g(m) = m N / M, m = 1 ... M, rounded, halves upwards: the teacher's last layer is always there.
+    return tuple((2 * m * there + count) // (2 * count) - 1 for m in range(1, count + 1))
+
+
 def _layers(kind: str, layers: int | Sequence[int] | None, choice: str, there: int) -> tuple[int, ...]:
     """Which of the teacher's layers, from 0; for a fresh student only their number matters."""
     if choice not in get_args(LayerChoice):
@@ -205,8 +213,7 @@ def _layers(kind: str, layers: int | Sequence[int] | None, choice: str, there: i
             return tuple(range(layers))
         if choice == "last":
             return tuple(range(there - layers, there))
-        # TinyBERT's g(m) = m N / M, m = 1 ... M, rounded, halves upwards: the teacher's last layer is always there.
-        return tuple((2 * m * there + layers) // (2 * layers) - 1 for m in range(1, layers + 1))
+        return uniform_layers(layers, there)
     listed = tuple(layers)  # pyright: ignore[reportArgumentType]
     ascending = all(type(layer) is int for layer in listed) and list(listed) == sorted(set(listed))
     if kind == "fresh" or not listed or not ascending or not 0 <= listed[0] <= listed[-1] < there:

@@ -68,7 +68,7 @@ def build_teachers(recipe: TextRecipe, splits: TextSplits) -> Teachers:
         members.append(_member(one, seed, recipe, splits, role))
     kinds = [segments_of(member.model, splits) for member in members]
     first = made_of(recipe)
-    if max(kinds) and first is not None and not kinds[first] and recipe.student.model in ("shrunk", "fresh"):
+    if max(kinds) and first is not None and not kinds[first] and recipe.student.model in ("shrunk", "fresh", "pruned"):
         reading = section.ensemble[kinds.index(max(kinds))].title
         raise BadInput(
             f"teacher.ensemble: {reading} reads the segment ids of pairs, and {section.ensemble[first].title}, whose "
