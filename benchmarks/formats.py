@@ -6,7 +6,8 @@
 Exports as `limbeck export` does (formats that are there are not made again), then times all files and the teacher's in turns
 in one process, at batch 1 on one thread, each in its own runtime, for `--seconds`. Quality is on the test split, of the file as
 it is deployed; differences are from the trained student in PyTorch. Of a run whose export has an 8-bit file of the older kind
-(one scale for a table of embeddings), that is a row too, and so are ONNX Runtime's own defaults with `--defaults`.
+(one scale for a table of embeddings), that is a row too, and so are ONNX Runtime's own defaults with `--defaults`, and with
+`--fused` the file of a transformer after `onnxruntime.transformers.optimizer`, in float32 and in 8 bits.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Any
 
 import onnx
 from common import arguments, print_conditions, print_table
-from onnxruntime.quantization import QuantFormat, quantize_dynamic, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from limbeck.deploy.formats import FORMATS
-from limbeck.deploy.formats.onnx_int8 import Calibration, kernels
+from limbeck.deploy.formats.onnx_int8 import Calibration, kernels, tables_by_row
 from limbeck.deploy.graphs import of_file
 from limbeck.deploy.latency import in_turns, summarised
 from limbeck.deploy.memory import memory_mb
@@ -55,6 +56,30 @@ def defaults(job: Job, path: Path, folder: Path) -> dict[str, Path]:
             else:
                 quantize_static(proto, target, Calibration(inputs), quant_format=QuantFormat.QDQ)
     return made
+
+
+def fused(path: Path, folder: Path) -> dict[str, Path]:
+    """The file of a transformer with what ONNX Runtime's optimiser for transformers fuses, and that in 8 bits, as ours is."""
+    from onnxruntime.transformers import optimizer
+
+    whole, small = folder / "fused.onnx", folder / "fused.int8.onnx"
+    with silence():
+        made = optimizer.optimize_model(str(path), model_type="bert")
+        made.save_model_to_file(str(whole))
+        proto = onnx.load(whole)
+        tables_by_row(proto)
+        quantize_dynamic(
+            proto,
+            small,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+    found = {name: count for name, count in made.get_fused_operator_statistics().items() if count}
+    print(f"fused: {found}\n")
+    return {"fused": whole, "fused, 8 bits": small}
 
 
 def worth(job: Job, exact: Path, path: Path) -> dict[str, Any]:
@@ -97,6 +122,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the folder of a finished run")
     parser.add_argument("--format", action="append", default=[], help="as in `limbeck export`")
     parser.add_argument("--defaults", action="store_true", help="ONNX Runtime's quantisers as they come, too")
+    parser.add_argument("--fused", action="store_true", help="of a transformer: ONNX Runtime's optimiser, too")
     parser.add_argument("--seconds", type=float, default=20.0, help="of timing, for all files together")
     asked = parser.parse_args()
     began = time.monotonic()
@@ -109,6 +135,7 @@ def main() -> None:
     inputs = example_inputs(open_session(first), 1, lengths[0] if lengths else 1)
     with tempfile.TemporaryDirectory() as folder:
         more = defaults(job, first, Path(folder)) if asked.defaults else {}
+        more |= fused(first, Path(folder)) if asked.fused else {}
         older = next(
             (asked.run / "stages" / "export").glob(f"*/{first.relative_to(asked.run).with_suffix('.int8.onnx')}"), None
         )
