@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ...errors import BadInput
+from .executorch import EXECUTORCH, EXECUTORCH_INT8
 from .format import Format
 from .onnx import ONNX
 from .onnx_int8 import ONNX_INT8
 
-FORMATS: Mapping[str, Format] = {one.name: one for one in (ONNX, ONNX_INT8)}
+FORMATS: Mapping[str, Format] = {
+    one.name: one for one in (ONNX, ONNX_INT8, EXECUTORCH, EXECUTORCH_INT8)
+}
 """By the names that recipes know (:data:`limbeck.sections.recipe.FormatName`)."""
 
 
