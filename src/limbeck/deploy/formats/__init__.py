@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from ...errors import BadInput
 from .executorch import EXECUTORCH, EXECUTORCH_INT8
 from .format import Format
+from .litert import LITERT, LITERT_INT8
+from .micro import MICRO
 from .onnx import ONNX
 from .onnx_int8 import ONNX_INT8
 
 FORMATS: Mapping[str, Format] = {
-    one.name: one for one in (ONNX, ONNX_INT8, EXECUTORCH, EXECUTORCH_INT8)
+    one.name: one for one in (ONNX, ONNX_INT8, EXECUTORCH, EXECUTORCH_INT8, LITERT, LITERT_INT8, MICRO)
 }
 """By the names that recipes know (:data:`limbeck.sections.recipe.FormatName`)."""
 

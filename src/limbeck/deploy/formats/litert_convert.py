@@ -1,0 +1,105 @@
+"""Makes a LiteRT file of an exported program: a script for the environment of :mod:`limbeck.deploy.formats.litert_environment`.
+
+It knows nothing of Limbeck, and is given a description as JSON: ``program`` (a file of ``torch.export.save``), ``out``, ``inputs`` (of
+each, in order, ``name``, ``dtype``, ``shape`` with words for what may vary), ``most`` (limits of those words), ``way`` and ``calibration`` (a
+file of arrays by ``name:batch``). The ways:
+
+* ``float32``: any number of examples.
+* ``weights``: the same with int8 weights, which are turned into float32 when the file is loaded.
+* ``static``: one example at a time, all in int8, input and answer too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+SIGNATURE = "serving_default"
+
+
+def main(job: dict[str, Any]) -> None:
+    """Writes ``job["out"]``."""
+    import litert_torch  # pyright: ignore[reportMissingImports]
+    import torch
+
+    program = torch.export.load(job["program"]).module()
+    names = [one["name"] for one in job["inputs"]]
+
+    class Named(torch.nn.Module):
+        """Called with the inputs by name, so that the file has their names."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.program = program
+
+        def train(self, mode: bool = True) -> Any:
+            """As it is: a program was exported in one mode, and refuses to be asked."""
+            return self
+
+        def forward(self, **inputs: Any) -> Any:
+            return self.program(*(inputs[name] for name in names))
+
+    fixed = job["way"] == "static"
+    words = dict.fromkeys(side for one in job["inputs"] for side in one["shape"] if isinstance(side, str))
+    free = {word: torch.export.Dim(word, min=1, max=job["most"].get(word)) for word in words}
+    sizes = {word: 1 if fixed else 2 + place for place, word in enumerate(words)}
+    sample = {
+        one["name"]: torch.zeros(
+            [sizes[side] if isinstance(side, str) else side for side in one["shape"]],
+            dtype=getattr(torch, one["dtype"]),
+        )
+        for one in job["inputs"]
+    }
+    shapes = {
+        one["name"]: {place: free[side] for place, side in enumerate(one["shape"]) if isinstance(side, str)}
+        for one in job["inputs"]
+    }
+    made = litert_torch.convert(
+        Named().eval(), sample_kwargs=sample, dynamic_shapes=None if fixed else {"inputs": shapes}
+    )
+    if job["way"] == "float32":
+        made.export(job["out"])
+        return
+    exact = f"{job['out']}.float32"
+    made.export(exact)
+    quantised(exact, job)
+    Path(exact).unlink()
+
+
+def quantised(exact: str, job: dict[str, Any]) -> None:
+    """Writes a file in float32 in 8 bits."""
+    import numpy as np
+    from ai_edge_quantizer import (  # pyright: ignore[reportMissingImports]
+        calibrator,
+        quantizer,
+        recipe,
+        recipe_manager,
+    )
+    from ai_edge_quantizer.utils import qsv_utils  # pyright: ignore[reportMissingImports]
+
+    chosen = recipe.static_wi8_ai8() if job["way"] == "static" else recipe.weight_only_wi8_afp32()
+    found = None
+    if job["way"] == "static":
+        manager = recipe_manager.RecipeManager()
+        manager.load_quantization_recipe(chosen)
+        with np.load(job["calibration"]) as kept:
+            batches = sorted({int(name.split(":")[1]) for name in kept.files})
+            whole = {
+                one["name"]: np.concatenate([kept[f"{one['name']}:{batch}"] for batch in batches])
+                for one in job["inputs"]
+            }
+        count = len(next(iter(whole.values())))
+        each = [{name: array[place : place + 1] for name, array in whole.items()} for place in range(count)]
+        # the least and the greatest of all examples; a mean of theirs, which is usual, would clip the surest answers
+        ranges = calibrator.Calibrator(exact, qsv_update_func=qsv_utils.min_max_update)
+        ranges.calibrate({SIGNATURE: each}, manager)
+        found = ranges.get_model_qsvs()
+    ours = quantizer.Quantizer(exact)
+    ours.load_quantization_recipe(chosen)
+    ours.quantize(found).export_model(job["out"], overwrite=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
