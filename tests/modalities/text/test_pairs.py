@@ -16,6 +16,7 @@ pytest.importorskip("transformers")
 
 import transformers
 
+from limbeck.modalities.text import predict
 from limbeck.modalities.text.task import TextClassification
 from limbeck.models.identity import identity
 from limbeck.pipeline.export import exporter_of
@@ -23,6 +24,7 @@ from tests.helpers import text_pair_runs
 from tests.helpers.text_pair_runs import CLASSES, COUNTS, pairs
 from tests.helpers.text_runs import job, limbeck
 from tests.helpers.tiny import environment
+from tests.helpers.tiny_text import SPECIAL, WORDS, tiny_tokenizer
 
 UNSEEN = [("film good", "film"), ("film", "the good film"), ("the very bad plot it", "the film")]
 
@@ -171,3 +173,16 @@ def test_families_without_segments_and_students_of_every_kind(tmp_path: Path, fa
     texts = list(one.task.held_out.texts[:20])
     logits = task.logits(model, one.task.held_out)[:20]
     torch.testing.assert_close(by_transformers(tmp_path / "export" / "student", texts), logits, atol=1e-5, rtol=1e-4)
+
+
+def test_every_batch_is_cut_on_the_side_that_the_tokenizer_says() -> None:
+    tokenizer = tiny_tokenizer().backend_tokenizer
+    tokenizer.enable_truncation(8, direction="left")
+    tokenizer.enable_padding(pad_id=4)
+    metadata = predict.Metadata("", (), False, 8, 10_000, "tokenizer.json", pair=("a", "b"))
+    batch = [("the film is good and bright", "it is"), ("love", "hate")]
+    first, second = (predict.model_inputs(tokenizer, batch, metadata)["input_ids"].tolist() for _ in range(2))
+    words = {token: number for number, token in enumerate(SPECIAL + WORDS)}
+    assert first[0] == [words[one] for one in ("[CLS]", "good", "and", "bright", "[SEP]", "it", "is", "[SEP]")]
+    assert first == second
+    assert first[1][-1] == 4

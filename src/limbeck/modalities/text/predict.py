@@ -281,17 +281,17 @@ def check(text: Text, number: int, metadata: Metadata) -> None:
 def _pairs(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[Text], max_length: int
 ) -> list[tuple[list[int], list[int], list[int]]]:
-    """Ids, mask and segment ids of pairs.
-
-    They are cut off here and not by the tokenizer, which would make every combination of what it cut from either side,
-    and where both are long that fills the memory.
-    """
-    last = (tokenizer.truncation or {}).get("direction") == "left"
-    padding = tokenizer.padding or {}
+    """Ids, mask and segment ids of pairs, cut off here: the tokenizer would make every combination of what it cut from
+    either side, and where both are long that fills the memory."""
+    truncation, padding = tokenizer.truncation or {}, tokenizer.padding or {}
+    last = truncation.get("direction") == "left"
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    whole = tokenizer.encode_batch(list(texts))
+    tokenizer.enable_truncation(**truncation)  # the next batch is cut and filled alike
+    tokenizer.enable_padding(**padding)
     rows = []
-    for one in tokenizer.encode_batch(list(texts)):
+    for one in whole:
         places = [[at for at, side in enumerate(one.sequence_ids) if side == number] for number in (0, 1)]
         room = max(0, max_length - (len(one) - len(places[0]) - len(places[1])))
         stay = longest_first(len(places[0]), len(places[1]), room)
@@ -300,11 +300,10 @@ def _pairs(
         rows.append(([one.ids[at] for at in kept], [1] * len(kept), [one.type_ids[at] for at in kept]))
     longest = max(len(ids) for ids, _, _ in rows)
     fill = (padding.get("pad_id", 0), 0, padding.get("pad_type_id", 0))
-    left = padding.get("direction") == "left"
 
     def padded(values: list[int], by: int) -> list[int]:
         more = [by] * (longest - len(values))
-        return more + values if left else values + more
+        return more + values if padding.get("direction") == "left" else values + more
 
     return [tuple(padded(column, by) for column, by in zip(row, fill)) for row in rows]  # type: ignore[misc]
 
