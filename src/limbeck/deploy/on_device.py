@@ -42,6 +42,8 @@ from .runtime import open_session
 
 RUNTIMES = {".onnx": RUNTIME, ".tflite": LITERT}
 """By the suffix of a file, in what it is run."""
+WEB = "onnxruntime-web, WebAssembly"
+"""In what the page of ``limbeck browser`` runs an .onnx file, and writes such a profile of it."""
 FILES = "files"
 SCRIPT = "measure.py"
 USUAL_LENGTH = 32

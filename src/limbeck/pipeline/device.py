@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..deploy.on_device import FILES, RUNTIMES, SCRIPT, digest_of, files_in
+from ..deploy.on_device import FILES, RUNTIMES, SCRIPT, WEB, digest_of, files_in
 from ..deploy.profile import PROFILE, PROFILE_VERSION, X86
 from ..deploy.profiles import checked_figures, profile_in
 from ..errors import BadInput, shown
@@ -44,7 +44,7 @@ def read_device(path: Path) -> dict[str, Any]:
             raise BadInput(f"--device {path}: it does not say the latency and size of {name}: {AGAIN}.")
         known |= {one: found.get(one) for one in ("memory_mb", "energy_mj")}
         wanted = RUNTIMES.get(Path(str(said["what"].get(digest))).suffix)
-        if known.get("runtime") != wanted:
+        if known.get("runtime") not in (wanted, WEB if wanted == RUNTIMES[".onnx"] else wanted):
             raise BadInput(
                 f"--device {path}: {name} was measured with {shown(str(known.get('runtime')))}, and is for {wanted or 'no runtime that is known'}: "
                 "measure it with that."
