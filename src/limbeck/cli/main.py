@@ -11,8 +11,10 @@ import typer
 from ..modalities import TASKS, outline_of
 from ..version import __version__
 from . import recipe, targets
+from .browser import browser
 from .common import Group, command
 from .compare import compare
+from .demo import demo
 from .diagnose import diagnose
 from .export import export
 from .init import init
@@ -37,6 +39,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # each with an example
     "init": (init, "limbeck init --teacher wrn_16_2 --data zalando-datasets/fashion_mnist"),
     "predict": (predict, "limbeck predict runs/fashion_mnist shoe.png --top 3; limbeck predict runs/sst2 'a text'"),
     "serve": (serve, "limbeck serve runs/digits --port 8000; curl -F file=@seven.png http://127.0.0.1:8000/predict"),
+    "browser": (browser, "limbeck browser runs/fashion_mnist --out page"),
+    "demo": (demo, "limbeck demo runs/fashion_mnist"),
     "objectives": (objectives, "limbeck objectives dkd"),
 }
 GROUPS: dict[str, tuple[typer.Typer, str]] = {  # of sub-commands, likewise

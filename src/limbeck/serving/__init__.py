@@ -1,5 +1,7 @@
 """`limbeck serve`: a student behind HTTP, alone or with its teacher for what it is unsure of. No torch.
 
+Beside it `limbeck browser`, a page that runs a student without a server, and `limbeck demo`, one on which it answers beside its teacher.
+
 A modality joins with a module ``serve`` in its folder, which stands alone as its ``predict`` does, and offers:
 
 ``FILES``: bool

@@ -1,0 +1,176 @@
+"""A folder in which a student answers beside its teacher: run here by Gradio, or as a Space on the Hugging Face hub"""
+
+from __future__ import annotations
+
+import shutil
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ... import progress
+from ...deploy.metadata import said_by
+from ...deploy.standalone import write_standalone
+from ...errors import BadInput, LimbeckError, not_installed
+from ...files import atomic_folder, near, write_json
+from ...modalities import modality_of, outline_of, part_of
+from ...recipe import read
+
+TOLD = "demo.json"
+EXAMPLES = 12
+LOOKED_AT = 500
+"""So many validation examples are given to both models."""
+EXTRA = "demo"
+
+
+def write_demo(run: Path, out: Path) -> list[str]:
+    """Writes the demo of a finished run into the folder ``out``: a page on which its student answers beside its teacher.
+
+    In it: ``app.py`` and ``asking.py``, which need no torch, the exported models with what lies beside them, ``examples``, the
+    validation examples on which the two differ most, ``demo.json`` with what is said of them, and the ``README.md`` and
+    ``requirements.txt`` of a Space. A demo that an earlier call wrote is replaced.
+
+    Where the teacher was not exported, the student answers alone; where the data is not there any more, there are no examples.
+
+    Returns the names of its files. Raises :class:`limbeck.errors.BadInput` for a folder that is no finished run, a folder
+    that holds something else, or where Gradio is not installed.
+    """
+    models = _models_of(run)
+    task = said_by(models["student"])["task"]
+    asking = _asking(task)
+    ours = (out / TOLD).is_file() and (out / "app.py").is_file()
+    with atomic_folder(out, replace=ours) as folder:
+        files = {role: _copied(file, folder / role) for role, file in models.items()}
+        opened = {}
+        for role, file in files.items():
+            try:
+                opened[role] = asking.opened(folder / file)
+            except ValueError as error:  # the modules stand alone, so they know no errors of ours
+                raise BadInput(str(error)) from None
+        name = str(said_by(models["student"]).get("name") or run.resolve().name).removesuffix(" student")
+        title = f"{name}: a student beside its teacher" if len(models) == 2 else f"{name}: a student"
+        told: dict[str, Any] = {"title": title, "models": files, "examples": [], "which": "", "agreement": ""}
+        if len(opened) == 2:
+            told |= _differing(run, asking, opened, folder)
+        write_json(folder / TOLD, told)
+        write_standalone(asking.__name__, folder / "asking.py")
+        shutil.copyfile(str(resources.files(__name__) / "app.py"), folder / "app.py")
+        (folder / "requirements.txt").write_text("".join(f"{name}\n" for name in asking.NEEDS), encoding="utf-8")
+        (folder / "README.md").write_text(_readme(title, outline_of(task).examples), encoding="utf-8")
+        return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def _models_of(run: Path) -> dict[str, Path]:
+    """The exported models of a run: teacher, where there is one, and student."""
+    if not (run / "recipe.yaml").is_file():
+        raise BadInput(f"{run}: it is not the folder of a run.{near(run)}")
+    student = outline_of(str(read.values_in(run / "recipe.yaml").get("task"))).student_file
+    files = {role: run / student.replace("student", role, 1) for role in ("teacher", "student")}
+    if not files["student"].is_file():
+        raise BadInput(f"{run}: its student is not exported yet: repeat the limbeck run that made it.")
+    return {role: file for role, file in files.items() if file.is_file()}
+
+
+def _asking(task: str) -> Any:
+    try:
+        return part_of(task, "demo")
+    except ModuleNotFoundError as missing:
+        if missing.name and missing.name.startswith("limbeck"):
+            raise BadInput(f"task {task}: there is no demo of models of {outline_of(task).examples} yet.") from None
+        raise not_installed("demos", missing, EXTRA) from missing
+
+
+def _copied(model: Path, folder: Path) -> str:
+    """Copies a model, and the tokenizer that its metadata names, into a folder of its own; its name from the demo's."""
+    folder.mkdir()
+    for name in (model.name, said_by(model)["input"].get("tokenizer")):
+        if name:
+            shutil.copyfile(model.parent / name, folder / name)
+    return f"{folder.name}/{model.name}"
+
+
+def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The validation examples on which teacher and student differ most, kept in the folder, and how often they agree."""
+    try:
+        recipe = read.read(run / "recipe.yaml")
+        modality = modality_of(recipe)
+        splits = modality.load(recipe)
+        examples, show = splits.validation, modality.show(splits.validation)
+        places = np.linspace(0, len(examples) - 1, min(LOOKED_AT, len(examples))).astype(int)
+        said = []
+        with progress.bar(len(places), "compare") as advance:
+            for place in places:
+                example, _ = asking.kept(show(int(place)), folder / ".looked_at", 0)
+                said.append({role: asking.ask(model, example, runs=1) for role, model in opened.items()})
+                advance()
+    except (LimbeckError, ValueError) as error:  # of files that a crop was taken out of there is the crop alone
+        progress.note(f"no examples: {error}")
+        return {}
+    finally:
+        shutil.rmtree(folder / ".looked_at", ignore_errors=True)
+    teacher_NC, student_NC = (np.stack([one[role].values_C for one in said]) for role in ("teacher", "student"))
+    apart_NC = np.abs(teacher_NC - student_NC)
+    numbers = bool(said[0]["student"].units)
+    most = np.argsort(
+        -(apart_NC / (teacher_NC.std(axis=0) + 1e-12) if numbers else apart_NC).sum(axis=1), kind="stable"
+    )
+    found = []
+    for number, at in enumerate(most[:EXAMPLES]):
+        _, kept = asking.kept(show(int(places[at])), folder, number)
+        found.append({**kept, "caption": _caption(_label(examples, splits, int(places[at])), said[at])})
+    told = f"{len(places)} validation examples"
+    agreement = "" if numbers else f"same first answer on {_share(teacher_NC, student_NC)} of {told}"
+    return {
+        "examples": found,
+        "which": f"Of {told}, those on which the two differ most (label; what each says):",
+        "agreement": agreement,
+    }
+
+
+def _share(teacher_NC: np.ndarray, student_NC: np.ndarray) -> str:
+    return f"{100 * np.mean(teacher_NC.argmax(axis=1) == student_NC.argmax(axis=1)):.1f} %"
+
+
+def _caption(label: str, said: dict[str, Any]) -> str:
+    """What an example is, and what both say of it."""
+
+    def first(one: Any) -> str:
+        if one.units:
+            return ", ".join(f"{value:.3g} {unit}".strip() for value, unit in zip(one.values_C, one.units))
+        best = int(one.values_C.argmax())
+        return f"{one.names[best]} ({100 * one.values_C[best]:.0f} %)"
+
+    return f"{label}; teacher {first(said['teacher'])}, student {first(said['student'])}"
+
+
+def _label(examples: Any, splits: Any, place: int) -> str:
+    """The example's label in words."""
+    label = examples.labels[place].cpu()
+    if splits.numbers:
+        return ", ".join(f"{float(one):.3g}" for one in label.reshape(-1))
+    if label.ndim:
+        return ", ".join(name for name, holds in zip(splits.classes, label.tolist()) if holds)
+    return splits.classes[int(label)]
+
+
+def _readme(title: str, examples: str) -> str:
+    """The page of a Space, whose front matter says how it is run."""
+    front = {
+        "title": title,
+        "emoji": "⚗️",
+        "colorFrom": "blue",
+        "colorTo": "yellow",
+        "sdk": "gradio",
+        "sdk_version": metadata.version("gradio"),
+        "python_version": "3.11",
+        "app_file": "app.py",
+        "pinned": False,
+        "short_description": "A distilled student beside its teacher",
+    }
+    about = (
+        f"A student of {examples}, distilled with Limbeck, answers beside its teacher. Here: `pip install gradio -r "
+        "requirements.txt`, then `python app.py`. On the Hugging Face hub: make a Space of the kind Gradio and upload this folder."
+    )
+    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n# {title}\n\n{about}\n"
