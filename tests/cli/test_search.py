@@ -43,6 +43,10 @@ def test_a_plan_says_the_space_the_budget_and_how_many_are_trained(
     assert "The budget is 60 KB and 0.05 ms." in lines
     assert lines[-1].endswith("none is begun after 2h. Nothing was run.")
     assert [path.name for path in tmp_path.iterdir()] == ["good.yaml"]
+    assert "a forecast takes" not in text
+    assert "a forecast takes at least 15 trials, and 9 are asked for" in planned(
+        monkeypatch, capsys, tmp_path, "--keep", "0.98", "--trials", "9"
+    )
 
 
 def test_what_depends_on_a_choice_says_so(

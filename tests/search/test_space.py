@@ -196,6 +196,8 @@ def test_a_space_of_so_many_points_is_counted_and_enumerated() -> None:
     [
         ({"trian.epochs": [1, 2]}, "no such field. Did you mean 'train.epochs'?"),
         ({"train.learning_rat": [0.1, 0.2]}, "search.space.train.learning_rat: no such field. Did you mean 'learning_rate'?"),
+        ({"width": [4, 8]}, "search.space.width: there is no such field. Did you mean 'student.width'?"),
+        ({"batch": [4, 8]}, "no such field. What may vary are fields of student, objective, teacher"),
         ({"train.learning_rat": 0.1}, "Did you mean 'learning_rate'?"),
         ({"train.learning_rate": {"low": -1, "high": 1}}, "-1 was given; it must be greater than 0"),
         ({"student.widht": [4, 8]}, "convnet has no knob 'widht'; it has width, depth, kernel"),

@@ -13,8 +13,10 @@ from ..errors import BadInput, near
 from .common import Device, Jobs, RecipeFile, Threads, TrustCode, read_recipe, say
 
 if TYPE_CHECKING:
+    from ..searching.device import Profile
     from ..searching.plan import Plan
     from ..sections.recipe import Recipe
+    from ..sections.search import Search
 
 
 def search(
@@ -87,6 +89,10 @@ def search(
     if plan:
         from ..searching.plan import plan as planned
 
+        if profile is not None:
+            from ..searching.to_device import for_device
+
+            read = for_device(read, _measured(read, profile))
         print_plan(planned(read, folder))
         return
     if candidates is not None:
@@ -98,12 +104,14 @@ def search(
             "Run it there on the device, and give the profile.json that it writes with --device."
         )
         return
+    from ..progress import note
     from ..searching import results
-    from ..searching.attempt import weighed
-    from ..searching.device import read_profile
     from ..searching.page import summary
     from ..sections.search import Search
 
+    settings = read.search or Search()
+    if (short := _too_few(settings)) is not None:
+        note(short)
     found = results.search(
         read,
         out=folder,
@@ -111,7 +119,7 @@ def search(
         device=where.value,
         threads=threads,
         jobs=jobs,
-        profile=None if profile is None else read_profile(profile, weighed(read.search or Search())),
+        profile=None if profile is None else _measured(read, profile),
     )
     for line in summary(found):
         say(line)
@@ -154,6 +162,15 @@ def _device(given: list[str] | tuple[str, ...]) -> tuple[Device, Path | None]:
     return Device(named[0]) if named else Device.auto, Path(files[0]) if files else None
 
 
+def _measured(recipe: Recipe, profile: Path) -> Profile:
+    """What the device measured. Raises `BadInput`."""
+    from ..searching.attempt import weighed
+    from ..searching.device import read_profile
+    from ..sections.search import Search
+
+    return read_profile(profile, weighed(recipe.search or Search()))
+
+
 def print_plan(plan: Plan) -> None:
     """What varies, in a table; then what that comes to."""
     from rich.console import Console
@@ -172,6 +189,20 @@ def print_plan(plan: Plan) -> None:
     console.print()
     for line in told(plan):
         console.print(quoted(line), soft_wrap=True)
+
+
+def _too_few(search: Search) -> str | None:
+    """Where nothing can come of ``keep``, a sentence that says so before anything is trained."""
+    if search.keep is None:
+        return None
+    from ..searching.forecast import LEAST_STUDENTS
+
+    if search.trials >= LEAST_STUDENTS:
+        return None
+    return (
+        f"How small a student may be that keeps {search.keep:g} of the teacher's quality will not be said: a forecast takes at "
+        f"least {LEAST_STUDENTS} trials, and {search.trials} {'is' if search.trials == 1 else 'are'} asked for. Give more with --trials."
+    )
 
 
 def told(plan: Plan) -> list[str]:
@@ -193,8 +224,10 @@ def told(plan: Plan) -> list[str]:
     )
     lines = [
         f"The space has {kinds}{shaped}.",
-        f"{search.trials} students with a teacher and {search.trials} without one, of {epochs} epochs each; {stops}.",
+        f"{counted(search.trials, 'student')} with a teacher and {search.trials} without one, of {epochs} epochs each; {stops}.",
     ]
+    if (short := _too_few(search)) is not None:
+        lines.append(short)
     if plan.stores > 1:
         lines.append(
             f"The choices of teacher, assistant and views come to {plan.stores} sets of soft targets, each asked for once."

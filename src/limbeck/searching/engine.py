@@ -34,14 +34,14 @@ from .bench import Bench, Given
 from .budget import nothing_fits
 from .costs import Costs, candidate_of, cost_of, require_counters
 from .crew import Alone, Asked, Crew, Processes
-from .device import Profile, require_attained
+from .device import Profile
 from .dimensions import Space
 from .ledger import Ledger
 from .own import own_point
 from .plan import check_folder
 from .space import control_space, space_of
 from .study import Study
-from .to_device import among_written
+from .to_device import for_device
 from .trials import CANNOT_BE, UNTRAINED, Trial
 
 
@@ -88,12 +88,11 @@ def students_tried(
     """
     settings = recipe.search or Search()
     if profile is not None:
-        require_attained(profile, settings.budget)
-        recipe = among_written(recipe)
+        recipe = for_device(recipe, profile)
         settings = recipe.search or Search()
     space = space_of(recipe)
     spaces = {"student": space, "baseline": control_space(space, recipe)}
-    check_folder(out)  # before the data is read, which may take a while
+    check_folder(out, recipe)  # before the data is read, which may take a while
     if profile is None:
         require_counters(settings.budget)
     bench = Bench(recipe, out=out, trust_code=trust_code, device=device, threads=threads, given=given)

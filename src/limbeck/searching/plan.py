@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput
+import yaml
+
+from ..errors import BadInput, shown
 from ..pipeline.before import Before
 from ..pipeline.stages import check_free, finished_in
+from ..recipe.read import resolved_yaml
 from ..sections.recipe import Recipe
 from ..sections.search import Search, seconds_of
 from .budget import fits
@@ -20,9 +23,11 @@ from .candidates import recipe_with
 from .dimensions import ASSISTANT, TEACHER, VIEWS, Space
 from .rungs import rung_epochs
 from .space import control_space, space_of
-from .trials import Trial, trials_of
+from .trials import Trial
 
 ARMS = {"student": "with a teacher", "baseline": "without one"}
+# How many are tried, and what is done with them afterwards, may change from one command to the next.
+MAY_CHANGE = ("name", "seeds", "search.trials", "search.time", "search.finalists", "search.keep")
 JOURNALS = {"student": "journal.log", "baseline": "control.log"}
 
 
@@ -62,13 +67,15 @@ class Plan:
         return sum(fits(cost, self.search.budget) for cost in self.measured.values())
 
 
-def check_folder(out: Path) -> None:
-    """Raises :class:`limbeck.errors.BadInput` where a search's folder would be a file, or holds something else, such as a run."""
+def check_folder(out: Path, recipe: Recipe) -> None:
+    """Raises :class:`limbeck.errors.BadInput` where a search's folder would be a file, or holds a run, or another search, or what else."""
     check_free(out)
     if (out / "recipe.yaml").is_file() and not (out / "search").is_dir():
         raise BadInput(
             f"{out} is the folder of a run, and a search has a folder of its own: choose another with --out."
         )
+    if otherwise := _set_otherwise(recipe, out / "search.recipe.yaml"):
+        raise BadInput(f"{out} holds another search: {otherwise}. Choose another folder with --out, or empty this one.")
 
 
 def plan(recipe: Recipe, out: Path) -> Plan:
@@ -76,7 +83,7 @@ def plan(recipe: Recipe, out: Path) -> Plan:
 
     Raises :class:`limbeck.errors.BadInput` where the space is refused, or the folder holds something else.
     """
-    check_folder(out)
+    check_folder(out, recipe)
     search, space = recipe.search or Search(), space_of(recipe)
     base = recipe_with(recipe, {})
     knobs = [one.knob for one in space.dimensions if one.name == "train.epochs"]
@@ -101,15 +108,41 @@ def plan(recipe: Recipe, out: Path) -> Plan:
 
 
 def _tried(journal: Path, arm: str) -> list[Trial]:
-    if not journal.is_file():
+    if not journal.is_file():  # a plan in a new folder does not wait for Optuna
         return []
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from .journal import trials_in
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    return trials_of(optuna.load_study(storage=storage, study_name=arm), arm)
+    return trials_in(journal, arm)
+
+
+def _set_otherwise(recipe: Recipe, file: Path) -> str:
+    """Which field the search that wrote this file has otherwise, and how; empty where it is of the same recipe, or wrote none yet."""
+    if not file.is_file():
+        return ""
+    try:
+        there, here = (_fields(yaml.safe_load(one)) for one in (file.read_text("utf-8"), resolved_yaml(recipe)))
+    except (
+        yaml.YAMLError,
+        UnicodeDecodeError,
+        AttributeError,
+    ):  # it is not read by a search, and written anew by the next
+        return ""
+    for path in (*here, *(one for one in there if one not in here)):
+        if there.get(path) != here.get(path):
+            return f"{path} is {shown(there.get(path))} there, and {shown(here.get(path))} here"
+    return ""
+
+
+def _fields(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Values by the path of their field, without those that one search may have otherwise from one command to the next."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{within}{name}"
+        if isinstance(value, Mapping) and value:
+            found |= _fields(value, f"{path}.")
+        elif path not in MAY_CHANGE:
+            found[path] = value or None if isinstance(value, Mapping) else value
+    return found
 
 
 def _measured(tried: Mapping[str, list[Trial]]) -> Iterator[tuple[str, dict[str, float]]]:

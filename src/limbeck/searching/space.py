@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import BadInput, did_you_mean, shown
+from ..errors import BadInput, did_you_mean, near, shown
 from ..modalities import part_of
 from ..objectives.catalogue import CATALOGUE
 from ..objectives.catalogue.entry import LABELS, LOGITS, VALUES
@@ -238,7 +238,10 @@ def _no_field(recipe: Recipe, path: str) -> str | None:
     known = [one for one in field_paths(type(recipe)) if one.split(".")[0] in _ROOTS]
     if root in type(recipe).model_fields:
         return f"{where}: candidates do not differ in {root}; what may vary are fields of {', '.join(_ROOTS)}"
-    return f"{where}: there is no such field.{did_you_mean(path, [*known, *offered(recipe)])}"
+    inside = [one for one in offered(recipe) if one.endswith(f".{path}")]  # `width`, where `student.width` is meant
+    meant = f" Did you mean '{inside[0]}'?" if inside else near(path, [*known, *offered(recipe)])
+    otherwise = f" What may vary are fields of {', '.join(_ROOTS)}, each by its path, such as student.width."
+    return f"{where}: there is no such field.{meant or otherwise}"
 
 
 def _pinned(recipe: Recipe) -> Recipe:

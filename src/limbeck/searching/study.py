@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import BadInput
 from ..randomness import stable_hash
+from .journal import readable
 from .trials import CANNOT_BE, FAILED, FINISHED, UNTRAINED, Trial, trials_of
 
 Suggest = Callable[[optuna.Trial], Mapping[str, Any]]
@@ -69,25 +70,20 @@ class Study:
         self.arm, self._constraints, self._sampler, self._seed = arm, tuple(constraints), sampler, seed
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_to_whole_lines(path)
-        try:
+        with readable(path):
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_Owned(str(path))))
             if not optuna.get_all_study_names(storage):
                 optuna.create_study(storage=storage, study_name=arm, directions=[*directions])
             self._study = optuna.load_study(storage=storage, study_name=arm)
             known = self._study.user_attrs.get("about")
             _ = self.trials, self.seconds  # whatever of them cannot be read
-        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-            raise BadInput(
-                f"{path} cannot be read as a study of trials ({' '.join(str(error).split())}): it was changed by something "
-                "else. Put it back as it was, or choose another folder with --out."
-            ) from error
         # noted before the first trial, so that a process killed between the two notes it the next time
         if known is None:
             self._study.set_user_attr("about", about)
         elif known != about:
             raise BadInput(
-                f"{path.parent.parent} holds another search: of another recipe, space, budget or profile, or begun by another "
-                "version. Choose another folder with --out, or empty this one."
+                f"{path.parent.parent} holds another search: of other data or models, with another profile, or begun by another version. "
+                "Choose another folder with --out, or empty this one."
             )
         self._take_up()
 

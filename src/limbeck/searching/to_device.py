@@ -25,7 +25,7 @@ from . import measure
 from .bench import Bench
 from .candidates import recipe_with
 from .costs import candidate_of, exported, name_of, tokens_of
-from .device import PRECISION
+from .device import PRECISION, Profile, require_attained
 from .dimensions import STUDENT, Space, asked, enumerated
 from .space import space_of
 
@@ -72,6 +72,15 @@ def write_candidates(
                 write_json(folder / measure.CANDIDATES, told)
             advance()
     return told
+
+
+def for_device(recipe: Recipe, profile: Profile) -> Recipe:
+    """The recipe, its search among the students that a device was given to measure.
+
+    Raises :class:`limbeck.errors.BadInput` where nothing that it measured is within the budget.
+    """
+    require_attained(profile, (recipe.search or Search()).budget)
+    return among_written(recipe)
 
 
 def among_written(recipe: Recipe, most: int = MOST) -> Recipe:

@@ -26,8 +26,8 @@ def say(
     if qualities:
         best = max(qualities, key=lambda quality: figure.sign * quality)
         so_far = f"; best {_shown(figure, best)}, front of {len(front)}"
-    left = progress.seconds_text(seconds_left)
-    progress.note(f"trial {trial.number} {arm} ({standing}): {', '.join(parts)}{so_far}; about {left} left")
+    left = f"; about {progress.seconds_text(seconds_left)} left" if seconds_left > 0 else ""
+    progress.note(f"trial {trial.number} {arm} ({standing}): {', '.join(parts)}{so_far}{left}")
 
 
 def _shown(figure: Figure, value: float) -> str:
