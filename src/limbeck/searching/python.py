@@ -122,6 +122,13 @@ def search(
             f"objective is {type(objective).__name__}: a search varies its settings, so give them as a recipe does: "
             '{"kd": {"temperature": 4, "weight": 0.9}, "cross_entropy": {"weight": 0.1}}.'
         )
+    for name, value, kind, such in (
+        ("space", space, Mapping, '{"width": [4, 8]}'),
+        ("budget", budget or {}, Mapping, '{"size_kb": 40}'),
+        ("rungs", rungs, Sequence, "(1 / 9, 1 / 3)"),
+    ):
+        if not isinstance(value, kind):
+            raise BadInput(f"{name} is {shown(value)}: give it as in {name}={such}.")
     python = part_of(task, "python")
     own = own_of(task, validation_fraction, preprocess=preprocess, numbers=numbers, unit=unit)
     paths = _paths(space, student)
@@ -139,7 +146,7 @@ def search(
             **own,
         )
         begins = _begins(varied, student)
-        sections["student"] = Model(model=f"{student.__module__}:{name_of(student)}", **begins)
+        sections["student"] = {"model": f"{student.__module__}:{name_of(student)}", **begins}
         given = {"objective": objective, "views": views, "targets": targets, "train": train_plan}
         recipe = recipe_of(task, sections, given, name=Path(out).name, seeds=seeds, seed=seed)
         of_data = {name: value for name, value in own.items() if name != "preprocess"}
