@@ -96,6 +96,15 @@ def test_a_folder_that_is_no_run_and_a_run_that_is_not_finished_are_refused(fold
     (alone := tmp_path / "alone").mkdir()
     with pytest.raises(BadInput, match=r"it is not the folder of a run\.$"):  # and not: did you mean the same?
         diagnose(alone)
+    write_text(alone / "front" / "trial-7" / "recipe.yaml", "")
+    with pytest.raises(
+        BadInput, match=r"but of a search, whose finalists are runs: give one of \S*alone/front/trial-7\.$"
+    ):
+        diagnose(alone)
+    (tmp_path / "digits.yaml").touch()
+    write_text(tmp_path / "digits" / "recipe.yaml", "")
+    with pytest.raises(BadInput, match=r"Did you mean '\S*/digits'\?$"):  # and no file that is called almost so
+        diagnose(tmp_path / "digit.yaml")
     out = tmp_path / "begun"
     (out / "stages").mkdir(parents=True)
     write_text(out / "recipe.yaml", resolved_yaml(recipe()))

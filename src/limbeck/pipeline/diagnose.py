@@ -18,7 +18,6 @@ from ..evaluation.diagnosis import Evidence
 from ..evaluation.figure import plain
 from ..evaluation.kinds import KINDS
 from ..evaluation.results import json_values
-from ..files import near
 from ..recipe import read
 from . import stages
 from .evaluate import best_on_validation
@@ -26,6 +25,7 @@ from .job import Job, open_job
 from .next_step import Step, next_step
 from .objective import temperature_of
 from .softness import beside, entropy, teachers_share
+from .stages import no_run
 from .students import Arm, member_stage, the_arms, train_member
 from .targets import learnt_from, targets_stage, the_targets
 from .teacher import teacher_stages, the_teacher
@@ -49,7 +49,7 @@ def diagnose(run: Path, *, trust_code: bool = False, device: str = "auto") -> tu
     the teacher, or its answers are neither one of several classes nor numbers.
     """
     if not (run / "recipe.yaml").is_file():
-        raise BadInput(f"{run}: it is not the folder of a run.{near(run)}")
+        raise BadInput(no_run(run))
     section = _reported(run)
     if section is None:
         section = look_into(run, trust_code=trust_code, device=device)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput
-from ..files import near
 from ..recipe import read
 from ..sections.recipe import Recipe
 from .check import check_job
 from .job import Job, open_job
+from .stages import no_run
 
 
 def values_of(run: Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def values_of(run: Path) -> dict[str, Any]:
     """
     file = run / "recipe.yaml"
     if not file.is_file():
-        raise BadInput(f"{run}: it is not the folder of a run.{near(run)}")
+        raise BadInput(no_run(run))
     values = read.values_in(file)
     if (values.get("data") or {}).get("name") == "python":
         raise BadInput(

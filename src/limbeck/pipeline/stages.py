@@ -7,6 +7,7 @@ Changing a recipe makes new folders beside the old, so nothing made before is lo
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import json
 import os
@@ -163,6 +164,20 @@ def redo(run: Path, wanted: Stage) -> None:
     if wanted.folder.exists():
         aside = wanted.folder.with_name(f"{wanted.fingerprint}.before-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
         os.rename(wanted.folder, aside)
+
+
+def no_run(folder: Path) -> str:
+    """That a folder is no run's: of a search's, which of its folders are; of another, which run beside it has nearly the same name."""
+    if found := sorted(one.parent for one in folder.glob("front/*/recipe.yaml")):
+        runs = ", ".join(map(str, found))
+        return (
+            f"{folder}: it is not the folder of a run, but of a search, whose finalists are runs: give one of {runs}."
+        )
+    beside = {one.parent.name for one in folder.parent.glob("*/recipe.yaml")} - {folder.name}
+    meant = difflib.get_close_matches(folder.name, beside, n=1)
+    return f"{folder}: it is not the folder of a run." + (
+        f" Did you mean '{folder.parent / meant[0]}'?" if meant else ""
+    )
 
 
 def check_free(run: Path) -> None:
