@@ -103,11 +103,13 @@ def test_the_very_lines_of_the_page_find_a_student(tmp_path: Path, monkeypatch: 
         ({"task": "text-classification"}, r"^task: text-classification is not searched from Python"),
         ({"keep": 1.5}, r"^keep: 1.5 was given; it should be less than or equal to 1"),
         ({"rungs": [0.5, 0.2]}, r"^rungs: rungs must rise"),
+        ({"space": {"width": {"low": 8, "high": 4}}}, r"^space: width: low is 8 and high 4: low comes first\.$"),
+        ({"budget": {"size_kb": 0}}, r"^budget.size_kb: 0 was given"),
         ({"space": ["width"]}, r"^space is \[\"width\"\]: give it as in space="),
         ({"budget": 40}, r"^budget is 40: give it as in budget="),
         ({"rungs": 0.5}, r"^rungs is 0.5: give it as in rungs="),
         ({"sampler": "grid"}, r"^sampler: 'grid' was given; it should be 'tpe' or 'random'"),
-        ({"budget": {"latency": 1}}, r"no cost is called 'latency'.*Did you mean 'latency_ms'\?"),
+        ({"budget": {"latency": 1}}, r"no cost is called 'latency'.*Did you mean 'latency_ms'\?$"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(tmp_path: Path, changed: dict[str, Any], sentence: str) -> None:

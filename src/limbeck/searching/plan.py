@@ -127,7 +127,10 @@ def _set_otherwise(recipe: Recipe, file: Path) -> str:
         AttributeError,
     ):  # it is not read by a search, and written anew by the next
         return ""
-    for path in (*here, *(one for one in there if one not in here)):
+    paths = sorted(
+        {**here, **there}, key=lambda path: not path.startswith("search.")
+    )  # what was asked, then what it leads to
+    for path in paths:
         if there.get(path) != here.get(path):
             return f"{path} is {shown(there.get(path))} there, and {shown(here.get(path))} here"
     return ""

@@ -34,7 +34,9 @@ _ARGUMENTS = (
     (r"\bsearch\.space\.student\.", "space: "),
     (r"\bsearch\.space\.", "space: "),
     (r"\bsearch\.(?=[a-z_]+\b)", ""),
-    (r"\bSearch\((\w+)=\.\.\.\)", r"\1"),
+    (r"\bSearch\(space\.(?:student\.)?([\w.]+)=\.\.\.\)", r"space: \1"),
+    (r"\bSearch\(([\w.]+)=\.\.\.\)", r"\1"),
+    (r"\bfolder with --out\b", "folder with out"),
 )
 
 

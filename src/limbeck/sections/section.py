@@ -49,7 +49,7 @@ def _told(section: type, problem: dict[str, Any]) -> str:
         return f"{where}: it must be given."
     reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     given = f"{problem['input']!r} was given; it " if not str(problem["msg"]).startswith("Value error") else ""
-    return f"{where}: {given}{reason}."
+    return f"{where}: {given}{reason}{'' if reason.endswith('?') else '.'}"
 
 
 class Section(BaseModel, metaclass=_Called):
