@@ -59,7 +59,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     vocabulary = len(SPECIAL + WORDS + PIECES)
     for seed, role in enumerate(("teacher", "student")):
-        classes = list(text_runs.CLASSES)
+        classes: list[str] = [*text_runs.CLASSES]
         said = text_metadata(name=f"tiny {role}", classes=classes, vocabulary=vocabulary, max_length=24)
         model = tiny_classifier("bert", classes, seed, num_hidden_layers=1)
         (run / role).mkdir(exist_ok=True)

@@ -66,7 +66,7 @@ def written(folder: Path) -> list[Path]:
         "palette200.png": (noise(40, 34, 3).quantize(200), {"transparency": 3}),
         "bilevel.png": (noise(20, 15, 1).convert("1"), {}),
         "key.png": (smooth(20, 15).convert("L").quantize(8).convert("L"), {"transparency": 128}),
-        "keyed.png": (noise(20, 15, 1).point(lambda value: value & 192), {"transparency": 64}),
+        "keyed.png": (Image.fromarray(np.asarray(noise(20, 15, 1)) & 192), {"transparency": 64}),
         "sixteen.png": (Image.fromarray(np.random.default_rng(0).integers(0, 65536, (20, 14), dtype=np.uint16)), {}),
         "photo.jpg": (smooth(61, 47), {"quality": 90}),
         "progressive.jpg": (smooth(64, 48), {"progressive": True, "quality": 60}),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Default
 
 MOST_SHOWN = 8
 WAITING = '<div class="demo"><p class="wait">What the models say is shown here.</p></div>'
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         footer_links=[],
         ssr_mode=False,
         css=CSS,
-        theme=gr.themes.Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
     return 0
 
