@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -66,7 +67,7 @@ def test_rounding_has_the_gradient_of_what_was_rounded() -> None:
     torch.testing.assert_close(weight.grad, torch.full((4, 9), 3.0))
 
 
-def convolutions() -> nn.Module:
+def convolutions() -> nn.Sequential:
     """Channels of very different size, which a normalisation evens out: it is folded into the file's weights, some of them negative."""
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -94,13 +95,29 @@ def test_a_convolutional_network_answers_as_its_file_in_8_bits(tmp_path) -> None
     file = INT8.ask(tmp_path / "x.int8.onnx")(given)[0]
     exact = of_module(graph)(given)[0]
     with (
-        fake_quantised(model, levels=INT8.weight_levels, dynamic=False, calibrate=lambda: model(images_NCHW)),
+        fake_quantised(model, levels=INT8.weight_levels, activations="static", calibrate=lambda: model(images_NCHW)),
         torch.no_grad(),
     ):
         ours = model(images_NCHW).numpy()
     off = np.sqrt(((file - exact) ** 2).mean())
     assert off > 0.01
     assert np.sqrt(((file - ours) ** 2).mean()) < off / 2
+
+
+def test_weights_in_4_bits_are_those_that_are_learnt_with(tmp_path) -> None:
+    model, images_NCHW = convolutions(), torch.randn(64, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    small = FORMATS["onnx-int4"]
+    shape = Input(images_NCHW[:2], (BATCH, 1, 6, 6))
+    graph = Exportable("Network", model, {"image": shape}, (BATCH, 10), {"name": "x"})
+    given = {"image": images_NCHW.numpy()}
+    small.write(graph, tmp_path / "x.int4.onnx", ())
+    file, exact = small.ask(tmp_path / "x.int4.onnx")(given)[0], of_module(graph)(given)[0]
+    with fake_quantised(model, levels=small.weight_levels, activations="none", calibrate=nothing), torch.no_grad():
+        ours = model(images_NCHW).numpy()
+    np.testing.assert_allclose(file, ours, atol=1e-4 * np.abs(exact).max())
+    assert np.abs(file - exact).max() > 0.02 * np.abs(exact).max()
+    weights = {one.data_type for one in onnx.load(tmp_path / "x.int4.onnx").graph.initializer if len(one.dims) > 1}
+    assert weights == {onnx.TensorProto.INT4}
 
 
 class _Bag(nn.Module):
@@ -132,7 +149,7 @@ def test_a_network_of_products_answers_as_its_file_in_8_bits(tmp_path) -> None:
     INT8.write(graph, tmp_path / "x.int8.onnx", ())
     file = INT8.ask(tmp_path / "x.int8.onnx")(given)[0]
     exact = of_module(graph)(given)[0]
-    with fake_quantised(model, levels=INT8.weight_levels, dynamic=True, calibrate=nothing), torch.no_grad():
+    with fake_quantised(model, levels=INT8.weight_levels, activations="dynamic", calibrate=nothing), torch.no_grad():
         ours = model(ids_BL).numpy()
     off = np.sqrt(((file - exact) ** 2).mean())
     assert off > 1e-3
@@ -142,7 +159,7 @@ def test_a_network_of_products_answers_as_its_file_in_8_bits(tmp_path) -> None:
 def test_ranges_begin_with_all_that_was_seen_and_follow_the_batches_that_are_learnt_from() -> None:
     model = nn.Sequential(nn.Linear(3, 2))
     with fake_quantised(
-        model, levels=64, dynamic=False, calibrate=lambda: [model(torch.full((4, 3), x)) for x in (-2.0, 5.0)]
+        model, levels=64, activations="static", calibrate=lambda: [model(torch.full((4, 3), x)) for x in (-2.0, 5.0)]
     ):
         state = model.state_dict()
         assert [state[f"0.input_range.{side}"].item() for side in ("low", "high")] == [-2, 5]
@@ -156,7 +173,7 @@ def test_ranges_begin_with_all_that_was_seen_and_follow_the_batches_that_are_lea
 def test_afterwards_the_model_is_its_plain_self_with_what_it_learnt(tmp_path) -> None:
     model = convolutions()
     images_NCHW, before = torch.randn(16, 1, 6, 6), copy.deepcopy(model)
-    with fake_quantised(model, levels=64, dynamic=False, calibrate=lambda: model(images_NCHW)):
+    with fake_quantised(model, levels=64, activations="static", calibrate=lambda: model(images_NCHW)):
         assert not torch.equal(model(images_NCHW), before(images_NCHW))
         average = copy.deepcopy(model)  # as a moving average of the weights is one
         torch.testing.assert_close(average(images_NCHW), model(images_NCHW))
@@ -166,12 +183,13 @@ def test_afterwards_the_model_is_its_plain_self_with_what_it_learnt(tmp_path) ->
         name: value.shape for name, value in before.state_dict().items()
     }
     assert torch.equal(model(images_NCHW), before(images_NCHW))
-    with fake_quantised(model, levels=64, dynamic=False, calibrate=lambda: model(images_NCHW)):
+    with fake_quantised(model, levels=64, activations="static", calibrate=lambda: model(images_NCHW)):
         model.train()(images_NCHW).square().sum().backward()
         torch.optim.SGD(model.parameters(), lr=0.01).step()
-        learnt = model[0].parametrizations.weight.original.detach().clone()  # type: ignore[union-attr]
-    assert torch.equal(model[0].weight, learnt)
-    assert not torch.equal(model[0].weight, before[0].weight)
-    with pytest.raises(RuntimeError), fake_quantised(model, levels=64, dynamic=True, calibrate=nothing):
+        learnt = dict(model.named_parameters())["0.parametrizations.weight.original"].detach().clone()
+    weight = model.state_dict()["0.weight"]
+    assert torch.equal(weight, learnt)
+    assert not torch.equal(weight, before.state_dict()["0.weight"])
+    with pytest.raises(RuntimeError), fake_quantised(model, levels=64, activations="dynamic", calibrate=nothing):
         raise RuntimeError
     assert repr(model) == repr(before)

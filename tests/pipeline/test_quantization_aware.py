@@ -1,4 +1,4 @@
-"""A student that goes on where 8 bits cost it too much, in a format whose weights have so few steps that they do."""
+"""A student that goes on where its file costs it too much, in a format whose weights have so few steps that they do."""
 
 import copy
 import dataclasses
@@ -104,8 +104,12 @@ def test_half_of_what_was_lost_is_regained_and_nothing_else_made_anew(ran: Path,
     assert digest(went_on / "student.coarse.onnx") != digest(ran / "student.coarse.onnx")
     documented = (Path(__file__).parents[2] / "docs" / "results-schema.md").read_text()
     assert all(f"`{field}`" in documented for field in one)
+    assert (
+        "With export.quantization_aware.epochs=3 in the recipe the student goes on" in (ran / "report.html").read_text()
+    )
     page = (went_on / "report.html").read_text()
-    assert "It went on for 2 epochs with rounded weights and activations" in page
+    assert "With export.quantization_aware" not in page
+    assert "It went on for 2 epochs, rounded as that file is" in page
     assert "That is the file above." in page
 
 

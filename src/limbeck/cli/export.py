@@ -16,6 +16,7 @@ class Format(StrEnum):
 
     onnx = "onnx"
     onnx_int8 = "onnx-int8"
+    onnx_int4 = "onnx-int4"
     executorch = "executorch"
     executorch_int8 = "executorch-int8"
     litert = "litert"

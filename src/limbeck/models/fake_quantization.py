@@ -1,8 +1,8 @@
-"""Fake quantisation: a model that computes as its file in 8 bits will, and so learns weights that stand it (Jacob et al. 2018, section 3).
+"""Fake quantisation: a model that computes as its quantised file will, and so learns weights that stand it (Jacob et al. 2018, section 3).
 
 Within :func:`fake_quantised` the weights of products and convolutions are rounded to a scale for each output channel, those of
 tables of embeddings to one for each row, and what a product or convolution is given to 8 bits over a range, each as
-:mod:`limbeck.deploy.formats.onnx_int8` writes it. Rounding has the gradient of what was rounded; beyond the range it is 0. The modules,
+:mod:`limbeck.deploy.formats` writes it. Rounding has the gradient of what was rounded; beyond the range it is 0. The modules,
 their names and all that objectives look at stay the model's own, as they would not in a graph that was traced of it.
 
 A normalisation behind a convolution is not folded into it here as it is in the file: a scale of its own for each output channel comes
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,33 +24,38 @@ ACTIVATION_LEVELS = 255
 MOMENTUM = 0.01
 """Of the running ranges of activations: a batch moves them by this share of the way to its own."""
 PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Activations = Literal["static", "dynamic", "none"]
 _RANGE = "input_range"  # what the modules hold theirs under
 
 
 @contextmanager
 def fake_quantised(
-    model: nn.Module, *, levels: int, dynamic: bool, calibrate: Callable[[], object]
+    model: nn.Module,
+    *,
+    levels: int,
+    activations: Activations,
+    calibrate: Callable[[], object],
 ) -> Iterator[nn.Module]:
     """The same model, computing with rounded weights and activations until the context ends, and then as before with the weights it
     has by then.
 
     Args:
         levels: of weights of products and convolutions on either side of 0.
-        dynamic: activations are rounded over each batch's own range, and convolutions stay as they are; otherwise over ranges that
-            are kept with the weights, follow the batches in training mode and rest in evaluation mode.
-        calibrate: asks the model about examples, from which those ranges begin; not called where ``dynamic``.
+        activations: ``static``: they are rounded over ranges that are kept with the weights, follow the batches in training mode and
+            rest in evaluation mode. ``dynamic``: over each batch's own range, and convolutions stay as they are. ``none``: not at all.
+        calibrate: asks the model about examples, from which static ranges begin; not called otherwise.
     """
-    products = [one for one in model.modules() if isinstance(one, nn.Linear if dynamic else PRODUCTS)]
+    products = [one for one in model.modules() if isinstance(one, nn.Linear if activations == "dynamic" else PRODUCTS)]
     tables = [one for one in model.modules() if isinstance(one, nn.Embedding)]
     hooks = []
     try:
         for one in (*products, *tables):
             rounded = _Rounded(ROW_LEVELS if isinstance(one, nn.Embedding) else levels)
             parametrize.register_parametrization(one, "weight", rounded)
-        for one in products:
-            one.add_module(_RANGE, _OfBatch() if dynamic else _Running().to(one.weight.device))
+        for one in products if activations != "none" else ():
+            one.add_module(_RANGE, _OfBatch() if activations == "dynamic" else _Running().to(one.weight.device))
             hooks.append(one.register_forward_pre_hook(_rounded_input))
-        if not dynamic:
+        if activations == "static":
             for one in products:
                 getattr(one, _RANGE).widening = True
             calibrate()

@@ -199,7 +199,7 @@ def _the_formats(job: Job, stages: list[Stage], costs: Costs) -> list[PlannedSta
 
 
 def _further(job: Job, further: Mapping[str, Further] | None, costs: Costs) -> list[PlannedStage]:
-    """What is to be done where 8 bits lose too much; None: that is not known yet."""
+    """What is to be done where a format loses too much; None: that is not known yet."""
     wanted = job.recipe.export.quantization_aware
     if wanted is None:
         return []

@@ -112,7 +112,7 @@ class _Plan:
     def _further(
         self, upon: Sequence[_Found], exported: _Found, formats: Sequence[_Found]
     ) -> tuple[list[_Found], list[PlannedStage]]:
-        """The stages in which the student goes on for a format that loses too much in 8 bits, and their line."""
+        """The stages in which the student goes on for a format that loses too much, and their line."""
         export, seconds = self.recipe.export, self.before.other(QUANTIZATION_AWARE)
         if export.quantization_aware is None:
             return [], []
@@ -120,13 +120,16 @@ class _Plan:
             state = NOT_KNOWN if any(one.state == NOT_KNOWN for one in formats) else TO_DO
             return [], [PlannedStage(QUANTIZATION_AWARE, state, where_needed(self.recipe), seconds)]
         names = [*enumerate(export.more)]
-        lose = [(k, name) for k, name in names if name in export.in_8_bits and self._loses(formats[k])]
+        lose = [(k, name) for k, name in names if name in export.quantised and self._loses(formats[k])]
         if not lose:
             return [], [PlannedStage(QUANTIZATION_AWARE, FINISHED, not_needed(self.recipe))]
-        trained = self._found(QUANTIZATION_AWARE, 0, upon, {})
-        made = [self._found(FORMATS, k, [exported, trained], {"format": name}) for k, name in lose]
-        found = [trained, *made]
-        return found, [_row(QUANTIZATION_AWARE, trained.about or "", found, [(seconds, None)] * len(found))]
+        found = list[_Found]()
+        for k, name in lose:
+            trained = self._found(QUANTIZATION_AWARE, k, upon, {})
+            made = self._found(FORMATS, k, [exported, trained], {"format": name})
+            # formats that keep weights alike share a training
+            found += [one for one in (trained, made) if one.folder is None or one not in found]
+        return found, [_row(QUANTIZATION_AWARE, found[0].about or "", found, [(seconds, None)] * len(found))]
 
     def _loses(self, found: _Found) -> bool:
         """Whether a format's file loses more than the recipe lets it."""
@@ -252,14 +255,14 @@ def where_needed(recipe: Recipe) -> str:
     """Of a student that may go on, in words."""
     wanted = recipe.export.quantization_aware
     assert wanted is not None
-    return f"{counted(wanted.epochs, 'epoch')} more where {' or '.join(recipe.export.in_8_bits)} loses more than {wanted.when:g} points"
+    return f"{counted(wanted.epochs, 'epoch')} more where {' or '.join(recipe.export.quantised)} loses more than {wanted.when:g} points"
 
 
 def not_needed(recipe: Recipe) -> str:
     """Of one that need not."""
     wanted = recipe.export.quantization_aware
     assert wanted is not None
-    return f"not needed where {' or '.join(recipe.export.in_8_bits)} loses {wanted.when:g} points at most"
+    return f"not needed where {' or '.join(recipe.export.quantised)} loses {wanted.when:g} points at most"
 
 
 def _model(section: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Quantisation-aware distillation: a student whose file in 8 bits loses too much goes on learning, with rounded weights and activations.
+"""Quantisation-aware distillation: a student whose file in few bits loses too much goes on learning, with rounded weights and activations.
 
 It is taught by the same stored soft targets and the same objective; what comes of it is put back into the plain student and quantised as
 before. Of the two files the one is kept that is better on validation.
@@ -39,7 +39,7 @@ RATE = 0.1
 
 @dataclass(frozen=True)
 class Further:
-    """A format in 8 bits, before and after the student went on for it.
+    """A format in 8 bits or less, before and after the student went on for it.
 
     Attributes:
         before: the stage of its file of the student as it was.
@@ -74,7 +74,7 @@ def quantization_aware(
     known: Known,
     models: Sequence[Stage],
 ) -> dict[str, Further]:
-    """For each format in 8 bits that holds the student: the student goes on where that loses more than the recipe lets it.
+    """For each format in 8 bits or less that holds the student: the student goes on where that loses more than the recipe lets it.
 
     ``job`` is that of the students, and ``arm`` the student's; ``formats`` are finished, and ``models`` are the stages of all that
     was trained. One training serves all formats that keep weights alike.
@@ -88,7 +88,7 @@ def quantization_aware(
             progress.note(
                 f"{name} loses {_lost(formats[name].facts()):.2f} points on validation: the student goes on, {about(job)}."
             )
-        known.note(here, 0, [*models, export], about(job))
+        known.note(here, number, [*models, export], about(job))
         trained = _go_on(job, here, arm, student)
         known.note(after, number, [export, here], name)
         deploy_as(job, test, name, after, export, teacher, trained)
@@ -96,11 +96,11 @@ def quantization_aware(
 
 
 def further_of(job: Job, arm: Arm, student: Trained, export: Stage, formats: Mapping[str, Stage]) -> dict[str, Further]:
-    """For each format in 8 bits that holds the student, all finished, what there is to do further, or was done; touches nothing."""
+    """For each format in 8 bits or less that holds the student, all finished, what there is to do further, or was done; touches nothing."""
     wanted, found = job.recipe.export.quantization_aware, dict[str, Further]()
     if wanted is None:
         return found
-    for name in job.recipe.export.in_8_bits:
+    for name in job.recipe.export.quantised:
         facts = formats[name].facts()
         if "problem" in facts:
             continue
@@ -113,12 +113,12 @@ def further_of(job: Job, arm: Arm, student: Trained, export: Stage, formats: Map
 
 def about(job: Job) -> str:
     """What is trained, in words."""
-    return f"{job.recipe.student.model}, {counted(_plan(job).epochs, 'epoch')} with rounded weights and activations"
+    return f"{job.recipe.student.model}, {counted(_plan(job).epochs, 'epoch')}, rounded as its file is"
 
 
 def further_stage(job: Job, name: str, arm: Arm, student: Trained) -> Stage:
     """The stage in which a student goes on for a format."""
-    recipe = job.recipe
+    recipe, of = job.recipe, FORMATS[name]
     ingredients = {
         "version": TRAINING_VERSION,
         "model": named(recipe.student.model, recipe.student.knobs),
@@ -129,7 +129,7 @@ def further_stage(job: Job, name: str, arm: Arm, student: Trained) -> Stage:
         "seed": student.seed,
         "data": job.splits.labelled if arm.teacher is None else job.splits.fingerprint,
         "normalisation": job.task.input_facts(None),
-        "levels": [FORMATS[name].weight_levels, ROW_LEVELS, ACTIVATION_LEVELS],
+        "levels": [of.weight_levels, ROW_LEVELS, ACTIVATION_LEVELS if of.rounds_activations else None],
         "momentum": MOMENTUM,
         "calibration": [recipe.seed, CALIBRATION],
         **arm.ingredients,
@@ -183,7 +183,7 @@ def _go_on(job: Job, here: Stage, arm: Arm, student: Trained) -> Trained:
     return train_stage(
         job,
         here,
-        title="student, 8 bits",
+        title="student, rounded",
         build=lambda: copy.deepcopy(student.model),
         objective=arm.objective(),
         plan=_plan(job),
@@ -191,19 +191,21 @@ def _go_on(job: Job, here: Stage, arm: Arm, student: Trained) -> Trained:
         seed=student.seed,
         teacher=arm.teacher,
         view_of=arm.view_of,
-        learning=_rounding(job, here.ingredients["levels"][0]),
+        learning=_rounding(job, here.ingredients["levels"]),
     )
 
 
-def _rounding(job: Job, levels: int) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
-    """What a student learns within: rounded as its files will be, over ranges that begin with those of calibration examples."""
+def _rounding(job: Job, levels: Sequence[Any]) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
+    """What a student learns within: rounded as its file will be, over ranges that begin with those of calibration examples."""
+    of_weights, _, of_activations = levels
 
     def learning(model: nn.Module) -> AbstractContextManager[nn.Module]:
         graphs = exporter_of(job, None).graphs(model, STUDENT)
+        dynamic = any(graph.int8 for graph in graphs.values())
         return fake_quantised(
             model,
-            levels=levels,
-            dynamic=any(graph.int8 for graph in graphs.values()),
+            levels=of_weights,
+            activations="none" if of_activations is None else "dynamic" if dynamic else "static",
             calibrate=lambda: list(job.task.answers_to(model, calibration_examples(job))),
         )
 
@@ -231,7 +233,7 @@ def _lost(facts: Mapping[str, Any]) -> float:
     """What a file lost on validation, by its stage's facts."""
     if "lost" not in facts["parity"]:
         raise BadInput(
-            "export.quantization_aware: what the files in 8 bits lose on validation was not measured when they were made: run again "
+            "export.quantization_aware: what files in 8 bits or less lose on validation was not measured when they were made: run again "
             "with --force formats to make them anew."
         )
     return float(facts["parity"]["lost"])

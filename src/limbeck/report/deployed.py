@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.figure import Figure
+from ..sections.recipe import QuantizationAware
 from . import figures, formats
 from .formats import MISSING, dig, figure
 
+USUAL = QuantizationAware()
 FIGURES = 3  # of the kind of answer, in their order
 
 
@@ -29,7 +31,9 @@ class Table:
 
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Deployed, ...]
-    further: tuple[str, ...]  # of each format in 8 bits, what the student lost by it and regained, in sentences
+    further: tuple[
+        str, ...
+    ]  # of each format that is not float32, what the student lost by it and regained, in sentences
 
 
 def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
@@ -75,19 +79,29 @@ def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
 def _further(results: dict[str, Any], named: list[Figure]) -> tuple[str, ...]:
     first, said = named[0], []
     examples = f"{dig(results, 'data', 'example')}s"
-    for name, one in (dig(results, "formats", "quantization_aware") or {}).items():
+    told = dig(results, "formats", "quantization_aware") or {}
+    for name, one in (dig(results, "formats", "files") or {}).items():
+        lost = figure(dig(one, "parity", "lost"))
+        if name not in told and lost is not None and lost > USUAL.when:
+            said.append(
+                f"{name} lost {_points(first, lost)} on {formats.number(dig(one, 'parity', 'n'))} validation {examples}. "
+                f"With export.quantization_aware.epochs={USUAL.epochs} in the recipe the student goes on, rounded as that file is."
+            )
+    for name, one in told.items():
         exact, before, after = (
             figures.value(first, dig(one, "validation", at)) for at in ("float32", "before", "after")
         )
         text = (
             f"{name} lost {_points(first, dig(one, 'lost'))} on {formats.number(dig(one, 'n'))} validation {examples}: "
-            f"{first.title} {exact} in float32, {before} in 8 bits."
+            f"{first.title} {exact} in float32, {before} in this file."
         )
         if not dig(one, "went_on"):
             said.append(f"{text} That is less than the recipe asks for, so the student was left as it is.")
             continue
         epochs = dig(one, "epochs")
-        text += f" It went on for {epochs} epoch{'s' if epochs != 1 else ''} with rounded weights and activations, taught as before"
+        text += (
+            f" It went on for {epochs} epoch{'s' if epochs != 1 else ''}, rounded as that file is and taught as before"
+        )
         if problem := dig(one, "problem"):
             said.append(f"{text}, and then could not be held: {problem}")
             continue

@@ -28,7 +28,9 @@ from .train import Train
 LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
-FormatName = Literal["onnx", "onnx-int8", "executorch", "executorch-int8", "litert", "litert-int8", "micro"]
+FormatName = Literal[
+    "onnx", "onnx-int8", "onnx-int4", "executorch", "executorch-int8", "litert", "litert-int8", "micro"
+]
 IN_FLOAT32 = ("onnx", "executorch", "litert")
 
 
@@ -49,12 +51,12 @@ class Baseline(Section):
 
 
 class QuantizationAware(Section):
-    """The student goes on where 8 bits cost it too much: taught as before, with weights and activations rounded as its file's are."""
+    """The student goes on where a file in few bits costs it too much: taught as before, with weights and activations rounded as there."""
 
     epochs: Times = 3
     """Passes over what it learns from, at a tenth of ``train.learning_rate`` that falls to zero."""
     when: NotNegative = 0.3
-    """It goes on where a file in 8 bits loses more than this on validation examples: points of accuracy, or of what else is a
+    """It goes on where a file in 8 bits or less loses more than this on validation examples: points of accuracy, or of what else is a
     share; of any other figure per cent of it."""
 
 
@@ -72,14 +74,14 @@ class Export(Section):
     """Which of these files ``limbeck predict`` takes: the first in float32, or the smallest or fastest of those that answer nearly
     as the trained student does."""
     quantization_aware: QuantizationAware | None = None
-    """Whether the student goes on with rounded weights and activations where a format in 8 bits costs it too much, and for how long;
-    ``{}``: for as long as is usual. The files in float32 stay those of the student as it was."""
+    """Whether the student goes on with rounded weights and activations where a format in 8 bits or less costs it too much, and for how
+    long; ``{}``: for as long as is usual. The files in float32 stay those of the student as it was."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Export:
-        if self.quantization_aware is not None and not self.in_8_bits:
+        if self.quantization_aware is not None and not self.quantised:
             raise ValueError(
-                f"quantization_aware is for formats in 8 bits, and formats names none ({', '.join(self.formats)}): add onnx-int8"
+                f"quantization_aware is for formats in 8 bits or less, and formats names none ({', '.join(self.formats)}): add onnx-int8"
             )
         return self
 
@@ -103,7 +105,7 @@ class Export(Section):
         return () if self.formats == ("onnx",) else self.formats
 
     @property
-    def in_8_bits(self) -> tuple[str, ...]:
+    def quantised(self) -> tuple[str, ...]:
         """Those of the formats that are not float32."""
         return tuple(name for name in self.formats if name not in IN_FLOAT32)
 

@@ -10,10 +10,11 @@ from .format import Format
 from .litert import LITERT, LITERT_INT8
 from .micro import MICRO
 from .onnx import ONNX
+from .onnx_int4 import ONNX_INT4
 from .onnx_int8 import ONNX_INT8
 
 FORMATS: Mapping[str, Format] = {
-    one.name: one for one in (ONNX, ONNX_INT8, EXECUTORCH, EXECUTORCH_INT8, LITERT, LITERT_INT8, MICRO)
+    one.name: one for one in (ONNX, ONNX_INT8, ONNX_INT4, EXECUTORCH, EXECUTORCH_INT8, LITERT, LITERT_INT8, MICRO)
 }
 """By the names that recipes know (:data:`limbeck.sections.recipe.FormatName`)."""
 

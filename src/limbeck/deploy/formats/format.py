@@ -37,6 +37,7 @@ class Format:
             as :func:`limbeck.deploy.memory.memory_mb` says it; None: not measured.
         weight_levels: where it is not exact, how many steps of a channel's scale its weights go to either side of 0; a student that
             goes on for it learns with as many.
+        rounds_activations: whether what products and convolutions are given is rounded too, to 8 bits.
         version: raised by hand where the files that ``write`` makes change, so that those made before are made anew.
     """
 
@@ -52,4 +53,5 @@ class Format:
     facts: Callable[[Path], Mapping[str, Any]] | None = None
     memory: Callable[[Path, Mapping[str, np.ndarray]], Mapping[str, float | None]] | None = None
     weight_levels: int = 64
+    rounds_activations: bool = True
     version: int = 1
