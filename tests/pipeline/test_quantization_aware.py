@@ -109,7 +109,7 @@ def test_half_of_what_was_lost_is_regained_and_nothing_else_made_anew(ran: Path,
     )
     page = (went_on / "report.html").read_text()
     assert "With export.quantization_aware" not in page
-    assert "It went on for 2 epochs, rounded as that file is" in page
+    assert "The student went on for 2 epochs, rounded as that file is" in page
     assert "That is the file above." in page
 
 

@@ -84,7 +84,7 @@ def _further(results: dict[str, Any], named: list[Figure]) -> tuple[str, ...]:
         lost = figure(dig(one, "parity", "lost"))
         if name not in told and lost is not None and lost > USUAL.when:
             said.append(
-                f"{name} lost {_points(first, lost)} on {formats.number(dig(one, 'parity', 'n'))} validation {examples}. "
+                f"{name} is {_against(first, lost)} than float32 on {formats.number(dig(one, 'parity', 'n'))} validation {examples}. "
                 f"With export.quantization_aware.epochs={USUAL.epochs} in the recipe the student goes on, rounded as that file is."
             )
     for name, one in told.items():
@@ -92,16 +92,14 @@ def _further(results: dict[str, Any], named: list[Figure]) -> tuple[str, ...]:
             figures.value(first, dig(one, "validation", at)) for at in ("float32", "before", "after")
         )
         text = (
-            f"{name} lost {_points(first, dig(one, 'lost'))} on {formats.number(dig(one, 'n'))} validation {examples}: "
-            f"{first.title} {exact} in float32, {before} in this file."
+            f"{name} is {_against(first, dig(one, 'lost'))} than float32 on {formats.number(dig(one, 'n'))} validation {examples}: "
+            f"{first.title} {exact} and {before}."
         )
         if not dig(one, "went_on"):
-            said.append(f"{text} That is less than the recipe asks for, so the student was left as it is.")
+            said.append(f"{text} The recipe allows for that, and the student was left as it is.")
             continue
         epochs = dig(one, "epochs")
-        text += (
-            f" It went on for {epochs} epoch{'s' if epochs != 1 else ''}, rounded as that file is and taught as before"
-        )
+        text += f" The student went on for {epochs} epoch{'s' if epochs != 1 else ''}, rounded as that file is and taught as before"
         if problem := dig(one, "problem"):
             said.append(f"{text}, and then could not be held: {problem}")
             continue
@@ -112,15 +110,17 @@ def _further(results: dict[str, Any], named: list[Figure]) -> tuple[str, ...]:
             else "The file above is the first, which is no worse on validation."
         )
         said.append(
-            f"{text}, and its file then lost {_points(first, dig(one, 'lost_after'))}: {after}. "
+            f"{text}, and its file came to {after}, which is {_against(first, dig(one, 'lost_after'))} than float32 was. "
             "On test {0}: {1} in float32, {2} before and {3} after. {4}".format(examples, *tested, kept)
         )
     return tuple(said)
 
 
-def _points(of: Figure, lost: Any) -> str:
+def _against(of: Figure, lost: Any) -> str:
     value = figure(lost)
-    return MISSING if value is None else f"{value:.2f} {'points' if of.share else '%'}"
+    if value is None:
+        return MISSING
+    return f"{abs(value):.2f} {'points' if of.share else '%'} {'worse' if value >= 0 else 'better'}"
 
 
 def _change(of: Figure, one: Any) -> str:
