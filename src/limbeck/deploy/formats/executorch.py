@@ -125,5 +125,6 @@ EXECUTORCH_INT8 = Format(
     ask=ask,
     runtime=runtime,
     exact=False,
+    weight_levels=127,
     facts=facts,
 )

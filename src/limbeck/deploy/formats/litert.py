@@ -169,5 +169,7 @@ LITERT_INT8 = Format(
     ask=ask,
     runtime=runtime,
     exact=False,
+    weight_levels=127,
+    rounds_activations=False,
     predicts=True,
 )

@@ -178,5 +178,6 @@ MICRO = Format(
     ask=ask,
     runtime=runtime,
     exact=False,
+    weight_levels=127,
     facts=facts,
 )
