@@ -15,7 +15,7 @@ from limbeck.deploy.formats.xnnpack import MOST_EXAMPLES, rewritten
 from limbeck.deploy.graphs import of_module
 from limbeck.errors import BadInput
 from limbeck.interfaces import Exportable, Input
-from limbeck.interfaces.exportable import BATCH
+from limbeck.interfaces.exportable import BATCH, LENGTH
 from limbeck.modalities.image.export import exportable, image_metadata
 from limbeck.vision.convnet import ConvNet
 
@@ -106,6 +106,42 @@ def test_a_damaged_or_foreign_file_is_refused_in_a_sentence(exact: Path, tmp_pat
             BadInput, match=r"student\.pte is no ExecuTorch program that Limbeck wrote, or it is damaged"
         ):
             executorch.ask(path)
+
+
+class Words(nn.Module):
+    """Words looked up, averaged over those that are there, and classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.wide, self.head = nn.Embedding(300, 32), nn.Linear(32, 64), nn.Linear(64, 3)
+
+    def forward(self, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
+        there_BL1 = mask_BL.float().unsqueeze(-1)
+        return self.head(self.wide((self.table(ids_BL) * there_BL1).sum(1) / there_BL1.sum(1)).relu())
+
+
+def test_texts_have_int8_products_a_table_in_float32_and_any_length(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = Words().eval()
+    ids_2L, mask_2L = torch.zeros((2, 9), dtype=torch.int64), torch.ones((2, 9), dtype=torch.int64)
+    inputs = {"ids": Input(ids_2L, (BATCH, LENGTH), (0, 300)), "mask": Input(mask_2L, (BATCH, LENGTH), (1, 2))}
+    graph = Exportable("Words", module, inputs, (BATCH, 3), {}, most={LENGTH: 64}, int8=("MatMul",))
+    path, random = tmp_path / "words.int8.pte", np.random.default_rng(0)
+    FORMATS["executorch-int8"].write(graph, path, ())
+    answer = FORMATS["executorch-int8"].ask(path)
+    for batch, length in ((1, 5), (7, 64), (64, 2)):
+        given = {"ids": random.integers(0, 300, (batch, length)), "mask": np.ones((batch, length), np.int64)}
+        (ours_BC,), (theirs_BC,) = answer(given), of_module(graph)(given)
+        assert 0 < np.abs(ours_BC - theirs_BC).max() < 0.02
+    found = executorch.facts(path)
+    assert found["outside"]["aten::embedding"] == 1
+    assert found["delegates"] >= 1
+    assert path.stat().st_size > 300 * 32 * 4
+    with pytest.raises(BadInput, match=r"a length of 1 to 64, which it was made for; it was given one of 65\.$"):
+        answer({name: np.ones((1, 65), np.int64) for name in inputs})
+    with pytest.raises(BadInput, match=r"inputs of different length: 5 and 6 \(mask\)\.$"):
+        answer({"ids": np.ones((1, 5), np.int64), "mask": np.ones((1, 6), np.int64)})
 
 
 class Sorted(nn.Module):

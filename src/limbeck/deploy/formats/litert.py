@@ -104,6 +104,7 @@ def ask(path: Path) -> Graph:
     try:
         with quiet():
             interpreter = Interpreter(str(path), num_threads=THREADS)
+            interpreter.allocate_tensors()  # where it says that it has a delegate
         signature = next(iter(interpreter.get_signature_list()))
         runner = interpreter.get_signature_runner(signature)
     except (RuntimeError, ValueError, StopIteration) as error:

@@ -43,7 +43,6 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
 
     Raises :class:`BadInput` where the graph cannot be exported, an operator has no kernel in ExecuTorch, or none is XNNPACK's.
     """
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
     from executorch.exir.passes import MemoryPlanningPass
 
@@ -68,7 +67,7 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
             ) from error
         try:
             edge = to_edge_transform_and_lower(
-                program, partitioner=[XnnpackPartitioner()], constant_methods={SAYS: said}
+                program, partitioner=[_partitioner(graph)], constant_methods={SAYS: said}
             )
         except Exception as error:
             raise BadInput(
@@ -92,6 +91,20 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
                 f"({_told(outside(edge.exported_program().graph_module), first)}). ({_first_line(error)})"
             ) from error
     return made
+
+
+def _partitioner(graph: Exportable) -> Any:
+    """What chooses the operators for XNNPACK.
+
+    A new dimension behind the last is left outside where two dimensions are unknown: the partitioner would take it, and the
+    delegate then refuse it. It moves nothing, and costs next to nothing outside.
+    """
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS, UnsqueezeCopyConfig
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    unknown = {side for one in graph.inputs.values() for side in one.shape if isinstance(side, str)}
+    left_out = () if len(unknown) < 2 else (UnsqueezeCopyConfig,)
+    return XnnpackPartitioner(configs=[one for one in ALL_PARTITIONER_CONFIGS if one not in left_out])
 
 
 def rewritten(module: fx.GraphModule) -> fx.GraphModule:
