@@ -20,7 +20,7 @@ from limbeck.searching.attempt import PROPOSALS, Common, begin, goes_further, we
 from limbeck.searching.bench import Bench
 from limbeck.searching.crew import Alone
 from limbeck.searching.ledger import Ledger
-from limbeck.searching.own import own_point
+from limbeck.searching.own import first_points
 from limbeck.searching.space import space_of
 from limbeck.searching.study import Study
 from limbeck.searching.trials import Trial
@@ -67,7 +67,7 @@ def study_of(ground: Ground, name: str, settings: Search) -> Common:
         seed=recipe.seed,
     )
     if not study.begun:
-        study.begin_with(own_point(space, recipe, bench.architecture_of))
+        study.begin_with(first_points(space, recipe, bench.architecture_of))
     deadline = float("inf")
     studies, spaces = {study.arm: study}, {study.arm: space}
     return Common(

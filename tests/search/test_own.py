@@ -7,7 +7,7 @@ from optuna.trial import FixedTrial
 from limbeck.searching.bench import Bench
 from limbeck.searching.candidates import recipe_with
 from limbeck.searching.dimensions import asked
-from limbeck.searching.own import own_point
+from limbeck.searching.own import SIZES, first_points, own_point
 from limbeck.searching.space import control_space, space_of
 from tests.helpers import tiny
 
@@ -51,3 +51,17 @@ def test_what_lies_outside_the_space_is_left_out(tmp_path: Path) -> None:
     point = own_point(space_of(recipe), recipe, bench.architecture_of)
     assert point["train.learning_rate"] == 0.1
     assert not {"student.width", "student.depth", "objective"} & point.keys()
+
+
+def test_after_it_other_students_are_drawn_that_are_taught_as_the_recipe_says(tmp_path: Path) -> None:
+    space = "{student.model: null, student.width: {low: 4, high: 12}, student.depth: [1, 2], train.learning_rate: [0.1, 0.2]}"
+    recipe = tiny.recipe(f"search={{space: {space}}}")
+    bench = Bench(recipe, out=tmp_path, threads=1, quiet=True)
+    first, *others = first_points(space_of(recipe), recipe, bench.architecture_of)
+    assert first == own_point(space_of(recipe), recipe, bench.architecture_of)
+    taught = {name: value for name, value in first.items() if not name.startswith("student.")}
+    assert {"train.learning_rate", "objective"} <= taught.keys() < first.keys()
+    assert others == [taught] * SIZES
+    knobs = ("model", "width", "depth", "kernel", "downscale")
+    pinned = tiny.recipe(f"search={{space: {{{', '.join(f'student.{one}: null' for one in knobs)}}}}}")
+    assert len(first_points(space_of(pinned), pinned, bench.architecture_of)) == 1  # nothing but settings varies

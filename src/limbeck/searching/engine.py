@@ -37,7 +37,7 @@ from .crew import Alone, Asked, Crew, Processes
 from .device import Profile
 from .dimensions import Space
 from .ledger import Ledger
-from .own import own_point
+from .own import first_points
 from .plan import check_folder
 from .space import control_space, space_of
 from .study import Study
@@ -120,7 +120,7 @@ def _tried(
         studies = {arm: _study(recipe, settings, bench, out, one, arm, profile) for arm, one in spaces.items()}
         for arm, study in studies.items():
             if not study.begun:
-                study.begin_with(own_point(spaces[arm], recipe, bench.architecture_of, teacher=arm == "student"))
+                study.begin_with(first_points(spaces[arm], recipe, bench.architecture_of, teacher=arm == "student"))
         write_text(out / "search.recipe.yaml", resolved_yaml(recipe))
         try:
             teacher = bench.teacher_of(bench.job)

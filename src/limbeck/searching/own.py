@@ -12,7 +12,23 @@ from .dimensions import STUDENT, Dimension, Space, told_as, values_of
 from .dimensions import plain as plain_of
 
 RATE = "train.learning_rate"
+SIZES = 8
+"""So many other students are tried with the recipe's own settings before everything varies."""
 _MOST = 32  # values of a knob that the recipe leaves to the network, tried for which is the network's own
+
+
+def first_points(
+    space: Space, recipe: Recipe, architecture: Callable[[Recipe], str], *, teacher: bool = True
+) -> list[dict[str, Any]]:
+    """What a study asks first: the recipe's own point, and then, where the student varies, its settings for students that are drawn.
+
+    Settings that a person chose are better than most that are drawn. With these the sizes are compared early, and of what
+    follows nobody is the best of a size because the others of that size were badly taught.
+    """
+    own = own_point(space, recipe, architecture, teacher=teacher)
+    of_student = {one.label or one.name for one in space.dimensions if one.name.split(".")[0] == STUDENT}
+    settings = {name: value for name, value in own.items() if name not in of_student}
+    return [own, *([settings] * SIZES if of_student and settings else [])]
 
 
 def own_point(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,10 +109,11 @@ class Study:
         times = [one.duration for one in self._study.get_trials(deepcopy=False) if "fate" in one.user_attrs]
         return sum(one.total_seconds() for one in times if one is not None)
 
-    def begin_with(self, drawn: Mapping[str, Any]) -> None:
-        """What to ask first, where nothing was asked yet, as Optuna calls it; what is left out is drawn."""
+    def begin_with(self, points: Iterable[Mapping[str, Any]]) -> None:
+        """What to ask first, one after the other, where nothing was asked yet, as Optuna calls it; what is left out is drawn."""
         if not self._study.get_trials(deepcopy=False):
-            self._study.enqueue_trial(dict(drawn))
+            for drawn in points:
+                self._study.enqueue_trial(dict(drawn))
 
     def ask(self, suggest: Suggest) -> Asked:
         """What to try next; ``suggest`` draws the values from Optuna's trial, one by one as it will."""
