@@ -54,7 +54,7 @@ def test_what_lies_outside_the_space_is_left_out(tmp_path: Path) -> None:
 
 
 def test_after_it_other_students_are_drawn_that_are_taught_as_the_recipe_says(tmp_path: Path) -> None:
-    space = "{student.model: null, student.width: {low: 4, high: 12}, student.depth: [1, 2], train.learning_rate: [0.1, 0.2]}"
+    space = "{student.model: null, student.width: {low: 4, high: 64}, student.depth: [1, 2], train.learning_rate: [0.1, 0.2]}"
     recipe = tiny.recipe(f"search={{space: {space}}}")
     bench = Bench(recipe, out=tmp_path, threads=1, quiet=True)
     first, *others = first_points(space_of(recipe), recipe, bench.architecture_of)

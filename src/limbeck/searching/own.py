@@ -13,7 +13,7 @@ from .dimensions import plain as plain_of
 
 RATE = "train.learning_rate"
 SIZES = 8
-"""So many other students are tried with the recipe's own settings before everything varies."""
+"""So many other students are tried with the recipe's own settings before everything varies; of few sizes a sixteenth of them."""
 _MOST = 32  # values of a knob that the recipe leaves to the network, tried for which is the network's own
 
 
@@ -28,7 +28,11 @@ def first_points(
     own = own_point(space, recipe, architecture, teacher=teacher)
     of_student = {one.label or one.name for one in space.dimensions if one.name.split(".")[0] == STUDENT}
     settings = {name: value for name, value in own.items() if name not in of_student}
-    return [own, *([settings] * SIZES if of_student and settings else [])]
+    sizes = space.of_student.points
+    others = (
+        SIZES if sizes is None else min(SIZES, sizes // 16)
+    )  # drawn, so that of a few one would come up again and again
+    return [own, *([settings] * others if of_student and settings else [])]
 
 
 def own_point(
