@@ -27,6 +27,7 @@ class Stage(StrEnum):
     evaluate = "evaluate"
     export = "export"
     formats = "formats"
+    quantization_aware = "quantization_aware"
     report = "report"
 
 
