@@ -47,7 +47,7 @@ def export(
 
     Each file is held to the trained student on validation examples, put to the test split, and timed in turns with the float32
     file and the teacher. A format that does not fit the student says why, and the others go on. Files, results.json and
-    report.html land in the run's folder; nothing is trained.
+    report.html land in the run's folder; nothing is trained, unless the run's recipe has export.quantization_aware.
     """
     from ..pipeline.more_formats import export_as
     from . import console
