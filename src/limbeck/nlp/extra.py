@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from ..errors import not_installed
 
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not what torchao 0.18, which transformers imports where it is installed, calls in a way that torch 2.15 deprecates."""
+    return "Calling register_constant() on Enum subclasses is deprecated" not in record.getMessage()
+
+
+logging.getLogger("torch.utils._pytree").addFilter(_worth_telling)
 try:
     import tokenizers
     import transformers

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 import limbeck
 from limbeck.errors import BadInput
-from limbeck.modalities.image.recipe import Data, ImageRecipe, TeacherSection
+from limbeck.modalities.image.recipe import Data, ImageRecipe, Student, TeacherSection
 from limbeck.modalities.image.teachers import build_teachers
 from limbeck.objectives.modules import KD
 from limbeck.pipeline.job import job_from_models
-from limbeck.sections.teacher import Model
 from limbeck.sections.train import Train
 from limbeck.vision.sections import Preprocess
 from tests.helpers.given_teachers import NAMES, Says, Sigmoid, SigmoidConfig, onnx_file, pictures, splits_of, teacher_of
@@ -62,7 +61,7 @@ def test_a_sigmoid_for_each_class_is_doubted_and_a_fresh_one_is_not() -> None:
 
 
 def test_a_student_that_ends_in_softmax_is_refused_too() -> None:
-    one = ImageRecipe(data=Data(name="python"), teacher=TeacherSection(model="mine"), student=Model(model="mine"))
+    one = ImageRecipe(data=Data(name="python"), teacher=TeacherSection(model="mine"), student=Student(model="mine"))
     splits = splits_of()
     with pytest.raises(BadInput, match="the student answers with probabilities"):
         job_from_models(

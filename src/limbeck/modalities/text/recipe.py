@@ -261,6 +261,11 @@ class TextStudent(Section):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(layers := values.get("layers"), list):
+            values = {
+                **values,
+                "layers": tuple(layers),
+            }  # what was seen here is no JSON any more, in which a list is a tuple
         return named(values)
 
     @model_validator(mode="after")
