@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -222,3 +223,28 @@ def test_recipes_are_read_without_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'datasets', 'onnxruntime', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "student", "knobs"),
+    [
+        ("text-classification", {"model": "bag", "hidden": 8}, {"hidden": 8}),
+        ("text-classification", {"model": "shrunk", "layers": [0, 2]}, {"layers": (0, 2)}),
+        ("image-classification", {"model": "convnet", "width": 8}, {"width": 8}),
+    ],
+)
+def test_what_is_written_out_says_of_a_student_what_was_said(
+    task: str, student: dict[str, Any], knobs: dict[str, Any]
+) -> None:
+    """By its knobs its stage is named: with defaults among them a run of the resolved recipe would train it anew."""
+    recipe = recipe_file.from_dict(
+        {
+            "task": task,
+            "data": {"name": "x"},
+            "teacher": {"model": "a/b" if "text" in task else "wrn_10_1", "train": {}},
+            "student": student,
+        }
+    )
+    again = recipe_file.from_dict(yaml.safe_load(recipe_file.resolved_yaml(recipe)))
+    assert again == recipe
+    assert again.student.knobs == recipe.student.knobs == knobs

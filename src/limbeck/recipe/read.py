@@ -149,9 +149,17 @@ def as_yaml(values: Any) -> str:
 
 
 def resolved_yaml(recipe: Recipe) -> str:
-    """The recipe with every default written out, as YAML that reads back as an equal recipe."""
+    """The recipe with every default written out, as YAML that reads back as an equal recipe.
+
+    Of a student, and of an assistant, stands there what was said of it and no more: by that its stage is named, and a run of what is
+    written here is to find it finished.
+    """
+    values = recipe.model_dump(mode="json")
+    for name in ("student", "assistant"):
+        if (section := getattr(recipe, name)) is not None:
+            values[name] = section.model_dump(mode="json", exclude_unset=True)
     search = {} if recipe.search is None else {"search": recipe.search.model_dump(mode="json")}
-    return as_yaml({**recipe.model_dump(mode="json"), **search})
+    return as_yaml({**values, **search})
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
