@@ -94,11 +94,14 @@ def test_a_log_that_cannot_tell_is_refused(tmp_path, changed, said):
         ("time,watts\n1800000000,-1\n", "'-1' is no power"),
         ("time,watts\n1800000000,nan\n", "'nan' is no power"),
         ("time,watts\n1800000001,1\n1800000000,1\n", "line 3: time does not go on"),
+        ("time,watts\n1800000000,1e308\n", "'1e308' is no power"),
+        (f'time,watts\n1800000000,1\n"{"1" * 200_000}"\n', r"power\.csv, line 3: it is not CSV \(field larger"),
+        ("time,watts,\udcb0C\n1800000000,1,2\n", r"power\.csv: it is not text in UTF-8 \(byte 12 is none\)"),  # Latin-1
         ("time,watts\n1800000001\n", "line 2: it has 1 columns, and the heading has 2"),
     ],
 )
 def test_what_is_no_log_is_refused_with_its_line(tmp_path, text, said):
-    (tmp_path / "power.csv").write_text(text)
+    (tmp_path / "power.csv").write_text(text, errors="surrogateescape")
     with pytest.raises(ValueError, match=said):
         read_log(tmp_path / "power.csv")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ STRETCH_SECONDS = 20.0
 GUARD_SECONDS = 1.0
 LONGEST_GAP = 0.1
 """Of a stretch: no two samples of a log may lie further apart."""
+_MOST_WATTS = 1e9  # no device takes as much: what is more is something else, and its integral may overflow
 _YEAR_2001, _YEAR_5138 = 1e9, 1e11  # seconds: what is less counts from something else, what is more is in milliseconds
 
 
@@ -63,26 +65,38 @@ def read_log(path: Path) -> Log:
 
     Raises ``ValueError`` in a sentence, with the line, where that is not what it holds.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file)
-        heading = [name.strip().lower() for name in next(rows, [])]
-        if heading.count("time") != 1 or heading.count("watts") != 1:
-            raise ValueError(
-                f"{path}: its first line must name the columns time (seconds since 1970, UTC, or ISO 8601 with its zone) and "
-                f"watts; it is {', '.join(heading) or 'empty'}."
-            )
-        when, power = heading.index("time"), heading.index("watts")
-        seconds, watts = list[float](), list[float]()
-        for row in rows:
-            if not row:
-                continue
-            where = f"{path}, line {rows.line_num}"
-            if len(row) <= max(when, power):
-                raise ValueError(f"{where}: it has {len(row)} columns, and the heading has {len(heading)}.")
-            seconds.append(_seconds(row[when].strip(), where))
-            watts.append(_watts(row[power].strip(), where))
-            if len(seconds) > 1 and seconds[-1] <= seconds[-2]:
-                raise ValueError(f"{where}: time does not go on; it must rise from line to line.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: it is not text in UTF-8 (byte {error.start + 1} is none): save it as CSV in UTF-8."
+        ) from None
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        return _log_in(rows, path)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {rows.line_num}: it is not CSV ({error}).") from None
+
+
+def _log_in(rows: Any, path: Path) -> Log:
+    heading = [name.strip().lower() for name in next(rows, [])]
+    if heading.count("time") != 1 or heading.count("watts") != 1:
+        raise ValueError(
+            f"{path}: its first line must name the columns time (seconds since 1970, UTC, or ISO 8601 with its zone) and "
+            f"watts; it is {', '.join(heading) or 'empty'}."
+        )
+    when, power = heading.index("time"), heading.index("watts")
+    seconds, watts = list[float](), list[float]()
+    for row in rows:
+        if not row:
+            continue
+        where = f"{path}, line {rows.line_num}"
+        if len(row) <= max(when, power):
+            raise ValueError(f"{where}: it has {len(row)} columns, and the heading has {len(heading)}.")
+        seconds.append(_seconds(row[when].strip(), where))
+        watts.append(_watts(row[power].strip(), where))
+        if len(seconds) > 1 and seconds[-1] <= seconds[-2]:
+            raise ValueError(f"{where}: time does not go on; it must rise from line to line.")
     if not seconds:
         raise ValueError(f"{path}: it holds no measurement.")
     return Log(np.array(seconds), np.array(watts))
@@ -112,7 +126,7 @@ def _watts(said: str, where: str) -> float:
         found = float(said)
     except ValueError:
         found = math.nan
-    if not math.isfinite(found) or found < 0:
+    if not 0 <= found < _MOST_WATTS:
         raise ValueError(f"{where}: '{said[:40]}' is no power in watts, which is a number of at least 0.")
     return found
 
