@@ -120,6 +120,8 @@ def _one(said: dict[str, Any], **changed: Any) -> dict[str, Any]:
         ),
         (lambda said: _one(said, runtime="TensorRT"), "was measured with 'TensorRT', and is for onnxruntime, CPU"),
         (lambda said: _one(said, latency_ms={"value": "fast"}), "is not a number of at least 0"),
+        (lambda said: _one(said, size_kb={"value": 10**400}), "is not a number of at least 0"),
+        (lambda said: _one(said, latency_ms={"value": 0, "low": 0.1, "high": 0}), "lies outside of its own interval"),
         (lambda said: _one(said, latency_ms=None), "it does not say the latency and size of"),
         (lambda said: [said], "it is not a profile"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,11 @@ def checked_figures(path: Path, name: str, known: Any) -> Figures:
         numbers = ("value", "low", "high") if one == "latency_ms" else ("value",)
         if not all(_is_cost(figure.get(number)) for number in numbers):
             raise BadInput(f"--device {path}: {one} of {name} is not a number of at least 0: measure it again.")
+        if one == "latency_ms" and not figure["low"] <= figure["value"] <= figure["high"]:
+            raise BadInput(f"--device {path}: {one} of {name} lies outside of its own interval: measure it again.")
         found[one] = dict(figure)
     return found
 
 
 def _is_cost(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max
