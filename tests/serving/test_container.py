@@ -20,6 +20,7 @@ from limbeck.errors import BadInput
 from limbeck.modalities.image import serve as image_serve
 from limbeck.serving.escalate import escalation_of
 from limbeck.serving.launch import contain
+from limbeck.serving.server import Service
 from limbeck.serving.settings import Settings
 from tests.helpers.tiny import environment
 from tests.serving.test_models import close, picture
@@ -126,3 +127,25 @@ def test_what_cannot_be_sent_on_is_said(run: Path, tmp_path: Path) -> None:
     assert "do not tell how sure" in refused("share=0.1", results={"escalation": None})
     assert "was not exported" in refused("share=0.1", results={"escalation": {"validation": TABLE}})
     assert "reach 0.9000 on validation at most" in refused("accuracy=0.95", run)
+    copyfile(run / "teacher.onnx", tmp_path / "teacher.onnx")
+    for damaged in (
+        [1],
+        {},
+        {"validation": {**TABLE, "share": []}},
+        {"validation": {**TABLE, "accuracy": ["x"] * 101}},
+    ):
+        assert "is damaged" in refused("share=0.1", results={"escalation": damaged})
+
+
+def test_a_teacher_of_other_classes_and_one_without_a_threshold_are_refused(run: Path, tmp_path: Path) -> None:
+    other = onnx.load(run / "teacher.onnx")
+    said = next(one for one in other.metadata_props if one.key == "limbeck")
+    about = json.loads(said.value)
+    about["classes"] = about["classes"][::-1]
+    said.value = json.dumps(about)
+    onnx.save(other, tmp_path / "other.onnx")
+    student = run / "student.onnx"
+    with pytest.raises(ValueError, match=r"other\.onnx has other classes than .*student\.onnx"):
+        Service(image_serve, Settings(student, teacher=tmp_path / "other.onnx", threshold=0.5))
+    with pytest.raises(ValueError, match="there is a teacher and no threshold"):
+        Service(image_serve, Settings(student, teacher=run / "teacher.onnx"))

@@ -11,6 +11,9 @@ from ..deploy.metadata import task_of
 from ..errors import BadInput, shown
 from ..modalities import DEFAULT_TASK, TASKS, outline_of
 
+PLACES = 101
+"""Shares that may go up, of which a run knows what comes of it: none, each whole percent, all."""
+
 
 class Escalation(NamedTuple):
     """A teacher, and what it is asked about."""
@@ -35,7 +38,7 @@ def escalation_of(run: Path, student: Path, asked: str) -> Escalation:
         raise BadInput(
             f"--escalate: {teacher} is not there: the teacher of this run was not exported, so it cannot be asked."
         )
-    of: dict[str, Any] = section["validation"]
+    of = _curve(section, run)
     if what == "share":
         place = math.floor(100 * wanted + 1e-9)
     else:
@@ -57,7 +60,20 @@ def _read(asked: str) -> tuple[str, float]:
     return what, wanted
 
 
-def _section(run: Path) -> dict[str, Any]:
+def _curve(section: Any, run: Path) -> dict[str, list[float]]:
+    """Of validation the threshold, the share below it and the accuracy then, of every whole percent that may go up."""
+    try:
+        found = {
+            name: [float(one) for one in section["validation"][name]] for name in ("threshold", "share", "accuracy")
+        }
+    except (TypeError, ValueError, LookupError):
+        found = {}
+    if {len(one) for one in found.values()} != {PLACES}:
+        raise BadInput(f"--escalate: {run / 'results.json'} is damaged: run the same recipe again.")
+    return found
+
+
+def _section(run: Path) -> Any:
     try:
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
         section = results["escalation"]

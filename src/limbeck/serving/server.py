@@ -100,6 +100,20 @@ class Service:
         self.reading = ThreadPoolExecutor(os.cpu_count() or 1, "read")
         self.student = Served(does, settings.model, "student", settings, self.metrics)
         self.teacher = settings.teacher and Served(does, settings.teacher, "teacher", settings, self.metrics)
+        if self.teacher:
+            self._require_classes_of(self.teacher)
+
+    def _require_classes_of(self, teacher: Served) -> None:
+        """``ValueError`` where what the student is unsure of cannot be told, or the teacher tells something else."""
+        student, settings = self.student.opened.metadata, self.settings
+        if not student.classes:
+            raise ValueError(f"{settings.model} does not tell how sure it is, so that no teacher can be asked.")
+        if settings.threshold is None:
+            raise ValueError("there is a teacher and no threshold, below which it is asked: give both.")
+        if teacher.opened.metadata.classes != student.classes:
+            raise ValueError(
+                f"{settings.teacher} has other classes than {settings.model}: give the teacher that the student is of."
+            )
 
     @asynccontextmanager
     async def alive(self, app: FastAPI) -> AsyncIterator[None]:
