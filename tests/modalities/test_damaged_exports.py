@@ -143,6 +143,16 @@ def test_the_script_that_stands_alone_does_so_too(whole: tuple[Path, str, str], 
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("whole", STUDENTS, indirect=True)
+def test_a_file_for_executorch_is_not_called_a_damaged_one(whole: tuple[Path, str, str], tmp_path: Path) -> None:
+    (tmp_path / "model.pte").write_bytes(b"    ET12")
+    code, out, err = command(tmp_path, "predict", "model.pte", whole[2])
+    assert (code, out) == (2, "")
+    assert err == (
+        "limbeck: model model.pte is for ExecuTorch's runtime alone: give the student's .onnx or .tflite file.\n"
+    )
+
+
 def lacking(folder: Path) -> None:
     state = load_file(folder / "model.safetensors")
     state.popitem()

@@ -101,6 +101,8 @@ def open_model(path: Path, threads: int = 0) -> Any:
         raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
     if path.suffix == ".tflite":
         return LiteRTFile(path, threads)
+    if path.suffix == ".pte":
+        raise ValueError(f"model {path} is for ExecuTorch's runtime alone: give the student's .onnx or .tflite file.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised, and said below
