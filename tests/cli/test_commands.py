@@ -210,6 +210,16 @@ def test_predicting_with_a_run_that_has_no_student_yet_says_so(
     assert f"{tmp_path / 'run'} {sentence}" in capsys.readouterr().err
 
 
+def test_predicting_with_a_search_names_the_runs_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("stages", "search", "front/trial-7"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "front/trial-7/recipe.yaml").write_text("")
+    with pytest.raises(SystemExit) as end:
+        app(["predict", str(tmp_path), "a.png"])
+    assert end.value.code == 2
+    assert f"give one of {tmp_path / 'front' / 'trial-7'}." in capsys.readouterr().err
+
+
 def test_a_good_recipe_is_printed_with_what_was_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     with pytest.raises(SystemExit) as end:

@@ -95,6 +95,10 @@ def model_file(model: Path) -> Path:
         return file
     if (model / "compare.yaml").exists():
         raise BadInput(f"{model} is a comparison, which exports no model: give the folder of a limbeck run.")
+    if (model / "search").is_dir():  # which has stages as a run has
+        from ..pipeline.stages import no_run
+
+        raise BadInput(no_run(model))
     if (model / "stages").is_dir():
         raise BadInput(
             f"{model} is a run that is not finished, so its student is not exported yet: repeat the limbeck run that made "
