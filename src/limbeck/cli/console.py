@@ -14,7 +14,7 @@ from rich.table import Table
 from ..errors import printable
 from ..evaluation.figure import Figure, read
 from ..evaluation.verdict import findings, headline, one_sided
-from ..evaluation.wording import listed
+from ..evaluation.wording import listed, short_of, what_of
 from ..modalities import TASKS, outline_of
 from ..progress import bytes_text, seconds_text
 from ..sections.outline import Outline
@@ -187,6 +187,8 @@ def print_formats(results: Mapping[str, Any], console: Console | None = None) ->
     for name, one in files.items():
         if "problem" in one:
             console.print(quoted(f"{name}: {one['problem']}"))
+        elif missed := short_of(one["parity"], read(results), what_of(results)):
+            console.print(quoted(f"{name} is not preferred: {missed}."))
     console.print(
         quoted(f"limbeck predict takes {section['path']} ({section['preferred']}; prefer: {section['prefer']}).")
     )

@@ -38,6 +38,23 @@ def over_seeds(figure: Figure, found: Mapping[str, Any]) -> str:
     return f"{figure.number(found['mean'], digits)}{spread}"
 
 
+def short_of(parity: Mapping[str, Any], named: Sequence[Figure], example: str) -> str:
+    """Which limits the file of a format misses, as its ``parity`` in the results has them; empty where it meets them all."""
+    if parity.get("passed") is not False:
+        return ""
+    said, limits = [], parity["limits"]
+    if parity["agreement"] < (least := limits.get("agreement", 0)):
+        said.append(
+            f"the answer is the trained student's on {100 * parity['agreement']:.1f} % (at least {100 * least:.0f} %)"
+        )
+    for one in named:
+        if one.name in limits and not parity[one.name] <= limits[one.name]:
+            most = limits[one.name]
+            said.append(f"{one.title} is {one.number(parity[one.name])} (at most {one.number(most)})")
+    where = f"on {counted(parity['n'], f'validation {example}')}"
+    return f"{where} {listed(said)}" if said else f"{where} it answers otherwise than the trained student"
+
+
 def what_of(results: Mapping[str, Any]) -> str:
     """What one example is called: ``image``."""
     return (results.get("data") or {}).get("example") or "example"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.figure import Figure
+from ..evaluation.wording import listed, short_of, what_of
 from ..sections.recipe import QuantizationAware
 from . import figures, formats
 from .formats import MISSING, dig, figure
@@ -33,7 +34,7 @@ class Table:
     rows: tuple[Deployed, ...]
     further: tuple[
         str, ...
-    ]  # of each format that is not float32, what the student lost by it and regained, in sentences
+    ]  # sentences: which were timed on a busy machine, what the student lost by each and regained
 
 
 def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
@@ -45,12 +46,11 @@ def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
     columns = [
         ("File", ""),
         *((one.heading, figures.hint(one)) for one in told),
-        ("Agreement", "with the trained student"),
-        ("Latency", "p50, p95 small"),
-        ("Against float32", "how many times as fast"),
-        ("Against the teacher", "how many times as fast"),
+        ("Agreement", "with the student"),
+        ("Latency", "p50"),
+        ("Speed", "of float32"),
         ("Throughput", "a second"),
-        ("Peak memory", "beside the runtime's own"),
+        ("Memory", "peak"),
     ]
     whole = figure(dig(results, "student", "bytes"))
     rows = []
@@ -68,12 +68,14 @@ def table(results: dict[str, Any], named: list[Figure]) -> Table | None:
                 formats.with_unit(dig(one, "latency_ms", "p50"), "ms"),
                 formats.with_unit(dig(one, "latency_ms", "p95"), "ms"),
             ),
-            *((_times(dig(one, "speedup", beside)), "") for beside in ("onnx", "teacher")),
+            (_times(dig(one, "speedup", "onnx")), _times(dig(one, "speedup", "teacher"))),
             (formats.number(dig(one, "throughput_per_s")), ""),
             (formats.with_unit(dig(one, "peak_memory_mb"), "MB"), ""),
         ]
-        rows.append(Deployed(name, taken, tuple(cells), "", _notes(one)))
-    return Table(tuple(columns), tuple(rows), _further(results, named))
+        rows.append(Deployed(name, taken, tuple(cells), "", _notes(one, named, what_of(results))))
+    busy = tuple(name for name, one in files.items() if dig(one, "disturbed"))
+    said = (f"{listed(busy)} {'was' if len(busy) == 1 else 'were'} timed on a busy machine.",) if busy else ()
+    return Table(tuple(columns), tuple(rows), said + _further(results, named))
 
 
 def _further(results: dict[str, Any], named: list[Figure]) -> tuple[str, ...]:
@@ -136,12 +138,10 @@ def _times(ratio: Any) -> str:
     return MISSING if value is None else f"{value:.2f}×" if value < 9.95 else f"{value:.0f}×"
 
 
-def _notes(one: Any) -> tuple[str, ...]:
+def _notes(one: Any, named: list[Figure], example: str) -> tuple[str, ...]:
     notes = []
-    if dig(one, "parity", "passed") is False:
-        notes.append("answers otherwise than the trained student on too many examples, or with too great a loss")
-    if dig(one, "disturbed"):
-        notes.append("timed on a busy machine")
+    if missed := short_of(dig(one, "parity") or {}, named, example):
+        notes.append(f"not preferred, since {missed}")
     kernels = dig(one, "kernels") or {}
     for kind in ("int8", "float32"):
         of = dig(kernels, kind) or {}
