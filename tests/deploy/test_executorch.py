@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,11 @@ def test_what_is_rewritten_for_the_delegate_answers_the_same_with_any_batch() ->
         torch.testing.assert_close(module(example[:count]), Pooled()(example[:count]))
     means = [node for node in module.graph.nodes if node.target is torch.ops.aten.mean.dim]
     assert sorted(len(node.args) for node in means) == [2, 3]  # that over the area keeps its dimensions, the other not
+
+
+@pytest.mark.parametrize("library", ["executorch", "torchao"])
+def test_a_library_that_is_not_there_is_to_be_installed(monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    said = executorch.missing()
+    assert said is not None
+    assert f"need {library}, which is not installed: pip install 'limbeck[executorch]'" in said

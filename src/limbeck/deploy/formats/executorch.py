@@ -31,9 +31,10 @@ FORWARD = "forward"
 
 def missing() -> str | None:
     """What to install to write such files; None where it is there."""
-    if find_spec("executorch") is not None:
-        return None
-    return str(not_installed("files of ExecuTorch", ModuleNotFoundError(name="executorch"), "executorch"))
+    for name in ("executorch", "torchao"):  # which rounds; without it a graph would seem to be what cannot be lowered
+        if find_spec(name) is None:
+            return str(not_installed("files of ExecuTorch", ModuleNotFoundError(name=name), "executorch"))
+    return None
 
 
 def write(graph: Exportable, path: Path, inputs: Inputs | None = None) -> None:
