@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -102,6 +103,7 @@ def test_a_log_that_cannot_tell_is_refused(tmp_path, changed, said):
 )
 def test_what_is_no_log_is_refused_with_its_line(tmp_path, text, said):
     (tmp_path / "power.csv").write_text(text, errors="surrogateescape")
+    csv.field_size_limit(131_072)  # the usual one, whatever was read before in this process
     with pytest.raises(ValueError, match=said):
         read_log(tmp_path / "power.csv")
 

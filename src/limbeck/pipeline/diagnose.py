@@ -178,7 +178,11 @@ def _reported(run: Path) -> Section | None:
     """What the results of a run say, where they are of the recipe that is in its folder, and of a version that says it."""
     try:
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-        same = {**read.values_in(run / "recipe.yaml"), "search": None} == {**results["recipe"], "search": None}
+        said, told = read.values_in(run / "recipe.yaml"), dict(results["recipe"])
+        for name in ("student", "assistant"):  # of which the file says no more than was said
+            if told.get(name) and said.get(name):
+                told[name] = {field: value for field, value in told[name].items() if field in said[name]}
+        same = {**said, "search": None} == {**told, "search": None}
         return results.get("diagnosis") if same else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -157,7 +157,8 @@ def resolved_yaml(recipe: Recipe) -> str:
     values = recipe.model_dump(mode="json")
     for name in ("student", "assistant"):
         if (section := getattr(recipe, name)) is not None:
-            values[name] = section.model_dump(mode="json", exclude_unset=True)
+            said = section.model_dump(mode="json", exclude_unset=True)
+            values[name] = {field: value for field, value in values[name].items() if field in said}
     search = {} if recipe.search is None else {"search": recipe.search.model_dump(mode="json")}
     return as_yaml({**values, **search})
 
