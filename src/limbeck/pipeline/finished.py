@@ -53,7 +53,7 @@ def finished_job(
 def _as_written(recipe: Recipe) -> list[Recipe]:
     """What a person may have written where a run's folder has this, most likely first.
 
-    A run's folder has the recipe with every default written out, and a student's stage is named by what was said of the
+    A folder of an earlier version has every default of the student written out, and a student's stage is named by what was said of the
     student: of texts a default that was said makes another stage than one that was not.
     """
     unsaid = {}

@@ -40,7 +40,7 @@ and a student:
   `field=null` says null where the field may be null, and brings the default back elsewhere.
 * Numbers are of ordinary size: where a table names no limit it is a million, or a billion for counts of examples and
   tokens. The schema names every one.
-* The resolved recipe, every default written out, lies beside the results as `recipe.yaml` and can be run
+* The resolved recipe, every default written out (of a student and an assistant, what was said), lies beside the results as `recipe.yaml` and can be run
   itself.
 * For completion and checking in an editor, run `limbeck recipe schema > recipe.schema.json` and begin the
   recipe with

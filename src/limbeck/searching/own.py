@@ -29,9 +29,8 @@ def first_points(
     of_student = {one.label or one.name for one in space.dimensions if one.name.split(".")[0] == STUDENT}
     settings = {name: value for name, value in own.items() if name not in of_student}
     sizes = space.of_student.points
-    others = (
-        SIZES if sizes is None else min(SIZES, sizes // 16)
-    )  # drawn, so that of a few one would come up again and again
+    # they are drawn, so that of a few one would come up again and again
+    others = SIZES if sizes is None else min(SIZES, sizes // 16)
     return [own, *([settings] * others if of_student and settings else [])]
 
 

@@ -21,7 +21,7 @@ from ..onnx import translate, written
 from ..runtime import runtime_name
 from .format import Format, Inputs
 from .onnx import ANY
-from .onnx_int8 import shorten_names, tables_by_row
+from .onnx_int8 import shorten_names, tables_by_row, takers_of
 
 LEVELS = 7
 OPSET = 21
@@ -52,10 +52,7 @@ def weights_by_channel(proto: onnx.ModelProto) -> None:
     A channel w becomes round(7 w / max |w|), and ``DequantizeLinear`` makes float32 of it again.
     """
     graph = proto.graph
-    uses: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            uses.setdefault(name, []).append((node, place))
+    uses = takers_of(graph)
     for weight in list(graph.initializer):
         takers = uses.get(weight.name, [])
         axes = {_channels(node, len(weight.dims)) if place == 1 else None for node, place in takers}

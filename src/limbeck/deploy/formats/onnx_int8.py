@@ -116,10 +116,7 @@ def tables_by_row(proto: onnx.ModelProto) -> None:
     Nothing is made larger when the file is loaded: the table stays in 8 bits.
     """
     graph = proto.graph
-    uses: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            uses.setdefault(name, []).append((node, place))
+    uses = takers_of(graph)
     for table in list(graph.initializer):
         takers = uses.get(table.name, [])
         if table.data_type != TensorProto.FLOAT or len(table.dims) != 2 or not takers:
@@ -139,6 +136,15 @@ def tables_by_row(proto: onnx.ModelProto) -> None:
         )
         for node, _ in takers:
             _look_up_quantised(graph, node, table.name)
+
+
+def takers_of(graph: onnx.GraphProto) -> dict[str, list[tuple[onnx.NodeProto, int]]]:
+    """By the name of a value the nodes that take it, each with the place of its input."""
+    found: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            found.setdefault(name, []).append((node, place))
+    return found
 
 
 def _look_up_quantised(graph: onnx.GraphProto, node: onnx.NodeProto, table: str) -> None:
