@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,8 @@ from ..errors import BadInput, did_you_mean, short
 from ..sections.teacher import Model
 
 
-def from_code(
-    section: Model, trust_code: bool, *, classes: int, channels: int, size: int | tuple[int, int]
-) -> nn.Module:
-    """A model made by a person's callable, given the facts that it has parameters for and the section's knobs.
+def from_code(section: Model, trust_code: bool, facts: Mapping[str, Any]) -> nn.Module:
+    """A model made by a person's callable, given those of the ``facts`` that it has parameters for and the section's knobs.
 
     Raises :class:`BadInput` where the code is not trusted, not there, or makes no module.
     """
@@ -36,16 +35,6 @@ def from_code(
         found = getattr(found, part)
     if not callable(found):
         raise BadInput(f"model: {section.model} is a {type(found).__name__} and cannot be called to make a model.")
-    facts = {
-        "classes": classes,
-        "num_classes": classes,
-        "channels": channels,
-        "in_channels": channels,
-        "in_chans": channels,
-        "size": size,
-        "height": size if isinstance(size, int) else size[0],
-        "width": size if isinstance(size, int) else size[1],
-    }
     accepted = _parameter_names(found)
     arguments = {key: value for key, value in facts.items() if key in accepted} | section.knobs
     try:

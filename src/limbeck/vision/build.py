@@ -45,7 +45,7 @@ def build(
         if section.model.startswith("timm/"):
             model = _from_timm(section, classes=classes, channels=channels)
         elif ":" in section.model:
-            model = from_code(section, trust_code, classes=classes, channels=channels, size=size)
+            model = from_code(section, trust_code, _facts(classes, channels, size))
         else:
             model = _ours(section, classes=classes, channels=channels, size=size)
     if section.weights is not None:
@@ -107,6 +107,21 @@ def _wrapped(answer: object, classes: int) -> str:
     if place is None:
         return ""
     return f": put a module around it whose forward(self, images) is: return self.model(images){place}"
+
+
+def _facts(classes: int, channels: int, size: Size) -> dict[str, Any]:
+    """What a person's own code may want to know, by the names of its parameters."""
+    height, width = sides(size)
+    return {
+        "classes": classes,
+        "num_classes": classes,
+        "channels": channels,
+        "in_channels": channels,
+        "in_chans": channels,
+        "size": size,
+        "height": height,
+        "width": width,
+    }
 
 
 def _ours(section: Model, *, classes: int, channels: int, size: Size) -> nn.Module:
