@@ -1,0 +1,23 @@
+"""Audio classification: a keyword, or any sound, in a window of time."""
+
+from ...sections.outline import Outline
+
+OUTLINES = {
+    "audio-classification": Outline(
+        title="Audio classification",
+        about="Sounds with one label each, such as spoken words. Models take the samples themselves; they are ours, one's own, or "
+        "ONNX files.",
+        article="a",
+        example="sound",
+        examples="sounds",
+        smallest={
+            "data": {"name": "fsdd"},
+            "teacher": {"model": "speech_resnet", "train": {"epochs": 14}},
+            "student": {"model": "ds_cnn", "width": 24},
+        },
+        student_file="student.onnx",
+        look_first="at the rate and the length of the sounds that it was made for (data.rate and data.seconds), then whether its "
+        "classes stand in the order of the data's",
+        extra="speech",
+    ),
+}
