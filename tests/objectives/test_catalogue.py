@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 import limbeck
-from limbeck.interfaces import DenseLogits, Features, Values
+from limbeck.interfaces import DenseLogits, Features, Hypotheses, Values
 from limbeck.objectives import functional, modules, stub
 from limbeck.objectives.catalogue import CATALOGUE
-from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS, SPREAD, VALUES
+from limbeck.objectives.catalogue.entry import FEATURES, LABELS, LOGITS, SPREAD, TOKENS, VALUES
 from limbeck.pipeline.objective import objective_of
 from limbeck.recipe import objectives_reference
 from limbeck.recipe.sentences import section_of
@@ -27,6 +27,7 @@ REQUIRED = {"student": "stages.1", "teacher": "stages.2", "heads": 2}
 CHANGED = {
     "layer_map": "last", "match": "cosine", "embeddings": ("a", "b"), "layers": (2, 4), "parts": "qkv",
     "teacher_parts": "qkv", "relations": ("vv",), "heads": 4, "class_weights": (1.0, 2.0),
+    "keep_blanks": 1,
 }  # fmt: skip
 # Where there are no templates, depths and maps of layers say nothing.
 TEMPLATED = {"hidden_states": "layer.{}", "attention_maps": "layer.{}", "value_relations": "layer.{}"}
@@ -105,7 +106,7 @@ def test_needs_and_relations_are_the_modules(name):
     module = made(entry)
     kinds = {LABELS: module.needs.labels, LOGITS: DenseLogits in module.needs.target}
     kinds |= {VALUES: Values in module.needs.target, SPREAD: module.needs.spread}
-    kinds |= {FEATURES: Features in module.needs.target}
+    kinds |= {FEATURES: Features in module.needs.target, TOKENS: Hypotheses in module.needs.target}
     assert [kind for kind, needed in kinds.items() if needed] == list(entry.needs)
     assert module.relational is entry.relational
     assert module.reads == entry.reads

@@ -21,7 +21,7 @@ from limbeck.objectives.functional import (
     word_kd,
 )
 from tests.objectives.cases import EXACT, IGNORED, assert_is_reference, log_softmax, normal
-from tests.objectives.sequence_cases import PRECISIONS, SCALES
+from tests.objectives.sequence_cases import PRECISIONS, SCALES, reference_ctc
 
 # ------------------------------------------------------------------------------------------------ CTC: frames
 
@@ -75,22 +75,6 @@ def test_the_forms_of_blank_handling_differ_as_published():
 
 
 # ------------------------------------------------------------------------------------------------ CTC: sequences
-
-
-def collapsed(alignment, blank):
-    return tuple(label for label, _ in itertools.groupby(alignment) if label != blank)
-
-
-def reference_ctc(logits, labels, blank):
-    """-log of the sum over all alignments of the labels."""
-    logs = [log_softmax(frame) for frame in logits]
-    chances = [
-        math.fsum(frame[label] for frame, label in zip(logs, alignment))
-        for alignment in itertools.product(range(len(logits[0])) if logits else (), repeat=len(logits))
-        if collapsed(alignment, blank) == tuple(labels)
-    ]
-    top = max(chances, default=-math.inf)
-    return math.inf if top == -math.inf else -(top + math.log(math.fsum(math.exp(c - top) for c in chances)))
 
 
 @settings(max_examples=60, deadline=None)

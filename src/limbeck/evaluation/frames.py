@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..interfaces import DenseLogits, RaggedLogits
-from ..objectives.catalogue.entry import ONE_CLASS
+from ..objectives.catalogue.entry import SYMBOLS
 from .figure import Figure, share
 from .keep import Kept
 from .positions import alike_at_positions, divergence, known, labels_of, log_probabilities, per_example, per_position
@@ -31,7 +31,7 @@ FIDELITY = (
     Figure("kl", "KL from the teacher at a frame", "less", unit="nats", digits=4),
 )
 PLAIN = "ctc"
-READS = ONE_CLASS
+READS = SYMBOLS
 TARGET = DenseLogits
 ROWS = None
 WHOLE = False

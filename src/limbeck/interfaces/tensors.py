@@ -89,6 +89,15 @@ class Values:
 
 
 @dataclass(frozen=True)
+class Hypotheses:
+    """One kind of teacher's answer: what it heard in each utterance, K transcripts with how much each weighs."""
+
+    symbols: Tensor  # (B, K, T) int64, without blanks; what stands beyond a transcript's length says nothing
+    lengths: Tensor  # (B, K) int64; 0: it heard nothing; negative: there is no such transcript
+    weights: Tensor  # (B, K) float32, at least 0; an utterance's add up to how much it counts, 1 at most
+
+
+@dataclass(frozen=True)
 class Inside:
     """Where the parts of a transformer are: module paths, with ``{}`` for a layer's number."""
 

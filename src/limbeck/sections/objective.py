@@ -35,6 +35,7 @@ _WRITTEN: dict[Kind, Any] = {
     Kind.COUNT: kinds.Count,
     Kind.WIDTH: kinds.Width,
     Kind.DEPTH: kinds.Depth,
+    Kind.FRAMES: kinds.Frames,
 }
 
 

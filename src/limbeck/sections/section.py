@@ -125,6 +125,8 @@ Depth = Annotated[int, Field(gt=0, le=1_000)]
 """How many layers, or heads."""
 Layer = Annotated[int, Field(ge=0, le=1_000)]
 """The number of a layer, from 0."""
+Frames = Annotated[int, Field(ge=0, le=ORDINARY)]
+"""How many frames of a recording."""
 Positive = Annotated[float, Field(gt=0, le=ORDINARY)]
 """A number above 0 of ordinary size."""
 NotNegative = Annotated[float, Field(ge=0, le=ORDINARY)]

@@ -22,6 +22,7 @@ TEACHERS = "logits of several teachers"
 ONE_CLASS = "one class"  # of several
 YES_OR_NO = "yes or no"  # for each class
 NUMBERS = "numbers"
+SYMBOLS = "symbols over frames"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Entry:
     asks: str = ""  # what the student is to do, as the recipe's page says it; empty: no recipe has it
     about: str = ""  # what it is, as the page says above its settings, and the module's docstring
     settings: tuple[Setting, ...] = ()  # in the order in which the module takes them
-    reads: str | None = None  # ONE_CLASS, YES_OR_NO or NUMBERS; None: not the answers
+    reads: str | None = None  # ONE_CLASS, YES_OR_NO, NUMBERS or SYMBOLS; None: not the answers
     # what its recipe has besides: other terms; under its own name, settings that are no defaults
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     relational: bool = False  # compares the examples of a batch with one another

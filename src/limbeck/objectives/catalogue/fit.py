@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import CATALOGUE
-from .entry import LABELS, NUMBERS, ONE_CLASS, YES_OR_NO
+from .entry import LABELS, NUMBERS, ONE_CLASS, SYMBOLS, YES_OR_NO
 
 INSTEAD = {
     ONE_CLASS: ("cross_entropy", "kd"),
     YES_OR_NO: ("binary_cross_entropy", "binary_kd"),
     NUMBERS: ("mse", "mse_values"),
+    SYMBOLS: ("ctc", "ctc_frame_kd"),
 }
 """For answers that are read so: what to take for the labels, and for the teacher."""
 
@@ -19,12 +20,14 @@ _AS = {
     ONE_CLASS: "as one class of several",
     YES_OR_NO: "as a yes or no for each class",
     NUMBERS: "as numbers",
+    SYMBOLS: "as symbols that lie somewhere among the frames",
 }
 
 HAS = {
     ONE_CLASS: "has one label",
     YES_OR_NO: "may have several labels, each a yes or no of its own",
     NUMBERS: "has numbers for a label",
+    SYMBOLS: "has a transcript, whose symbols stand at no frame of their own",
 }
 """What an example has whose answers are to be read so."""
 

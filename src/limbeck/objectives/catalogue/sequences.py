@@ -1,9 +1,9 @@
-"""Objectives on sequences, on teachers kept in part, and on several teachers: functions for a loop of one's own. No torch."""
+"""Objectives on sequences, those of CTC among them, on teachers kept in part, and on several teachers. No torch."""
 
 from __future__ import annotations
 
-from .entry import LOGITS, SPARSE, TEACHERS, TOKENS, Entry
-from .settings import plain
+from .entry import LABELS, LOGITS, SPARSE, SYMBOLS, TEACHERS, TOKENS, Entry
+from .settings import FRAMES, TEMPERATURE, WEIGHT, Setting, plain
 
 SEQUENCES = (
     Entry(
@@ -33,6 +33,24 @@ SEQUENCES = (
         settings=plain(weights=None, shift=False),
     ),
     Entry(
+        name="ctc",
+        title="The labels under CTC",
+        authors="Graves, Fernández, Gomez, Schmidhuber",
+        paper="Connectionist Temporal Classification: Labelling Unsegmented Sequence Data with Recurrent Neural Networks",
+        year=2006,
+        formula="-Σ log q(y | x) / Σ |y|, q(y | x) the sum over all alignments of the labels y with the frames",
+        needs=(LABELS,),
+        when="Speech, whose labels stand at no frame of their own; alone it is training without a teacher.",
+        beware="Labels, and the blanks between equal ones, must not be more than the frames: an utterance of which they are is "
+        "left out, of the sum and of the count.",
+        module="CTC",
+        function="ctc",
+        asks="Match the labels of a recording, wherever among its frames they lie.",
+        about="CTC with the labels, of which each counts alike (Graves et al. 2006).",
+        settings=(Setting("weight", WEIGHT, 1.0),),
+        reads=SYMBOLS,
+    ),
+    Entry(
         name="ctc_frame_kd",
         title="CTC, frame by frame",
         authors="Hilmes, Rossenbach, Schlüter",
@@ -41,9 +59,25 @@ SEQUENCES = (
         formula="T² KL(p || q) over all frames, or those near a frame where the teacher says something",
         needs=(LOGITS,),
         when="Both models have the same stride and spike at the same frames; keep_blanks n drops most blank frames.",
-        beware="Models that spike at different frames are taught to disagree: use ctc_sequence_kd.",
+        beware="Models that spike at different frames are taught to disagree: use ctc_sequence_kd. As a module it is divided by "
+        "all frames, whatever keep_blanks leaves: the fewer it leaves, the higher the weight may be.",
+        module="CTCFrameKD",
         function="ctc_frame_kd",
-        settings=plain(temperature=1.0, lengths=None, blank=0, keep_blanks=None),
+        asks="Match the teacher's probabilities at each frame of a recording.",
+        about="T^2 KL(teacher || student) at the frames (Hilmes et al. 2025), over the number of all frames.",
+        settings=(
+            Setting("temperature", TEMPERATURE, 1.0),
+            Setting(
+                "keep_blanks",
+                FRAMES,
+                None,
+                "How many frames at which the teacher says blank are kept on either side of one at which it says something; "
+                "none given: all frames.",
+            ),
+            Setting("weight", WEIGHT, 1.0),
+        ),
+        reads=SYMBOLS,
+        beside={"ctc": {"weight": 1.0}},
     ),
     Entry(
         name="ctc_sequence_kd",
@@ -54,9 +88,15 @@ SEQUENCES = (
         formula="-Σ_k w_k log q(y_k | x), y_k the teacher's n-best and q by CTC",
         needs=(TOKENS,),
         when="Models of different strides, or that spike at different frames.",
-        beware="A hypothesis longer than the frames allow is infinite, or left out with zero_infinity.",
+        beware="A hypothesis longer than the frames allow is infinite, or left out with zero_infinity; the module leaves it out.",
+        module="CTCSequenceKD",
         function="ctc_sequence_kd",
-        settings=plain(lengths=None, weights=None, blank=0, zero_infinity=False),
+        asks="Match what the teacher heard: its best transcripts, each by its weight.",
+        about="CTC on the teacher's transcripts (Takashima et al. 2018), of each recording divided by how long they are, so that it "
+        "stands beside ctc.",
+        settings=(Setting("weight", WEIGHT, 1.0),),
+        reads=SYMBOLS,
+        beside={"ctc": {"weight": 1.0}},
     ),
 )
 

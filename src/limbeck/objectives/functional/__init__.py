@@ -17,6 +17,7 @@ from . import (
     decoupled,
     divergences,
     features,
+    frames,
     logit_matching,
     other_terms,
     powers,
@@ -36,6 +37,7 @@ from .correlation import *
 from .decoupled import *
 from .divergences import *
 from .features import *
+from .frames import *
 from .logit_matching import *
 from .other_terms import *
 from .powers import *
@@ -56,6 +58,7 @@ __all__ += correlation.__all__
 __all__ += decoupled.__all__
 __all__ += divergences.__all__
 __all__ += features.__all__
+__all__ += frames.__all__
 __all__ += logit_matching.__all__
 __all__ += other_terms.__all__
 __all__ += powers.__all__

@@ -5,13 +5,13 @@ made from their entries. `python -m limbeck.objectives.stub` writes ``__init__.p
 """
 
 from ..catalogue import CATALOGUE
-from . import binary, crd, features, kl, logits, review, taid, transformer_layers, transformer_methods
+from . import binary, crd, ctc, features, kl, logits, review, taid, transformer_layers, transformer_methods
 from .base import Objective, Sum
 from .derived import made
 
 WRITTEN: dict[str, type[Objective]] = {
     name: kind
-    for file in (binary, crd, features, kl, logits, review, taid, transformer_layers, transformer_methods)
+    for file in (binary, crd, ctc, features, kl, logits, review, taid, transformer_layers, transformer_methods)
     for name, kind in vars(file).items()
     if isinstance(kind, type) and issubclass(kind, Objective) and kind.__module__ == file.__name__
 }

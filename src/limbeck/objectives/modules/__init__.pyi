@@ -6,6 +6,9 @@ from .base import Objective as Objective
 from .base import Sum as Sum
 from .binary import BinaryCrossEntropy as BinaryCrossEntropy
 from .crd import CRD as CRD
+from .ctc import CTC as CTC
+from .ctc import CTCFrameKD as CTCFrameKD
+from .ctc import CTCSequenceKD as CTCSequenceKD
 from .features import FitNets as FitNets
 from .features import OnPairs
 from .features import Paths
@@ -74,6 +77,9 @@ __all__ = [
     "TinyBERT",
     "PKD",
     "MiniLM",
+    "CTC",
+    "CTCFrameKD",
+    "CTCSequenceKD",
 ]
 
 class BinaryKD(OnLogits):

@@ -24,7 +24,7 @@ class Objective(nn.Module):
         relational: whether it compares the examples of a batch with one another, so that its value depends on how a
             batch is cut into micro-batches. Of all objectives only these may.
         reads: how it reads an answer, as its entry in the catalogue says: ``ONE_CLASS`` of several, a ``YES_OR_NO`` for each
-            class, ``NUMBERS``; None: not at all.
+            class, ``NUMBERS``, ``SYMBOLS`` over frames; None: not at all.
         finds_layers: whether it has to be told where the models' layers are, by :meth:`find`, before it is used.
         weight: factor of its terms.
         progress: where the run stands; None in a loop that does not say.
