@@ -1,7 +1,8 @@
 """Answers at every frame, with labels that stand at none of them: what CTC learns from (Graves et al. 2006).
 
 What a kind of answer offers, and what its functions take and give, is said in :mod:`limbeck.evaluation.kinds`. Class 0 is the
-blank. No (N, L, V) is kept: of each example a few sums, float64. Shapes: N examples, B batch, L frames, T labels, V symbols.
+blank; where a class is named " ", it parts words. No (N, L, V) is kept: of each example what was said, and a few sums, float64.
+An example without labels is silence, and is told apart. Shapes: N examples, B batch, L frames, T labels, V symbols.
 """
 
 from __future__ import annotations
@@ -13,18 +14,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..errors import BadInput
-from ..interfaces import DenseLogits, RaggedLogits
+from ..interfaces import IGNORED, DenseLogits, RaggedLogits
 from ..objectives.catalogue.entry import SYMBOLS
+from .alignment import Edits, edits, words
 from .figure import Figure, share
 from .keep import Kept
 from .positions import alike_at_positions, divergence, known, labels_of, log_probabilities, per_example, per_position
 
 FIGURES = (
-    share("error_rate", "label error rate", "less"),
-    Figure("nll", "NLL of a label", "less", unit="nats", digits=4),
-    share("whole", "sequences without an error"),
+    share("error_rate", "symbol error rate", "less"),
+    Figure("nll", "NLL of a symbol", "less", unit="nats", digits=4),
+    share("word_error_rate", "word error rate", "less"),
+    share("insertions", "symbols inserted", "less"),
+    share("deletions", "symbols deleted", "less"),
+    share("substitutions", "symbols substituted", "less"),
+    share("whole", "transcripts without an error"),
+    share("silence_broken", "silence in which something was heard", "less"),
 )
 FIDELITY = (
     share("agreement", "agreement with the teacher at a frame"),
@@ -36,42 +44,61 @@ TARGET = DenseLogits
 ROWS = None
 WHOLE = False
 BLANK = 0
+SPACE = " "
 
 
 def kept(
-    answer: Tensor | RaggedLogits, labels: Tensor, teacher: Tensor | RaggedLogits | None = None
+    answer: Tensor | RaggedLogits,
+    labels: Tensor,
+    teacher: Tensor | RaggedLogits | None = None,
+    names: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """Of each example ``symbols`` (how many labels), ``errors`` (edits from the best path to them), ``nll`` (of all of them together).
+    """Of each example ``symbols`` (how many labels), the edits from them to the best path, ``nll`` (of all of them together).
+
+    The edits are ``insertions``, ``deletions`` and ``substitutions``, and ``errors``, their sum. Where ``names``, of the V, has a
+    space, ``words`` and ``word_errors`` likewise. ``told`` (B, W) int16 is the best path's symbols, -100 beyond its own.
 
     With a teacher also ``frames``, ``agree`` and ``kl``, sums over frames; (B,) each. ``labels`` are (B, T), IGNORED beyond an
     example's own; where its frames are too few for its labels, ``nll`` is that of the least probable float64. Answers of
     (B, L, V) are taken whole: those with padding come ragged.
     """
-    rows = []
+    rows, said = [], []
     theirs = [None] * len(labels) if teacher is None else log_probabilities(teacher)
     for log_LV, teacher_LV, labels_T in zip(log_probabilities(answer), theirs, labels_of(labels), strict=True):
         wanted_T = labels_T[known(labels_T)]
-        row = {
-            "symbols": float(len(wanted_T)),
-            "errors": float(edits(best_path(log_LV), wanted_T.tolist())),
-            "nll": _nll(log_LV, wanted_T),
-        }
+        wanted, path = wanted_T.tolist(), best_path(log_LV)
+        said.append(torch.tensor(path, dtype=torch.int16))
+        row = {"symbols": float(len(wanted)), **_counted(edits(path, wanted)), "nll": _nll(log_LV, wanted_T)}
+        if SPACE in names:
+            between = list(names).index(SPACE)
+            row["words"] = float(len(words(wanted, between)))
+            row["word_errors"] = float(edits(words(path, between), words(wanted, between)).all)
         if teacher_LV is not None:
             row["frames"] = float(len(log_LV))
             row["agree"] = float((log_LV.argmax(1) == teacher_LV.argmax(1)).sum())
             row["kl"] = divergence(teacher_LV, log_LV).sum().item()
         rows.append(row)
-    return per_example(rows)
+    columns = per_example(rows)
+    if said:
+        columns["told"] = pad_sequence(said, batch_first=True, padding_value=IGNORED)
+    return columns
 
 
 def figures(kept: Kept, fitted_on: Kept | None = None) -> dict[str, float]:
-    """``error_rate`` (edits over labels), ``nll`` over labels, and ``whole``: the share of examples without an error."""
-    count = _count(kept, "symbols")
-    return {
-        "error_rate": kept["errors"].sum().item() / count,
-        "nll": kept["nll"].sum().item() / count,
-        "whole": (kept["errors"] == 0).double().mean().item(),
-    }
+    """``error_rate`` (all edits over symbols, of all examples together), each kind of edit and ``nll`` likewise; ``word_error_rate``.
+
+    They are over examples with labels. ``whole`` is the share of all examples without an error; where there is silence,
+    ``silence_broken`` is the share of it in which anything was heard. ``BadInput`` where no example has a label.
+    """
+    count, spoken_N = _count(kept, "symbols"), _spoken(kept)
+    sums = {name: kept[column][spoken_N].sum().item() for name, column in _SUMS.items() if column in kept}
+    found = {name: value / count for name, value in sums.items() if name != "word_error_rate"}
+    if "word_error_rate" in sums and (number := kept["words"].sum().item()):
+        found["word_error_rate"] = sums["word_error_rate"] / number
+    found["whole"] = (kept["errors"] == 0).double().mean().item()
+    if not spoken_N.all():
+        found["silence_broken"] = (kept["errors"][~spoken_N] > 0).double().mean().item()
+    return {figure.name: found[figure.name] for figure in FIGURES if figure.name in found}
 
 
 def fidelity(kept: Kept) -> dict[str, float | None]:
@@ -81,18 +108,26 @@ def fidelity(kept: Kept) -> dict[str, float | None]:
 
 
 def compared(kept: Kept) -> tuple[str, ...]:
-    """All figures."""
-    return "error_rate", "nll", "whole"
+    """Both error rates, the NLL, and the share of examples without an error."""
+    spaced = ("word_error_rate",) if "words" in kept and kept["words"].any() else ()
+    return ("error_rate", "nll", *spaced, "whole")
 
 
 def scores(kept: Kept, figure: str) -> Tensor:
-    """(N,) of ``whole``; (N, 2) of the others: what an example adds, and its labels."""
+    """(N,) of ``whole``; (N, 2) of the others: what an example adds, and its symbols (or words)."""
     if figure == "whole":
         return (kept["errors"] == 0).double()
-    return torch.stack([kept[{"error_rate": "errors", "nll": "nll"}[figure]], kept["symbols"]], dim=1)
+    of = kept["words" if figure == "word_error_rate" else "symbols"]
+    return torch.stack([kept[_SUMS[figure]].where(_spoken(kept), 0.0), of], dim=1)
 
 
-SUMS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {"error_rate": per_position, "nll": per_position}
+_SUMS = {
+    "error_rate": "errors",
+    "nll": "nll",
+    "word_error_rate": "word_errors",
+    **{name: name for name in Edits._fields},
+}
+SUMS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = dict.fromkeys(_SUMS, per_position)
 alike = alike_at_positions
 
 
@@ -117,8 +152,10 @@ def sureness(kept: Kept) -> None:
 
 
 def about_labels(kepts: Mapping[str, Kept], names: Sequence[str]) -> dict[str, Any]:
-    """``positions``: of the test split, how many labels there are."""
-    return {"positions": int(kepts["test"]["symbols"].sum())}
+    """``positions``: of the test split, how many symbols there are; ``words`` likewise, and ``silent``, examples without any."""
+    test = kepts["test"]
+    found = {"positions": int(test["symbols"].sum()), "silent": int((~_spoken(test)).sum())}
+    return found | ({"words": int(test["words"].sum())} if "words" in test else {})
 
 
 def best_path(log_LV: Tensor) -> list[int]:
@@ -127,15 +164,13 @@ def best_path(log_LV: Tensor) -> list[int]:
     return path_L[path_L != BLANK].tolist()
 
 
-def edits(told: Sequence[int], wanted: Sequence[int]) -> int:
-    """The fewest insertions, deletions and substitutions from one to the other (Levenshtein 1966)."""
-    before = list(range(len(wanted) + 1))
-    for i, one in enumerate(told, 1):
-        here = [i]
-        for j, other in enumerate(wanted, 1):
-            here.append(min(before[j] + 1, here[-1] + 1, before[j - 1] + (one != other)))
-        before = here
-    return before[-1]
+def _counted(found: Edits) -> dict[str, float]:
+    return {"errors": float(found.all), **{name: float(count) for name, count in found._asdict().items()}}
+
+
+def _spoken(kept: Kept) -> Tensor:
+    """(N,) bool: the examples in which something is to be heard."""
+    return kept["symbols"] > 0
 
 
 def _nll(log_LV: Tensor, wanted_T: Tensor) -> float:

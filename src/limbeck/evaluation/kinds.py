@@ -21,10 +21,10 @@ examples, B of a batch, C classes, D numbers, V symbols, M sums; "kept" is what 
 ``SUMS``: mapping of figures to functions (sums (..., M) float64, N) -> (...)
     Figures that are no mean over examples, and how one is made of sums over N examples.
 
-``kept(answer, labels, teacher=None) -> dict[str, Tensor]``
+``kept(answer, labels, teacher=None, names=()) -> dict[str, Tensor]``
     Of a batch, a row an example: all that the figures are made of. ``answer`` and ``teacher`` are logits (B, C), numbers (B, D),
     or, of positions, logits (B, L, V) or ragged ones; ``labels`` (B,) class ids, (B, C) of 0 and 1, (B, D) numbers, or (B, L)
-    symbols with IGNORED where there is none.
+    symbols with IGNORED where there is none. ``names`` are those of ``Answers``.
 ``figures(kept, fitted_on=None) -> dict[str, float]``
     Over a split. ``fitted_on``, kept of the validation split, adds figures with what is fitted there (a temperature).
     ``BadInput`` for no examples, or answers that are no numbers.

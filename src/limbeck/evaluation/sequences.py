@@ -37,7 +37,10 @@ WHOLE = False
 
 
 def kept(
-    answer: Tensor | RaggedLogits, labels: Tensor, teacher: Tensor | RaggedLogits | None = None
+    answer: Tensor | RaggedLogits,
+    labels: Tensor,
+    teacher: Tensor | RaggedLogits | None = None,
+    names: Sequence[str] = (),
 ) -> dict[str, Tensor]:
     """Sums over the positions that have a label: ``positions``, ``right``, ``nll``; with a teacher ``agree`` and ``kl``; (B,) each.
 

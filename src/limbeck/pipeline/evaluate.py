@@ -109,7 +109,7 @@ def evaluate(
                 labels, of = of.labels.cpu(), of.to(device)
                 parts = job.task.answers_to(one.model.to(device), of, as_teacher=name in teachers)
                 beside = None if by.WHOLE else job.task.answers_to(teacher.model.to(device), of, as_teacher=True)
-                answers |= stored(by, keep(by, parts, labels, beside), f"{split}/{name}")
+                answers |= stored(by, keep(by, parts, labels, beside, job.splits.answers.names), f"{split}/{name}")
             advance()
     with atomic_path(path) as temporary:
         # not save_file, whose error for a full disk is not an OSError

@@ -114,7 +114,7 @@ def _deployed(
         require(parity, first, what=outline_of(job.task.name).examples)
     else:
         parity = nearly(expected, actual, some.labels, first, kind=kind)
-    by, labels = KINDS[kind], examples.labels.cpu()
+    by, labels, names = KINDS[kind], examples.labels.cpu(), job.splits.answers.names
     exact, ours = answered(module, examples=examples), answered(file, examples=examples)
     _, agreement = by.alike(*(one.logits if isinstance(one, RaggedLogits) else one for one in (exact, ours)))
     advance()
@@ -125,8 +125,8 @@ def _deployed(
         "files": [str(path.relative_to(folder)) for path in made],
         "bytes": sum(path.stat().st_size for path in paths.values()),
         "parity": parity,
-        "metrics": by.figures(by.kept(ours, labels)),
-        "metrics_float32": by.figures(by.kept(exact, labels)),
+        "metrics": by.figures(by.kept(ours, labels, None, names)),
+        "metrics_float32": by.figures(by.kept(exact, labels, None, names)),
         "agreement": agreement,
         **running_cost(format, first, next(iter(found.values())), beside, lengths),
         **({} if format.facts is None else format.facts(first)),
