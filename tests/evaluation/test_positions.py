@@ -75,7 +75,9 @@ def test_symbols_by_hand():
     found = frames.figures(kept)
     assert found["error_rate"] == found["substitutions"] == pytest.approx(1 / 3)  # one of three is another
     assert (found["insertions"], found["deletions"]) == (0, 0)
-    assert frames.fidelity(kept) == {"agreement": 1.0, "kl": 0.0}
+    assert frames.fidelity(kept) == {"heard_otherwise": 0.0, "agreement": 1.0, "kl": 0.0}
+    of_another_stride = frames.fidelity(frames.kept(logits_BLV, torch.tensor([[1]]), logits_BLV[:, 1::2]))
+    assert of_another_stride == {"heard_otherwise": 1 / 2, "agreement": None, "kl": None}  # it hears 1 2
     assert kept["told"].tolist() == [[1, 1, 2]]
     impossible = frames.kept(logits_BLV, torch.tensor([[1, 1, 1, 1, 1, 1, 1]]))  # of six frames
     assert math.isfinite(frames.figures(impossible)["nll"])

@@ -35,6 +35,7 @@ FIGURES = (
     share("silence_broken", "silence in which something was heard", "less"),
 )
 FIDELITY = (
+    share("heard_otherwise", "symbols heard otherwise than by the teacher", "less"),
     share("agreement", "agreement with the teacher at a frame"),
     Figure("kl", "KL from the teacher at a frame", "less", unit="nats", digits=4),
 )
@@ -58,7 +59,8 @@ def kept(
     The edits are ``insertions``, ``deletions`` and ``substitutions``, and ``errors``, their sum. Where ``names``, of the V, has a
     space, ``words`` and ``word_errors`` likewise. ``told`` (B, W) int16 is the best path's symbols, -100 beyond its own.
 
-    With a teacher also ``frames``, ``agree`` and ``kl``, sums over frames; (B,) each. ``labels`` are (B, T), IGNORED beyond an
+    With a teacher also ``theirs`` (how many symbols it heard), ``apart`` (edits from them), and, where it has as many frames,
+    ``frames``, ``agree`` and ``kl``, sums over frames, else 0; (B,) each. ``labels`` are (B, T), IGNORED beyond an
     example's own; where its frames are too few for its labels, ``nll`` is that of the least probable float64. Answers of
     (B, L, V) are taken whole: those with padding come ragged.
     """
@@ -74,9 +76,9 @@ def kept(
             row["words"] = float(len(words(wanted, between)))
             row["word_errors"] = float(edits(words(path, between), words(wanted, between)).all)
         if teacher_LV is not None:
-            row["frames"] = float(len(log_LV))
-            row["agree"] = float((log_LV.argmax(1) == teacher_LV.argmax(1)).sum())
-            row["kl"] = divergence(teacher_LV, log_LV).sum().item()
+            heard = best_path(teacher_LV)
+            row |= {"theirs": float(len(heard)), "apart": float(edits(path, heard).all)}
+            row |= _frame_by_frame(log_LV, teacher_LV)
         rows.append(row)
     columns = per_example(rows)
     if said:
@@ -102,9 +104,19 @@ def figures(kept: Kept, fitted_on: Kept | None = None) -> dict[str, float]:
 
 
 def fidelity(kept: Kept) -> dict[str, float | None]:
-    """``agreement`` and mean ``kl`` (teacher || student) over all frames."""
-    count = _count(kept, "frames")
-    return {"agreement": kept["agree"].sum().item() / count, "kl": kept["kl"].sum().item() / count}
+    """``heard_otherwise``: edits from the teacher's symbols, over their number; ``agreement`` and mean ``kl`` (teacher || student)
+    over all frames. None where the teacher heard nothing, or where it has other frames.
+    """
+
+    def over(sums: str, number: str) -> float | None:
+        count = kept[number].sum().item()
+        return kept[sums].sum().item() / count if count else None
+
+    return {
+        "heard_otherwise": over("apart", "theirs"),
+        "agreement": over("agree", "frames"),
+        "kl": over("kl", "frames"),
+    }
 
 
 def compared(kept: Kept) -> tuple[str, ...]:
@@ -162,6 +174,13 @@ def best_path(log_LV: Tensor) -> list[int]:
     """The likeliest symbol of each frame, repetitions and blanks left out (Graves et al. 2006, section 3.2)."""
     path_L = log_LV.argmax(-1).unique_consecutive()
     return path_L[path_L != BLANK].tolist()
+
+
+def _frame_by_frame(log_LV: Tensor, teacher_LV: Tensor) -> dict[str, float]:
+    if log_LV.shape != teacher_LV.shape:
+        return {"frames": 0.0, "agree": 0.0, "kl": 0.0}
+    alike = float((log_LV.argmax(1) == teacher_LV.argmax(1)).sum())
+    return {"frames": float(len(log_LV)), "agree": alike, "kl": divergence(teacher_LV, log_LV).sum().item()}
 
 
 def _counted(found: Edits) -> dict[str, float]:

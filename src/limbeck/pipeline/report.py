@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from .. import progress
@@ -226,10 +227,15 @@ def _evidence(
         names=job.splits.answers.names,
         labels=answers["test/labels"].numpy(),
         answers={role: answers[f"test/{name}"].numpy() for role, name in of.items()} if by.WHOLE else {},
+        kept={} if by.WHOLE else {role: _arrays(kept_of(by, answers, "test", name)) for role, name in of.items()},
         show=job.modality.show(examples),
         histories={"teacher": teacher.history} | {arm: ones[chosen].history for arm, ones in arms.items()},
         temperature=job.temperature,
     )
+
+
+def _arrays(kept: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: found.numpy() for name, found in kept.items()}
 
 
 def report_stage(

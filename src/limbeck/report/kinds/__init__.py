@@ -13,9 +13,9 @@ from typing import Any
 
 from ...evaluation.figure import Figure
 from ..evidence import Evidence
-from . import classes, label_sets, values
+from . import classes, frames, label_sets, values
 
-KINDS: Mapping[str, ModuleType] = {"classes": classes, "label_sets": label_sets, "values": values}
+KINDS: Mapping[str, ModuleType] = {"classes": classes, "label_sets": label_sets, "frames": frames, "values": values}
 
 
 def template_of(kind: str) -> str | None:
