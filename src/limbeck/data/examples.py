@@ -106,6 +106,20 @@ def check_numbers(labels: Tensor, names: Sequence[str], split: str) -> None:
         )
 
 
+def check_symbols(labels: Tensor, alphabet: Sequence[str], split: str) -> None:
+    """Raise ``BadInput`` where no example of ``labels`` (N, T), symbols of an alphabet with IGNORED beyond an example's own, has a symbol.
+
+    ``ValueError`` where they are of another shape or type, or hold the blank (0) or no symbol of the alphabet.
+    """
+    if labels.ndim != 2 or labels.dtype != torch.int64:
+        raise ValueError(f"labels {tuple(labels.shape)} {labels.dtype} are not (N, T) int64")
+    own = labels != IGNORED
+    if bool((own & ((labels < 1) | (labels >= len(alphabet)))).any()):
+        raise ValueError(f"labels of '{split}' hold the blank, or none of the {len(alphabet)} symbols")
+    if not bool(own.any()):
+        raise BadInput(f"split '{split}': not one example has a symbol: name another column, or another alphabet.")
+
+
 def check_every_class(labels: Tensor, classes: tuple[str, ...], split: str, when: str = "") -> None:
     """Raise ``BadInput`` naming the classes of which ``labels`` (N,) or (N, K) holds no example, or where there is one alone."""
     if labels.ndim == 1 and len(classes) == 1:
@@ -146,7 +160,7 @@ class AnyExamples(Protocol):
 
     @property
     def labels(self) -> Tensor | None:
-        """(N,) int64 class numbers; (N, K) of 0 and 1 where an example may have several; (N, D) numbers; None without labels."""
+        """(N,) int64 class numbers; (N, K) of 0 and 1 where an example may have several; (N, D) numbers; (N, T) symbols; None without labels."""
         ...
 
     @property
@@ -228,6 +242,9 @@ class SplitsOf(Generic[E]):
     labelled: str
     notes: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()  # of a regression: what its numbers are called; it has no classes
+    alphabet: tuple[
+        str, ...
+    ] = ()  # of labels without an alignment: their symbols, the blank first; there are no classes
     elsewhere: bool = False  # whether some of it was read from files that lie outside the folders a recipe names
 
     @property
@@ -236,6 +253,8 @@ class SplitsOf(Generic[E]):
         assert self.train.labels is not None
         if self.numbers:
             return Answers("values", len(self.numbers), self.numbers)
+        if self.alphabet:
+            return Answers("frames", len(self.alphabet), self.alphabet, ragged=True)
         return Answers("label_sets" if self.train.labels.ndim == 2 else "classes", len(self.classes), self.classes)
 
     def __post_init__(self) -> None:
@@ -246,9 +265,11 @@ class SplitsOf(Generic[E]):
                 raise BadInput(f"split '{split}' has no labels: training and validation need one for each example.")
             if self.numbers:
                 check_numbers(examples.labels, self.numbers, split)
+            elif self.alphabet:
+                check_symbols(examples.labels, self.alphabet, split)
             else:
                 check_labels(examples.labels, self.classes, split)
-        if self.numbers:
+        if self.numbers or self.alphabet:
             return
         assert self.train.labels is not None
         check_every_class(self.train.labels, self.classes, "train")

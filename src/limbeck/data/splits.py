@@ -71,6 +71,7 @@ def arrange(
     classes: tuple[str, ...],
     fraction: float,
     numbers: tuple[str, ...] = (),
+    alphabet: tuple[str, ...] = (),
     limit: int | None = None,
     transfer_limit: int | None = None,
     not_in_transfer: Tensor | None = None,
@@ -83,7 +84,8 @@ def arrange(
     groups. Transfer examples are left out where they stand in train, in validation or in a carved test split, where their
     group stands in one of the latter two, and where their ``alike`` is in ``not_in_transfer``. Classes that a split lacks
     are named in a note, of a given test split when it is opened. ``what`` examples are called in notes, such as "image".
-    ``numbers`` are the names of what a regression learns, which has no ``classes``.
+    ``numbers`` are the names of what a regression learns, and ``alphabet`` the symbols of labels without an alignment, neither
+    of which has ``classes``.
 
     Raises ``BadInput`` where a carved split is empty, or train lacks a class.
     """
@@ -137,10 +139,11 @@ def arrange(
         test=test,
         transfer=splits[2],
         classes=classes,
-        fingerprint=_fingerprint(*splits, classes, numbers),
-        labelled=_fingerprint(splits[0], splits[1], None, classes, numbers),
+        fingerprint=_fingerprint(*splits, classes, numbers, alphabet),
+        labelled=_fingerprint(splits[0], splits[1], None, classes, numbers, alphabet),
         notes=tuple(notes),
         numbers=numbers,
+        alphabet=alphabet,
     )
 
 
@@ -289,6 +292,7 @@ def _fingerprint(
     transfer: AnyExamples | None,
     classes: tuple[str, ...],
     numbers: tuple[str, ...] = (),
+    alphabet: tuple[str, ...] = (),
 ) -> str:
     def digest(examples: AnyExamples | None) -> str:
         if examples is None:
@@ -301,4 +305,5 @@ def _fingerprint(
 
     parts = {"train": digest(train), "validation": digest(validation), "transfer": digest(transfer)}
     named = {"numbers": list(numbers)} if numbers else {"classes": list(classes)}
+    named = {"alphabet": list(alphabet)} if alphabet else named
     return fingerprint({**parts, **named})

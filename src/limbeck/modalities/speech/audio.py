@@ -1,0 +1,198 @@
+"""A sound as it is read: any format that libsndfile knows, mixed to one channel, brought to one rate. No torch.
+
+Shapes: S samples.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import BadInput, not_installed
+
+try:
+    import soundfile
+    import soxr
+except ModuleNotFoundError as missing:
+    raise not_installed("sounds", missing, "speech") from missing
+except OSError as broken:  # the wheel for this machine came without libsndfile, and the system has none
+    raise BadInput(
+        f"sounds need libsndfile, which cannot be loaded ({broken}): apt install libsndfile1, or the like."
+    ) from broken
+
+RATES = (1_000, 384_000)
+"""The rates, in samples a second, that a sound may be read at or brought to."""
+ENDINGS = frozenset([".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".voc", ".sph", ".nist"])  # fmt: skip
+"""Of files that are read."""
+ELSEWHERE = frozenset([".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mkv", ".amr", ".3gp", ".ape", ".wv", ".ac3", ".alac", ".mov"])  # fmt: skip
+"""Of sounds that have to be converted first."""
+_CONVERT = "ffmpeg -i {name} {stem}.flac"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A sound: ``samples`` (S,) float32 in [-1, 1] of one channel, at ``rate``; what it was recorded at, and how many channels it had.
+
+    ``original`` (T,) float32 are the samples before they were brought to ``rate``, and the same array where they were not.
+    """
+
+    samples: np.ndarray
+    rate: int
+    original: np.ndarray
+    original_rate: int
+    channels: int
+
+
+def read(source: bytes | str | Path, rate: int | None = None, *, stated: int | None = None) -> Decoded:
+    """The sound of a file, or of its bytes, at ``rate`` samples a second; None: at its own.
+
+    It is read as float32, since integers would wrap where a lossy format's peaks pass full scale, and cut at full scale.
+    Channels are averaged, and the rate is changed once, by libsoxr at its high quality. ``stated`` is the rate that somebody
+    else says the file has.
+
+    Raises ``BadInput``, which names no file but says what is wrong and what would be right: no sound, a format that needs
+    another program, cut off, without a sample, NaN or infinity, another rate than stated, a file that cannot be opened.
+    """
+    encoded = source if isinstance(source, bytes) else _bytes_of(source)
+    name = None if isinstance(source, bytes) else os.fspath(source)
+    _check_whole(encoded)
+    try:
+        with soundfile.SoundFile(io.BytesIO(encoded)) as file:
+            said, found = file.frames, file.samplerate
+            frames_SC = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise BadInput(_unreadable(encoded, name, error)) from error
+    if len(frames_SC) < said:
+        raise BadInput(f"it is cut off: {len(frames_SC):,} of {said:,} samples are there")
+    if stated is not None and stated != found:
+        raise BadInput(f"its rate is {found:,} samples a second, and {stated:,} are stated: one of the two is wrong")
+    return of_array(frames_SC.T, found, rate)
+
+
+def of_array(samples: np.ndarray, original_rate: int, rate: int | None = None) -> Decoded:
+    """Samples (T,) or (channels, T) of a program, floats in [-1, 1] or integers of their type's full scale, as :func:`read` has them.
+
+    Raises ``BadInput`` as it does, and for floats far outside of [-1, 1].
+    """
+    if not RATES[0] <= original_rate <= RATES[1]:
+        raise BadInput(
+            f"its rate is {original_rate:,} samples a second: it must lie between {RATES[0]:,} and {RATES[1]:,}"
+        )
+    if samples.ndim not in (1, 2):
+        raise BadInput(f"its samples have shape {samples.shape}: they must be (samples,) or (channels, samples)")
+    channels_CS = np.atleast_2d(samples)
+    if not channels_CS.size:
+        raise BadInput("it holds no sample")
+    channels_CS = _on_unit_scale(channels_CS)
+    # In float64, so that the mean of any number of channels is the same on every machine.
+    mono = channels_CS[0] if len(channels_CS) == 1 else channels_CS.mean(axis=0, dtype=np.float64)
+    original = np.ascontiguousarray(mono.clip(-1.0, 1.0), dtype=np.float32)
+    return Decoded(
+        brought_to(original, original_rate, rate), rate or original_rate, original, original_rate, len(channels_CS)
+    )
+
+
+def brought_to(samples: np.ndarray, original_rate: int, rate: int | None) -> np.ndarray:
+    """Samples (T,) float32 at another rate (S,), by libsoxr at its high quality; the same where the rate is that already.
+
+    S is T x rate / original_rate, rounded, and at least 1. Raises ``BadInput`` where nobody means such a rate.
+    """
+    if rate is None or rate == original_rate:
+        return samples
+    if not RATES[0] <= rate <= RATES[1]:
+        raise BadInput(f"a rate of {rate:,} samples a second: it must lie between {RATES[0]:,} and {RATES[1]:,}")
+    resampled = soxr.resample(samples, original_rate, rate, quality="HQ")
+    if not len(resampled):  # shorter than the filter lets through
+        resampled = samples[:1]
+    return np.ascontiguousarray(resampled.clip(-1.0, 1.0), dtype=np.float32)
+
+
+def as_wav(samples: np.ndarray, rate: int) -> bytes:
+    """Samples (S,) float32 in [-1, 1] as a WAV file of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def _bytes_of(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadInput(f"it cannot be opened ({error.strerror})") from error
+
+
+def _on_unit_scale(samples: np.ndarray) -> np.ndarray:
+    if samples.dtype.kind in "iu":
+        if samples.dtype not in (np.uint8, np.int16, np.int32):
+            raise BadInput(f"its samples are {samples.dtype}: give floats in [-1, 1], int16, int32, or 8 bits as uint8")
+        if samples.dtype == np.uint8:
+            return (samples.astype(np.float32) - 128.0) / 128.0
+        return samples.astype(np.float64) / -float(np.iinfo(samples.dtype).min)
+    if samples.dtype.kind != "f":
+        raise BadInput(f"its samples are {samples.dtype}: give floats in [-1, 1], int16, int32, or 8 bits as uint8")
+    if not np.isfinite(samples).all():
+        where = int(np.argwhere(~np.isfinite(samples))[0][-1])
+        raise BadInput(f"it holds NaN or infinity (first at sample {where:,}): write it anew from its source")
+    # A lossy format's peaks pass full scale by a little; integers given as floats by orders of magnitude.
+    if (peak := float(np.abs(samples).max())) > 16:
+        raise BadInput(f"its samples reach {peak:,.0f}: floats must lie in [-1, 1]; divide 16-bit values by 32768")
+    return samples
+
+
+def _unreadable(encoded: bytes, name: str | None, error: Exception) -> str:
+    """Why libsndfile does not read it, and what to do."""
+    if not encoded:
+        return "the file is empty"
+    ending = Path(name or "").suffix.lower()
+    if ending in ELSEWHERE or encoded[4:8] == b"ftyp" or encoded[:4] == b"\x1aE\xdf\xa3":
+        converted = _CONVERT.format(name=Path(name or "in.m4a").name, stem=Path(name or "in.m4a").stem)
+        return (
+            f"{ending or 'its format'} needs a decoder that libsndfile lacks: convert it with FFmpeg (apt install ffmpeg, or brew "
+            f"install ffmpeg): {converted}; WAV, FLAC, Ogg and MP3 need none"
+        )
+    reason = str(error).rpartition(": ")[2].strip().rstrip(".") or type(error).__name__
+    if encoded[:4] in (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b".snd", b"caff") or encoded[:3] == b"ID3":
+        return f"it is damaged or cut off ({reason})"
+    return "it is no sound: WAV, FLAC, Ogg (Vorbis, Opus), MP3 and AIFF are read"
+
+
+def _check_whole(encoded: bytes) -> None:
+    """Raises ``BadInput`` where a file is shorter than it says itself, which libsndfile reads without a word."""
+    if encoded[:4] == b"OggS" and (lacking := _lacking_of_last_page(encoded)):
+        raise BadInput(f"it is cut off: its last page lacks {lacking:,} bytes or more")
+    if (size := _said_of_data(encoded)) is None:
+        return
+    start, said = size
+    if (there := len(encoded) - start) < said:
+        raise BadInput(f"it is cut off: {max(there, 0):,} of {said:,} bytes of sound are there")
+
+
+def _lacking_of_last_page(encoded: bytes) -> int:
+    """How many bytes an Ogg file's last page is short of what it says (RFC 3533, section 6)."""
+    at = encoded.rfind(b"OggS")
+    if len(encoded) <= at + 26:
+        return at + 27 - len(encoded)
+    segments = encoded[at + 26]
+    return max(0, at + 27 + segments + sum(encoded[at + 27 : at + 27 + segments]) - len(encoded))
+
+
+def _said_of_data(encoded: bytes) -> tuple[int, int] | None:
+    """Where the samples of a WAV, AIFF or AU file start, and how many bytes they take; None where it does not say."""
+    if encoded[:4] == b".snd" and len(encoded) >= 12:
+        start, said = int.from_bytes(encoded[4:8], "big"), int.from_bytes(encoded[8:12], "big")
+        return None if said == 0xFFFFFFFF else (start, said)
+    wave = encoded[:4] == b"RIFF" and encoded[8:12] == b"WAVE"
+    if not wave and not (encoded[:4] == b"FORM" and encoded[8:12] in (b"AIFF", b"AIFC")):
+        return None
+    at = 12
+    while at + 8 <= len(encoded):
+        said = int.from_bytes(encoded[at + 4 : at + 8], "little" if wave else "big")
+        if encoded[at : at + 4] == (b"data" if wave else b"SSND"):
+            # Whoever writes to a pipe does not know the size: ffmpeg says 2^32 - 1, others 0 or next to 2^31.
+            return None if said == 0 or said >= 0x7FFFF000 else (at + 8, said)
+        at += 8 + said + said % 2
+    return None
