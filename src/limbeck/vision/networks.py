@@ -19,7 +19,7 @@ RESNETS = (
 WIDE_RESNETS = ("wrn_10_2", "wrn_16_1", "wrn_16_2", "wrn_16_4", "wrn_22_2", "wrn_28_10", "wrn_40_1", "wrn_40_2")
 """Examples, for suggestions; any depth 6n + 4 and any width is built."""
 
-Allowed = range | tuple[int, ...]
+Allowed = range | tuple[int, ...] | tuple[bool, ...]
 """What a knob may be."""
 DOWNSCALES = (1, 2, 4)
 KNOBS: dict[str, dict[str, Allowed]] = {
@@ -65,13 +65,13 @@ def ours(name: str) -> bool:
 def check(name: str, knobs: Mapping[str, Any]) -> None:
     """Raises `BadInput` where there is no network of that name, it has not such a knob, or a knob is out of range."""
     if name in KNOBS:
-        _check_knobs(name, knobs, KNOBS[name])
+        check_knobs(name, knobs, KNOBS[name])
     elif re.fullmatch(r"resnet\d+(x4)?", name):
         resnet_blocks(name)
-        _check_knobs(name, knobs, {})
+        check_knobs(name, knobs, {})
     elif re.fullmatch(r"wrn_\d+_\d+", name):
         wide_resnet_blocks(name)
-        _check_knobs(name, knobs, {})
+        check_knobs(name, knobs, {})
     else:
         hint = did_you_mean(name, (*KNOBS, *RESNETS, *WIDE_RESNETS))
         raise BadInput(
@@ -102,7 +102,8 @@ def wide_resnet_blocks(name: str) -> tuple[int, int]:
     return (int(match[1]) - 4) // 6, int(match[2])
 
 
-def _check_knobs(name: str, knobs: Mapping[str, Any], known: Mapping[str, Allowed]) -> None:
+def check_knobs(name: str, knobs: Mapping[str, Any], known: Mapping[str, Allowed]) -> None:
+    """Raises `BadInput` where a network of that name has not such a knob, or it is out of range."""
     for knob, value in knobs.items():
         if knob not in known:
             if not known:
@@ -110,10 +111,11 @@ def _check_knobs(name: str, knobs: Mapping[str, Any], known: Mapping[str, Allowe
             hint = did_you_mean(knob, known)
             raise BadInput(f"model: {name} has no knob '{knob}'; it has {', '.join(known)}.{hint}")
         allowed = known[knob]
-        if type(value) is not int or value not in allowed:
+        if value not in allowed or type(value) is not type(allowed[0]):
             right = (
                 f"a whole number from {allowed[0]} to {allowed[-1]}"
+                + (f" in steps of {allowed.step}" if allowed.step > 1 else "")
                 if isinstance(allowed, range)
-                else "one of " + ", ".join(map(str, allowed))
+                else "one of " + ", ".join(str(one).lower() for one in allowed)
             )
             raise BadInput(f"model: {name}'s {knob} is {value!r}; it must be {right}.")
