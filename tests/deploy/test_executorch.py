@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -182,6 +183,33 @@ def test_what_is_rewritten_for_the_delegate_answers_the_same_with_any_batch() ->
         torch.testing.assert_close(module(example[:count]), Pooled()(example[:count]))
     means = [node for node in module.graph.nodes if node.target is torch.ops.aten.mean.dim]
     assert sorted(len(node.args) for node in means) == [2, 3]  # that over the area keeps its dimensions, the other not
+
+
+class Along(nn.Module):
+    """Convolutions along positions, of which the second has all that a convolution can be told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each = nn.Conv1d(6, 6, 5, padding=2, groups=6)
+        self.mixed = nn.Conv1d(6, 4, 3, stride=2, padding=3, dilation=2, groups=2, bias=False)
+
+    def forward(self, words_BLH: torch.Tensor) -> torch.Tensor:
+        return self.mixed(self.each(words_BLH.transpose(1, 2)).relu()).amax(2)
+
+
+def test_convolutions_along_any_number_of_positions_answer_the_same(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module, words_BLH = Along().eval(), torch.randn(7, 31, 6)
+    graph = Exportable("Along", module, {"words": Input(words_BLH[:2, :9], (BATCH, LENGTH, 6))}, (BATCH, 4), {})
+    path = tmp_path / "along.pte"
+    FORMATS["executorch"].write(dataclasses.replace(graph, most={LENGTH: 64}), path, ())
+    answer = FORMATS["executorch"].ask(path)
+    for batch, length in ((1, 1), (7, 31), (3, 8)):
+        given_BLH = words_BLH[:batch, :length].contiguous()
+        (ours_BC,) = answer({"words": given_BLH.numpy()})
+        np.testing.assert_allclose(ours_BC, module(given_BLH).detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert not [name for name in executorch.facts(path)["outside"] if "conv" in name]
 
 
 @pytest.mark.parametrize("library", ["executorch", "torchao"])

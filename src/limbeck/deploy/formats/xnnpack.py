@@ -111,7 +111,8 @@ def rewritten(module: fx.GraphModule) -> fx.GraphModule:
     """An exported module, changed in place into operators of the same answer that XNNPACK takes with any number of examples.
 
     A mean over the area keeps its dimensions, and a shape whose one unknown is the batch is told as -1: what is left of either would
-    part the network in two, with a copy between them.
+    part the network in two, with a copy between them. A convolution along positions of which any number will do becomes one over an
+    area of width 1: XNNPACK would make it so itself, by reshapes that it refuses where two dimensions are unknown.
     """
     for node in list(module.graph.nodes):
         if node.op != "call_function":
@@ -130,9 +131,36 @@ def rewritten(module: fx.GraphModule) -> fx.GraphModule:
             before, after = node.args[0].meta["val"].shape, node.meta["val"].shape
             if len(after) == 2 and len(before) > 2 and _of_one_unknown(node):
                 node.target, node.args, node.kwargs = _ATEN.reshape.default, (node.args[0], [-1, int(after[1])]), {}
+        elif node.target is _ATEN.conv1d.default and _unknowns(node.args[0]) > 1:
+            _over_a_narrow_area(module, node)
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
+
+
+def _over_a_narrow_area(module: fx.GraphModule, node: fx.Node) -> None:
+    """In the place of ``conv1d`` a ``conv2d`` of its input (B, C, L, 1) and weights (O, C, K, 1), whose last dimension is taken off again.
+
+    The dimension is put on and taken off outside of the delegate, where nothing is moved by either.
+    """
+    image, weight, bias, stride, padding, dilation, groups = (
+        *node.args,
+        *(None, [1], [0], [1], 1)[len(node.args) - 2 :],
+    )
+    assert isinstance(weight, fx.Node)
+    assert isinstance(weight.target, str)
+    *path, last = weight.target.split(".")
+    holder = module.get_submodule(".".join(path))
+    name = f"{last}_over_area"
+    if not hasattr(holder, name):
+        holder.register_parameter(name, nn.Parameter(getattr(holder, last).detach().unsqueeze(-1), requires_grad=False))
+    sides = ([*stride, 1], [*padding, 0], [*dilation, 1])  # type: ignore[misc]
+    with module.graph.inserting_before(node):
+        wide = module.graph.call_function(_ATEN.unsqueeze.default, (image, -1))
+        weights = module.graph.get_attr(".".join([*path, name]))
+        made = module.graph.call_function(_ATEN.conv2d.default, (wide, weights, bias, *sides, groups))
+        narrow = module.graph.call_function(_ATEN.squeeze.dim, (made, -1))
+    node.replace_all_uses_with(narrow)
 
 
 def outside(module: fx.GraphModule) -> Counter[str]:
@@ -144,6 +172,11 @@ def _of_one_unknown(node: fx.Node) -> bool:
     """Whether what goes in and what comes out have the batch alone as their unknown: XNNPACK refuses more, late."""
     shapes = (node.args[0].meta["val"].shape, node.meta["val"].shape)  # type: ignore[union-attr]
     return all(not isinstance(shape[0], int) and all(isinstance(side, int) for side in shape[1:]) for shape in shapes)
+
+
+def _unknowns(node: Any) -> int:
+    """How many dimensions of a value are not known."""
+    return sum(not isinstance(side, int) for side in node.meta["val"].shape)
 
 
 def _over_area(node: fx.Node) -> bool:
