@@ -33,7 +33,7 @@ BEGINS = (
     "data.limit=400", "train.epochs=8", "train.learning_rate=0.2", "teacher.train.epochs=8", "baseline.epochs=1",
     "baseline.label_smoothing=0", "export.agreement=0.5", f"export.formats=[onnx, {NAME}]",
 )  # fmt: skip
-GOES_ON = (*BEGINS, "export.quantization_aware.epochs=2")
+GOES_ON = (*BEGINS, "export.quantization_aware.epochs=2", "export.prefer=smallest")
 
 
 def coarse() -> None:
@@ -111,6 +111,20 @@ def test_half_of_what_was_lost_is_regained_and_nothing_else_made_anew(ran: Path,
     assert "With export.quantization_aware" not in page
     assert "The student went on for 2 epochs, rounded as that file is" in page
     assert "That is the file above." in page
+
+
+def test_its_file_is_preferred_where_it_says_what_that_student_does_and_is_worth_as_much_as_the_first(
+    ran: Path, went_on: Path
+) -> None:
+    parity, before = (section(out)["files"][NAME]["parity"] for out in (went_on, ran))
+    assert parity["nll_float32"] == before["nll_float32"]
+    assert parity["limits"] == {"agreement": 0.95, "nll": pytest.approx(1.05 * before["nll_float32"])}
+    assert (
+        parity["agreement"] >= 0.95
+    )  # with its student as it learnt; with that student's weights unrounded it is 0.46
+    assert before["agreement"] < 0.5
+    assert section(went_on)["preferred"] == NAME
+    assert section(went_on)["path"] == "student.coarse.onnx"
 
 
 def test_what_went_on_is_finished(went_on: Path) -> None:

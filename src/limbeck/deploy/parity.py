@@ -61,19 +61,27 @@ def compared(
 
 
 def nearly(
-    expected: Tensor | RaggedLogits, actual: Tensor | RaggedLogits, labels: Tensor, path: Path, *, kind: str
+    expected: Tensor | RaggedLogits,
+    actual: Tensor | RaggedLogits,
+    labels: Tensor,
+    path: Path,
+    *,
+    kind: str,
+    known: Tensor | RaggedLogits | None = None,
 ) -> dict[str, Any]:
     """The same of a file that is not float32, whose logits move while what they say stays: by agreement and loss.
 
-    ``labels`` (N, ...) are of the examples. Beside what :func:`compared` gives stand the kind's first figure and its loss, by their
-    names, of the file, and under those names with ``_float32`` behind them the model's; and what the file has ``lost`` of the first:
-    points of a share, per cent of any other, below 0 where it is better. The limits are ``agreement`` (of kinds that are right or wrong)
-    and the loss.
+    ``labels`` (N, ...) are of the examples. ``known`` are the answers of the model that the file stands for, where that is not the one
+    that was written: a student that went on for its file has weights of its own, so that the file must say what that student says,
+    ``expected``, and be worth as much as the known one. Beside what :func:`compared` gives stand the kind's first figure and its loss,
+    by their names, of the file, and under those names with ``_float32`` behind them the known model's; and what the file has ``lost`` of
+    the first: points of a share, per cent of any other, below 0 where it is better. The limits are ``agreement`` (of kinds that are
+    right or wrong) and the loss.
     """
     found = compared(expected, actual, path, kind=kind, max_abs=math.inf, agreement=0)
     by = KINDS[kind]
     first, loss = by.FIGURES[:2]
-    exact, ours = (by.figures(by.kept(one, labels.cpu())) for one in (expected, actual))
+    exact, ours = (by.figures(by.kept(one, labels.cpu())) for one in (expected if known is None else known, actual))
     limits = {**({"agreement": LEAST_AGREEMENT} if first.share else {}), loss.name: exact[loss.name] * (1 + MOST_WORSE)}
     return found | {
         **{

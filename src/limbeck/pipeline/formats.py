@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,25 @@ def format_stage(job: Job, name: str, export: Stage, student: str | None = None)
 
 
 def deploy_as(
-    job: Job, test: TestSplit, name: str, wanted: Stage, export: Stage, teacher: Trained, student: Trained
+    job: Job,
+    test: TestSplit,
+    name: str,
+    wanted: Stage,
+    export: Stage,
+    teacher: Trained,
+    student: Trained,
+    *,
+    further: nn.Module | None = None,
+    rounded: Callable[[nn.Module], AbstractContextManager[object]] = nullcontext,
 ) -> Stage:
     """The student in one format. Where the format cannot hold it, that is the result: the stage's facts have the ``problem``.
 
     Else they have ``path`` and all ``files``, ``bytes``, ``parity`` (on validation examples), ``metrics`` and ``metrics_float32`` (of the
     file and of the trained student on the test split, and ``agreement``, the share on which both say the same), what
     :func:`limbeck.deploy.formats.cost.running_cost` says, and what the format has to say of its file.
+
+    ``further`` is written in the student's place, where that went on for the format: its file must answer as it does within
+    ``rounded``, as which it learnt, and be worth as much as the student.
     """
     here = begun(job, wanted)
     if here.finished:
@@ -71,10 +84,13 @@ def deploy_as(
         return here
     here.prepare()
     examples = test.open(f"format {name}")
-    model = student.model.to("cpu").eval()
+    known = student.model.to("cpu").eval()
+    model = known if further is None else further.to("cpu").eval()
     with progress.bar(3, name) as advance:
         try:
-            facts, files = _deployed(job, FORMATS[name], here.folder, export, teacher, model, examples, advance)
+            facts, files = _deployed(
+                job, FORMATS[name], here.folder, export, teacher, model, known, rounded, examples, advance
+            )
         except LimbeckError as error:
             # what is wrong with the machine is no fault of the format
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):
@@ -91,6 +107,8 @@ def _deployed(
     export: Stage,
     teacher: Trained,
     model: nn.Module,
+    known: nn.Module,
+    rounded: Callable[[nn.Module], AbstractContextManager[object]],
     examples: Any,
     advance: Callable[[], None],
 ) -> tuple[dict[str, Any], list[str]]:
@@ -105,17 +123,21 @@ def _deployed(
     first = next(iter(paths.values()))
     advance()
     answered = partial(job.modality.answered, model=model, task=job.task, role=STUDENT)
-    module = {name: asked.of_module(graph) for name, graph in found.items()}
+    of_known = partial(_of_module, job, known)
     file = {name: format.ask(path) for name, path in paths.items()}
     some, kind = job.modality.sample(job.splits.validation), job.splits.answers.kind
-    expected, actual = answered(module, examples=some), answered(file, examples=some)
+    with rounded(model):
+        expected = _of_module(job, model, some)
+    actual = answered(file, examples=some)
     if format.exact:
         parity = compared(expected, actual, first, kind=kind, **_limits(job))
         require(parity, first, what=outline_of(job.task.name).examples)
     else:
-        parity = nearly(expected, actual, some.labels, first, kind=kind)
+        parity = nearly(
+            expected, actual, some.labels, first, kind=kind, known=None if known is model else of_known(some)
+        )
     by, labels, names = KINDS[kind], examples.labels.cpu(), job.splits.answers.names
-    exact, ours = answered(module, examples=examples), answered(file, examples=examples)
+    exact, ours = of_known(examples), answered(file, examples=examples)
     _, agreement = by.alike(*(one.logits if isinstance(one, RaggedLogits) else one for one in (exact, ours)))
     advance()
     beside, lengths = _beside(export, teacher)
@@ -133,6 +155,13 @@ def _deployed(
     }
     advance()
     return facts, facts["files"]
+
+
+def _of_module(job: Job, model: nn.Module, examples: Any) -> Any:
+    """What a model answers, asked as its files are."""
+    graphs = exporter_of(job, None).graphs(model, STUDENT)
+    module = {name: asked.of_module(graph) for name, graph in graphs.items()}
+    return job.modality.answered(module, model, job.task, STUDENT, examples)
 
 
 def _limits(job: Job) -> dict[str, float]:
@@ -191,7 +220,7 @@ def formats_section(
         for name, one in found.items()
     }
     export, prefer = dict(results["export"]), job.recipe.export.prefer
-    for name, one in further.items():  # a student that went on is set beside the one that was trained
+    for name, one in further.items():  # also of files made when a student that went on was set beside itself
         files[name]["metrics_float32"] = one["test"]["float32"]
     best = preferred(files, prefer)
     path = files[best]["path"] if best in files else export["path"]

@@ -91,7 +91,8 @@ def quantization_aware(
         known.note(here, number, [*models, export], about(job))
         trained = _go_on(job, here, arm, student)
         known.note(after, number, [export, here], name)
-        deploy_as(job, test, name, after, export, teacher, trained)
+        rounded = _rounding(job, here.ingredients["levels"])
+        deploy_as(job, test, name, after, export, teacher, student, further=trained.model, rounded=rounded)
     return found
 
 
@@ -196,7 +197,8 @@ def _go_on(job: Job, here: Stage, arm: Arm, student: Trained) -> Trained:
 
 
 def _rounding(job: Job, levels: Sequence[Any]) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
-    """What a student learns within: rounded as its file will be, over ranges that begin with those of calibration examples."""
+    """What a student learns within, and is held to its file within: rounded as that is, over ranges that begin with those of
+    calibration examples."""
     of_weights, _, of_activations = levels
 
     def learning(model: nn.Module) -> AbstractContextManager[nn.Module]:

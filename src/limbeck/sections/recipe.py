@@ -72,7 +72,7 @@ class Export(Section):
     test split. The float32 ONNX file is always there."""
     prefer: Literal["exact", "smallest", "fastest"] = "exact"
     """Which of these files ``limbeck predict`` takes: the first in float32, or the smallest or fastest of those that answer nearly
-    as the trained student does."""
+    as the trained student does; of a student that went on for its file as that one does, with a loss like the first's."""
     quantization_aware: QuantizationAware | None = None
     """Whether the student goes on with rounded weights and activations where a format in 8 bits or less costs it too much, and for how
     long; ``{}``: for as long as is usual. The files in float32 stay those of the student as it was."""
