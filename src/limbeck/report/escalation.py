@@ -31,6 +31,8 @@ def content(results: dict[str, Any]) -> dict[str, Any] | None:
     return {"pictures": pictures, "rows": rows, "timed": times}
 
 
+_ROOM = 0.2  # of the heights above and below: a name fits between a mark and the axis
+_BEFORE = 0.03  # of the width: the first mark does not touch what the upright axis says
 _BESIDE = ("minus_student", "minus_teacher", "minus_random")
 
 
@@ -47,8 +49,8 @@ def picture(curve: list[dict[str, Any]], *, by: str = "sent") -> Markup:
         for end in ("low", "high")
     ]
     first, last = means[0][0], means[-1][0]
-    x = Scale(first, last, 58, width - 26)  # half a label fits beside
-    y = Scale(*svg.padded([value for line in (means, *ends) for _, value in line], least=0.004), height - 48, 30)
+    x = Scale(first - _BEFORE * (last - first), last, 58, width - 26)  # half a label fits beside
+    y = Scale(*svg.padded([value for line in (means, *ends) for _, value in line], _ROOM, 0.004), height - 48, 30)
     if y.high > 1.0:
         y = Scale(y.low, 1.0, y.start, y.stop)
     values = svg.linear_ticks(first, last)
