@@ -45,11 +45,10 @@ def _is_there(name: str) -> bool:
 
 
 def test_every_copy_of_the_key_of_a_files_metadata_is_alike() -> None:
-    # predict.py stands alone, and models do not import deploy
+    # what predict.py is written of stands alone, and models do not import deploy
     copies = (
         "limbeck.deploy.metadata",
         "limbeck.models.onnx_file",
-        "limbeck.modalities.image.predict",
-        "limbeck.modalities.text.predict",
+        "limbeck.models.exported",
     )
     assert {import_module(name).METADATA_KEY for name in copies} == {"limbeck"}

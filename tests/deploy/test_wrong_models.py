@@ -238,7 +238,7 @@ WRONG_TEXTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "segments": (lambda p: of_texts(p, changed(TEXTS, input__names=["input_ids", "attention_mask", "token_type_ids"])), "token_type_ids are needed"),
     "fixed length": (lambda p: of_texts(p, shape=("b", 16)), "any length are needed"),
     "fixed batch": (lambda p: of_texts(p, shape=(1, "l")), "any number and any length"),
-    "classes": (lambda p: of_texts(p, classes=3), r"answers with shape \(any, 3\).* 2 classes"),
+    "classes": (lambda p: of_texts(p, classes=3), r"answers with shape \(any, 3\).* names 2"),
     "not numbers": (lambda p: of_texts(p, scale=float("nan")), "no finite numbers"),
     "deep": (lambda p: of_texts(p, DEEP), "metadata"),
     "long": (lambda p: of_texts(p, changed(TEXTS, input__max_length=10**30)), "input.max_length is 1000"),

@@ -15,9 +15,7 @@ is longer than the model's longest input is cut off there, of a pair the longer 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,10 +24,23 @@ import numpy as np
 import onnxruntime
 import tokenizers
 
-from ...models.litert_file import LiteRTFile
+from ...models.exported import (
+    METADATA_KEY,  # noqa: F401 - which such a module offers
+    SCHEMA_VERSION,
+    answer_problem,
+    answers_of,
+    brief,
+    dimensions,
+    first_line,
+    metadata_of,
+    names_in,
+    open_model,
+    printable,
+    softmax,
+    taken,
+    whole,
+)
 
-METADATA_KEY = "limbeck"
-SCHEMA_VERSION = 1
 PAIRS_VERSION = 2  # of models of pairs
 BATCH = 32
 FILES = False  # whether an example on the command line is the name of a file
@@ -85,29 +96,6 @@ def predict(model: Path, texts: Sequence[Text], top: int = 3) -> list[Prediction
     return predictions
 
 
-def open_model(path: Path, threads: int = 0) -> Any:
-    """A CPU session of the model, by default with a thread a core; ``ValueError`` where it is missing or no ONNX model."""
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"model {path} is a folder: give the .onnx file in it, such as {path / 'model.onnx'}.")
-    if not path.is_file():
-        raise ValueError(f"model {path} does not exist: give the path of an exported .onnx file.")
-    if path.suffix == ".tflite":
-        return LiteRTFile(path, threads)
-    if path.suffix == ".pte":
-        raise ValueError(f"model {path} is for ExecuTorch's runtime alone: give the student's .onnx or .tflite file.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what goes wrong is raised, and said below
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        raise ValueError(
-            f"model {path} cannot be loaded: it is not an ONNX model, or it is damaged. "
-            f"Export or copy it again. (ONNX Runtime says: {_first_line(error)})"
-        ) from error
-
-
 def open_tokenizer(path: Path, metadata: Metadata) -> tokenizers.Tokenizer:
     """The tokenizer beside a model, cutting and padding as the model wants it."""
     if not path.is_file():
@@ -115,7 +103,7 @@ def open_tokenizer(path: Path, metadata: Metadata) -> tokenizers.Tokenizer:
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the reader raises a bare Exception
-        raise ValueError(f"tokenizer {path} cannot be read: copy it again. ({_first_line(error)})") from error
+        raise ValueError(f"tokenizer {path} cannot be read: copy it again. ({first_line(error)})") from error
     if tokenizer.get_vocab_size() > metadata.vocabulary:
         raise ValueError(
             f"tokenizer {path} knows {tokenizer.get_vocab_size()} tokens and the model {metadata.vocabulary}: they do not "
@@ -149,28 +137,7 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> Metadata:
     """What the model says of itself; ``ValueError`` where that is nothing, makes no sense, or its graph contradicts it."""
-    text = _metadata_text(session, path)
-    if text is None:
-        raise ValueError(
-            f"model {path} has no '{METADATA_KEY}' metadata, so its classes are unknown: "
-            "use a model that 'limbeck run' wrote."
-        )
-    try:
-        metadata = _parse_metadata(_json(text))
-    except (KeyError, TypeError, ValueError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"model {path} has '{METADATA_KEY}' metadata that cannot be used ({why}): export it again."
-        ) from error
-    if problem := _graph_problem(session, metadata):
-        raise ValueError(f"model {path} {problem}: export it again.")
-    return metadata
-
-
-def softmax(logits_BC: np.ndarray) -> np.ndarray:
-    """Probabilities that sum to 1."""
-    powers_BC = np.exp(logits_BC.astype(np.float64) - logits_BC.max(axis=1, keepdims=True))
-    return powers_BC / powers_BC.sum(axis=1, keepdims=True)
+    return metadata_of(session, path, _parse_metadata, _graph_problem, unknown="classes")
 
 
 def sigmoid(logits_BC: np.ndarray) -> np.ndarray:
@@ -193,16 +160,6 @@ def plain(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     """The predictions as JSON can say them."""
     told = [[{"class": name, "probability": probability} for name, probability in one.classes] for one in predictions]
     return [{"text": one.text, "top": top} for one, top in zip(predictions, told)]
-
-
-def printable(text: str) -> str:
-    """``text`` on one line, with what cannot be seen (controls, line ends, marks of direction, half characters) escaped.
-
-    A name that comes from a file can then neither steer the terminal nor pass for a line of its own. The two joiners stay,
-    which scripts and emoji need.
-    """
-    unseen = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - {"\u200c", "\u200d"}
-    return "".join(c.encode("unicode_escape").decode() if c in unseen else c for c in text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -232,23 +189,17 @@ def _parse_metadata(value: dict[str, Any]) -> Metadata:
         raise ValueError("input.tokenizer must be the name of a file beside the model")
     metadata = Metadata(
         name=str(value.get("name", "")),
-        classes=_names(value["classes"], "classes", 1),
+        classes=names_in(value["classes"], "classes"),
         multi_label=value["multi_label"],
-        max_length=_whole(given, "max_length", MOST_TOKENS),
-        vocabulary=_whole(given, "vocabulary", 2**31 - 1),
+        max_length=whole(given, "max_length", MOST_TOKENS),
+        vocabulary=whole(given, "vocabulary", 2**31 - 1),
         tokenizer=tokenizer,
         pair=_pair(given["pair"]) if version == PAIRS_VERSION else None,
-        segments="token_type_ids" in _names(given.get("names", []), "input.names"),
+        segments="token_type_ids" in names_in(given.get("names", []), "input.names", 0),
     )
     if type(metadata.multi_label) is not bool:
-        raise ValueError(f"multi_label is {_brief(metadata.multi_label)}, not true or false")
+        raise ValueError(f"multi_label is {brief(metadata.multi_label)}, not true or false")
     return metadata
-
-
-def _names(value: Any, what: str, least: int = 0) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) < least or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{what} must be a list of names")
-    return tuple(value)
 
 
 def _pair(names: Any) -> tuple[str, str]:
@@ -289,11 +240,11 @@ def _pairs(
     last = truncation.get("direction") == "left"
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    whole = tokenizer.encode_batch(list(texts))
+    uncut = tokenizer.encode_batch(list(texts))
     tokenizer.enable_truncation(**truncation)  # the next batch is cut and filled alike
     tokenizer.enable_padding(**padding)
     rows = []
-    for one in whole:
+    for one in uncut:
         places = [[at for at, side in enumerate(one.sequence_ids) if side == number] for number in (0, 1)]
         room = max(0, max_length - (len(one) - len(places[0]) - len(places[1])))
         stay = longest_first(len(places[0]), len(places[1]), room)
@@ -318,81 +269,12 @@ def _graph_problem(session: onnxruntime.InferenceSession, metadata: Metadata) ->
     """What the graph takes or answers otherwise than the metadata says."""
     takes = session.get_inputs()
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if metadata.segments else [])]
-    whole = all(one.type == "tensor(int64)" and len(one.shape) == 2 for one in takes)
-    if not whole or sorted(one.name for one in takes) != sorted(names):
-        what = ", ".join(f"'{one.name}', {one.type} {_dimensions(one.shape)}" for one in takes) or "nothing"
-        return f"takes {what}; {', '.join(names)} are needed, each tensor(int64) (batch, length)"
+    ids = all(one.type == "tensor(int64)" and len(one.shape) == 2 for one in takes)
+    if not ids or sorted(one.name for one in takes) != sorted(names):
+        return f"takes {taken(session)}; {', '.join(names)} are needed, each tensor(int64) (batch, length)"
     if any(isinstance(side, int) for one in takes for side in one.shape):
-        return f"takes texts of {_dimensions(takes[0].shape)}, where any number and any length are needed"
-    return _answer_problem(session, len(metadata.classes))
-
-
-def _metadata_text(session: onnxruntime.InferenceSession, path: Path) -> str | None:
-    try:
-        return session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"model {path} has metadata that is not UTF-8 text: export it again.") from error
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise ValueError("it nests too deeply") from None
-    if not isinstance(value, dict) or not isinstance(value.get("input", {}), dict):
-        raise ValueError("it is no section of fields, or its input is none")
-    return value
-
-
-def _whole(section: dict[str, Any], name: str, most: int) -> int:
-    value = section[name]
-    if type(value) is not int or not 1 <= value <= most:
-        raise ValueError(f"input.{name} is {_brief(value)}; it must be a whole number from 1 to {most}")
-    return value
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _dimensions(shape: Sequence[Any]) -> str:
-    return "(" + ", ".join(str(side) if isinstance(side, int) else "any" for side in shape) + ")"
-
-
-def _answer_problem(session: onnxruntime.InferenceSession, classes: int) -> str | None:
-    """What is wrong with what the graph answers, where its metadata names so many classes."""
-    answer = session.get_outputs()[0]
-    if answer.type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
-        return f"answers with {answer.type}, where logits (batch, classes) are needed"
-    whole = len(answer.shape) == 2 and (answer.shape[1] in (classes, None) or not isinstance(answer.shape[1], int))
-    if answer.shape and not whole:
-        return f"answers with shape {_dimensions(answer.shape)}, but its metadata names {classes} classes"
-    return None
-
-
-def answers_of(
-    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, int], model: Path
-) -> np.ndarray:
-    """What the model answers, (B, classes). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""
-    try:
-        logits_BC = np.asarray(session.run(None, inputs)[0])
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        raise ValueError(f"model {model} fails on its input ({_first_line(error)}): export it again.") from error
-    if logits_BC.shape != shape:
-        raise ValueError(
-            f"{model} answers with shape {logits_BC.shape}, but its metadata names {shape[1]} classes: export it again."
-        )
-    if not np.isfinite(logits_BC).all():
-        raise ValueError(
-            f"model {model} answers with values that are no finite numbers (NaN or infinity), so no class can be told: its "
-            "weights are damaged, or its input is beyond its range."
-        )
-    return logits_BC
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"takes texts of {dimensions(takes[0].shape)}, where any number and any length are needed"
+    return answer_problem(session, len(metadata.classes))
 
 
 if __name__ == "__main__":
