@@ -119,8 +119,8 @@ class Task(Protocol):
         """The student's answer to ``batch.inputs``."""
         return Output(logits=model(batch.inputs))
 
-    def answer(self, model: nn.Module, batch: Batch) -> Tensor:
-        """A teacher's answer, logits (B, C) or numbers (B, D), to ``batch.teacher_inputs`` (or ``inputs``)."""
+    def answer(self, model: nn.Module, batch: Batch) -> Tensor | RaggedLogits:
+        """A teacher's answer, logits (B, C), or of each position, or numbers (B, D), to ``batch.teacher_inputs`` (or ``inputs``)."""
         return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
     def answers_to(

@@ -22,7 +22,7 @@ from ..errors import BadInput
 from ..files import atomic_path, fingerprint, write_text
 from ..interfaces import RaggedLogits
 from ..interfaces.task import Ask
-from ..targets.codecs import Dense
+from ..targets.codecs import Dense, HypothesesCodec
 from ..targets.convert import made_from
 from ..targets.store import shard
 from ..targets.store.as_logits import dense_answers
@@ -66,7 +66,7 @@ def donor_of(here: Stage, known: StoreIdentity, ids_N: Tensor) -> Donor | None:
         if other is None or _without(other.ingredients) != _without(wanted):
             continue
         same = other.ingredients["codec"] == wanted["codec"]
-        if same or other.ingredients["codec"] == Dense.name:
+        if same or (other.ingredients["codec"] == Dense.name and not _of_transcripts(wanted["codec"])):
             found.append((same, min(other.ingredients["count"], wanted["count"]), folder.name, other))
     for same, views, _, other in sorted(found, key=lambda one: one[:3], reverse=True):
         store = _opened(other, known)
@@ -77,6 +77,11 @@ def donor_of(here: Stage, known: StoreIdentity, ids_N: Tensor) -> Donor | None:
         ):
             return Donor(store, views, same, other.facts()["seconds"] * views / store.views)
     return None
+
+
+def _of_transcripts(codec: Any) -> bool:
+    """Whether that is kept which a search finds in the teacher's answers, and not these."""
+    return isinstance(codec, dict) and codec.get("name") == HypothesesCodec.name
 
 
 def start_from(donor: Donor, path: Path, views: int, ask: Ask, ids_N: Tensor) -> tuple[Ask, dict[str, Any]]:

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from .. import progress
 from ..errors import BadInput
 from ..evaluation.wording import counted
 from ..files import write_json
+from ..interfaces import Batch, Hypotheses, RaggedLogits, Task, Values
 from ..interfaces.task import Ask
 from ..models.ensemble import Together, with_spread
 from ..models.identity import Identity, coarse, same_probe
 from ..models.onnx_file import OnnxFile
 from ..targets.cast import cast
-from ..targets.codecs import Codec, Rows, answer_width, codec_from
+from ..targets.codecs import Codec, HypothesesCodec, Rows, answer_width, codec_from
 from ..targets.codecs.cheapest import choose
 from ..targets.codecs.fits_objective import misfit, no_deviation
 from ..targets.find_stores import one_store
+from ..targets.hearing import hypotheses_of
 from ..targets.impossible import cannot_learn_from_minus_infinity, first_impossible
 from ..targets.inference_settings import SAMPLE, Asked, Manner, manner_of
 from ..targets.live_teacher import LiveTeacher
@@ -30,7 +33,7 @@ from ..targets.store.check import lacks_a_file
 from ..targets.store.lock import alone
 from ..targets.store.manifest import PLAN, SEAL, StoreIdentity, contents, read_json
 from ..targets.store.store import Store
-from ..targets.teacher_pass import ERROR_SAMPLE
+from ..targets.teacher_pass import ERROR_SAMPLE, flat, rows_of
 from .earlier_targets import donor_of, start_from
 from .job import Job
 from .objective import asked_live
@@ -121,6 +124,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
         known = StoreIdentity(**{**known, **origin})
         before = max(before, donor.seconds)
+    codec = _codec(job, path, ask)
     with progress.bar(wanted.views * len(pool), "soft targets") as advance:
         store = cast(
             path,
@@ -128,7 +132,8 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
             pool.ids,
             wanted.views,
             ask,
-            codec=_codec(job, path, ask),
+            codec=codec,
+            ragged=is_ragged(job, codec),
             batch_size=max(job.task.views_at_once, manner.batch_size),
             measured={} if manner.error is None else {"precision_error": dict(manner.error)},
             progress=advance,
@@ -148,25 +153,50 @@ def asker(job: Job, teacher: Trained, manner: Manner, codec: Codec) -> Ask:
     Raises :class:`limbeck.errors.BadInput` where the codec keeps the deviation of several teachers' numbers, and there is one.
     """
     pool, task, views = job.task.pool, job.task, job.recipe.views
-    of_members = answer_width(codec, 1) > 1
+    of_members = codec.kind is Values and answer_width(codec, 1) > 1
     if of_members and not isinstance(teacher.model, Together):
         raise BadInput("the store keeps the deviation over an ensemble's members, and this teacher is a single one.")
     asked = LiveTeacher(teacher.model.to(job.accelerator.device), task).model
     model = Asked(with_spread(asked, of_members), manner)
 
-    def ask_in_order(index_B: torch.Tensor, view: int) -> torch.Tensor:
+    def ask_in_order(index_B: torch.Tensor, view: int) -> torch.Tensor | RaggedLogits:
         batch = task.batch(pool, index_B, torch.full_like(index_B, view), views)
+        if isinstance(codec, HypothesesCodec):
+            return codec.flat(heard(model, task, batch, codec), pool.ids[index_B])
         return task.answer(model, batch)
 
-    def ask(index_B: torch.Tensor, view: int) -> torch.Tensor:
+    def ask(index_B: torch.Tensor, view: int) -> torch.Tensor | RaggedLogits:
         index_B = index_B.to(pool.ids.device)
         order_B = task.of_like_cost(pool, index_B)
         if order_B is None:
             return ask_in_order(index_B, view)
         answers = [ask_in_order(part, view) for part in index_B[order_B].split(manner.batch_size)]
-        return torch.cat(answers)[torch.argsort(order_B)]
+        back_B = torch.argsort(order_B)
+        whole = [answer for answer in answers if isinstance(answer, torch.Tensor)]
+        return (
+            torch.cat(whole)[back_B]
+            if whole
+            else _reordered([one for one in answers if isinstance(one, RaggedLogits)], back_B)
+        )
 
     return ask
+
+
+def heard(model: nn.Module, task: Task, batch: Batch, codec: HypothesesCodec) -> Hypotheses:
+    """What a teacher heard: what it says by itself, of a recogniser that gives transcripts, or what a search finds in its posteriors."""
+    said = task.answer(model, batch)
+    if not isinstance(said, RaggedLogits):
+        raise BadInput(
+            "targets.codec: transcripts are heard in recordings, and the teacher answers otherwise: take the codec dense."
+        )
+    return hypotheses_of(said, codec.best, codec.beam)
+
+
+def _reordered(parts: list[RaggedLogits], back_B: torch.Tensor) -> RaggedLogits:
+    rows = [row for part in parts for row in part.logits.split(part.lengths.tolist())]
+    order = back_B.tolist()
+    lengths_B = torch.cat([part.lengths.cpu() for part in parts])[back_B.cpu()]
+    return RaggedLogits(torch.cat([rows[at] for at in order]), lengths_B)
 
 
 def manner_in(job: Job, teacher: Trained, here: Stage) -> Manner:
@@ -255,13 +285,27 @@ def _codec(job: Job, path: Path, ask: Ask) -> Codec:
         there = read_json(path / PLAN)["codec"]
         return codec_from(there["name"], there["settings"])
     ids_N, index_N = job.task.pool.ids.cpu().sort()
-    logits_NC = ask(index_N[:ERROR_SAMPLE], 0)
-    assert isinstance(logits_NC, torch.Tensor)
-    logits_NC = logits_NC.cpu()
+    ids_N, answer = ids_N[:ERROR_SAMPLE], ask(index_N[:ERROR_SAMPLE], 0)
+    logits_PC, lengths_N = flat(answer, len(ids_N), job.splits.answers.width, job.splits.answers.ragged)
+    rows = rows_of(ids_N, 0, lengths_N)
+    logits_NC, rows = logits_PC[:ERROR_SAMPLE].cpu(), Rows(rows.ids_N[:ERROR_SAMPLE], 0, rows.position_N[:ERROR_SAMPLE])
     if bool((logits_NC.isnan() | (logits_NC == torch.inf)).any()):
         return wanted.codecs[-1]  # casting says what is wrong with such answers
-    rows = Rows(ids_N[:ERROR_SAMPLE], 0, torch.zeros(len(logits_NC), dtype=torch.int64))
     return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
+
+
+def is_ragged(job: Job, codec: Codec) -> bool:
+    """Whether a store of the job's keeps an answer for each position; transcripts are one answer."""
+    return job.splits.answers.ragged and codec.kind is not Hypotheses
+
+
+def answers_each(job: Job, codec: Codec) -> float:
+    """How many answers are kept of an example, as of the first few: as many as it has positions."""
+    if not is_ragged(job, codec):
+        return 1.0
+    index_B = torch.arange(min(SAMPLE // 8, len(job.task.pool)), device=job.task.pool.ids.device)
+    mask = job.task.batch(job.task.pool, index_B, torch.zeros_like(index_B), job.recipe.views).mask
+    return 1.0 if mask is None else float(mask.sum()) / len(index_B)
 
 
 def why_live(job: Job) -> str | None:

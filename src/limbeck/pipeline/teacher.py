@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import progress
 from ..evaluation.doubts import confused, no_better, taken_for
@@ -17,6 +18,7 @@ from ..interfaces import DenseLogits, Values
 from ..interfaces.modality import Member
 from ..modalities import outline_of
 from ..models.identity import coarse, identity
+from ..targets.hearing import ragged
 from ..targets.store.as_logits import distribution, gathered
 from ..targets.store.store import Store
 from ..training.history import field, kept
@@ -74,7 +76,7 @@ def doubts(job: Job, teacher: Trained) -> list[str]:
     answers = keep(by, parts, validation.labels.cpu())
     progress.note(f"{_reached(by, answers)} {len(validation)} validation examples.")
     first = f"Look first {outline_of(job.recipe.task).look_first}."
-    return _misgivings(job, answers, "validation", first)
+    return _misgivings(job, answers, validation.labels.cpu(), "validation", first)
 
 
 def doubts_of_given(job: Job, store: Store) -> list[str]:
@@ -87,16 +89,20 @@ def doubts_of_given(job: Job, store: Store) -> list[str]:
         answer = distribution(said, store.classes)[:, :-1].log().cpu()
     elif isinstance(said, DenseLogits):
         answer = said.logits.float().cpu()
+        if store.ragged:
+            answer = ragged(said, store.lengths(train.ids.cpu(), torch.zeros_like(train.ids.cpu())), store.classes)
     else:  # of several labels, other kinds of answer keep only a part
         return []
     first = "Look first whether these soft targets are of the data's classes, in their order."
-    return [f"targets.store: {one}" for one in _misgivings(job, by.kept(answer, labels), "training examples", first)]
+    return [
+        f"targets.store: {one}" for one in _misgivings(job, by.kept(answer, labels), labels, "training examples", first)
+    ]
 
 
-def _misgivings(job: Job, answers: Kept, asked: str, first: str) -> list[str]:
+def _misgivings(job: Job, answers: Kept, labels: Tensor, asked: str, first: str) -> list[str]:
     """Sentences on answers that cannot be those of a teacher of such data."""
     kind = job.splits.answers
-    by, labels = KINDS[kind.kind], answers["labels"]
+    by = KINDS[kind.kind]
     reached = by.figures(answers)[by.FIGURES[0].name]
     chance = no_better(by.FIGURES[0], reached, by.commonest(labels), asked, len(labels))
     mixed = confused(taken_for(answers["answer"], labels), kind.names) if kind.kind == "classes" else None

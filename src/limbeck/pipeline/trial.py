@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from ..errors import BadInput
-from ..interfaces import Batch, Features, Output, Target, Values
+from ..interfaces import Batch, DenseLogits, Features, Hypotheses, Needs, Output, RaggedLogits, Target, Values
 from ..models.capture import Capture
 from ..models.ensemble import with_spread
-from ..models.inference import Inputs, ask, moved
+from ..models.inference import Inputs, ask, device_of, moved, untouched
 from ..objectives.modules import Objective
 from ..sections.recipe import Recipe
 from ..targets.codecs import Rows
 from ..targets.codecs.from_recipe import Candidates
-from ..targets.live_teacher import as_target
+from ..targets.hearing import hypotheses_of
+from ..targets.live_teacher import as_target, padded
+from ..targets.store.padding import each_tensor
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
 
 
@@ -43,7 +45,9 @@ def try_out(
     answer, features = _answer(student, batch.inputs, needs.features, "student")
     numbers = task.answers.kind == "values"
     output = Output(None if numbers else answer, answer if numbers else None, features=features)
-    if needs.target or needs.teacher_features:
+    if needs.target and task.answers.ragged:
+        target = _of_recordings(teacher, task, batch, needs, kept)
+    elif needs.target or needs.teacher_features:
         inputs = batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs
         asked = with_spread(teacher, needs.spread)
         answer, features = _answer(asked, inputs, needs.teacher_features, "teacher")
@@ -72,6 +76,29 @@ def two_examples(task: Any, recipe: Recipe) -> Batch:
     there = {one.name: getattr(batch, one.name) for one in dataclasses.fields(batch)}
     on_cpu = {name: moved(value, "cpu") for name, value in there.items() if value is not None}
     return dataclasses.replace(batch, **on_cpu)
+
+
+def _of_recordings(teacher: nn.Module, task: Any, batch: Batch, needs: Needs, kept: Candidates | None) -> Target:
+    """What the teacher answers at the positions of two examples, and the transcripts that are heard in it, as they will be kept."""
+    device = device_of(teacher)
+    given = {"inputs": batch.inputs, "teacher_inputs": batch.teacher_inputs}
+    here = dataclasses.replace(batch, **{name: moved(one, device) for name, one in given.items() if one is not None})
+    with untouched(teacher):
+        said = task.answer(teacher, here)
+    said = RaggedLogits(said.logits.float().cpu(), said.lengths.cpu())
+    columns: list[Any] = []
+    if needs.target != (Hypotheses,):
+        logits_BLV = padded(said, None)
+        column: Any = DenseLogits(logits_BLV)
+        if kept is not None:
+            places = torch.zeros(logits_BLV.shape[:2].numel(), dtype=torch.int64)
+            encoded = kept.codecs[0].encode(logits_BLV.flatten(0, 1), Rows(places, 0, places))
+            decoded = kept.codecs[0].decode(encoded, task.answers.width)
+            column = each_tensor(decoded, lambda tensor: tensor.unflatten(0, logits_BLV.shape[:2]))
+        columns.append(column)
+    if Hypotheses in needs.target:
+        columns.append(hypotheses_of(said, 2, 4))
+    return Target(tuple(columns))
 
 
 def _answer(

@@ -57,6 +57,25 @@ class Auto(Section):
     """Largest mean KL from the teacher to what is kept, in nats at T = 1, on a sample of its answers."""
 
 
+class Hypotheses(Section):
+    """What a teacher of speech heard: its most probable transcripts, each with its weight."""
+
+    best: int = Field(default=4, ge=1, le=64)
+    """How many transcripts of each example are kept."""
+    longest: Width = 128
+    """The most symbols that one may have; each takes a byte, or two where there are more than 256."""
+    beam: int = Field(default=16, ge=1, le=1024)
+    """How many beginnings of transcripts the search for them keeps at each frame."""
+
+    @model_validator(mode="after")
+    def _wide_enough(self) -> Hypotheses:
+        if self.beam < self.best:
+            raise ValueError(
+                f"beam is {self.beam} and best {self.best}: a search finds no more transcripts than it keeps"
+            )
+        return self
+
+
 class CodecSection(Section):
     """A codec with settings: one of these. ``dense`` and ``int8`` have none and are given as a word."""
 
@@ -64,21 +83,23 @@ class CodecSection(Section):
     """The largest logits and the mass of the others: ``{topk: {k: 8}}``."""
     sample: Sample | None = None
     """Draws: ``{sample: {width: 18, temperature: 4}}``."""
+    hypotheses: Hypotheses | None = None
+    """Transcripts, for ``ctc_sequence_kd``: ``{hypotheses: {best: 4}}``; what it takes where nothing is said."""
     auto: Auto | None = None
     """The cheapest that is exact enough: ``{auto: {mean_kl: 1.0e-3}}``."""
 
     @model_validator(mode="after")
     def _one(self) -> CodecSection:
-        if sum(value is not None for value in (self.topk, self.sample, self.auto)) != 1:
+        if sum(value is not None for value in (self.topk, self.sample, self.hypotheses, self.auto)) != 1:
             raise ValueError(
-                "a codec is dense, int8, or a section of one of topk, sample and auto, such as {topk: {k: 8}}"
+                "a codec is dense, int8, or a section of one of topk, sample, hypotheses and auto, such as {topk: {k: 8}}"
             )
         return self
 
     @property
-    def chosen(self) -> TopK | Sample | Auto:
+    def chosen(self) -> TopK | Sample | Hypotheses | Auto:
         """The one that was given."""
-        one = self.topk or self.sample or self.auto
+        one = self.topk or self.sample or self.hypotheses or self.auto
         assert one is not None
         return one
 
@@ -97,15 +118,17 @@ def _known_word(value: Any) -> Any:
             raise ValueError(f"'{value}' has settings: {_example(value)}; {{{value}: {{}}}} takes the defaults")
         near = did_you_mean(value, [*_WORDS, *CodecSection.model_fields])
         raise ValueError(
-            f"{value!r} is not one of dense, int8, float32, float16, or a section of topk, sample or auto.{near}"
+            f"{value!r} is not one of dense, int8, float32, float16, or a section of topk, sample, hypotheses or auto.{near}"
         )
     return value
 
 
 def _example(name: str) -> str:
-    return {"topk": "{topk: {k: 8}}", "sample": "{sample: {width: 18, temperature: 4}}"}.get(
-        name, "{auto: {mean_kl: 1.0e-3}}"
-    )
+    return {
+        "topk": "{topk: {k: 8}}",
+        "sample": "{sample: {width: 18, temperature: 4}}",
+        "hypotheses": "{hypotheses: {best: 4}}",
+    }.get(name, "{auto: {mean_kl: 1.0e-3}}")
 
 
 Codec = Annotated[

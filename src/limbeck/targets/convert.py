@@ -11,7 +11,7 @@ import torch
 
 from ..errors import BadInput
 from ..files import fingerprint
-from ..interfaces import Values
+from ..interfaces import Hypotheses, Values
 from .codecs import Codec, Numbers, answer_width
 from .store.as_logits import dense_answers
 from .store.manifest import StoreIdentity, libraries, read_seal
@@ -64,6 +64,11 @@ def convert(
 
 def check_kinds(store: Store, codec: Codec) -> None:
     """Raises :class:`BadInput` where the store keeps logits and the codec numbers of a regression, or the other way round."""
+    if codec.kind is Hypotheses:
+        raise BadInput(
+            f"--codec {codec.name}: transcripts are what a search finds in the answers of a teacher of recordings when it is asked: "
+            "say targets.codec in the recipe. From answers that are kept whole a run finds them by itself."
+        )
     if (store.codec.kind is Values) == (codec.kind is Values):
         return
     if codec.kind is Values:

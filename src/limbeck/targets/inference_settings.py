@@ -144,15 +144,15 @@ def fast_precisions(device: torch.device) -> list[str]:
 
 
 def answers_error(exact_BC: Tensor, other_BC: Tensor) -> dict[str, float | int]:
-    """``mean_kl`` and ``max_kl`` of KL(exact || other) in nats at temperature 1, ``argmax_agreement``, and ``n``.
+    """``mean_kl`` and ``max_kl`` of KL(exact || other) in nats at temperature 1, ``argmax_agreement``, and ``n``, of all positions.
 
     An answer that is not finite is infinitely far away.
     """
-    log_p_BC, log_q_BC = (logits.double().cpu().log_softmax(1) for logits in (exact_BC, other_BC))
+    log_p_BC, log_q_BC = (logits.double().cpu().flatten(0, -2).log_softmax(1) for logits in (exact_BC, other_BC))
     p_BC = log_p_BC.exp()
     kl_B = torch.where(p_BC > 0, p_BC * (log_p_BC - log_q_BC), 0.0).sum(1).clamp(min=0)
     kl_B = kl_B.nan_to_num(nan=float("inf"))
-    same_B = exact_BC.argmax(1).cpu() == other_BC.argmax(1).cpu()
+    same_B = exact_BC.argmax(-1).cpu() == other_BC.argmax(-1).cpu()
     # JSON has no infinity
     largest = torch.finfo(torch.float64).max
     return {

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import Any
 
-from ..interfaces import Answers, Batch, DenseLogits, Features, Needs, Target, Task, Values
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from ..interfaces import Answers, Batch, DenseLogits, Features, Hypotheses, Needs, RaggedLogits, Target, Task, Values
 from ..models.capture import Capture
 from ..models.ensemble import with_spread
+from . import hearing
+from .store.padding import each_tensor
 
 
 class LiveTeacher:
@@ -29,8 +35,17 @@ class LiveTeacher:
         # no_grad, not inference_mode: an inference tensor cannot take part in the student's backward pass
         with torch.no_grad(), self._capture(needs.teacher_features) as features:
             said = self.task.answer(with_spread(self.model, needs.spread), batch)
-        answer = as_target(said.float(), self.task.answers)
-        return Target((answer, Features(features)) if features else (answer,))
+        columns: list[Any] = [Features(features)] if features else []
+        if isinstance(said, RaggedLogits) and Hypotheses in needs.target:
+            heard, device = hearing.hypotheses_of(said, hearing.BEST, hearing.BEAM), said.logits.device
+            columns.insert(0, each_tensor(heard, lambda tensor: tensor.to(device)))
+        if not isinstance(said, RaggedLogits):
+            said = said.float()
+        elif needs.target != (Hypotheses,):
+            said = padded(said, None if batch.mask is None else batch.mask.shape[1])
+        if isinstance(said, Tensor):
+            columns.insert(0, as_target(said, self.task.answers))
+        return Target(tuple(columns))
 
     def _capture(self, paths: tuple[str, ...]) -> Capture:
         if paths not in self._captures:
@@ -40,6 +55,23 @@ class LiveTeacher:
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         """Which view each example shows in an epoch: a new one each time; int64 (B,)."""
         return torch.full_like(ids_B, epoch)
+
+
+def padded(answer: RaggedLogits, length: int | None) -> Tensor:
+    """Answers at positions, (B, L, V) float32, 0 beyond an example's own; L is ``length``, or the longest's.
+
+    Raises :class:`ValueError` where one is longer.
+    """
+    rows = answer.logits.float().split(answer.lengths.tolist())
+    logits_BLV = pad_sequence(list(rows), batch_first=True)
+    if length is None or logits_BLV.shape[1] == length:
+        return logits_BLV
+    if logits_BLV.shape[1] > length:
+        raise ValueError(
+            f"the teacher answers at up to {logits_BLV.shape[1]} frames, and the student at {length}: give both the same stride, or "
+            "take ctc_sequence_kd, which needs no alignment"
+        )
+    return F.pad(logits_BLV, (0, 0, 0, length - logits_BLV.shape[1]))
 
 
 def as_target(answer: Tensor, answers: Answers) -> DenseLogits | Values:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .. import randomness
 from ..errors import BadInput
-from ..interfaces import Sampled, Values
+from ..interfaces import Hypotheses, Sampled, Values
 from ..interfaces.task import Ask
 from .codecs import Rows, answer_width
 from .codecs.base import CHUNK, wide
@@ -101,12 +101,28 @@ def _differences(store: Store, logits_PC: Tensor, lengths_B: Tensor, ids_B: Tens
         kept = store.codec.decode({name: column[at] for name, column in stored.columns.items()}, store.classes)
         if isinstance(kept, Values) and isinstance(asked, Values):
             difference_P[here] = _of_numbers(kept, asked, _of_each(store))
+        elif isinstance(kept, Hypotheses) and isinstance(asked, Hypotheses):
+            difference_P[here] = _of_transcripts(kept, asked)
         elif isinstance(store.codec, SampleCodec) and isinstance(kept, Sampled):
             difference_P[here] = _of_draws(store.codec, logits_PC[now], kept, asked)
         else:
             difference_P[here] = _apart(distribution(asked, store.classes), distribution(kept, store.classes))
     example_P = torch.arange(len(ids_B)).repeat_interleave(lengths_B)[now_P]
     return (~alike_B).double().scatter_reduce(0, example_P, difference_P, "amax")
+
+
+def _of_transcripts(kept: Hypotheses, asked: Hypotheses) -> Tensor:
+    """The total variation between the weights of transcripts, each of its symbols: float64 (P,)."""
+
+    def weighed(of: Hypotheses, p: int) -> dict[tuple[int, ...], float]:
+        rows = zip(of.symbols[p].tolist(), of.lengths[p].tolist(), of.weights[p].tolist(), strict=True)
+        return {tuple(symbols[:size]): weight for symbols, size, weight in rows if size >= 0}
+
+    found = []
+    for p in range(len(kept.lengths)):
+        then, now = weighed(kept, p), weighed(asked, p)
+        found.append(sum(abs(then.get(one, 0.0) - now.get(one, 0.0)) for one in {*then, *now}) / 2)
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def _of_numbers(kept: Values, asked: Values, of_D: Sequence[Mapping[str, float]]) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import randomness
-from ..interfaces import Batch, DenseLogits, Needs, Target, Values
+from ..interfaces import Batch, DenseLogits, Hypotheses, Needs, Target, TopK, Values
+from . import hearing
+from .store.padding import each_tensor
 from .store.store import Store
 
 
@@ -21,6 +24,7 @@ class StoredTeacher:
 
     def __init__(self, store: Store, average: bool = False) -> None:
         self.store, self.average = store, average
+        self._found: dict[tuple[int, int], list[hearing.Heard]] = {}
         self._numbers = average and store.codec.kind is Values
         mean_NC, spread_ND = None, None
         if self._numbers:
@@ -37,7 +41,7 @@ class StoredTeacher:
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
         """The answer kept, of the store's kind, (B, ...) on its device; sequences (B, L, ...), as long as the mask. Averaged,
-        the logits (B, C).
+        the logits (B, C). Where transcripts are needed and posteriors were kept, also those that a search finds in them.
 
         Raises as :meth:`Store.gather` does, and ``ValueError`` where features are needed, which no store keeps.
         """
@@ -51,8 +55,34 @@ class StoredTeacher:
             return Target((Values(self.store.gather_rows(self._mean_NC, batch.ids), spread_BD),))
         if self._mean_NC is not None:
             return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
-        length = None if batch.mask is None or not self.store.ragged else batch.mask.shape[1]
-        return Target((self.store.gather(batch.ids, batch.view, length),))
+        if not self.store.ragged:
+            return Target((self.store.gather(batch.ids, batch.view),))
+        columns: list[Any] = []
+        if needs.target != (Hypotheses,):
+            columns.append(
+                self.store.gather(batch.ids, batch.view, None if batch.mask is None else batch.mask.shape[1])
+            )
+        if Hypotheses in needs.target:
+            columns.append(self._heard(batch))
+        return Target(tuple(columns))
+
+    def _heard(self, batch: Batch) -> Hypotheses:
+        """The transcripts that a search finds in what is stored of recordings; each is searched once."""
+        keys = list(zip(batch.ids.tolist(), batch.view.tolist(), strict=True))
+        new = [at for at, key in enumerate(keys) if key not in self._found]
+        if new:
+            ids_B, view_B = batch.ids[new], batch.view[new]
+            answer = self.store.gather(ids_B, view_B)
+            if not isinstance(answer, DenseLogits | TopK):
+                raise ValueError(
+                    f"in answers of the kind {type(answer).__name__} no transcripts can be found: cast with codec dense"
+                )
+            said = hearing.ragged(answer, self.store.lengths(ids_B, view_B), self.store.classes)
+            for at, logits_LV in zip(new, said.logits.split(said.lengths.tolist()), strict=True):
+                rows_LV = logits_LV.double().cpu().softmax(-1).tolist()
+                self._found[keys[at]] = hearing.best_of(rows_LV, hearing.BEST, hearing.BEAM)
+        heard = hearing.packed([self._found[key] for key in keys], hearing.BEST)
+        return each_tensor(heard, lambda tensor: tensor.to(self.store.device))
 
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         """Which view each example shows in an epoch: int64 (B,); one whose answer is known."""

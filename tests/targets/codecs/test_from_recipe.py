@@ -87,7 +87,7 @@ def test_from_a_teacher_to_a_gradient(taught, codec):
         (["targets.codec=topk"], r"'topk' has settings: \{topk: \{k: 8\}\}"),
         (["targets.codec=int9"], "'int9' is not one of dense, int8.* Did you mean 'int8'"),
         (["targets.codec={topk: {kk: 2}}"], "targets.codec.topk.kk: no such field. Did you mean 'k'"),
-        (["targets.codec={topk: {k: 2}, auto: {}}"], "one of topk, sample and auto"),
+        (["targets.codec={topk: {k: 2}, auto: {}}"], "one of topk, sample, hypotheses and auto"),
         (["targets.codec={sample: {proposal: 1, temperature: 4}}"], "Give a proposal above the temperature"),
         (["targets.codec={sample: {draws: 300}}"], "targets.codec.sample.draws: 300 was given; it must be at most 255"),
     ],

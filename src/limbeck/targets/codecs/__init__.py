@@ -9,12 +9,13 @@ from ...errors import BadInput, did_you_mean
 from .base import Answer, Codec, Column, Rows, bytes_per_target, unknown_as_nan
 from .dense import Dense, Int8
 from .error import codec_error
+from .hypotheses import HypothesesCodec
 from .numbers import Numbers, answer_width
 from .sample import SampleCodec
 from .topk import TopKCodec
 
 _CODECS: dict[str, Callable[..., Codec]] = {
-    codec.name: codec for codec in (Dense, Int8, TopKCodec, SampleCodec, Numbers)
+    codec.name: codec for codec in (Dense, Int8, TopKCodec, SampleCodec, Numbers, HypothesesCodec)
 }
 
 
@@ -37,6 +38,7 @@ __all__ = [
     "Codec",
     "Column",
     "Dense",
+    "HypothesesCodec",
     "Int8",
     "Numbers",
     "Rows",

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...interfaces import DenseLogits, Sampled, TopK, Values
+from ...interfaces import DenseLogits, Hypotheses, Sampled, TopK, Values
 
-Answer = DenseLogits | TopK | Sampled | Values
-"""What a store gives back, of one of four kinds."""
+Answer = DenseLogits | TopK | Sampled | Values | Hypotheses
+"""What a store gives back, of one of five kinds."""
 
 FLOAT16_MAX = 65504.0
 # Elements that are worked on at a time: float64 copies of a batch of vocabularies would not fit beside the teacher.
@@ -50,7 +50,7 @@ class Codec(Protocol):
     name: ClassVar[str]
     """The name in the recipe and the manifest."""
     kind: ClassVar[type]
-    """What :meth:`decode` answers: ``DenseLogits``, ``TopK``, ``Sampled`` or ``Values``."""
+    """What :meth:`decode` answers: ``DenseLogits``, ``TopK``, ``Sampled``, ``Values`` or ``Hypotheses``."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -110,6 +110,8 @@ def unknown_as_nan(answer: Answer, known_B: Tensor) -> Answer:
         return DenseLogits(marked(answer.logits))
     if isinstance(answer, Values):
         return Values(marked(answer.values), None if answer.spread is None else marked(answer.spread))
+    if isinstance(answer, Hypotheses):
+        return Hypotheses(answer.symbols, answer.lengths, marked(answer.weights))
     if isinstance(answer, TopK):
         return TopK(answer.ids, marked(answer.logits), marked(answer.log_rest), answer.temperatures)
     return Sampled(answer.ids, marked(answer.counts), answer.temperature, answer.weights)

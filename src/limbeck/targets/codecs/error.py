@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...interfaces import DenseLogits, Sampled, TopK, Values
+from ...interfaces import DenseLogits, Hypotheses, Sampled, TopK, Values
 from ...objectives.functional import rest_at
 from .base import Answer, Codec, Rows, wide
 
@@ -34,9 +34,14 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, Any]:
 
     Of the numbers of a regression, ``n``, ``rmse`` and ``max_difference`` in the numbers' unit, and ``rms``, their own size;
     ``per_number`` the last two of each. Of deviations beside them, ``spread``: their root mean square.
+
+    Of transcripts, of which nothing is lost, ``n`` and means over utterances: ``hypotheses`` (how many), ``symbols`` (of the best)
+    and ``weight`` (of the best).
     """
     if codec.kind is Values:
         return _of_numbers(codec, logits_NC, rows)
+    if codec.kind is Hypotheses:
+        return _of_hypotheses(codec, logits_NC, rows)
     classes = logits_NC.shape[1]
     parts: list[dict[str, Tensor]] = []
     sums: list[Tensor] = []
@@ -51,7 +56,7 @@ def codec_error(codec: Codec, logits_NC: Tensor, rows: Rows) -> dict[str, Any]:
             figures, difference_C = _of_sample(answer, log_p_NC)
             sums.append(difference_C)
         else:
-            assert not isinstance(answer, Values)
+            assert not isinstance(answer, Values | Hypotheses)
             figures = _of_distribution(answer, log_p_NC, temperature)
         parts.append(figures)
     figures = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -84,6 +89,17 @@ def _of_numbers(codec: Codec, said: Tensor, rows: Rows) -> dict[str, Any]:
         ],
         **({} if kept.spread is None else {"spread": float(kept.spread.double().square().mean().sqrt())}),
     }
+
+
+def _of_hypotheses(codec: Codec, said_NW: Tensor, rows: Rows) -> dict[str, Any]:
+    kept = codec.decode(codec.encode(said_NW, rows), 0)
+    assert isinstance(kept, Hypotheses)
+    means = {
+        "hypotheses": (kept.lengths >= 0).double().sum(1),
+        "symbols": kept.lengths[:, 0].clamp(min=0).double(),
+        "weight": kept.weights[:, 0].double(),
+    }
+    return {"n": len(said_NW), **{name: float(values_N.mean()) for name, values_N in means.items()}}
 
 
 def _temperature(answer: Answer) -> float:

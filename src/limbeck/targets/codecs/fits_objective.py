@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from ...interfaces import DenseLogits, Sampled, TopK, Values
+from ...interfaces import DenseLogits, Hypotheses, Sampled, TopK, Values
 from ...objectives import modules, schedules
 from ...objectives.catalogue.entry import YES_OR_NO
 from ...objectives.modules import Objective
@@ -21,6 +21,9 @@ def misfit(codec: Codec, objective: Objective | None = None, *, average: bool = 
         return _why_not_sigmoids(codec, average)
     if (codec.kind is Values) != reads_numbers(objective) and objective is not None and asks(objective):
         return _why_not_numbers(codec)
+    if codec.kind is not Hypotheses and hears(objective) and (codec.kind is Sampled or average):
+        what = "targets.average: its mean over views" if average else f"targets.codec: a draw of the codec {codec.name}"
+        return f"{what} is no answer in which transcripts could be found. Leave it out, or take the codec dense."
     if codec.kind in (DenseLogits, Values):
         return None
     if average:
@@ -41,6 +44,17 @@ def reads_sigmoids(objective: Objective | None) -> bool:
 def reads_numbers(objective: Objective | None) -> bool:
     """Whether the objective reads the teacher's answers as the numbers of a regression."""
     return any(Values in part.needs.target for _, part in ([] if objective is None else objective.weighted))
+
+
+def hears(objective: Objective | None) -> bool:
+    """Whether any part of it learns from transcripts that the teacher heard."""
+    return any(Hypotheses in part.needs.target for _, part in ([] if objective is None else objective.weighted))
+
+
+def hears_alone(objective: Objective | None) -> bool:
+    """Whether nothing else of the teacher is asked for, so that transcripts are all that need be kept."""
+    parts = [] if objective is None else [part for _, part in objective.weighted if part.needs.target]
+    return bool(parts) and all(part.needs.target == (Hypotheses,) for part in parts)
 
 
 def no_deviation(codec: Codec | None, objective: Objective | None, averaged: int = 1) -> str | None:
@@ -118,5 +132,6 @@ def _range(temperatures: tuple[float, ...]) -> str:
 @cache
 def _learners(kind: type) -> str:
     """The names of the objectives that take answers of that kind."""
-    assert kind in (TopK, Sampled)
-    return " and ".join(made.name for made in (modules.KD(), modules.ForwardKL()) if kind in made.needs.target)
+    assert kind in (TopK, Sampled, Hypotheses)
+    every = (modules.CTCSequenceKD(),) if kind is Hypotheses else (modules.KD(), modules.ForwardKL())
+    return " and ".join(made.name for made in every if kind in made.needs.target)

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 from ...errors import BadInput
 from ...objectives.modules import Objective
-from ...sections.codec import Auto, CodecSection, Sample
+from ...sections.codec import Auto, CodecSection, Hypotheses, Sample
 from ...sections.targets import Targets
 from .base import Codec
 from .cheapest import candidates
 from .dense import Dense, Int8
-from .fits_objective import misfit, no_deviation, reads_numbers, reads_sigmoids
+from .fits_objective import hears_alone, misfit, no_deviation, reads_numbers, reads_sigmoids
+from .hypotheses import HypothesesCodec
 from .numbers import PRECISIONS, Numbers
 from .sample import SampleCodec
 from .topk import TopKCodec
@@ -42,6 +43,8 @@ def asked_codecs(
     section = wanted.codec.chosen if isinstance(wanted.codec, CodecSection) else wanted.codec
     if section == "dense" and reads_numbers(objective):
         section = PRECISIONS[0]
+    if section == "dense" and hears_alone(objective):
+        section = Hypotheses()
     if isinstance(section, Auto) and reads_numbers(objective):
         raise BadInput(
             "targets.codec.auto: it compares distributions over classes, and a teacher's numbers are none: take float32 or float16."
@@ -52,6 +55,8 @@ def asked_codecs(
         codec: Codec = Numbers(section, spread=several and objective is not None and objective.needs.spread)
     elif isinstance(section, str):
         codec = Int8() if section == Int8.name else Dense(centred=not reads_sigmoids(objective))
+    elif isinstance(section, Hypotheses):
+        codec = HypothesesCodec(section.best, section.longest, section.beam, wide=classes > 256)
     elif isinstance(section, Sample):
         codec = SampleCodec(**section.model_dump(), seed=seed)
     else:

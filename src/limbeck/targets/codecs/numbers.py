@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import BadInput
 from ...interfaces import Values
 from .base import FLOAT16_MAX, Codec, Column, Rows
+from .hypotheses import HypothesesCodec
 
 PRECISIONS = ("float32", "float16")
 
@@ -67,5 +68,9 @@ class Numbers:
 
 
 def answer_width(codec: Codec, classes: int) -> int:
-    """How many numbers a teacher answers each row with, of a store of ``classes``: twice as many with their deviations."""
+    """How many numbers a teacher answers each row with, of a store of ``classes``: twice as many with their deviations, and of
+    transcripts what :meth:`HypothesesCodec.flat` makes of them.
+    """
+    if isinstance(codec, HypothesesCodec):
+        return codec.width
     return 2 * classes if isinstance(codec, Numbers) and codec.spread else classes

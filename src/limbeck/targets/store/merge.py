@@ -103,4 +103,4 @@ def _same(
 
 
 def _mean_kl(codec: dict[str, Any]) -> float:
-    return codec["error"]["mean_kl"] if codec["error"] else 0.0
+    return codec["error"].get("mean_kl", 0.0) if codec["error"] else 0.0

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ...errors import BadInput
-from ...interfaces import DenseLogits, Sampled, TopK, Values
+from ...interfaces import DenseLogits, Hypotheses, Sampled, TopK, Values
 from ..codecs import Answer, Codec
 from .mapped_files import Answers
 
-Kind = TypeVar("Kind", bound=DenseLogits | TopK | Sampled | Values)
+Kind = TypeVar("Kind", bound=DenseLogits | TopK | Sampled | Values | Hypotheses)
 
 
 def padded(codec: Codec, classes: int, answers: Answers, number_B: Tensor | slice, length: int | None) -> Answer:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ...errors import BadInput
-from ...interfaces import DenseLogits, Sampled, TopK, Values
-from ..codecs import Codec, answer_width, codec_from
+from ...interfaces import DenseLogits, Values
+from ..codecs import Answer, Codec, answer_width, codec_from
 from .check import check
 from .index import Index
 from .manifest import KIND, PLAN, SEAL, TARGETS_VERSION, differences, read_json
@@ -29,8 +29,6 @@ from .segment import Segment, read_segments
 
 HOLD_BELOW_BYTES = 1 << 30  # a smaller store is held in memory (or on the device) as one tensor
 AVERAGED_AT_ONCE = 4096
-
-Answer = DenseLogits | TopK | Sampled | Values
 
 
 class Store:
