@@ -1,0 +1,66 @@
+"""Fields of a recipe of sounds that are worth trying at other values: sizes, families, strengths of views. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...sections.knob import Knob, names_modules, of_any_recipe, one_of, spread, whole, whole_log
+from ...sections.teacher import Model
+from ...vision.networks import Allowed
+from .data_sections import SoundViews
+from .families import CLASSIFIERS, KNOBS, ours
+from .recipe import AudioRecipe, TeacherSection
+
+_WIDEST, _DEEPEST = 128, 8  # that an edge device has room for; the networks themselves can be larger
+_MELS = (20, 32, 40, 64)
+
+
+def knobs(recipe: AudioRecipe) -> dict[str, Knob]:
+    """By the path of the field; what a change of another field would make wrong is left out."""
+    same = names_modules(recipe)
+    return {
+        **_network("student", recipe.student, same),
+        **(_network("teacher", recipe.teacher, same) if isinstance(recipe.teacher, TeacherSection) else {}),
+        **_strengths(recipe.views),
+        "views.shift": spread(0.0, 0.3),
+        "views.gain": spread(0.0, 12.0),
+        "views.speed": spread(0.0, 0.2),
+        "views.echo": spread(0.0, 0.5),
+        "views.time_mask": spread(0.0, 0.3),
+        "views.frequency_mask": spread(0.0, 0.3),
+        **of_any_recipe(recipe),
+    }
+
+
+def _network(where: str, section: Model, same: bool) -> dict[str, Knob]:
+    """Of a network of ours that starts from its seed: with ``weights`` it is as large as they are. ``same``: its modules stay."""
+    if section.weights is not None or not ours(section.model):
+        return {}
+    found = {
+        f"{where}.{name}": _within(name, allowed, section.knobs.get(name))
+        for name, allowed in KNOBS[section.model].items()
+    }
+    if same:
+        found.pop(f"{where}.depth", None)
+    elif not section.knobs:  # which another family would not have
+        found[f"{where}.model"] = one_of((section.model, *(one for one in CLASSIFIERS if one != section.model)))
+    return found
+
+
+def _within(name: str, allowed: Allowed, here: int | None) -> Knob:
+    if isinstance(allowed, tuple):
+        return one_of(allowed)
+    if name == "mels":
+        return one_of(sorted({*_MELS, here or _MELS[0]}))
+    low, high = allowed[0], allowed[-1]
+    if name == "depth":
+        return whole(low, min(high, _DEEPEST))
+    return whole_log(max(low, 4), min(high, _WIDEST))
+
+
+def _strengths(views: SoundViews) -> dict[str, Knob]:
+    """The views as they are, and none; nothing where they vary nothing."""
+    if views == SoundViews():
+        return {}
+    choices: list[Any] = [views.model_dump(mode="json"), SoundViews().model_dump(mode="json")]
+    return {"views": Knob("list", choices=tuple(choices))}
