@@ -246,6 +246,9 @@ class SplitsOf(Generic[E]):
         str, ...
     ] = ()  # of labels without an alignment: their symbols, the blank first; there are no classes
     elsewhere: bool = False  # whether some of it was read from files that lie outside the folders a recipe names
+    measured_on: str = (
+        ""  # a fingerprint of what figures that only running a model tells are taken on; empty: of nothing
+    )
 
     @property
     def answers(self) -> Answers:

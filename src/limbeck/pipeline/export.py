@@ -89,5 +89,6 @@ def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> 
         "classes": list(job.splits.classes),
         "limits": job.recipe.export.limits,
         "data": job.splits.fingerprint,
+        **({"measured_on": job.splits.measured_on} if job.splits.measured_on else {}),
     }
     return stage(job.out, "export", ingredients)

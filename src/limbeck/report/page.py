@@ -70,7 +70,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "tiles": _tiles(results, outline, first),
         "keys": keys,
         "models": {key: dig(results, key, "model") for key in keys},
-        "quality": _quality(results, keys, kinds.told(evidence.kind, results, named)),
+        "quality": [*_quality(results, keys, kinds.told(evidence.kind, results, named)), *_measured(results, keys)],
         "cost": _cost(results, keys, outline),
         "undisturbed": _undisturbed(results, keys, outline),
         "speed_note": dig(results, "speed", "note"),
@@ -165,6 +165,19 @@ def _quality(results: dict[str, Any], keys: list[str], told: list[Figure]) -> li
         return figures.value(one, found), figures.spread(one, found)
 
     return _told([Row(one.heading, figures.hint(one), tuple(cell(one, key) for key in keys)) for one in told])
+
+
+def _measured(results: dict[str, Any], keys: list[str]) -> list[Row]:
+    """The figures of the exported models that only running them told, whatever their modality calls them."""
+    names = dict.fromkeys(name for key in keys for name in dig(results, "measured", key) or {})
+    return [
+        Row(
+            name.replace("_", " ").capitalize(),
+            "the exported one",
+            tuple((formats.number(dig(results, "measured", key, name)), "") for key in keys),
+        )
+        for name in names
+    ]
 
 
 def _cost(results: dict[str, Any], keys: list[str], outline: Outline) -> list[Row]:
