@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from limbeck import randomness
+from limbeck.data.draws import Draws, symmetric_beta
 from limbeck.interfaces import IGNORED
-from limbeck.vision.draws import Draws, symmetric_beta
 from limbeck.vision.mix import mix_labels
 from limbeck.vision.sections import Affine, ColorJitter, ResizedCrop, Views
 from limbeck.vision.views import Rendered, render

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import draws as tables
-from .draws import Draws
+from ..data import draws as tables
+from ..data.draws import Draws
 from .sections import Affine, ResizedCrop, Views
 
 # x' = a x + b y + c, y' = d x + e y + f: from a rendered pixel to its source, in pixels from the centre.

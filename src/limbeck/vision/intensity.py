@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from . import draws as tables
-from .draws import Draws
+from ..data import draws as tables
+from ..data.draws import Draws
 from .sections import ColorJitter
 
 _ERASED_AREA = (0.02, 0.33)

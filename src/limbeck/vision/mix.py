@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..data import draws as tables
+from ..data.draws import Draws
 from ..interfaces import IGNORED
-from . import draws as tables
-from .draws import Draws
 from .intensity import box
 from .sections import Views
 

@@ -35,10 +35,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..data.draws import Draws
 from . import geometric as geometry
 from . import intensity as appearance
 from . import mix as mixing
-from .draws import Draws
 from .sections import Views
 
 

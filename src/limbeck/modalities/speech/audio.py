@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import BadInput, not_installed
+from .data_sections import ELSEWHERE
 
 try:
     import soundfile
@@ -26,10 +27,6 @@ except OSError as broken:  # the wheel for this machine came without libsndfile,
 
 RATES = (1_000, 384_000)
 """The rates, in samples a second, that a sound may be read at or brought to."""
-ENDINGS = frozenset([".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".voc", ".sph", ".nist"])  # fmt: skip
-"""Of files that are read."""
-ELSEWHERE = frozenset([".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mkv", ".amr", ".3gp", ".ape", ".wv", ".ac3", ".alac", ".mov"])  # fmt: skip
-"""Of sounds that have to be converted first."""
 _CONVERT = "ffmpeg -i {name} {stem}.flac"
 
 

@@ -15,6 +15,11 @@ Rate = Annotated[int, Field(ge=1_000, le=384_000)]
 Decibels = Annotated[float, Field(ge=-60, le=100)]
 """A ratio of powers."""
 
+ENDINGS = frozenset([".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64", ".voc", ".sph", ".nist"])  # fmt: skip
+"""Of files that are read."""
+ELSEWHERE = frozenset([".m4a", ".mp4", ".aac", ".wma", ".webm", ".mka", ".mkv", ".amr", ".3gp", ".ape", ".wv", ".ac3", ".alac", ".mov"])  # fmt: skip
+"""Of sounds that have to be converted first."""
+
 
 class Transfer(Section):
     """Clips without labels that the teacher answers and the student learns from, beside the training set."""
