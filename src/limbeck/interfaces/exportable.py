@@ -59,6 +59,8 @@ class Exportable:
         lengths: at which speed is measured, the usual first; none where all inputs have one size.
         longest: the greatest length that the module itself takes; None where all inputs have one size.
         int8: which operators keep their weights in 8 bits in a second file beside the first; none: there is no such file.
+        parts: where it is a front end of fixed numbers with a network behind it, both, of one input each: files whose activations are in 8
+            bits have the front end as it is, joined in front of the network.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Exportable:
     lengths: tuple[int, ...] = ()
     longest: int | None = None
     int8: tuple[str, ...] = ()
+    parts: tuple[Exportable, Exportable] | None = None
 
     @property
     def said(self) -> dict[str, Any]:

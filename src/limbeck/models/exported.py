@@ -121,35 +121,35 @@ def taken(session: onnxruntime.InferenceSession) -> str:
     return ", ".join(f"'{one.name}', {one.type} {dimensions(one.shape)}" for one in session.get_inputs()) or "nothing"
 
 
-def answer_problem(session: onnxruntime.InferenceSession, named: int) -> str | None:
-    """What is wrong with what the graph answers, where its metadata names so many classes or numbers."""
+def answer_problem(session: onnxruntime.InferenceSession, named: int, sides: int = 2) -> str | None:
+    """What is wrong with what the graph answers, where its metadata names so many classes or numbers, the last of so many dimensions."""
     answer = session.get_outputs()[0]
     if answer.type not in ("tensor(float)", "tensor(float16)", "tensor(double)"):
         return f"answers with {answer.type}, where numbers (batch, {named}) are needed"
-    fits = len(answer.shape) == 2 and (answer.shape[1] in (named, None) or not isinstance(answer.shape[1], int))
+    fits = len(answer.shape) == sides and (answer.shape[-1] in (named, None) or not isinstance(answer.shape[-1], int))
     if answer.shape and not fits:
         return f"answers with shape {dimensions(answer.shape)}, but its metadata names {named}"
     return None
 
 
 def answers_of(
-    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int, int], model: Path
+    session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray], shape: tuple[int | None, ...], model: Path
 ) -> np.ndarray:
-    """What the model answers, (B, classes). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""
+    """What the model answers, of that shape (None: of any size). Raises ``ValueError`` where it fails, or not all of it are finite numbers."""
     try:
-        logits_BC = np.asarray(session.run(None, inputs)[0])
+        logits = np.asarray(session.run(None, inputs)[0])
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise ValueError(f"model {model} fails on its input ({first_line(error)}): export it again.") from error
-    if logits_BC.shape != shape:
+    if len(logits.shape) != len(shape) or any(right not in (None, size) for right, size in zip(shape, logits.shape)):
         raise ValueError(
-            f"{model} answers with shape {logits_BC.shape}, but its metadata names {shape[1]}: export it again."
+            f"{model} answers with shape {logits.shape}, but its metadata names {shape[-1]}: export it again."
         )
-    if not np.isfinite(logits_BC).all():
+    if not np.isfinite(logits).all():
         raise ValueError(
             f"model {model} answers with values that are no finite numbers (NaN or infinity), so they say nothing: its "
             "weights are damaged, or its input is beyond its range."
         )
-    return logits_BC
+    return logits
 
 
 def softmax(logits_BC: np.ndarray) -> np.ndarray:

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from ...errors import BadInput
 from ...interfaces import Exportable
-from ..graphs import of_file
+from ..graphs import of_file, of_module
 from ..memory import memory_mb
 from ..onnx import silence, translate, written
 from ..runtime import runtime_name
@@ -48,7 +48,8 @@ def write(graph: Exportable, path: Path, inputs: Inputs) -> None:
 
     Raises :class:`BadInput` where it cannot be exported, or there is nothing to calibrate on.
     """
-    proto = translate(graph, ANY)
+    front, behind = graph.parts or (None, graph)
+    proto = translate(behind, ANY)
     # Shapes that the exporter noted of weights are wrong once the quantiser has turned them round.
     del proto.graph.value_info[:]
     with silence(), tempfile.TemporaryDirectory() as folder:
@@ -56,11 +57,27 @@ def write(graph: Exportable, path: Path, inputs: Inputs) -> None:
         if graph.int8:
             _dynamic(proto, made, graph.int8)
         else:
-            _static(proto, made, inputs, graph.name)
+            _static(proto, made, inputs if front is None else answers_of(front, inputs), graph.name)
         quantised = onnx.load(made)
+    if front is not None:
+        quantised = joined(translate(front, ANY), quantised)
     shorten_names(quantised.graph)
     with written(quantised, path, graph.said, name=graph.name):
         pass
+
+
+def answers_of(front: Exportable, inputs: Inputs) -> Inputs:
+    """What the network behind a front end is given, of what the front end is given, batch by batch."""
+    ask = of_module(front)
+    return [{front.says: ask(batch)[0]} for batch in inputs]
+
+
+def joined(front: onnx.ModelProto, behind: onnx.ModelProto) -> onnx.ModelProto:
+    """One model of two: the second takes what the first answers."""
+    front = compose.add_prefix(front, "front.", rename_inputs=False, rename_outputs=False)
+    front.ir_version = behind.ir_version = max(front.ir_version, behind.ir_version)
+    (said,), (taken,) = front.graph.output, behind.graph.input
+    return compose.merge_models(front, behind, [(said.name, taken.name)])
 
 
 def _static(proto: onnx.ModelProto, path: Path, inputs: Inputs, name: str) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 from ...errors import BadInput
 from ...interfaces import Exportable
 from ...interfaces.exportable import BATCH
+from ..graphs import of_module
 from ..onnx import evaluating, interruptible, silence
 from .format import Inputs
 from .programs import dynamic_shapes, of_call
@@ -53,9 +54,11 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
         try:
             if inputs is not None and graph.int8:
                 module = _with_int8_products(module)
+            if inputs is not None and graph.parts is not None:
+                module = _joined(*graph.parts, inputs)
             first = torch.export.export(module, examples, dynamic_shapes=of_call(module, shapes))
             module = rewritten(first.module())
-            if inputs is not None and not graph.int8:
+            if inputs is not None and graph.parts is None and not graph.int8:
                 module = _observed_and_quantised(module, examples, shapes, graph, inputs)
             program = torch.export.export(module, examples, dynamic_shapes=of_call(module, shapes))
         except BadInput:
@@ -135,6 +138,9 @@ def rewritten(module: fx.GraphModule) -> fx.GraphModule:
             _over_a_narrow_area(module, node)
     module.graph.eliminate_dead_code()
     module.recompile()
+    for part in module.modules():
+        # exported again, such a buffer stands among those that are kept as well, which ExecuTorch refuses
+        part._non_persistent_buffers_set.clear()
     return module
 
 
@@ -219,6 +225,18 @@ def _observed_and_quantised(
     for batch in inputs:
         observed(*(torch.from_numpy(batch[name]) for name in graph.inputs))
     return convert_pt2e(observed)
+
+
+def _joined(front: Exportable, behind: Exportable, inputs: Inputs) -> nn.Module:
+    """A front end as it is, and the network behind it in 8 bits, in the ranges of what the front end makes of ``inputs``."""
+    ask = of_module(front)
+    made: Inputs = [{name: ask(batch)[0] for name in behind.inputs} for batch in inputs]
+    examples = tuple(_as_many(one.example.cpu(), MOST_EXAMPLES) for one in behind.inputs.values())
+    shapes = dynamic_shapes(behind, {BATCH: MOST_EXAMPLES})
+    first = torch.export.export(behind.module, examples, dynamic_shapes=of_call(behind.module, shapes))
+    return nn.Sequential(
+        front.module, _observed_and_quantised(rewritten(first.module()), examples, shapes, behind, made)
+    )
 
 
 def _as_many(example: Tensor, count: int) -> Tensor:

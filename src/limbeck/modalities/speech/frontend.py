@@ -67,17 +67,25 @@ class LogMel(nn.Module):
     def log_mel(self, samples_BS: Tensor) -> Tensor:
         """(B, F, T), as they are."""
         constants = self._as_exported() if torch.onnx.is_in_onnx_export() else dict(self.named_buffers())
-        if samples_BS.shape[1] < self.n_fft:
-            samples_BS = functional.pad(samples_BS, (0, self.n_fft - samples_BS.shape[1]))
+        lacking = torch.sym_max(0, self.n_fft - samples_BS.shape[1])
+        if not isinstance(lacking, int) or lacking:  # in a graph for any length it is no number
+            samples_BS = functional.pad(samples_BS, (0, lacking))  # type: ignore[arg-type]
         across = self.across
         whole = samples_BS.shape[1] // across * across
-        phases_BRS = samples_BS[:, :whole].unflatten(1, (-1, across)).transpose(1, 2)
+        if not isinstance(whole, int) or whole < samples_BS.shape[1]:
+            samples_BS = samples_BS[:, :whole]
+        phases_BRS = samples_BS.unflatten(1, (-1, across)).transpose(1, 2)
         parts_BCT = functional.conv1d(phases_BRS, constants["along_filters"], stride=self.hop // across, groups=across)
         parts_BURT = parts_BCT.unflatten(1, (2 * across, -1)).transpose(1, 2)  # real, then imaginary, of each of R
         spectrum_BURT = torch.matmul(constants["across_filters"], parts_BURT)
         real_BURT, imaginary_BURT = (spectrum_BURT * spectrum_BURT).split(across, 2)
         power_BKT = (real_BURT + imaginary_BURT).flatten(1, 2)
         return torch.log(functional.conv1d(power_BKT, constants["bank"]) + FLOOR)
+
+    @property
+    def filter_bytes(self) -> int:
+        """What its filters weigh in float32, in a file that holds them."""
+        return sum(4 * buffer.numel() for name, buffer in self.named_buffers() if name not in ("mean", "std"))
 
     def frames_of(self, lengths_B: Tensor) -> Tensor:
         """How many frames sounds of so many samples have (B,); one at least."""

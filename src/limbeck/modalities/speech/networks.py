@@ -63,7 +63,7 @@ class Classifier(nn.Module):
         return getattr(self.net, "causal", False)
 
     def forward(self, samples_BS: Tensor) -> Tensor:
-        return self.net(self.front(samples_BS)[:, None])
+        return self.net(self.front(samples_BS))
 
 
 class Encoder(nn.Module):
@@ -98,7 +98,7 @@ class Encoder(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A residual network over the spectrogram as a picture (B, 1, F, T), three stages of ``depth`` blocks, each at half the resolution."""
+    """A residual network over the spectrogram (B, F, T) as a picture, three stages of ``depth`` blocks, each at half the resolution."""
 
     def __init__(self, classes: int, width: int = 32, depth: int = 1) -> None:
         super().__init__()
@@ -115,12 +115,12 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(widths[-1], classes)
         initialise(self)
 
-    def forward(self, maps_B1FT: Tensor) -> Tensor:
-        return self.fc(self.blocks(self.stem(maps_B1FT)).mean((2, 3)))
+    def forward(self, frames_BFT: Tensor) -> Tensor:
+        return self.fc(self.blocks(self.stem(frames_BFT[:, None])).mean((2, 3)))
 
 
 class DSCNN(nn.Module):
-    """Depthwise-separable convolutions over the spectrogram (B, 1, F, T), for keywords on small devices (Zhang et al. 2017, "Hello Edge").
+    """Depthwise-separable convolutions over the spectrogram (B, F, T), for keywords on small devices (Zhang et al. 2017, "Hello Edge").
 
     The stem reads 8 bands by 5 frames and goes on by 4 and 2, since a frame of maps costs all that follows, and steps of four frames in time, which
     are as cheap, learnt far more slowly; the blocks are residual.
@@ -146,8 +146,8 @@ class DSCNN(nn.Module):
         kernels = (block.depthwise.kernel_size[1] for block in self.blocks)  # type: ignore[index, union-attr]
         return 5 + STEPS * sum(kernel - 1 for kernel in kernels)  # type: ignore[operator, misc]
 
-    def forward(self, maps_B1FT: Tensor) -> Tensor:
-        return self.fc(self.blocks(self.stem(maps_B1FT)).mean((2, 3)))
+    def forward(self, frames_BFT: Tensor) -> Tensor:
+        return self.fc(self.blocks(self.stem(frames_BFT[:, None])).mean((2, 3)))
 
 
 class _PaddedConv(nn.Conv2d):
