@@ -13,8 +13,8 @@ from PIL import Image
 from limbeck.errors import BadInput
 from limbeck.modalities.image.load import load
 from limbeck.modalities.image.recipe import Data, Transfer
+from limbeck.vision.image_files import readable
 from limbeck.vision.sources import open_images
-from limbeck.vision.tree import readable
 
 
 class Maker:
@@ -329,7 +329,7 @@ def test_whatever_pillow_reads_is_read_and_the_rest_is_counted(make):
     make.file("cat/film.mp4")
     make.file("cat/IMG_1.HEIC")
     counts, notes = read(make)
-    assert "does not read such pictures (convert them to PNG or JPEG): 1 .heic." in notes
+    assert "does not read such images (convert them to PNG or JPEG): 1 .heic." in notes
     assert counts == {"train": {"cat": 6, "dog": 6}}
     assert "left out, since they are no images that Pillow reads: 2 .xml, 1 .mp4, 1 without an ending." in notes
     assert {".jpg", ".jpe", ".mpo", ".apng", ".psd", ".qoi"} <= readable()

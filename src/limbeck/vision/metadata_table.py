@@ -12,12 +12,13 @@ from pathlib import Path, PurePath
 
 import datasets
 
+from ..data.folders import Layout, is_of_classes, layout_of, table
 from ..data.reading import Found, read, rows_text
 from ..data.split_names import nearly
 from ..data.tables import BESIDE_IMAGES
+from ..data.tree import listed, scan
 from ..errors import BadInput
-from .folders import Layout, is_of_classes, layout_of, table
-from .tree import listed, scan
+from .image_files import IMAGES
 
 _LABELS = frozenset(["label", "labels", "class", "target"])
 
@@ -42,7 +43,7 @@ def read_beside_images(
     Raises ``BadInput``, naming ``field``, where folders leave the splits open, where both folders and columns could be
     the classes, where a table lies in no split, and where an image has two labels, or other numbers.
     """
-    layout = layout_of(scan(root, field), field, labelled=False)
+    layout = layout_of(scan(root, field, IMAGES), field, labelled=False)
     tables = [file for file in files if file.name.lower() in BESIDE_IMAGES]
     _check_left(layout, field)
     notes: list[str] = []
@@ -61,7 +62,7 @@ def read_beside_images(
     for split, rows in splits.items():
         notes += _check_files(layout, split, rows, field, _compared(rows, label, numbers))
     if layout.left:
-        left = [f"{one.name} ({one.image_count():,} images)" for one in layout.left]
+        left = [f"{one.name} ({one.count():,} images)" for one in layout.left]
         notes.append(f"left out, since they are named after no split: {listed(left)}.")
     return Found(splits, notes)
 
@@ -87,8 +88,8 @@ def _read(
     for split, folder in layout.splits.items():
         if inside[split]:
             splits[split] = _load(root, inside[split], split, field)
-        elif paths := folder.image_paths():
-            splits[split] = table([{"bytes": None, "path": path} for path in paths], None, [])
+        elif paths := folder.paths():
+            splits[split] = table(IMAGES, [{"bytes": None, "path": path} for path in paths], None, [])
             notes.append(f"split '{split}' has no {tables[0].name}, and so no labels.")
     return splits
 
@@ -130,7 +131,7 @@ def _load(root: Path, tables: Sequence[PurePath], split: str, field: str) -> dat
 
 
 def _check_left(layout: Layout, field: str) -> None:
-    for one in layout.left if layout.named else layout.root.with_images:
+    for one in layout.left if layout.named else layout.root.with_files:
         if meant := nearly(one.name):
             raise BadInput(
                 f"{field}: {one.path}: '{one.name}' is nearly '{meant}': rename it if it is that split, and otherwise call it "
@@ -141,7 +142,7 @@ def _check_left(layout: Layout, field: str) -> None:
 def _check_classes(root: Path, layout: Layout, rows: datasets.Dataset, field: str, label: str | None) -> None:
     if label is not None or _label_of(rows) is not None or not is_of_classes(layout):
         return
-    folders = listed([one.name for one in layout.splits["train"].with_images])
+    folders = listed([one.name for one in layout.splits["train"].with_files])
     columns = [name for name, kind in rows.features.items() if not isinstance(kind, datasets.Image)]
     raise BadInput(
         f"{field}: {root}: the classes could be the folders ({folders}) or a column of the metadata ("
@@ -182,9 +183,9 @@ def _check_files(layout: Layout, split: str, rows: datasets.Dataset, field: str,
     notes, twice = [], len(paths) - len(seen)
     if twice and paths:
         notes.append(f"split '{split}': {twice:,} of {rows_text(len(paths))} list an image that stands in another row.")
-    there = [path for path in layout.splits[split].image_paths() if os.path.realpath(path) not in seen]
+    there = [path for path in layout.splits[split].paths() if os.path.realpath(path) not in seen]
     if there and paths:
-        count = layout.splits[split].image_count()
+        count = layout.splits[split].count()
         some = listed([os.path.relpath(path, layout.splits[split].path) for path in there])
         notes.append(
             f"split '{split}': {len(there):,} of {count:,} images are left out, since the metadata do not list them: {some}."

@@ -14,13 +14,14 @@ import pyarrow.parquet as parquet
 from PIL import Image
 from pyarrow import ArrowInvalid
 
+from ..data.folders import Layout, is_of_classes, layout_of, read_classes, read_unlabelled, table
 from ..data.reading import Rows, own_splits, read
 from ..data.sources import open_source
 from ..data.tables import BESIDE_IMAGES, read_tables, says_itself, tables_below
+from ..data.tree import Folder, listed, scan
 from ..errors import BadInput
-from .folders import Layout, is_of_classes, layout_of, read_classes, read_unlabelled, table
+from .image_files import IMAGES
 from .metadata_table import Numbers, read_beside_images
-from .tree import Folder, listed, scan
 from .turned_digits import turned_digits
 
 _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".jsonl", ".parquet", ".tar", ".tsv", ".zip"])
@@ -58,7 +59,7 @@ def digits() -> Rows:
         Image.fromarray(image).save(file, format="png")
         cells.append({"bytes": file.getvalue(), "path": None})
     names = [str(digit) for digit in range(10)]
-    return {"train": table(cells, bunch.target.tolist(), names)}  # pyright: ignore
+    return {"train": table(IMAGES, cells, bunch.target.tolist(), names)}  # pyright: ignore
 
 
 def read_folder(
@@ -79,8 +80,8 @@ def read_folder(
         if config is not None or says_itself(path) or any(file.suffix.lower() == ".zip" for file in tables):
             return read_tables(path, config, tables, field)
         return read_beside_images(path, tables, field, label, labelled, numbers)
-    tree = scan(path, field)
-    if tree.image_count():
+    tree = scan(path, field, IMAGES)
+    if tree.count():
         layout = (
             layout_of(tree, field, labelled=labelled) if not labelled or not tables else _layout_beside(tree, field)
         )
@@ -88,7 +89,7 @@ def read_folder(
         if layout is not None and not (with_images and says_itself(path)):
             if with_images:
                 raise BadInput(
-                    f"{field}: {path} holds folders of images ({listed([one.name for one in tree.with_images])}) and tables with "
+                    f"{field}: {path} holds folders of images ({listed([one.name for one in tree.with_files])}) and tables with "
                     f"images inside ({listed([str(file) for file in with_images])}): name the folder that holds one of them alone."
                 )
             if not labelled:
@@ -96,7 +97,7 @@ def read_folder(
             return read_classes(layout, field, _TABLE_SUFFIXES)
     if tables:
         return read_tables(path, config, tables, field)
-    if ending := next(iter(tree.unreadable_pictures()), None):
+    if ending := next(iter(tree.unreadable()), None):
         raise BadInput(
             f"{field}: {path} holds {ending} files, which Pillow does not read: convert them (to PNG or JPEG)."
         )

@@ -138,6 +138,41 @@ def test_transcripts_become_symbols_of_an_alphabet(tmp_path):
     assert "mail more" in {text for part in parts for text in part.texts}
 
 
+def test_folders_of_sounds_are_classes_whose_speakers_stay_together(tmp_path):
+    for split, count in (("train", 20), ("test", 4)):
+        for place, name in enumerate(("no", "yes")):
+            for n in range(count):
+                one = n * 2 + place + (500 if split == "test" else 0)
+                path = tmp_path / split / name / f"s{n % 5}_{n:02}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encoded(tone(one)))
+    (tmp_path / "train" / "no" / "notes.txt").write_text("none")
+    (tmp_path / "train" / "yes" / "late.m4a").write_bytes(bytes(10))
+    splits = load(Data(name=str(tmp_path), group="(s[0-9])_", seconds=0.25, validation_fraction=0.3))
+    assert splits.classes == ("no", "yes")
+    assert len(splits.train) + len(splits.validation) == 40
+    assert not splits.train.groups.shared_with(splits.validation.groups)
+    assert len(splits.validation.groups.present) >= 1
+    assert splits.test.open("figures").labels.tolist() == [0] * 4 + [1] * 4
+    said = " ".join(splits.notes)
+    assert "libsndfile does not read such sounds (convert them to WAV or FLAC): 1 .m4a" in said
+    assert "no sounds that libsndfile reads: 1 .txt" in said
+    # The same folder, whatever stands in it, as sound without labels.
+    transfer = load(Data(name=str(tmp_path), seconds=0.25, transfer={"name": str(tmp_path / "test")}))
+    assert transfer.transfer is not None
+    assert len(transfer.transfer) == 8
+    assert transfer.transfer.labels is None
+    for name in ("train", "test"):  # folders of persons beside a table of what is said in them
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,text", *(f"{path.relative_to(tmp_path)},ab" for path in sorted((tmp_path / name).rglob("*.wav")))]))  # fmt: skip
+    spoken = load(SpeechData(name=str(tmp_path)))
+    assert set(spoken.train.texts) == {"ab"}
+    assert (len(spoken.train) + len(spoken.validation), spoken.test.count) == (40, 8)
+    (tmp_path / "other" / "a").mkdir(parents=True)
+    (tmp_path / "other" / "a" / "x.m4a").write_bytes(bytes(10))
+    with pytest.raises(BadInput, match="convert them with FFmpeg"):
+        load(Data(name=str(tmp_path / "other")))
+
+
 def test_clips_that_are_unlike_the_rest_are_counted_and_named(tmp_path):
     as_table(tmp_path, "csv")
     clips = tmp_path / "clips"

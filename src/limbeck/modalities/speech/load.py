@@ -153,7 +153,10 @@ def load(data: Data | SpeechData, progress: Bar | None = None) -> Splits:
     with sounds that cannot be read, with labels out of range or letters that the alphabet lacks, with a class missing from
     train.
     """
-    rows = open_sounds(data.name, data.config, label=data.label if isinstance(data, Data) else None)
+    windowed = isinstance(data, Data)
+    rows = open_sounds(
+        data.name, data.config, in_classes=windowed and data.audio is None, label=data.label if windowed else None
+    )
     train_rows, validation_rows, test_rows = choose(rows, data)
     answer = data.label if isinstance(data, Data) else data.text
     features = without_group(train_rows.features, data.group, data.audio, answer)
@@ -167,7 +170,6 @@ def load(data: Data | SpeechData, progress: Bar | None = None) -> Splits:
             check_columns(split, [audio], [answer], train_rows, name or DEFAULT_TEST, test=test, source=source)
     classes = class_names(train_rows, answer) if isinstance(data, Data) else ()
     notes = [*notes_of(rows), *(notes_on(classes, f"column '{answer}'") if classes else [])]
-    windowed = isinstance(data, Data)
     wanted = Wanted(
         data.rate,
         data.on_corrupt == "skip",
@@ -221,7 +223,7 @@ def of_clips(*, arranged_facts: dict, rate: int, seconds: float | None, counted:
 
 
 def _transfer(transfer: Transfer, group: str | None, reader: _Reader, notes: list[str]) -> Part:
-    source = open_sounds(transfer.name, transfer.config, "data.transfer.name", labelled=False)
+    source = open_sounds(transfer.name, transfer.config, "data.transfer.name", labelled=False, in_classes=False)
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_audio(rows.features, transfer.audio, "data.transfer.audio")
     root = root_of(transfer.name, transfer.config, "data.transfer.name")

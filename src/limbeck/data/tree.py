@@ -1,4 +1,4 @@
-"""A folder of image files as it lies on disk: what can be read, what else is there, what systems left behind.
+"""A folder of images, or of sounds, as it lies on disk: what can be read, what else is there, what systems left behind.
 
 Nothing is decoded here.
 """
@@ -7,45 +7,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 from ..errors import BadInput
 
-# Pillow knows these formats by name, and needs another program or another library for their pixels.
-_NOT_BY_PILLOW = frozenset(["BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"])
-# Pictures that have to be converted first.
-_PICTURES_ELSEWHERE = frozenset(
-    [
-        ".arw",
-        ".cr2",
-        ".cr3",
-        ".dcm",
-        ".dng",
-        ".eps",
-        ".exr",
-        ".hdr",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".jxl",
-        ".mat",
-        ".nef",
-        ".nii",
-        ".npy",
-        ".npz",
-        ".orf",
-        ".pdf",
-        ".raf",
-        ".raw",
-        ".rw2",
-        ".svg",
-    ]
-)
 # What starts with a dot is left behind too.
 _LEFT_BEHIND = frozenset(
     [
@@ -58,12 +26,31 @@ _MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What the files of a data set are.
+
+    ``is_one`` tells by its path whether a file is one; ``reader`` reads them, and those with the endings ``elsewhere`` have to
+    be converted to ``formats`` first; ``column`` is what a table of them calls their column, and ``feature`` its type.
+    """
+
+    one: str
+    many: str
+    reader: str
+    formats: str
+    column: str
+    feature: Any
+    elsewhere: frozenset[str]
+    is_one: Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
 class Folder:
-    """A folder: its folders in the order of their names, and the names of its files, sorted, by what they are."""
+    """A folder: its folders in the order of their names, and the names of its files, sorted, by whether they are of a kind."""
 
     path: Path
+    kind: Kind
     folders: tuple[Folder, ...]
-    images: tuple[str, ...]
+    files: tuple[str, ...]
     others: tuple[str, ...]
     left_behind: tuple[str, ...]
 
@@ -78,34 +65,34 @@ class Folder:
         for inner in self.folders:
             yield from inner.below()
 
-    def image_paths(self) -> list[str]:
-        """Every image in it and below, in a fixed order."""
-        return [os.path.join(folder.path, image) for folder in self.below() for image in folder.images]
+    def paths(self) -> list[str]:
+        """Every file of the kind in it and below, in a fixed order."""
+        return [os.path.join(folder.path, file) for folder in self.below() for file in folder.files]
 
-    def image_count(self) -> int:
+    def count(self) -> int:
         """How many these are."""
-        return sum(len(folder.images) for folder in self.below())
+        return sum(len(folder.files) for folder in self.below())
 
     @property
-    def with_images(self) -> list[Folder]:
-        """The folders directly in it that hold images, at whatever depth."""
-        return [inner for inner in self.folders if any(folder.images for folder in inner.below())]
+    def with_files(self) -> list[Folder]:
+        """The folders directly in it that hold files of the kind, at whatever depth."""
+        return [inner for inner in self.folders if any(folder.files for folder in inner.below())]
 
-    def unreadable_pictures(self) -> Counter[str]:
-        """How many pictures in it and below have to be converted first, by ending."""
+    def unreadable(self) -> Counter[str]:
+        """How many files of the kind in it and below have to be converted first, by ending."""
         endings = (ending_of(file) for folder in self.below() for file in folder.others)
-        return Counter(ending for ending in endings if ending in _PICTURES_ELSEWHERE)
+        return Counter(ending for ending in endings if ending in self.kind.elsewhere)
 
 
-def scan(path: Path, field: str) -> Folder:
-    """The folder and all below it; links are followed, but not in a circle.
+def scan(path: Path, field: str, kind: Kind) -> Folder:
+    """The folder and all below it, with what it holds of the kind; links are followed, but not in a circle.
 
     Raises ``BadInput``, naming ``field``, for a folder that cannot be listed.
     """
-    return _scan(path, field, frozenset())
+    return _scan(path, field, kind, frozenset())
 
 
-def _scan(path: Path, field: str, above: frozenset[tuple[int, int]]) -> Folder:
+def _scan(path: Path, field: str, kind: Kind, above: frozenset[tuple[int, int]]) -> Folder:
     try:
         status = path.stat()
         above |= {(status.st_dev, status.st_ino)}
@@ -115,17 +102,17 @@ def _scan(path: Path, field: str, above: frozenset[tuple[int, int]]) -> Folder:
         raise BadInput(
             f"{field}: the folder {path} cannot be listed ({error.strerror}): make it readable, or take it out."
         ) from error
-    folders, images, others, left = [], [], [], []
+    folders, files, others, left = [], [], [], []
     for name, is_folder in entries:
         if is_left_behind(name):
             left.append(name)
         elif is_folder:
             inner = path / name
             if not (inner.is_symlink() and _id_of(inner) in above):
-                folders.append(_scan(inner, field, above))
+                folders.append(_scan(inner, field, kind, above))
         else:
-            (images if is_image(path / name) else others).append(name)
-    return Folder(path, tuple(folders), tuple(images), tuple(others), tuple(left))
+            (files if kind.is_one(path / name) else others).append(name)
+    return Folder(path, kind, tuple(folders), tuple(files), tuple(others), tuple(left))
 
 
 def _id_of(path: Path) -> tuple[int, int]:
@@ -138,33 +125,10 @@ def is_left_behind(name: str) -> bool:
     return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _LEFT_BEHIND
 
 
-def is_image(path: Path) -> bool:
-    """Whether Pillow, as installed, reads it: by its ending, or by its first bytes where it has none."""
-    ending = ending_of(path.name)
-    return ending in readable() if ending else _begins_as_image(path)
-
-
 def ending_of(name: str) -> str:
     """``.png`` of ``A.PNG``; nothing where there is none, or mere digits (``scan.001``)."""
     ending = os.path.splitext(name)[1].lower()
     return "" if ending[1:].isdigit() or ending == "." else ending
-
-
-@cache
-def readable() -> frozenset[str]:
-    """The endings of the formats that Pillow, as installed, reads."""
-    Image.init()
-    formats = Image.OPEN.keys() - _NOT_BY_PILLOW | {"MPO"}  # which the reader of JPEG reads
-    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
-
-
-def _begins_as_image(path: Path) -> bool:
-    try:
-        with Image.open(path) as image:
-            return image.format not in _NOT_BY_PILLOW
-    # A decoder fed with arbitrary bytes may raise anything at all.
-    except Exception:
-        return False
 
 
 def notes_on_left_out(root: Folder, tables: frozenset[str]) -> list[str]:
@@ -174,19 +138,20 @@ def notes_on_left_out(root: Folder, tables: frozenset[str]) -> list[str]:
     endings = Counter(ending_of(file.name) or "without an ending" for file in files if str(file) not in set(beside))
     behind = Counter(_kind(name) for folder in root.below() for name in folder.left_behind)
     notes = []
+    kind = root.kind
     if beside:
         are = "lies" if len(beside) == 1 else "lie"
         notes.append(
-            f"{listed(beside)} {are} beside folders of images and {'is' if len(beside) == 1 else 'are'} not read: "
-            "each image's label is its folder's name."
+            f"{listed(beside)} {are} beside folders of {kind.many} and {'is' if len(beside) == 1 else 'are'} not read: "
+            f"each {kind.one}'s label is its folder's name."
         )
-    if pictures := root.unreadable_pictures():
-        endings -= pictures
+    if unreadable := root.unreadable():
+        endings -= unreadable
         notes.append(
-            f"left out, since Pillow does not read such pictures (convert them to PNG or JPEG): {_counted(pictures)}."
+            f"left out, since {kind.reader} does not read such {kind.many} (convert them to {kind.formats}): {_counted(unreadable)}."
         )
     if endings:
-        notes.append(f"left out, since they are no images that Pillow reads: {_counted(endings)}.")
+        notes.append(f"left out, since they are no {kind.many} that {kind.reader} reads: {_counted(endings)}.")
     if behind:
         notes.append(f"left out, since systems and programs leave such behind: {_counted(behind)}.")
     return notes
