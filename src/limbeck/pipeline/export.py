@@ -15,6 +15,7 @@ from ..models.identity import coarse
 from ..models.onnx_file import OnnxFile
 from .evaluate import TestSplit, best_on_validation, normalisations, test_reads
 from .job import Job
+from .sparse import beside_dense
 from .stages import Stage, stage
 from .training_stage import Trained, begun
 from .versions import EXPORT_VERSION
@@ -64,6 +65,10 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
             facts[role] |= running_cost(path, found.of[role]["latency_ms"], lengths) | found.of[role]
         for name in variants:
             facts["student"][name] |= found.of[name]
+        if student.dense is not None:
+            facts["sparsity"] = beside_dense(
+                exporter, student.dense, here.folder, facts["student"]["path"], made, lengths
+            )
         advance()
     told = {"measured": told} if (told := {role: one for role, one in measured.items() if one}) else {}
     here.finish(facts | told | {"test_reads": test_reads(job.out)}, made)

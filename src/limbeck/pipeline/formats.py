@@ -13,6 +13,7 @@ from torch import nn
 
 from .. import progress
 from ..deploy import graphs as asked
+from ..deploy.compressed import taken_by
 from ..deploy.formats import FORMATS
 from ..deploy.formats.cost import running_cost
 from ..deploy.formats.format import Format
@@ -91,6 +92,8 @@ def deploy_as(
             facts, files = _deployed(
                 job, FORMATS[name], here.folder, export, teacher, model, known, rounded, examples, advance
             )
+            if student.dense is not None:
+                facts["compressed"] = taken_by(here.folder, files, FORMATS[name])
         except LimbeckError as error:
             # what is wrong with the machine is no fault of the format
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):

@@ -33,9 +33,9 @@ _PACKAGES = (*PACKAGES, "pillow", "pyarrow", "safetensors", "scikit-learn", "tok
 # What of a recipe has no part in a stage. What is not named here has: a field that is new is taken to matter.
 _NO_TRAINING = ("name", "seeds", "export")
 _NO_PART: dict[str, tuple[str, ...]] = {
-    "teacher": (*_NO_TRAINING, "targets", ASSISTANT, "student", "objective", "train", "baseline"),
-    "targets": (*_NO_TRAINING, ASSISTANT, "student", "train", "baseline"),
-    ASSISTANT: (*_NO_TRAINING, "student", "baseline"),
+    "teacher": (*_NO_TRAINING, "targets", ASSISTANT, "student", "objective", "train", "baseline", "sparsity"),
+    "targets": (*_NO_TRAINING, ASSISTANT, "student", "train", "baseline", "sparsity"),
+    ASSISTANT: (*_NO_TRAINING, "student", "baseline", "sparsity"),
     "student": (*_NO_TRAINING, "baseline"),
     "baseline": (*_NO_TRAINING, "targets", ASSISTANT),
     "smoothed": (*_NO_TRAINING, "targets", ASSISTANT),

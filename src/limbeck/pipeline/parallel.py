@@ -17,6 +17,7 @@ from ..errors import LimbeckError
 from ..sections.recipe import Recipe
 from .assistant import arms_of, learns_from_teacher, the_assistant
 from .job import Job, open_job
+from .sparse import epochs_more
 from .stages import ARMS
 from .students import examples_of, members, plan_of, train_member
 from .targets import the_targets
@@ -100,7 +101,8 @@ def shares(job: Job, jobs: int) -> list[list[tuple[str, int]]]:
     """
 
     def examples(name: str) -> int:
-        return plan_of(job, name).epochs * len(examples_of(job, name))
+        plan = plan_of(job, name)
+        return (plan.epochs + epochs_more(job.recipe, plan)) * len(examples_of(job, name))
 
     given: list[list[tuple[str, int]]] = [[] for _ in range(jobs)]
     burden = [0] * jobs

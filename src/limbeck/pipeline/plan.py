@@ -224,6 +224,7 @@ class _Plan:
             "views": self.recipe.views.model_dump(mode="json"),
             "view_seed": self.recipe.seed,
             "seed": seed,
+            "sparsity": None if self.recipe.sparsity is None else self.recipe.sparsity.model_dump(mode="json"),
         }
         # beside a transfer set a control is given as many steps as the student, which depends on the data
         alike = self.recipe.data.transfer is None and self.recipe.baseline.epochs is None

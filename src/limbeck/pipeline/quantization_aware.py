@@ -7,8 +7,8 @@ before. Of the two files the one is kept that is better on validation.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from ..errors import BadInput
 from ..evaluation.kinds import KINDS
 from ..evaluation.wording import counted
 from ..models.fake_quantization import ACTIVATION_LEVELS, MOMENTUM, ROW_LEVELS, fake_quantised
+from ..models.sparsity import zeros_held
 from ..sections.train import Train
 from .evaluate import TestSplit
 from .export import exporter_of
@@ -30,11 +31,8 @@ from .job import Job
 from .known import Known
 from .stages import QUANTIZATION_AWARE, Stage, stage
 from .students import Arm, plan_of
-from .training_stage import Trained, named, train_stage
+from .training_stage import Trained, gone_on, named, train_stage
 from .versions import TRAINING_VERSION
-
-RATE = 0.1
-"""Of the student's peak learning rate: it is to move as far as the rounding, and no further."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def quantization_aware(
         known.note(here, number, [*models, export], about(job))
         trained = _go_on(job, here, arm, student)
         known.note(after, number, [export, here], name)
-        rounded = _rounding(job, here.ingredients["levels"])
+        rounded = _rounding(job, here.ingredients["levels"], sparse=student.dense is not None)
         deploy_as(job, test, name, after, export, teacher, student, further=trained.model, rounded=rounded)
     return found
 
@@ -192,43 +190,38 @@ def _go_on(job: Job, here: Stage, arm: Arm, student: Trained) -> Trained:
         seed=student.seed,
         teacher=arm.teacher,
         view_of=arm.view_of,
-        learning=_rounding(job, here.ingredients["levels"]),
+        learning=_rounding(job, here.ingredients["levels"], sparse=student.dense is not None),
     )
 
 
-def _rounding(job: Job, levels: Sequence[Any]) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
+def _rounding(
+    job: Job, levels: Sequence[Any], *, sparse: bool
+) -> Callable[[nn.Module], AbstractContextManager[nn.Module]]:
     """What a student learns within, and is held to its file within: rounded as that is, over ranges that begin with those of
-    calibration examples."""
+    calibration examples. Of one that is ``sparse`` the zeros stay."""
     of_weights, _, of_activations = levels
 
-    def learning(model: nn.Module) -> AbstractContextManager[nn.Module]:
+    @contextmanager
+    def learning(model: nn.Module) -> Iterator[nn.Module]:
         graphs = exporter_of(job, None).graphs(model, STUDENT)
         dynamic = any(graph.int8 for graph in graphs.values())
-        return fake_quantised(
+        rounded = fake_quantised(
             model,
             levels=of_weights,
             activations="none" if of_activations is None else "dynamic" if dynamic else "static",
             calibrate=lambda: list(job.task.answers_to(model, calibration_examples(job))),
         )
+        with rounded, zeros_held(model) if sparse else nullcontext():
+            yield model
 
     return learning
 
 
 def _plan(job: Job) -> Train:
-    """How it goes on: as it learnt, at a lower rate that falls to zero, and without what only a long run needs."""
-    wanted, plan = job.recipe.export.quantization_aware, plan_of(job, "student")
+    """At a tenth of the rate: it is to move as far as the rounding, and no further."""
+    wanted = job.recipe.export.quantization_aware
     assert wanted is not None
-    changes = {
-        "epochs": wanted.epochs,
-        "learning_rate": RATE * plan.peak,
-        "schedule": "cosine",
-        "milestones": (),
-        "warmup_epochs": 0.0,
-        "ema": 0.0,
-        "keep": "best",
-        "patience": None,
-    }
-    return plan.model_copy(update=changes)
+    return gone_on(plan_of(job, "student"), wanted.epochs)
 
 
 def _lost(facts: Mapping[str, Any]) -> float:

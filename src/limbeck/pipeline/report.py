@@ -33,6 +33,7 @@ from .job import Job
 from .licences import licences
 from .objective import deployed_with
 from .quantization_aware import Further, chosen_files, further_sections
+from .sparse import sparsity_section
 from .stages import ASSISTANT, Stage, stage
 from .targets import fingerprint_of, learnt_from, targets_section
 from .training_stage import Trained, begun
@@ -64,6 +65,7 @@ def report(
         examples = test.open("what the report shows")
         results = _results(job, examples, teacher, assistant, arms, chosen, store, answers, export)
         results |= formats_section(job, files, results, further_sections(job, went_on))
+        results |= sparsity_section(job, arms["student"][chosen], export, files)
         results |= {} if device is None else {"device": device}
         write_json(here.folder / "results.json", results)
         write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")

@@ -22,6 +22,7 @@ from ..targets.stored_teacher import StoredTeacher
 from .job import Job
 from .objective import class_weights_of, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
+from .sparse import about_sparse, train_sparse
 from .stages import ASSISTANT, Stage, stage
 from .training_stage import Trained, named, train_stage
 from .trial import two_examples
@@ -150,19 +151,32 @@ def train_member(job: Job, arm: Arm, seed: int, title: str | None = None, until:
 
     ``until``: train to the end of that epoch alone, as :func:`limbeck.pipeline.training_stage.train_stage` does.
     """
-    recipe = job.recipe
-    return train_stage(
+    recipe, plan, title = job.recipe, plan_of(job, arm.name), title or titled(job, arm, seed)
+    trained = train_stage(
         job,
-        member_stage(job, arm, seed),
-        title=title or titled(job, arm, seed),
+        _dense_stage(job, arm, seed),
+        title=title,
         build=partial(arm.build, seed),
         objective=arm.objective(),
-        plan=plan_of(job, arm.name),
+        plan=plan,
         views=recipe.views,
         seed=seed,
         teacher=arm.teacher,
         view_of=arm.view_of,
         until=until,
+    )
+    if recipe.sparsity is None or until is not None:
+        return trained
+    return train_sparse(
+        job,
+        member_stage(job, arm, seed),
+        recipe.sparsity,
+        trained,
+        title=title,
+        objective=arm.objective,
+        plan=plan,
+        teacher=arm.teacher,
+        view_of=arm.view_of,
     )
 
 
@@ -174,12 +188,21 @@ def titled(job: Job, arm: Arm, seed: int) -> str:
 
 def about_student(job: Job, name: str) -> str:
     """What is trained in an arm, in words."""
-    count = len(examples_of(job, name))
-    return f"{job.recipe.student.model}, {plan_of(job, name).epochs} epochs of {count:,} examples"
+    count, plan = len(examples_of(job, name)), plan_of(job, name)
+    said = f"{job.recipe.student.model}, {plan.epochs} epochs of {count:,} examples"
+    return said + about_sparse(job.recipe, plan)
 
 
 def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
-    """The stage of one student of one seed."""
+    """The stage that one student of one seed comes to."""
+    dense, wanted = _dense_stage(job, arm, seed), job.recipe.sparsity
+    if wanted is None:
+        return dense
+    return stage(job.out, arm.name, dense.ingredients | {"sparsity": wanted.model_dump(mode="json")})
+
+
+def _dense_stage(job: Job, arm: Arm, seed: int) -> Stage:
+    """The stage of its training; what comes of it may go on with most of its weights at zero."""
     recipe = job.recipe
     ingredients = {
         "version": TRAINING_VERSION,

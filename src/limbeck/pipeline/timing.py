@@ -25,6 +25,7 @@ from ..training.optimizer import optimizer_for
 from .before import Before
 from .job import Job
 from .objective import supervised
+from .sparse import epochs_more
 from .stages import ASSISTANT, CONCLUSION
 from .students import examples_of, members, objective_of, plan_of, student_of
 from .training_stage import named
@@ -65,6 +66,7 @@ class Costs:
     def student(self, name: str) -> float | None:
         """Seconds of one student's training, or of a control's."""
         job, plan = self.job, plan_of(self.job, name)
+        plan = plan.model_copy(update={"epochs": plan.epochs + epochs_more(job.recipe, plan)})
         if not self.measure:
             return self._before(name, job.recipe.student, plan)
         if name == "student" and job.asks_teacher and job.live:

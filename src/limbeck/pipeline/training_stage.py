@@ -23,6 +23,9 @@ from . import stages
 from .job import Job
 from .stages import Stage
 
+RATE = 0.1
+"""Of its peak learning rate, for a model that goes on."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -36,6 +39,7 @@ class Trained:
     history: list[dict[str, float]]
     title: str = ""  # how a person sees it, where the recipe has several of its kind
     members: tuple[Trained, ...] = ()  # of an ensemble; each takes what the ensemble takes
+    dense: Trained | None = None  # itself before most of its weights were set to zero, where they were
 
 
 def train_stage(
@@ -89,6 +93,21 @@ def train_stage(
     here.finish(facts, ["model.safetensors", "history.json"])
     (here.folder / "checkpoint.pt").unlink(missing_ok=True)
     return Trained(model, seed, facts["seconds"], here.fingerprint, known, history)
+
+
+def gone_on(plan: Train, epochs: int) -> Train:
+    """How a trained model goes on for so many epochs: as it learnt, at a lower rate that falls to zero, and without what only a long run needs."""
+    changes = {
+        "epochs": epochs,
+        "learning_rate": RATE * plan.peak,
+        "schedule": "cosine",
+        "milestones": (),
+        "warmup_epochs": 0.0,
+        "ema": 0.0,
+        "keep": "best",
+        "patience": None,
+    }
+    return plan.model_copy(update=changes)
 
 
 def begun(job: Job, here: Stage) -> Stage:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ..evaluation.figure import Figure
 from ..sections.outline import Outline
-from . import charts, deployed, escalation, figures, formats, kinds, losses
+from . import charts, deployed, escalation, figures, formats, kinds, losses, sparse
 from .device import device, measured_here
 from .evidence import Evidence
 from .formats import dig, figure
@@ -63,6 +63,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "outline": outline,
         "int8": _int8(results, first),
         "deployed": deployed.table(results, named),
+        "sparse": sparse.content(results, first),
         "device": device(results, outline),
         "measured_here": measured_here(results) if dig(results, "student", "latency_ms") else "",
         "as_long": not dig(results, "recipe", "baseline", "epochs"),

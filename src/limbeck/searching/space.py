@@ -45,8 +45,13 @@ def space_of(recipe: Recipe) -> Space:
 
     Raises:
         BadInput: ``search.space`` names a field that there is not, or that no student or objective of the search has; a range
-            goes beyond a field's bounds; or nothing varies.
+            goes beyond a field's bounds; nothing varies; or students are to be sparse, of which a search measures nothing.
     """
+    if recipe.sparsity is not None:
+        raise BadInput(
+            "sparsity: a search measures students before they are trained, and files as they are before they are compressed: leave "
+            "sparsity out (--set sparsity=null), and give it to the run of what was found"
+        )
     given = {} if recipe.search is None else dict(recipe.search.space)
     problems = [why for path in given if (why := _no_field(recipe, path))]
     if problems:

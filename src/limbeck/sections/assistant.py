@@ -38,6 +38,7 @@ def in_students_place(recipe: Recipe) -> Recipe:
         "student": type(recipe).model_fields["student"].annotation.model_validate(said),  # type: ignore[union-attr]
         **{name: getattr(one, name) or getattr(recipe, name) for name in OWN},
         "assistant": None,
+        "sparsity": None,
         "seeds": 1,
         "search": None,
     }

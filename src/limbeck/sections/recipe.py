@@ -22,6 +22,7 @@ from .section import (
     Seeds,
     Times,
 )
+from .sparsity import Sparsity
 from .targets import Targets
 from .train import Train
 
@@ -139,6 +140,9 @@ class Recipe(Section):
     """The student without a teacher, which every result is set beside."""
     seeds: Seeds = 1
     """How many students (and baselines) are trained, for mean and standard deviation."""
+    sparsity: Sparsity | None = None
+    """Whether most weights of the student are to be zero once it is trained, for files that are small when compressed; ``{}``: as
+    many as is usual."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """The first seed; the views and the teacher use it too."""
     export: Export = Export()
@@ -148,8 +152,12 @@ class Recipe(Section):
 
     @model_serializer(mode="wrap")
     def _plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without ``assistant`` where there is none, so that what goes by a recipe's values stays as it was."""
-        return {name: value for name, value in handler(self).items() if name != "assistant" or value is not None}
+        """Without ``assistant`` and ``sparsity`` where there is none, so that what goes by a recipe's values stays as it was."""
+        return {
+            name: value
+            for name, value in handler(self).items()
+            if name not in ("assistant", "sparsity") or value is not None
+        }
 
     @property
     def reads(self) -> tuple[tuple[str, ...], str]:
