@@ -53,6 +53,12 @@ def train(one: Job) -> tuple[Trained, Store | None, dict[str, Trained]]:
 
 def train_and_die(out: Path, overrides: tuple[str, ...], stage: str) -> None:
     """As :func:`train`, until the process is killed right after the second checkpoint in a stage of that name."""
+    dies_in(stage)
+    train(job(out, *overrides))
+
+
+def dies_in(stage: str) -> None:
+    """From here on this process is killed right after the second checkpoint in a stage of that name."""
     replace, saved = os.replace, []
 
     def dying(source: str, target: str) -> None:
@@ -63,7 +69,6 @@ def train_and_die(out: Path, overrides: tuple[str, ...], stage: str) -> None:
 
     os.replace = dying  # type: ignore[assignment]
     loop.SAVE_EVERY = 0.0
-    train(job(out, *overrides))
 
 
 def folder_of(out: Path, stage: str) -> Path:

@@ -19,8 +19,9 @@ from limbeck.nlp.shrink import empty_like
 from limbeck.nlp.vocabulary import inner
 from limbeck.recipe import read as recipe_file
 from limbeck.sections.pruned import FEWEST, Pruned
-from tests.helpers import text_runs
+from tests.helpers import text_runs, tiny
 from tests.helpers.recipes import complaint
+from tests.helpers.runs import killed
 from tests.helpers.tiny_text import tiny_classifier
 
 pytest.importorskip("transformers")
@@ -139,3 +140,27 @@ def test_a_job_prunes_by_the_labels_and_its_student_loads_without_the_teacher(
     save_folder(first, one.task.tokenizer_of(first), tmp_path / "student")
     loaded = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "student")
     assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), inner(first).state_dict().values()))
+
+
+KILLED = (
+    "student={pruned: {keep: 0.6, criterion: magnitude}, vocabulary: used}",
+    "baseline.label_smoothing=0",
+    "baseline.epochs=1",
+)
+
+
+def train_and_die(folder: Path, out: Path) -> None:
+    tiny.dies_in("student")
+    tiny.train(text_runs.job(folder, out, *KILLED))
+
+
+def test_killed_in_the_middle_of_its_training_it_ends_the_same(tmp_path: Path) -> None:
+    folder = text_runs.write(tmp_path)
+    tiny.train(text_runs.job(folder, tmp_path / "whole", *KILLED))
+    assert killed(train_and_die, folder, tmp_path / "killed")
+    here, whole = (tiny.folder_of(tmp_path / name, "student") for name in ("killed", "whole"))
+    assert (here / "checkpoint.pt").exists()
+    assert not (here / "done.json").exists()
+    tiny.train(text_runs.job(folder, tmp_path / "killed", *KILLED))
+    assert here.name == whole.name
+    assert tiny.digest(here / "model.safetensors") == tiny.digest(whole / "model.safetensors")
