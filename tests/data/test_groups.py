@@ -151,7 +151,7 @@ def test_groups_that_cannot_be_are_refused(tmp_path):
     name = table(tmp_path / "gap", train=columns)
     refused(r"'train', row 5 \(counted from 0\): column 'patient' \(data.group\) names no group", group="patient")
     name = folder_of_tracks(tmp_path / "signs", 2, 2)
-    refused(r"'person_' is no column .* not found in the path of 8 of 8 images .* such as stop/00000_00000.png", group="person_", label=None)  # fmt: skip
+    refused(r"'person_' is no column .* not found in the path of 8 of 8 files .* such as stop/00000_00000.png", group="person_", label=None)  # fmt: skip
     refused("no regular expression for paths", group="(person", label=None)
 
 

@@ -92,7 +92,7 @@ def _of_paths(paths: list[str], pattern: str, split: str, features: datasets.Fea
         path = paths[found.index(None)]
         raise BadInput(
             f"data.group: '{pattern}' is no column ({listed(features)}), and as a pattern it is not found in the path of "
-            f"{found.count(None)} of {len(paths)} images of split '{split}', such as {path}: every image needs a group."
+            f"{found.count(None)} of {len(paths)} files of split '{split}', such as {path}: every one needs a group."
         )
     return [_named_by(match) for match in found if match is not None]
 

@@ -12,7 +12,7 @@ from limbeck.interfaces import IGNORED
 from limbeck.modalities.speech.data_sections import Data, SpeechData
 from limbeck.modalities.speech.examples import text_of
 from limbeck.modalities.speech.load import load
-from tests.helpers.written_sounds import encoded, tone
+from tests.helpers.written_sounds import encoded, tone, write_class_folder
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +173,46 @@ def test_folders_of_sounds_are_classes_whose_speakers_stay_together(tmp_path):
         load(Data(name=str(tmp_path / "other")))
 
 
+def test_a_table_of_metadata_names_files_from_its_own_folder(tmp_path):
+    for split, first in (("train", 0), ("test", 100)):
+        write_class_folder(tmp_path / split, classes=("clips",), count=20, start=first)
+    lines = [f"{split}/clips/{n:04}.wav,{'ab'[n % 2]},hi{n % 3}" for split, n0 in (("train", 0), ("test", 100)) for n in range(n0, n0 + 20)]  # fmt: skip
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label,text", *lines, "elsewhere.wav,a,hi"]))
+    splits = load(Data(name=str(tmp_path), label="label"))
+    assert (len(splits.train) + len(splits.validation), splits.test.count) == (20, 20)
+    assert any("folder of no split: 1 row of metadata.csv" in note for note in splits.notes)
+    (tmp_path / "metadata.csv").unlink()
+    for split, n0 in (("train", 0), ("test", 100)):
+        own = [f"clips/{n:04}.wav,{'ab'[n % 2]},hi{n % 3}" for n in range(n0, n0 + 20)]
+        (tmp_path / split / "metadata.csv").write_text("\n".join(["file_name,label,text", *own]))
+    assert load(Data(name=str(tmp_path), label="label")).fingerprint == splits.fingerprint
+    spoken = load(SpeechData(name=str(tmp_path)))
+    assert spoken.alphabet == ("", "0", "1", "2", "h", "i")
+    assert any("data.group with the column of transcripts" in note for note in spoken.notes)
+    together = load(SpeechData(name=str(tmp_path), group="text", validation_fraction=0.3))
+    assert not set(together.train.texts) & set(together.validation.texts)
+
+
+def test_what_a_table_says_of_its_sounds_is_held_to_the_files(tmp_path):
+    kinds = {"audio": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}, "label": datasets.Value("string")}  # fmt: skip
+    cells = [{"audio": {"bytes": encoded(tone(n)), "path": None}, "label": "ab"[n % 2]} for n in range(40)]
+    rows = datasets.Dataset.from_list(cells, features=datasets.Features(kinds))
+    rows.cast_column("audio", datasets.Audio(sampling_rate=16_000)).save_to_disk(str(tmp_path / "saved"))
+    splits = load(Data(name=str(tmp_path / "saved")))
+    assert (splits.rate, splits.counted["train"]) == (8000, {"otherwise": 40})
+    assert not splits.elsewhere
+    (tmp_path / "listed").mkdir()
+    write_class_folder(tmp_path / "sounds", count=10)
+    lines = [f"../sounds/{name}/{2 * n + at:04}.wav,{name}" for n in range(10) for at, name in enumerate(("no", "yes"))]
+    (tmp_path / "listed" / "train.csv").write_text("\n".join(["path,label", *lines]))
+    assert load(Data(name=str(tmp_path / "listed"))).elsewhere
+    write_class_folder(tmp_path / "quiet", count=5)
+    for file in (tmp_path / "quiet").rglob("*.wav"):
+        file.write_bytes(encoded(np.zeros(500)))
+    with pytest.raises(BadInput, match="the 10 clips of split 'train' are all silent"):
+        load(Data(name=str(tmp_path / "quiet")))
+
+
 def test_clips_that_are_unlike_the_rest_are_counted_and_named(tmp_path):
     as_table(tmp_path, "csv")
     clips = tmp_path / "clips"
@@ -192,5 +232,5 @@ def test_clips_that_are_unlike_the_rest_are_counted_and_named(tmp_path):
     assert skipped.counted["train"]["corrupt"] == 2
     assert any("row 3 (clips/003_s3.wav), row 4 (clips/004_s4.wav)" in note for note in skipped.notes)
     (clips / "003_s3.wav").unlink()
-    with pytest.raises(BadInput, match=r"row 3 \(clips/003_s3.wav\).*cannot be opened \(No such file"):
+    with pytest.raises(BadInput, match=r"row 3 \(clips/003_s3.wav\).*there is no such file; relative paths start at"):
         load(Data(name=str(tmp_path), label="label"))

@@ -76,7 +76,7 @@ def decode(
     Raises ``BadInput`` naming split, row and file of a sound that cannot be read (unless ``skip_corrupt``), and where none is
     left.
     """
-    seen = _Seen()
+    seen = _Seen(stated=getattr(rows.features[column], "sampling_rate", None))
     kept: list[tuple[int, np.ndarray, int]] = []
     with (
         progress(len(rows), f"reading {split}") if progress else nullcontext(lambda n=1: None) as advance,
@@ -90,9 +90,9 @@ def decode(
             for row, (cell, sound) in enumerate(zip(cells, pool.map(_opened, work)), start):
                 if isinstance(sound, BadInput):
                     if not wanted.skip_corrupt:
-                        raise _corrupt(split, row, cell, sound)
-                    seen.add("corrupt", _where(row, cell))
-                elif seen.take(_where(row, cell), sound, wanted):
+                        raise _corrupt(split, row, cell, root, sound)
+                    seen.add("corrupt", _where(row, cell, root))
+                elif seen.take(_where(row, cell, root), sound, wanted):
                     kept.append((row, sound.samples, content_of(sound)))
                 advance(1)
     if not kept:
@@ -113,6 +113,7 @@ def decode(
 class _Seen:
     """What was seen of some clips, each by where it stood."""
 
+    stated: int | None = None  # the rate that the column's type says
     named: dict[str, list[str]] = field(default_factory=dict)
     rates: Counter[int] = field(default_factory=Counter)
     channels: int = 1
@@ -131,6 +132,8 @@ class _Seen:
         if sound.original_rate != sound.rate:
             self.rates[sound.original_rate] += 1
             self.add("resampled", where)
+        if self.stated is not None and sound.original_rate != self.stated:
+            self.add("otherwise", where)
         if sound.channels > 1:
             self.channels = max(self.channels, sound.channels)
             self.add("mixed", where)
@@ -146,6 +149,7 @@ class _Seen:
             "corrupt": "cannot be read and are left out: {}",
             "long": f"are longer than {wanted.longest or 0:g} s (data.seconds), up to {self.longest:.4g} s, and are left out: {{}}",
             "resampled": f"are of {rates} samples a second and were brought to {wanted.rate or 0:,} (libsoxr, high quality; data.rate)",
+            "otherwise": f"are not of {self.stated or 0:,} samples a second, as their column's type says, and are read at their own rate: {{}}",
             "mixed": f"have up to {self.channels} channels, of which the mean is taken",
             "cut": f"are longer than the window of {wanted.window or 0:g} s (data.seconds), up to {self.longest:.4g} s: their middle is taken",
             "silent": "are silent: {}",
@@ -193,6 +197,8 @@ def _open(cell: Any, rate: int | None, root: Path | None) -> Decoded:
     if not cell.get("path"):
         raise BadInput("there is no sound")
     path = Path(cell["path"])
+    if root is not None and not (root / path).is_file():
+        raise BadInput(f"there is no such file; relative paths start at {root}")
     return read(path if root is None else root / path, rate, stated=stated)
 
 
@@ -203,17 +209,19 @@ def _rate_of(cells: list[Any], start: int, split: str, wanted: Wanted, root: Pat
             return _open(cell, None, root).original_rate
         except BadInput as error:
             if not wanted.skip_corrupt:
-                raise _corrupt(split, row, cell, error) from error
+                raise _corrupt(split, row, cell, root, error) from error
     return None
 
 
-def _where(row: int, cell: Any) -> str:
+def _where(row: int, cell: Any, root: Path | None) -> str:
     path = cell if isinstance(cell, str) else cell.get("path") if isinstance(cell, dict) else None
+    if path and root is not None and Path(path).is_relative_to(root):
+        path = Path(path).relative_to(root)
     return f"row {row} ({path})" if path else f"row {row}"
 
 
-def _corrupt(split: str, row: int, cell: Any, error: BadInput) -> BadInput:
+def _corrupt(split: str, row: int, cell: Any, root: Path | None, error: BadInput) -> BadInput:
     return BadInput(
-        f"split '{split}', {_where(row, cell)}: the sound cannot be used: {error}. Mend it or take it out, or set "
+        f"split '{split}', {_where(row, cell, root)}: the sound cannot be used: {error}. Mend it or take it out, or set "
         "data.on_corrupt: skip to leave such clips out."
     )

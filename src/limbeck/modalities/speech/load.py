@@ -22,13 +22,14 @@ from ...data.labels import class_names, notes_on, read_labels
 from ...data.reading import notes_of
 from ...data.split_roles import DEFAULT_TEST, choose, find_split, unused
 from ...data.splits import arrange
+from ...errors import BadInput
 from ...files import fingerprint
 from ...progress import Bar
-from .columns import find_audio, find_label, find_text
+from .columns import TEXT_NAMES, find_audio, find_label, find_text
 from .data_sections import Data, SpeechData, Transfer
 from .decode import Sounds, Wanted, decode
 from .examples import Clips, Splits, symbols_of
-from .sources import open_sounds, root_of
+from .sources import lie_elsewhere, open_sounds, root_of
 from .transcripts import alphabet_of, normalised, spelt
 
 Counted = dict[str, dict[str, int]]
@@ -124,6 +125,10 @@ class _Reader:
             found = spelt(read, self.alphabet, split, self.data, notes, of_test=of_test)
             kept = torch.tensor([row for row, text in enumerate(found) if text is not None], dtype=torch.int64)
             texts = [text for text in found if text is not None]
+            if empty := texts.count(""):
+                notes.append(
+                    f"split '{split}': {empty:,} of {count:,} transcripts are empty: in their clips nothing is taken to be said."
+                )
         else:
             labels = read_labels(rows, self.answer, self.classes, split)
             if role == "train":
@@ -133,6 +138,10 @@ class _Reader:
         sounds = decode(some, self.audio, split, wanted, self.root, self.progress)
         notes += sounds.notes
         self.counted[role] = sounds.counted | ({"unfit": count - len(kept)} if len(kept) < count else {})
+        if role == "train" and sounds.counted.get("silent") == len(sounds.rows):
+            raise BadInput(
+                f"the {len(sounds.rows):,} clips of split '{split}' are all silent, so there is nothing to learn from: listen to the files."
+            )
         at = kept[sounds.rows]
         assert wanted.rate is not None
         if texts is not None:
@@ -159,7 +168,8 @@ def load(data: Data | SpeechData, progress: Bar | None = None) -> Splits:
     )
     train_rows, validation_rows, test_rows = choose(rows, data)
     answer = data.label if isinstance(data, Data) else data.text
-    features = without_group(train_rows.features, data.group, data.audio, answer)
+    # transcripts may group clips: those that say the same
+    features = without_group(train_rows.features, data.group, data.audio, answer, *(() if windowed else TEXT_NAMES))
     audio = find_audio(features, data.audio)
     answer = (
         find_label(features, audio, data.label) if isinstance(data, Data) else find_text(features, audio, data.text)
@@ -195,9 +205,9 @@ def load(data: Data | SpeechData, progress: Bar | None = None) -> Splits:
 
         test = HeldOut(read_test, count=len(test_rows))
 
-    transfer = None
+    transfer, far = None, False
     if data.transfer is not None:
-        transfer = _transfer(data.transfer, data.group, reader, notes)
+        transfer, far = _transfer(data.transfer, data.group, reader, notes)
     arranged = arrange(
         train,
         validation,
@@ -211,7 +221,21 @@ def load(data: Data | SpeechData, progress: Bar | None = None) -> Splits:
         transfer_limit=data.transfer.limit if data.transfer else None,
         notes=notes,
     )
-    return of_clips(arranged_facts=vars(arranged), rate=train.rate, seconds=wanted.window, counted=reader.counted)
+    facts = vars(arranged)
+    if validation is None and data.group is None:
+        facts = facts | {"notes": (*arranged.notes, *_said_on_both_sides(arranged.train, arranged.validation))}
+    facts = facts | {"elsewhere": far or lie_elsewhere([train_rows, validation_rows, test_rows], audio, reader.root)}
+    return of_clips(arranged_facts=facts, rate=train.rate, seconds=wanted.window, counted=reader.counted)
+
+
+def _said_on_both_sides(train: Clips, validation: Clips) -> list[str]:
+    """A note where transcripts stand on two sides of a carving."""
+    known = set(train.texts or ())
+    shared = sum(text in known for text in validation.texts or ())
+    return [
+        f"{shared:,} of {len(validation):,} validation clips, which are carved from train, say what a training clip says; data.group "
+        "with the column of transcripts keeps such clips in one split."
+    ] if shared else []  # fmt: skip
 
 
 def of_clips(*, arranged_facts: dict, rate: int, seconds: float | None, counted: Counted) -> Splits:
@@ -222,7 +246,8 @@ def of_clips(*, arranged_facts: dict, rate: int, seconds: float | None, counted:
     return Splits(**{**arranged_facts, **prints}, rate=rate, samples=samples, counted=counted)
 
 
-def _transfer(transfer: Transfer, group: str | None, reader: _Reader, notes: list[str]) -> Part:
+def _transfer(transfer: Transfer, group: str | None, reader: _Reader, notes: list[str]) -> tuple[Part, bool]:
+    """The transfer set, and whether it names files elsewhere."""
     source = open_sounds(transfer.name, transfer.config, "data.transfer.name", labelled=False, in_classes=False)
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_audio(rows.features, transfer.audio, "data.transfer.audio")
@@ -234,7 +259,7 @@ def _transfer(transfer: Transfer, group: str | None, reader: _Reader, notes: lis
     where = {"image": column, "root": "" if root is None else str(root), "instead_of_refusing": []}
     groups = read_groups(rows, group, "transfer", **where)
     assert reader.wanted.rate is not None
-    return Part.of(sounds, None, reader.wanted.rate, taken(groups, sounds.rows))
+    return Part.of(sounds, None, reader.wanted.rate, taken(groups, sounds.rows)), lie_elsewhere([rows], column, root)
 
 
 def _texts(rows: datasets.Dataset, column: str) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import datasets
 
-from ...data.folders import is_of_classes, layout_of, read_classes, read_unlabelled
+from ...data.folders import Layout, is_of_classes, layout_of, read_classes, read_unlabelled
+from ...data.labels import listed
 from ...data.places import folder_of
-from ...data.reading import Rows, own_splits, read
+from ...data.reading import Found, Rows, own_splits, read, rows_text
 from ...data.sources import open_source
-from ...data.tables import read_tables, tables_below
+from ...data.tables import BESIDE_IMAGES, read_file, read_tables, tables_below
 from ...data.tree import Kind, ending_of, scan
 from ...errors import BadInput
 from .data_sections import ELSEWHERE, ENDINGS
@@ -27,6 +29,7 @@ def is_sound(path: Path) -> bool:
 _FILE = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
 SOUNDS = Kind("sound", "sounds", "libsndfile", "WAV or FLAC", "audio", _FILE, ELSEWHERE, is_sound)
 """What folders of sounds hold."""
+_NAME = "file_name"
 _TABLE_SUFFIXES = frozenset([".arrow", ".csv", ".json", ".jsonl", ".parquet", ".tar", ".tsv", ".zip"])
 
 
@@ -64,6 +67,8 @@ def _read_folder(
         return own_splits(saved if isinstance(saved, Mapping) else {"train": saved})
     tables = tables_below(path, _TABLE_SUFFIXES)
     tree = scan(path, field, SOUNDS)
+    if beside := [file for file in tables if file.name.lower() in BESIDE_IMAGES]:
+        return _read_beside(path, layout_of(tree, field, labelled=False), beside, field, label)
     if tree.count():
         layout = layout_of(tree, field, labelled=labelled)
         if not tables or (in_classes and label is None and is_of_classes(layout)):
@@ -81,6 +86,60 @@ def _read_folder(
         f"{field}: {path} holds neither sounds nor data files: it should hold parquet files, a CSV or JSONL with paths of sounds, "
         "or one sub-folder of sounds for each class."
     )
+
+
+def _read_beside(path: Path, layout: Layout, tables: Sequence[PurePath], field: str, label: str | None) -> Rows:
+    """The rows of ``metadata.csv`` (or .jsonl, .parquet) tables, whose ``file_name`` starts at their own folders.
+
+    A table is of the split whose folder it lies in; rows of one that lies above such folders are of the split whose folder
+    holds their file. (The ``datasets`` library would take another library to read what is only a path.)
+    """
+    each: dict[str, list[datasets.Dataset]] = {}
+    notes: list[str] = []
+    for file in tables:
+        rows = read_file(path / file, field, partial(_label_heading, label=label))["train"]
+        if _NAME not in rows.features:
+            raise BadInput(
+                f"{field}: {path / file} has no column '{_NAME}' that names each row's sound; {listed(rows.features)}."
+            )
+        names = [str(path / file.parent / name) for name in rows[_NAME]]
+        rows = rows.remove_columns([_NAME]).add_column(SOUNDS.column, names)  # pyright: ignore
+        folders = layout.splits if layout.named else {"train": layout.root}
+        left = len(rows)
+        for split, folder in folders.items():
+            root = os.path.abspath(folder.path)
+            inside = [at for at, name in enumerate(names) if Path(os.path.abspath(name)).is_relative_to(root)]
+            if inside:
+                each.setdefault(split, []).append(rows.select(inside))
+                left -= len(inside)
+        if left:
+            notes.append(f"left out, since their sounds lie in the folder of no split: {rows_text(left)} of {file}.")
+    splits = {split: datasets.concatenate_datasets(parts) for split, parts in each.items()}
+    return Found(splits, [*own_splits(splits).notes, *notes])
+
+
+def lie_elsewhere(splits: Iterable[datasets.Dataset | None], column: str, root: Path | None) -> bool:
+    """Whether any sound is a file outside the folder that holds the data, and so may change while that stays as it is.
+
+    No sound is opened. What the hub holds (``root`` is None) is known by its version.
+    """
+    if root is None:
+        return False
+    own = os.path.realpath(root)
+    for rows in splits:
+        if rows is not None and column in rows.features:
+            cells = rows.select_columns([column]).with_format("arrow")[:][column].to_pylist()  # pyright: ignore
+            for cell in cells:
+                path = (
+                    cell
+                    if isinstance(cell, str)
+                    else cell.get("path")
+                    if isinstance(cell, dict) and cell.get("bytes") is None
+                    else None
+                )
+                if path is not None and not Path(os.path.realpath(root / path)).is_relative_to(own):
+                    return True
+    return False
 
 
 def _label_heading(headings: Sequence[str], label: str | None) -> tuple[str, ...]:
