@@ -173,6 +173,18 @@ def test_folders_of_sounds_are_classes_whose_speakers_stay_together(tmp_path):
         load(Data(name=str(tmp_path / "other")))
 
 
+def test_a_table_that_names_sounds_is_read_and_not_the_folders_that_they_lie_in(tmp_path):
+    for split, count in (("train", 20), ("test", 4)):
+        write_class_folder(tmp_path, classes=(f"{split}_sounds",), count=count, start=0 if split == "train" else 100)
+        lines = [f"{path.relative_to(tmp_path)},{'ab'[n % 2]}" for n, path in enumerate(sorted((tmp_path / f"{split}_sounds").iterdir()))]  # fmt: skip
+        (tmp_path / f"{split}.csv").write_text("\n".join(["where it lies,label", *lines]))
+    splits = load(Data(name=str(tmp_path), audio="where it lies"))
+    assert (splits.classes, len(splits.train) + len(splits.validation), splits.test.count) == (("a", "b"), 20, 4)
+    write_class_folder(tmp_path / "words", count=20)
+    (tmp_path / "words" / "people.csv").write_text("name,age\nann,3\n")
+    assert load(Data(name=str(tmp_path / "words"))).classes == ("no", "yes")
+
+
 def test_a_table_of_metadata_names_files_from_its_own_folder(tmp_path):
     for split, first in (("train", 0), ("test", 100)):
         write_class_folder(tmp_path / split, classes=("clips",), count=20, start=first)

@@ -23,10 +23,10 @@ def find_audio(features: datasets.Features, audio: str | None, field: str = "dat
     if audio is not None:
         if audio not in features:
             raise BadInput(f"{field}: there is no column '{audio}'.{did_you_mean(audio, features)}")
-        if not _is_sound(features[audio]) and not _may_be_sound(features[audio]):
+        if not is_of_sounds(features[audio]) and not _may_be_sound(features[audio]):
             raise BadInput(f"{field}: column '{audio}' holds no sounds; {listed(features)}.")
         return audio
-    found = [name for name, kind in features.items() if _is_sound(kind)]
+    found = [name for name, kind in features.items() if is_of_sounds(kind)]
     if not found:
         lower = {name.lower(): name for name, kind in features.items() if _may_be_sound(kind)}
         found = [lower[name] for name in PATH_NAMES if name in lower][:1]
@@ -74,7 +74,8 @@ def find_text(features: datasets.Features, audio: str, text: str | None) -> str:
     return found[0]
 
 
-def _is_sound(kind: object) -> bool:
+def is_of_sounds(kind: object) -> bool:
+    """Whether a column of that type holds sounds: ``Audio``, or records of bytes and path, or of samples and rate."""
     if isinstance(kind, datasets.Audio):
         return True
     return isinstance(kind, dict) and ({"bytes", "path"} <= kind.keys() or {"array", "sampling_rate"} <= kind.keys())

@@ -163,9 +163,7 @@ def load(data: Data | SpeechData, progress: Bar | None = None) -> Splits:
     train.
     """
     windowed = isinstance(data, Data)
-    rows = open_sounds(
-        data.name, data.config, in_classes=windowed and data.audio is None, label=data.label if windowed else None
-    )
+    rows = open_sounds(data.name, data.config, label=data.label if isinstance(data, Data) else None)
     train_rows, validation_rows, test_rows = choose(rows, data)
     answer = data.label if isinstance(data, Data) else data.text
     # transcripts may group clips: those that say the same
@@ -248,7 +246,7 @@ def of_clips(*, arranged_facts: dict, rate: int, seconds: float | None, counted:
 
 def _transfer(transfer: Transfer, group: str | None, reader: _Reader, notes: list[str]) -> tuple[Part, bool]:
     """The transfer set, and whether it names files elsewhere."""
-    source = open_sounds(transfer.name, transfer.config, "data.transfer.name", labelled=False, in_classes=False)
+    source = open_sounds(transfer.name, transfer.config, "data.transfer.name", labelled=False)
     rows = find_split(source, transfer.split, "data.transfer.split", transfer.name)
     column = find_audio(rows.features, transfer.audio, "data.transfer.audio")
     root = root_of(transfer.name, transfer.config, "data.transfer.name")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 import datasets
 
-from ...data.folders import Layout, is_of_classes, layout_of, read_classes, read_unlabelled
+from ...data.folders import Layout, layout_of, read_classes, read_unlabelled
 from ...data.labels import listed
 from ...data.places import folder_of
 from ...data.reading import Found, Rows, own_splits, read, rows_text
@@ -17,6 +17,7 @@ from ...data.sources import open_source
 from ...data.tables import BESIDE_IMAGES, read_file, read_tables, tables_below
 from ...data.tree import Kind, ending_of, scan
 from ...errors import BadInput
+from .columns import is_of_sounds
 from .data_sections import ELSEWHERE, ENDINGS
 
 
@@ -39,18 +40,15 @@ def open_sounds(
     field: str = "data.name",
     *,
     labelled: bool = True,
-    in_classes: bool = True,
     label: str | None = None,
 ) -> Rows:
     """The splits of the sounds called ``name``: a folder, a mirror, or a name on the hub.
 
-    As :func:`limbeck.data.sources.open_source`. Where labels are not needed (``labelled`` is false), a folder may hold sounds
-    directly. Where tables lie beside folders of sounds, these are classes if they may be (``in_classes``) and no column of labels
-    (``label``, which a CSV is read as it is spelt for) is named.
+    As :func:`limbeck.data.sources.open_source`. Where tables lie beside folders of sounds, they are what is read if a column of
+    theirs names files; otherwise the folders are the classes. Where labels are not needed (``labelled`` is false), a folder may
+    hold sounds directly. ``label`` is the column that a recipe names, which a CSV's is read as it is spelt for.
     """
-    return open_source(
-        name, config, field, partial(_read_folder, labelled=labelled, in_classes=in_classes, label=label)
-    )
+    return open_source(name, config, field, partial(_read_folder, labelled=labelled, label=label))
 
 
 def root_of(name: str, config: str | None, field: str = "data.name") -> Path | None:
@@ -59,9 +57,7 @@ def root_of(name: str, config: str | None, field: str = "data.name") -> Path | N
     return None if found is None else found[0]
 
 
-def _read_folder(
-    path: Path, config: str | None, field: str, *, labelled: bool, in_classes: bool, label: str | None
-) -> Rows:
+def _read_folder(path: Path, config: str | None, field: str, *, labelled: bool, label: str | None) -> Rows:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
         return own_splits(saved if isinstance(saved, Mapping) else {"train": saved})
@@ -69,14 +65,18 @@ def _read_folder(
     tree = scan(path, field, SOUNDS)
     if beside := [file for file in tables if file.name.lower() in BESIDE_IMAGES]:
         return _read_beside(path, layout_of(tree, field, labelled=False), beside, field, label)
+    if tables:
+        try:
+            rows = read_tables(path, config, tables, field, partial(_label_heading, label=label))
+        except BadInput:
+            if not tree.count():
+                raise
+        else:
+            if not tree.count() or _names_sounds(rows, path):
+                return rows
     if tree.count():
         layout = layout_of(tree, field, labelled=labelled)
-        if not tables or (in_classes and label is None and is_of_classes(layout)):
-            if not labelled:
-                return read_unlabelled(layout, _TABLE_SUFFIXES)
-            return read_classes(layout, field, _TABLE_SUFFIXES)
-    if tables:
-        return read_tables(path, config, tables, field, partial(_label_heading, label=label))
+        return read_classes(layout, field, _TABLE_SUFFIXES) if labelled else read_unlabelled(layout, _TABLE_SUFFIXES)
     if ending := next(iter(tree.unreadable()), None):
         raise BadInput(
             f"{field}: {path} holds {ending} files, which need a decoder that libsndfile lacks: convert them with FFmpeg (ffmpeg -i "
@@ -86,6 +86,18 @@ def _read_folder(
         f"{field}: {path} holds neither sounds nor data files: it should hold parquet files, a CSV or JSONL with paths of sounds, "
         "or one sub-folder of sounds for each class."
     )
+
+
+def _names_sounds(rows: Rows, root: Path) -> bool:
+    """Whether a column of tables holds sounds, or its first cell is the path of one."""
+    first = next((split for split in rows.values() if len(split)), None)
+    if first is None:
+        return False
+    if any(is_of_sounds(kind) for kind in first.features.values()):
+        return True
+    texts = [name for name, kind in first.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")]
+    cells = (first[0][name] for name in texts)
+    return any(cell and is_sound(Path(cell)) and (root / cell).is_file() for cell in cells)
 
 
 def _read_beside(path: Path, layout: Layout, tables: Sequence[PurePath], field: str, label: str | None) -> Rows:
