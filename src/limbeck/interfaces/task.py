@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from .tensors import Batch, Needs, Output, RaggedLogits, Target
+from .tensors import Batch, Hypotheses, Needs, Output, RaggedLogits, Target
 
 Ask = Callable[[Tensor, int], Tensor | RaggedLogits]
 
@@ -122,6 +122,10 @@ class Task(Protocol):
     def answer(self, model: nn.Module, batch: Batch) -> Tensor | RaggedLogits:
         """A teacher's answer, logits (B, C), or of each position, or numbers (B, D), to ``batch.teacher_inputs`` (or ``inputs``)."""
         return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
+
+    def heard(self, model: nn.Module, batch: Batch) -> Hypotheses | None:
+        """The transcripts that a teacher of recordings gives by itself; None where they are to be found in its answer."""
+        return None
 
     def answers_to(
         self, model: nn.Module, examples: Any, *, as_teacher: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,7 @@ def from_code(section: Model, trust_code: bool, facts: Mapping[str, Any]) -> nn.
 
     Raises :class:`BadInput` where the code is not trusted, not there, or makes no module.
     """
-    module_name, _, attribute = section.model.partition(":")
-    if not trust_code:
-        raise BadInput(
-            f"model: '{section.model}' runs code that did not come with Limbeck; where you trust it, pass --trust-code."
-        )
-    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
-        raise BadInput(f"model: '{section.model}' should be module:callable, such as my_models.nets:small_net.")
-    found: Any = _imported(module_name)
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            known = [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
-            raise BadInput(f"model: {module_name} has no '{attribute}'.{did_you_mean(part, known)}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise BadInput(f"model: {section.model} is a {type(found).__name__} and cannot be called to make a model.")
+    found = named(section.model, trust_code)
     accepted = _parameter_names(found)
     arguments = {key: value for key, value in facts.items() if key in accepted} | section.knobs
     try:
@@ -46,6 +32,29 @@ def from_code(section: Model, trust_code: bool, facts: Mapping[str, Any]) -> nn.
     if not isinstance(model, nn.Module):
         raise BadInput(f"model: {section.model} returned a {type(model).__name__}; a torch.nn.Module is wanted.")
     return model
+
+
+def named(name: str, trust_code: bool) -> Callable[..., Any]:
+    """A person's callable by its name, ``module:callable``.
+
+    Raises :class:`BadInput` where the code is not trusted or not there.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not trust_code:
+        raise BadInput(
+            f"model: '{name}' runs code that did not come with Limbeck; where you trust it, pass --trust-code."
+        )
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise BadInput(f"model: '{name}' should be module:callable, such as my_models.nets:small_net.")
+    found: Any = _imported(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            known = [one for one in vars(found) if not one.startswith("_")] if hasattr(found, "__dict__") else []
+            raise BadInput(f"model: {module_name} has no '{attribute}'.{did_you_mean(part, known)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise BadInput(f"model: {name} is a {type(found).__name__} and cannot be called to make a model.")
+    return found
 
 
 def _imported(module_name: str) -> Any:

@@ -37,7 +37,8 @@ class LiveTeacher:
             said = self.task.answer(with_spread(self.model, needs.spread), batch)
         columns: list[Any] = [Features(features)] if features else []
         if isinstance(said, RaggedLogits) and Hypotheses in needs.target:
-            heard, device = hearing.hypotheses_of(said, hearing.BEST, hearing.BEAM), said.logits.device
+            given, device = self.task.heard(self.model, batch), said.logits.device
+            heard = hearing.hypotheses_of(said, hearing.BEST, hearing.BEAM) if given is None else given
             columns.insert(0, each_tensor(heard, lambda tensor: tensor.to(device)))
         if not isinstance(said, RaggedLogits):
             said = said.float()

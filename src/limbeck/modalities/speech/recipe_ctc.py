@@ -1,0 +1,127 @@
+"""The recipe of speech recognition by CTC, and its sections that no other has. No torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Tag
+
+from ...objectives.catalogue.entry import SYMBOLS
+from ...sections import assistant
+from ...sections.objective import Objective
+from ...sections.recipe import Recipe
+from ...sections.section import MODEL, Count, Section
+from ...sections.teacher import Model
+from .data_sections import SoundViews, SpeechData
+from .recipe import SoundTrain, TeacherSection
+
+
+class SpeechTrain(SoundTrain):
+    """One training run; the same fields for teacher and student."""
+
+    batch_size: Count = 16
+    """Clips in a step, over all processes and micro-batches."""
+
+
+class SpeechTeacher(TeacherSection):
+    """The large model. Trained here with ``train``, or ready-made with ``weights``."""
+
+    model: str
+    """A family of ours (``ds_ctc``, ``conformer_ctc``), or ``module:callable``."""
+    train: SpeechTrain | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Train it here (from ``weights``, where given)."""
+
+
+class RecogniserTeacher(Section):
+    """A recogniser that gives transcripts and nothing else: its transcripts are what the student learns from. Further fields are
+    arguments of the callable (``size: tiny``)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    recogniser: str
+    """``module:callable``, which makes a recogniser: a function of samples (float32 in [-1, 1]) and their rate that gives what is
+    said, or that and how sure it is, from 0 to 1."""
+    license: str | None = None
+    """Under which licence it was published, as the hub calls it (``apache-2.0``)."""
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The further fields."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def comes_from(self) -> None:
+        """Nobody knows."""
+        return
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return self.recogniser
+
+    @property
+    def train(self) -> None:
+        """None: it comes ready-made."""
+        return
+
+    @property
+    def views(self) -> None:
+        """None: it is not trained."""
+        return
+
+    @property
+    def opaque(self) -> str:
+        """Why its inner modules cannot be looked at."""
+        return "a recogniser gives its transcripts alone"
+
+
+def _kind(value: Any) -> str:
+    given = isinstance(value, RecogniserTeacher) or (isinstance(value, dict) and "recogniser" in value)
+    return _RECOGNISER if given else MODEL
+
+
+_RECOGNISER = "recogniser"
+SpeechTeachers = Annotated[
+    Annotated[SpeechTeacher, Tag(MODEL)] | Annotated[RecogniserTeacher, Tag(_RECOGNISER)], Discriminator(_kind)
+]
+"""The large model: by name, or a recogniser."""
+
+
+class SpeechStudent(Model):
+    """The small model. Further fields are its knobs (``width: 96``)."""
+
+    model: str
+    """A family of ours (``ds_ctc``, ``conformer_ctc``), or ``module:callable``."""
+
+
+class SpeechAssistant(assistant.Assistant):
+    """A model of a size between the two: it learns from the teacher, and the students learn from what it says."""
+
+    train: SpeechTrain | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How it is trained; as the student is where not given."""
+
+
+class SpeechRecipe(Recipe):
+    """Speech recognition: what is said in a clip, letter by letter, by CTC."""
+
+    task: Literal["automatic-speech-recognition"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The modality."""
+    data: SpeechData
+    """Where the examples come from."""
+    views: SoundViews = SoundViews()
+    """How examples are varied, for the soft targets and for every student."""
+    teacher: SpeechTeachers
+    """The large model."""
+    student: SpeechStudent
+    """The small model."""
+    assistant: SpeechAssistant | None = None
+    """A model between the two: it learns from the teacher, and the students learn from it."""
+    objective: Objective = Objective.model_validate({"ctc_frame_kd": {"weight": 1.0}, "ctc": {"weight": 1.0}})
+    """What the student is asked to match."""
+    train: SpeechTrain = SpeechTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How the student and its baselines are trained."""
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], str]:
+        """As symbols over frames."""
+        return (SYMBOLS,), f"with task: {self.task} an example has a transcript"
