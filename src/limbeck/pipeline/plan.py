@@ -238,7 +238,9 @@ class _Plan:
         if name != "student":  # beside a transfer set as many as give it the student's steps: as last time
             train["epochs"] = recipe.baseline.epochs or (None if recipe.data.transfer else recipe.train.epochs)
         cost = self.before.training(name, _model(recipe.student), train)
-        about = next((one.about for one in found if one.about), f"{recipe.student.model}, {recipe.train.epochs} epochs")
+        sparse = "" if recipe.sparsity is None else recipe.sparsity.about(recipe.sparsity.epochs)
+        usual = f"{recipe.student.model}, {recipe.train.epochs} epochs{sparse}"
+        about = next((one.about for one in found if one.about), usual)
         finished = sum(one.state == FINISHED for one in found)
         detail = f"{about}, {recipe.seeds} seed(s), {finished} finished"
         return _row(name, detail, found, [cost] * len(found))

@@ -18,7 +18,6 @@ from ..deploy.export import Exporter
 from ..deploy.formats import FORMATS
 from ..deploy.latency import compare_latency
 from ..evaluation.kinds import KINDS
-from ..evaluation.wording import counted
 from ..models.sparsity import set_to_zero, zeros_held, zeros_in, zeros_wanted
 from ..objectives.modules import Objective
 from ..sections.recipe import Recipe
@@ -36,14 +35,6 @@ def epochs_more(recipe: Recipe, plan: Train) -> int:
     """For how many epochs a student, or a control whose plan has more or fewer of them, goes on; 0 where the recipe asks for none."""
     wanted = recipe.sparsity
     return 0 if wanted is None else max(1, round(wanted.epochs * plan.epochs / recipe.train.epochs))
-
-
-def about_sparse(recipe: Recipe, plan: Train) -> str:
-    """What is said behind the rest of a training, in words; nothing where nothing is to be zero."""
-    wanted = recipe.sparsity
-    if wanted is None:
-        return ""
-    return f", then {counted(epochs_more(recipe, plan), 'epoch')} with {wanted.share:.3g} of the weights at zero"
 
 
 def train_sparse(

@@ -22,7 +22,7 @@ from ..targets.stored_teacher import StoredTeacher
 from .job import Job
 from .objective import class_weights_of, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
-from .sparse import about_sparse, train_sparse
+from .sparse import epochs_more, train_sparse
 from .stages import ASSISTANT, Stage, stage
 from .training_stage import Trained, named, train_stage
 from .trial import two_examples
@@ -189,8 +189,8 @@ def titled(job: Job, arm: Arm, seed: int) -> str:
 def about_student(job: Job, name: str) -> str:
     """What is trained in an arm, in words."""
     count, plan = len(examples_of(job, name)), plan_of(job, name)
-    said = f"{job.recipe.student.model}, {plan.epochs} epochs of {count:,} examples"
-    return said + about_sparse(job.recipe, plan)
+    said, wanted = f"{job.recipe.student.model}, {plan.epochs} epochs of {count:,} examples", job.recipe.sparsity
+    return said if wanted is None else said + wanted.about(epochs_more(job.recipe, plan))
 
 
 def member_stage(job: Job, arm: Arm, seed: int) -> Stage:

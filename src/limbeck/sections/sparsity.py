@@ -17,3 +17,7 @@ class Sparsity(Section):
     epochs: Times = 5
     """Passes over what it learns from with those weights held, at a tenth of ``train.learning_rate`` that falls to zero. The controls go
     on likewise."""
+
+    def about(self, epochs: int) -> str:
+        """What is said behind the rest of a training that goes on for so many epochs."""
+        return f", then {epochs} epoch{'s' if epochs != 1 else ''} with {self.share:.3g} of the weights at zero"
