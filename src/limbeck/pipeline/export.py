@@ -37,6 +37,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
     paths: dict[str, Path] = {}
     variants: dict[str, Path] = {}
     made: list[str] = []
+    ours: tuple[str, ...] = ()
     usual: tuple[int, ...] = ()
     longest: list[int] = []
     measured: dict[str, dict[str, float]] = {}
@@ -54,6 +55,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 usual = exported.lengths
                 longest += [exported.longest] if exported.longest else []
                 made += exported.files
+                ours = exported.files if role == "student" else ours
                 facts[role] |= exported.facts
                 measured[role] = job.modality.measured(model, job.task, job.splits)
             advance()
@@ -67,7 +69,7 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
             facts["student"][name] |= found.of[name]
         if student.dense is not None:
             facts["sparsity"] = beside_dense(
-                exporter, student.dense, here.folder, facts["student"]["path"], made, lengths
+                exporter, student.dense, here.folder, facts["student"]["path"], ours, lengths
             )
         advance()
     told = {"measured": told} if (told := {role: one for role, one in measured.items() if one}) else {}

@@ -77,13 +77,13 @@ def train_sparse(
 def beside_dense(
     exporter: Exporter, dense: Trained, folder: Path, path: str, files: Sequence[str], lengths: Sequence[int]
 ) -> dict[str, Any]:
-    """What the ``files`` in ONNX that were written of a student in a folder take when they are compressed, beside the same student before.
+    """What those in ONNX take when they are compressed of the ``files`` that were written of a student, beside the same student before.
 
     Returns ``files``, by format what :func:`limbeck.deploy.compressed.taken_by` says, ``dense``, which is that of the float32 file of the
     student before, and ``time_over_dense``: how many times as long the file at ``path`` takes as that one, in turns at batch 1 and the first of
     the ``lengths``, as :func:`limbeck.deploy.timing.ratio` has it, and whether it was ``disturbed``.
     """
-    ours = [name for name in files if name.endswith(".onnx") and Path(name).name.startswith(Path(path).stem)]
+    ours = [name for name in files if name.endswith(".onnx")]
     small = [name for name in ours if name.endswith(FORMATS["onnx-int8"].suffix)]
     with TemporaryDirectory() as other:
         there = exporter.export(dense.model.to("cpu").eval(), "student", Path(other), variants=False)
