@@ -16,7 +16,7 @@ from limbeck.pipeline.job import Job
 from limbeck.pipeline.students import the_arms, train_member
 from limbeck.pipeline.teacher import the_teacher
 from limbeck.searching.budget import fits, nothing_fits
-from limbeck.searching.costs import Costs, candidate_of, cost_of, exported, name_of, require_counters
+from limbeck.searching.costs import Costs, candidate_of, cost_of, exported, name_of, require_counters, rounded
 from limbeck.searching.ledger import Key, Ledger
 from tests.helpers import tiny
 
@@ -168,3 +168,18 @@ def test_where_nothing_fits_the_smallest_of_what_was_measured_is_named(measured)
     size, fastest = (min(one[1][name] for one in costs) for name in ("size_kb", "latency_ms"))
     assert f"of 2 architectures measured, the smallest size_kb is {size:.3g} (convnet, width 4)" in said
     assert f"the smallest latency_ms is {fastest:.3g} (convnet, width 4)" in said
+
+
+def test_in_8_bits_it_costs_what_the_trained_file_will_and_the_ledger_keeps_both_apart(jobs, measured, tmp_path):
+    job, (path, float32) = jobs[24], measured
+    with Ledger(path) as ledger:
+        small = cost_of(job, candidate_of(job), ledger, ("size_kb", "macs", "parameters"), format="onnx-int8")
+        assert cost_of(job, candidate_of(job), ledger, ALL) == float32[24]
+    assert (small.architecture, small.cost["macs"]) == (float32[24].architecture, float32[24].cost["macs"])
+    assert small.cost["size_kb"] < 0.6 * float32[24].cost["size_kb"]
+    arms = the_arms(job, the_teacher(job), None)
+    trained = train_member(job, arms["student"], job.recipe.seed)
+    file, _ = rounded(job, trained.model, tmp_path, "onnx-int8")
+    assert file.stat().st_size == 1000 * small.cost["size_kb"]
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["key"]["precision"] for line in lines] == ["float32"] * (len(lines) - 1) + ["onnx-int8"]

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 import yaml
 
+from limbeck.deploy.profile import figures_of
 from limbeck.errors import BadInput
 from limbeck.pipeline.job import Job
 from limbeck.recipe.read import from_dict
 from limbeck.searching.candidates import recipe_with
 from limbeck.searching.costs import candidate_of, cost_of
-from limbeck.searching.device import read_profile, require_attained
+from limbeck.searching.device import Profile, read_profile, require_attained
 from limbeck.searching.ledger import Ledger
+from limbeck.searching.precision import formats_in
 from limbeck.searching.space import space_of
-from limbeck.searching.to_device import among_written, sampled, told_of, write_candidates
+from limbeck.searching.to_device import among_written, for_device, sampled, told_of, write_candidates
 from limbeck.sections.recipe import Recipe
 from tests.helpers import tiny
 
@@ -165,6 +167,25 @@ def test_what_was_written_is_not_written_again(jobs, measured):
     told = write_candidates(WIDTHS, measured)
     assert len(told["candidates"]) == 2
     assert {path.name: path.stat().st_mtime_ns for path in measured.glob("*.onnx")} == before
+
+
+def test_precisions_have_files_of_their_own_and_a_profile_of_float32_serves_a_search_of_float32(tmp_path):
+    recipe = searched({"space": {**PINNED, "student.width": [3, 20]}, "budget": {"size_kb": 1000}})
+    told = write_candidates(recipe, tmp_path / "both", most=1)["candidates"]
+    (exact, small), files = told, {name: tmp_path / "both" / one["file"] for name, one in told.items()}
+    assert small == f"{exact}.onnx-int8"
+    assert told[small]["what"] == f"{told[exact]['what']}, onnx-int8"
+    assert files[small].stat().st_size < files[exact].stat().st_size
+    figures = {name: figures_of(path, ("size_kb",)) for name, path in files.items()}
+    profile = Profile(tmp_path / "profile.json", {}, figures, {}, {})
+    assert formats_in(for_device(recipe, profile)) == ("onnx", "onnx-int8")
+    assert profile.problem_of(small, ("size_kb",)) is None
+    alone = replace(profile, figures={exact: figures[exact]})
+    assert formats_in(for_device(recipe, alone)) == ("onnx",)
+    assert "export.prefer" not in [one.name for one in space_of(for_device(recipe, alone)).dimensions]
+    asked = searched({"space": {"export.prefer": ["onnx", "onnx-int8"]}})
+    with pytest.raises(BadInput, match=r"it has no candidate in onnx-int8, which this search has in its space"):
+        for_device(asked, alone)
 
 
 def test_a_space_is_written_out_in_full_or_by_chance_without_the_same_student_twice():

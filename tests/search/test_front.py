@@ -63,9 +63,15 @@ def test_what_is_no_result_is_on_no_front() -> None:
     assert finalists_of([], {}, 3) == []
 
 
-def test_finalists_are_the_best_the_cheapest_and_what_lies_between() -> None:
-    front = [trial(k, 1 - 1 / 2**k, latency_ms=float(10**k)) for k in range(1, 6)]
+def test_finalists_are_the_best_the_cheapest_and_what_lies_between_of_those_that_keep_nine_tenths() -> None:
+    front = [trial(k, 0.9 + 0.1 * (1 - 1 / 2**k), latency_ms=float(10**k)) for k in range(1, 6)]
     assert [one.number for one in finalists_of(front, {}, 3)] == [5, 1, 2]  # 2: quality has risen halfway
     assert [one.number for one in finalists_of(front, {}, 9)][:3] == [5, 1, 2]
     assert len(finalists_of(front, {}, 9)) == 5
     assert finalists_of(front[:1], {}, 3) == front[:1]
+    poor = [trial(8, 0.4, latency_ms=0.1), trial(9, 0.88, latency_ms=0.2)]  # of 0.997 nine tenths are 0.897
+    assert finalists_of([*poor, *front], {}, 9) == finalists_of(front, {}, 9)
+    # of errors, of which less is better
+    assert [
+        one.number for one in finalists_of([trial(1, 0.2, latency_ms=1), trial(2, 0.1, latency_ms=2)], {}, 3, -1)
+    ] == [2]

@@ -1,6 +1,6 @@
 """Killed at any moment, a search goes on: the same trials as undisturbed, by the real command, and nothing trained twice.
 
-Between rungs, while a student is trained, measured or told of: the blows fall after so many bytes of the journals, and a moment.
+Between rungs, while a student is trained, written in few bits, measured or told of: the blows fall after so many bytes of the journals, and a moment.
 """
 
 import os
@@ -30,6 +30,9 @@ OVERRIDES = (
     "search.budget={parameters: 4000, latency_ms: 50}",
     "search.space.student.depth=1",
     "search.space.student.kernel=3",
+    "export.formats=[onnx, onnx-int4]",
+    "export.quantization_aware={epochs: 2, when: 0}",
+    "search.space.export.prefer=[onnx, onnx-int4]",
 )
 
 
@@ -102,6 +105,7 @@ def test_killed_at_several_moments_the_trials_are_those_of_an_undisturbed_search
         arm: untimed(found) for arm, found in theirs.items()
     }
     assert len({trial.fate for found in theirs.values() for trial in found}) >= 2
+    assert any(trial.further for found in theirs.values() for trial in found)
     assert (out / "search" / "costs.jsonl").read_bytes() == (whole / "search" / "costs.jsonl").read_bytes()
     assert searches.weights(out) == searches.weights(whole)
     assert list(out.rglob("*.part")) == []

@@ -11,6 +11,7 @@ from limbeck.errors import BadInput
 from limbeck.files import write_text
 from limbeck.recipe.read import resolved_yaml
 from limbeck.searching.plan import plan
+from limbeck.searching.precision import with_precision
 from limbeck.searching.study import Study
 from limbeck.searching.trials import FINISHED, OVER_BUDGET
 from tests.helpers.tiny import recipe
@@ -62,7 +63,7 @@ def test_the_folder_of_another_search_is_refused_before_anything_is_read_and_wha
     tmp_path: Path,
 ) -> None:
     one = recipe(SPACE, "search.budget.size_kb=40")
-    write_text(tmp_path / "search.recipe.yaml", resolved_yaml(one))
+    write_text(tmp_path / "search.recipe.yaml", resolved_yaml(with_precision(one)))
     (tmp_path / "search").mkdir()
     (tmp_path / "stages").mkdir()
     for other, said in (
@@ -74,6 +75,10 @@ def test_the_folder_of_another_search_is_refused_before_anything_is_read_and_wha
         with pytest.raises(BadInput, match=re.escape(said)):
             plan(recipe(SPACE, "search.budget.size_kb=40", other), tmp_path)
     plan(recipe(SPACE, "search.budget.size_kb=40", "search.trials=3", "search.keep=0.9", "seeds=2", "name=b"), tmp_path)
+    write_text(tmp_path / "search.recipe.yaml", resolved_yaml(one))  # of a version that varied no precision
+    with pytest.raises(BadInput, match=r"export\.prefer is nothing \(null\) there, and \["):
+        plan(one, tmp_path)
+    plan(recipe(SPACE, "search.budget.size_kb=40", "search.space.export.prefer=null"), tmp_path)
 
 
 @pytest.mark.parametrize("written", [b"", b'{"op_code":0,'])

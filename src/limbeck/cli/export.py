@@ -30,6 +30,11 @@ class Prefer(StrEnum):
     exact = "exact"
     smallest = "smallest"
     fastest = "fastest"
+    onnx = "onnx"
+    onnx_int8 = "onnx-int8"
+    onnx_int4 = "onnx-int4"
+    litert = "litert"
+    litert_int8 = "litert-int8"
 
 
 def export(

@@ -232,6 +232,8 @@ def told(plan: Plan) -> list[str]:
         lines.append(
             f"The choices of teacher, assistant and views come to {plan.stores} sets of soft targets, each asked for once."
         )
+    if len(plan.formats) > 1:
+        lines.append(f"Each is measured, and judged by validation, as it is deployed: in {listed(plan.formats)}.")
     limits = [cost_text(name, most) for name, most in search.budget.items()]
     lines.append(
         f"The budget is {listed(limits)}." if limits else "There is no budget: quality is weighed against latency."

@@ -115,14 +115,7 @@ def _deployed(
     examples: Any,
     advance: Callable[[], None],
 ) -> tuple[dict[str, Any], list[str]]:
-    found = exporter_of(job, None).graphs(model, STUDENT)
-    calibration = {} if format.exact else captured(job, found, model)
-    paths = {name: folder / f"{name}{format.suffix}" for name in found}
-    for name, graph in found.items():
-        paths[name].parent.mkdir(parents=True, exist_ok=True)
-        format.write(graph, paths[name], calibration.get(name, ()))
-        if not format.suffix.endswith(FLOAT32):  # which holds it itself
-            write_json(beside_file(paths[name]), graph.said)
+    found, paths = written_as(job, format, model, folder)
     first = next(iter(paths.values()))
     advance()
     answered = partial(job.modality.answered, model=model, task=job.task, role=STUDENT)
@@ -165,6 +158,21 @@ def _of_module(job: Job, model: nn.Module, examples: Any) -> Any:
     graphs = exporter_of(job, None).graphs(model, STUDENT)
     module = {name: asked.of_module(graph) for name, graph in graphs.items()}
     return job.modality.answered(module, model, job.task, STUDENT, examples)
+
+
+def written_as(
+    job: Job, format: Format, model: nn.Module, folder: Path
+) -> tuple[dict[str, Exportable], dict[str, Path]]:
+    """A student, in evaluation mode and on the CPU, written in a format, calibrated on training examples: its graphs and their files."""
+    found = exporter_of(job, None).graphs(model, STUDENT)
+    calibration = {} if format.exact else captured(job, found, model)
+    paths = {name: folder / f"{name}{format.suffix}" for name in found}
+    for name, graph in found.items():
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        format.write(graph, paths[name], calibration.get(name, ()))
+        if not format.suffix.endswith(FLOAT32):  # which holds it itself
+            write_json(beside_file(paths[name]), graph.said)
+    return found, paths
 
 
 def _limits(job: Job) -> dict[str, float]:
@@ -239,7 +247,10 @@ def formats_section(
 
 
 def preferred(files: Mapping[str, Mapping[str, Any]], prefer: str) -> str:
-    """The format whose file is taken: of those that there are, that answer nearly as the student does, and that ``predict.py`` opens."""
+    """The format whose file is taken: the one that ``prefer`` names, where there is such a file; else of those that there are, that answer
+    nearly as the student does, and that ``predict.py`` opens."""
+    if prefer in FORMATS:
+        return prefer if "problem" not in files.get(prefer, {"problem": ""}) else FLOAT32
     sound = {
         name: one
         for name, one in files.items()

@@ -87,7 +87,7 @@ def quantization_aware(
                 f"{name} loses {_lost(formats[name].facts()):.2f} points on validation: the student goes on, {about(job)}."
             )
         known.note(here, number, [*models, export], about(job))
-        trained = _go_on(job, here, arm, student)
+        trained = go_on(job, here, arm, student)
         known.note(after, number, [export, here], name)
         rounded = _rounding(job, here.ingredients["levels"], sparse=student.dense is not None)
         deploy_as(job, test, name, after, export, teacher, student, further=trained.model, rounded=rounded)
@@ -112,7 +112,9 @@ def further_of(job: Job, arm: Arm, student: Trained, export: Stage, formats: Map
 
 def about(job: Job) -> str:
     """What is trained, in words."""
-    return f"{job.recipe.student.model}, {counted(_plan(job).epochs, 'epoch')}, rounded as its file is"
+    wanted = job.recipe.export.quantization_aware
+    assert wanted is not None
+    return f"{job.recipe.student.model}, {counted(wanted.epochs, 'epoch')}, rounded as its file is"
 
 
 def further_stage(job: Job, name: str, arm: Arm, student: Trained) -> Stage:
@@ -122,7 +124,7 @@ def further_stage(job: Job, name: str, arm: Arm, student: Trained) -> Stage:
         "version": TRAINING_VERSION,
         "model": named(recipe.student.model, recipe.student.knobs),
         "student": student.fingerprint,
-        "train": _plan(job).model_dump(mode="json"),
+        "train": _plan(job, arm).model_dump(mode="json"),
         "views": recipe.views.model_dump(mode="json"),
         "view_seed": recipe.seed,
         "seed": student.seed,
@@ -178,14 +180,15 @@ def _section(kind: str, further: Further) -> dict[str, Any]:
     return said | {"lost_after": lost(first, exact, after["parity"][first.name])}
 
 
-def _go_on(job: Job, here: Stage, arm: Arm, student: Trained) -> Trained:
+def go_on(job: Job, here: Stage, arm: Arm, student: Trained) -> Trained:
+    """The student of an arm, gone on in its stage (:func:`further_stage`)."""
     return train_stage(
         job,
         here,
-        title="student, rounded",
+        title=f"{arm.name}, rounded",
         build=lambda: copy.deepcopy(student.model),
         objective=arm.objective(),
-        plan=_plan(job),
+        plan=_plan(job, arm),
         views=job.recipe.views,
         seed=student.seed,
         teacher=arm.teacher,
@@ -217,11 +220,11 @@ def _rounding(
     return learning
 
 
-def _plan(job: Job) -> Train:
+def _plan(job: Job, arm: Arm) -> Train:
     """At a tenth of the rate: it is to move as far as the rounding, and no further."""
     wanted = job.recipe.export.quantization_aware
     assert wanted is not None
-    return gone_on(plan_of(job, "student"), wanted.epochs)
+    return gone_on(plan_of(job, arm.name), wanted.epochs)
 
 
 def _lost(facts: Mapping[str, Any]) -> float:

@@ -12,6 +12,7 @@ from .budget import nothing_fits
 from .candidates import recipe_with
 from .costs import Costs
 from .dimensions import FAMILY, STUDENT, TEACHER, Dimension, Space, enumerated, plain
+from .precision import PREFER
 from .space import offered
 from .to_device import told_of
 
@@ -43,7 +44,9 @@ def require_attainable(
     Raises:
         BadInput: one limit at least is met by none of them.
     """
-    varied = Space(tuple(one for one in space.dimensions if one.name.split(".")[0] in (STUDENT, TEACHER)))
+    varied = Space(
+        tuple(one for one in space.dimensions if one.name.split(".")[0] in (STUDENT, TEACHER) or one.name == PREFER)
+    )
     each = enumerated(varied, FEW)
     left, measured = set(budget), {}
     for values in _smallest(recipe, varied, parameters) if each is None else each:
@@ -53,7 +56,7 @@ def require_attainable(
                 return
             continue
         what, known = costs
-        measured[known.architecture] = what, known.cost
+        measured[known.architecture, known.format] = what, known.cost
         left -= {name for name in left if not _above(known, name, budget[name], exact=each is not None)}
         if not left:
             return

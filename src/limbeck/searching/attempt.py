@@ -25,6 +25,7 @@ from .device import Profile
 from .dimensions import Space, asked
 from .front import axes, front_of
 from .ledger import Ledger
+from .precision import format_of, formats_in
 from .rungs import Standing, as_good, goes_on, rung_epochs
 from .study import Asked, Study
 from .told import say
@@ -65,6 +66,11 @@ class Common:
     def costs(self) -> tuple[str, ...]:
         """What quality is weighed against."""
         return weighed(self.settings)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """In which candidates are deployed."""
+        return formats_in(self.recipe)
 
     @property
     def seconds_left(self) -> float:
@@ -112,7 +118,7 @@ def begin(common: Common, study: Study) -> Work | None:
     facts: dict[str, Any] = {}
     try:
         recipe = recipe_with(common.recipe, question.values, teacher=study.arm == "student")
-        facts["recipe"] = recipe.model_dump(mode="json")
+        facts |= {"recipe": recipe.model_dump(mode="json"), "format": format_of(recipe)}
         costs = _cost(common, recipe)
         facts |= {"cost": costs.cost, "architecture": costs.architecture}
         facts |= {"parameters": int(costs.cost["parameters"])} if "parameters" in costs.cost else {}
@@ -161,18 +167,30 @@ def goes_further(common: Common, work: Work, answer: Reached | Failure) -> bool:
         return False
     if ended(history, plan, common.figures):
         work.facts |= {"quality": quality, "loss": record[field(loss)]}
+        if (file := answer.deployed) is not None:
+            further = file.further * work.begun.steps_per_epoch
+            work.facts |= {"quality": file.quality, "loss": file.loss, "float32": quality, "further": file.further}
+            work.facts |= {name: work.facts[name] + further for name in ("steps", "total_steps")}
+            work.facts["seconds"] += file.seconds
+            work.facts["why"] += file.why
+        if math.isnan(work.facts["quality"]):
+            _end_work(common, work, fates.FAILED, f"as deployed its {first.title} is no number.")
+            return False
         early = f"; its patience was out before {plan.epochs}" if len(history) < plan.epochs else ""
         _end_work(common, work, fates.FINISHED, f"trained for {len(history)} epochs{early}.")
         return False
     work.facts["rungs"][work.rung] = quality
     mine = _standing(common, quality, work.facts["cost"])
-    reached = [trial for trial in work.study.trials if work.rung in trial.rungs]
+    # looked at before it is rounded: by who is to be rounded alike
+    alike = [trial for trial in work.study.trials if trial.format == work.facts["format"]]
+    reached = [trial for trial in alike if work.rung in trial.rungs]
     others = [_standing(common, trial.rungs[work.rung], trial.cost) for trial in reached]
     if goes_on(mine, others):
         work.rung += 1
         return True
+    alike_too = "" if len(common.formats) == 1 else f"in {work.facts['format']} "
     why = (
-        f"at the end of epoch {len(history)} of {plan.epochs}, {as_good(mine, others)} of the {len(others)} trials that came so far "
+        f"at the end of epoch {len(history)} of {plan.epochs}, {as_good(mine, others)} of the {len(others)} trials {alike_too}that came so far "
         f"were at least as good in {first.title} and in cost."
     )
     _end_work(common, work, fates.stopped_at(work.rung), why)
@@ -183,7 +201,7 @@ def _cost(common: Common, recipe: Recipe) -> Costs:
     job = common.bench.job_of(recipe)
     model = candidate_of(job)
     wanted, budget = {*common.costs, "parameters"}, common.settings.budget
-    return cost_of(job, model, common.ledger, wanted, budget, common.profile, common.crew.paused)
+    return cost_of(job, model, common.ledger, wanted, budget, common.profile, common.crew.paused, format_of(recipe))
 
 
 def _scattered(costs: Costs) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from ..evaluation.kinds import KINDS
 from ..interfaces.modality import Teachers
 from ..models.identity import architecture
 from ..pipeline.assistant import Assistant, arms_of, assistant_stage, learns_from_teacher, train_assistant
@@ -26,6 +27,9 @@ from ..sections.assistant import in_students_place
 from ..sections.recipe import Recipe
 from ..sections.train import Train
 from ..targets.store.store import Store
+from ..training.history import ended
+from .as_deployed import Deployed, as_deployed
+from .precision import FLOAT32, format_of
 
 # Added to the recipe's seed: a student of the front is trained anew with the recipe's own, so that none is chosen for its luck.
 SEED_OFFSET = 1_000_000
@@ -75,10 +79,12 @@ class Begun:
 
 @dataclass(frozen=True)
 class Reached:
-    """A training so far: a record an epoch, as :func:`limbeck.training.loop.fit` has them, and seconds."""
+    """A training so far: a record an epoch, as :func:`limbeck.training.loop.fit` has them, and seconds; at its end, of a candidate
+    that is deployed in 8 bits or less, what its file came to."""
 
     history: list[dict[str, float]]
     seconds: float
+    deployed: Deployed | None = None
 
 
 @dataclass
@@ -252,7 +258,12 @@ class Bench:
     def train(self, candidate: Candidate, until: int | None) -> Reached:
         """Trains a candidate to the end of an epoch, or in full, or less where its patience is out before; it may be further already."""
         trained = self.trained(candidate, until)
-        return Reached(trained.history, trained.seconds)
+        job, arm = self.arm_of(candidate)
+        figures = KINDS[job.splits.answers.kind].FIGURES
+        at_end = ended(trained.history[:until], plan_of(job, candidate.arm), figures)
+        # a student that is trained anew is deployed by its run
+        judged = at_end and candidate.seed is None and format_of(candidate.recipe) != FLOAT32
+        return Reached(trained.history, trained.seconds, as_deployed(job, arm, trained) if judged else None)
 
     def trained(self, candidate: Candidate, until: int | None = None) -> Trained:
         """A candidate with what it learnt, as :meth:`train` has it."""

@@ -16,6 +16,7 @@ from ..sections.assistant import OWN
 from ..sections.recipe import Recipe
 from ..sections.search import Range
 from .dimensions import ASSISTANT, FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS
+from .precision import FURTHER, PREFER, deploy_in
 
 WHERE = "this candidate"
 # what decides which other fields there are, in this order
@@ -45,8 +46,9 @@ def recipe_with(recipe: Recipe, values: Mapping[str, Any], *, teacher: bool = Tr
     pinned = {path: wanted[path] for path in wanted if path not in values and path not in _CHOICES}
     of_student = {path.partition(".")[2]: pinned.pop(path) for path in list(pinned) if path.startswith(f"{STUDENT}.")}
     made[STUDENT] = _taking(made, made[STUDENT], of_student)
+    deploy_in(made, recipe, wanted)
     for path, value in {**pinned, **values}.items():
-        if path not in _CHOICES and (path in values or _has_term(made, path)):
+        if path not in (*_CHOICES, PREFER, FURTHER) and (path in values or _has_term(made, path)):
             _put(made, path, value)
     _keep_teacher(made, recipe)
     _keep_assistant(made, recipe)

@@ -1,11 +1,11 @@
-"""What a candidate costs, measured on its untrained export before it is trained, and once for each architecture"""
+"""What a candidate costs, measured on its untrained export before it is trained, and once for each architecture and precision"""
 
 from __future__ import annotations
 
 import copy
 import re
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from torch import nn
 from ..deploy.costs import lengths_up_to
 from ..deploy.energy import has_counters
 from ..deploy.export import Exported
+from ..deploy.formats import FORMATS as DEPLOYED
 from ..deploy.latency import MOST_REPEATS, decides
 from ..deploy.measure import parameters
 from ..deploy.profile import OF_A_FILE, Figures, figures_of
@@ -27,11 +28,13 @@ from ..files import fingerprint
 from ..models.identity import architecture
 from ..models.inference import Inputs
 from ..pipeline.export import exporter_of
+from ..pipeline.formats import written_as
 from ..pipeline.job import Job
 from ..pipeline.students import student_of
 from ..pipeline.versions import versions
 from .device import PRECISION, Profile
 from .ledger import Key, Ledger
+from .precision import FLOAT32, key_of
 
 _EXPORTED_BY = ("torch", "onnx", "onnxscript")
 
@@ -44,11 +47,13 @@ class Costs:
         architecture: its name; see :func:`name_of`.
         figures: by the name of a cost its ``value``, and how it was come by.
         problem: why it is not eligible whatever the budget, as a sentence: it cannot be exported, or is not in the profile.
+        format: in which it is deployed.
     """
 
     architecture: str
     figures: Figures
     problem: str | None = None
+    format: str = FLOAT32
 
     @cached_property
     def cost(self) -> dict[str, float]:
@@ -85,6 +90,7 @@ def cost_of(
     budget: Mapping[str, float] | None = None,
     profile: Profile | None = None,
     quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
+    format: str = FLOAT32,
 ) -> Costs:
     """What an untrained student costs; what the ledger does not know is measured, and noted there.
 
@@ -95,6 +101,7 @@ def cost_of(
             :data:`limbeck.deploy.latency.MOST_REPEATS` times.
         profile: figures from another machine, which stand for all that is measured on an exported file.
         quiet: within which an exported file is measured; the export itself, which takes longer, is made before.
+        format: in which it is deployed, of :data:`limbeck.searching.precision.FORMATS`; in 8 bits or less calibrated on training examples.
 
     Raises:
         BadInput: energy is wanted, and this machine has no counters that tell.
@@ -103,12 +110,13 @@ def cost_of(
     limit = (budget or {}).get("latency_ms")
     lengths = next(iter(job.modality.exportables(model, job.task, "student").values())).lengths
     ours = [one for one in wanted if profile is None or one not in OF_A_FILE]
-    key = Key(name, runtime_name(), PRECISION, THREADS, lengths[0] if lengths else None)
+    precision = PRECISION if format == FLOAT32 else format
+    key = Key(name, runtime_name(), precision, THREADS, lengths[0] if lengths else None)
     known, by = ledger.get(key), versions(_EXPORTED_BY)
     problem = known.get("problem") if known.get("by") == by else None  # others may export it
     if problem is None and (missing := _missing(known.get("figures", {}), ours, limit)):
         try:
-            found = _measured(job, model, missing, limit, quiet)
+            found = _measured(job, model, missing, limit, quiet, format)
         except (LimbeckError, RuntimeError, MemoryError) as error:
             if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):  # nothing that is wrong with it
                 raise
@@ -124,11 +132,12 @@ def cost_of(
         known = ledger.get(key)
     figures = {one: known["figures"][one] for one in ours if one in known.get("figures", {})}
     if profile is not None:
-        figures |= profile.figures_of(name, [one for one in wanted if one in OF_A_FILE])
-        problem = problem or profile.problem_of(name, wanted)
+        there = key_of(name, format)
+        figures |= profile.figures_of(there, [one for one in wanted if one in OF_A_FILE])
+        problem = problem or profile.problem_of(there, wanted)
     if (timed := figures.get("latency_ms")) is not None:  # the limit may be another than it was measured for
         figures["latency_ms"] = {**timed, "limit": limit, "decided": decides(timed, limit)}
-    return Costs(name, figures, problem)
+    return Costs(name, figures, problem, format)
 
 
 def require_counters(wanted: Collection[str]) -> None:
@@ -155,6 +164,17 @@ def exported(job: Job, model: nn.Module, folder: Path) -> Exported:
     return exporter_of(job, job.splits.validation).export(model, "student", folder, variants=False)
 
 
+def rounded(job: Job, model: nn.Module, folder: Path, format: str) -> tuple[Path, int | None]:
+    """The file of a student in 8 bits or less, as though it were trained, in a folder that is there; and the length of what it is measured with.
+
+    Raises :class:`limbeck.errors.LimbeckError` where the format cannot hold it.
+    """
+    graphs, paths = written_as(job, DEPLOYED[format], stirred(model).to("cpu").eval(), folder)
+    first = next(iter(graphs.values()))
+    longest = min((one.longest for one in graphs.values() if one.longest is not None), default=None)
+    return next(iter(paths.values())), _length(first.lengths, longest)
+
+
 def stirred(model: nn.Module) -> nn.Module:
     """A copy of a model with no two parameters alike: each number a little larger or smaller, a little more than 0 where it was 0."""
     random = torch.Generator().manual_seed(0)
@@ -169,9 +189,12 @@ def stirred(model: nn.Module) -> nn.Module:
 
 def tokens_of(exported: Exported) -> int | None:
     """The length of the inputs that an export is measured with; None where they have one size."""
-    lengths = exported.lengths
+    return _length(exported.lengths, exported.longest)
+
+
+def _length(lengths: Sequence[int], most: int | None) -> int | None:
     longest = max(lengths, default=1)
-    return next(iter(lengths_up_to(min(longest, exported.longest or longest), lengths)), None)
+    return next(iter(lengths_up_to(min(longest, most or longest), tuple(lengths))), None)
 
 
 def _measured(
@@ -180,17 +203,21 @@ def _measured(
     names: Collection[str],
     limit: float | None,
     quiet: Callable[[], AbstractContextManager[None]],
+    format: str,
 ) -> Figures:
     found: Figures = {}
     if "parameters" in names:
         found["parameters"] = {"value": parameters(model)}
     if set(names) - set(found):
         with tempfile.TemporaryDirectory() as folder:
-            deployed = exported(job, model, Path(folder))
-            if "macs" in names:
-                found["macs"] = {"value": deployed.facts["macs"]}
+            file = None if format == FLOAT32 else rounded(job, model, Path(folder), format)
+            if file is None or "macs" in names:  # which are those of the network, whatever computes them
+                deployed = exported(job, model, Path(folder))
+                file = file or (deployed.path, tokens_of(deployed))
+                found |= {"macs": {"value": deployed.facts["macs"]}} if "macs" in names else {}
+            path, length = file
             with quiet():
-                found |= figures_of(deployed.path, names, limit=limit, length=tokens_of(deployed) or 1)
+                found |= figures_of(path, names, limit=limit, length=length or 1)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from ..errors import BadInput, shown
 from ..pipeline.versions import EXPORT_VERSION
 from ..sections.budget import COSTS
 from .budget import fits, nothing_fits
+from .precision import PREFER, split_key
 
 PRECISION = "float32"
-"""That of the students' exports."""
+"""That of the students' exports, where no format says otherwise."""
 AGAIN = "write the candidates anew with limbeck search --candidates DIR and measure them again"
 
 
@@ -28,7 +29,7 @@ class Profile:
     Attributes:
         path: of its file.
         about: runtime and ``version``, ``machine``, ``threads``.
-        figures: by architecture (:func:`limbeck.searching.costs.name_of`).
+        figures: by architecture and format (:func:`limbeck.searching.costs.name_of`, :func:`limbeck.searching.precision.key_of`).
         failed: why an architecture could not be run there.
         what: an architecture is, in words.
     """
@@ -38,6 +39,11 @@ class Profile:
     figures: dict[str, Figures]
     failed: dict[str, str]
     what: dict[str, str]
+
+    @property
+    def formats(self) -> set[str]:
+        """Those in which the device was given candidates."""
+        return {split_key(name)[1] for name in (*self.figures, *self.failed)}
 
     def figures_of(self, name: str, wanted: Collection[str]) -> Figures:
         """What is known of an architecture."""
@@ -95,6 +101,15 @@ def read_profile(path: Path, wanted: Collection[str]) -> Profile:
     about = {name: said.get(name) for name in ("runtime", "version", "machine", "threads")}
     failed, what = ({str(name): str(one) for name, one in said.get(part, {}).items()} for part in ("failed", "what"))
     return Profile(path, about, figures, failed, what)
+
+
+def require_measured(profile: Profile, formats: Sequence[str]) -> None:
+    """Raises :class:`limbeck.errors.BadInput` where the device was given no candidate in one of these formats."""
+    if missing := [one for one in formats if one not in profile.formats]:
+        raise BadInput(
+            f"--device {profile.path}: it has no candidate in {' or '.join(missing)}, which this search has in its space: {AGAIN}, or set "
+            f"search.space.{PREFER} to what it has."
+        )
 
 
 def require_attained(profile: Profile, budget: Mapping[str, float]) -> None:

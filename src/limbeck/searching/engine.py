@@ -39,6 +39,7 @@ from .dimensions import Space
 from .ledger import Ledger
 from .own import first_points
 from .plan import check_folder
+from .precision import FURTHER, PREFER, format_of, with_precision
 from .space import control_space, space_of
 from .study import Study
 from .to_device import for_device
@@ -86,10 +87,8 @@ def students_tried(
     Raises :class:`limbeck.errors.LimbeckError` in sentences: a recipe, a model or a folder that cannot be used, or a budget that no
     student fits.
     """
+    recipe = with_precision(recipe) if profile is None else for_device(recipe, profile)
     settings = recipe.search or Search()
-    if profile is not None:
-        recipe = for_device(recipe, profile)
-        settings = recipe.search or Search()
     space = space_of(recipe)
     spaces = {"student": space, "baseline": control_space(space, recipe)}
     check_folder(out, recipe)  # before the data is read, which may take a while
@@ -134,7 +133,7 @@ def _tried(
     if tried["student"] and all(trial.fate == CANNOT_BE for trial in tried["student"]):
         raise BadInput(f"no student of the space can be trained; of the first: {tried['student'][0].why}")
     if settings.budget and all(trial.fate in UNTRAINED for trial in tried["student"]):
-        measured = {one.architecture: (_named(one), one.cost) for one in tried["student"] if one.cost}
+        measured = {(one.architecture, one.format): (_named(one), one.cost) for one in tried["student"] if one.cost}
         raise BadInput(nothing_fits(settings.budget, [*measured.values()]))
     return teacher, tried
 
@@ -144,7 +143,7 @@ def _require_attainable(recipe: Recipe, settings: Search, space: Space, bench: B
 
     def cost(one: Recipe) -> Costs:
         job = bench.job_of(one)
-        return cost_of(job, candidate_of(job), ledger, wanted, settings.budget)
+        return cost_of(job, candidate_of(job), ledger, wanted, settings.budget, format=format_of(one))
 
     require_attainable(recipe, space, settings.budget, lambda one: parameters(candidate_of(bench.job_of(one))), cost)
 
@@ -156,7 +155,7 @@ def _study(
     # how many are tried, and what is done with them afterwards, may change from one command to the next
     about: dict[str, Any] = {
         **recipe.model_dump(mode="json", exclude={"name", "seeds"}),
-        "search": settings.model_dump(mode="json", include={"space", "budget", "rungs", "sampler"}),
+        "search": settings.model_dump(mode="json", include={"budget", "rungs", "sampler"}) | {"space": _said(settings)},
         "varies": [repr(one) for one in space.dimensions],  # which another version may see otherwise
         "data": bench.job.splits.fingerprint,
         "profile": None if profile is None else profile.figures,
@@ -172,6 +171,12 @@ def _study(
         sampler=settings.sampler,
         seed=recipe.seed,
     )
+
+
+def _said(settings: Search) -> dict[str, Any]:
+    """What was said of the space; of precision not that it is the recipe's own, as it was when there was nothing to say of it."""
+    space = settings.model_dump(mode="json")["space"]
+    return {path: said for path, said in space.items() if said is not None or path not in (PREFER, FURTHER)}
 
 
 def _try_all(common: Common) -> None:
@@ -213,5 +218,5 @@ def _whose_turn(common: Common) -> Study | None:
 
 
 def _named(trial: Trial) -> str:
-    said = [f"{path} {value}" for path, value in trial.values.items() if path.startswith("student.")]
+    said = [f"{path} {value}" for path, value in trial.values.items() if path.startswith(("student.", PREFER))]
     return ", ".join(said) or f"trial {trial.number}"

@@ -13,6 +13,8 @@ from .budget import fits
 from .trials import FINISHED, Trial
 
 DEFAULT_COST = "latency_ms"
+KEPT = 0.9
+"""A finalist has so much of the chosen student's quality at least: the cheap end of a front may be worth nothing to anybody."""
 
 
 def axes(budget: Mapping[str, float]) -> tuple[str, ...]:
@@ -82,15 +84,16 @@ def chosen_of(front: Sequence[Trial], budget: Mapping[str, float], better: int =
 
 
 def finalists_of(front: Sequence[Trial], budget: Mapping[str, float], count: int, better: int = 1) -> list[Trial]:
-    """The chosen student and up to ``count`` - 1 more, spread along the front.
+    """The chosen student and up to ``count`` - 1 more, spread along that part of the front that keeps :data:`KEPT` of its quality.
 
-    Each is the one farthest from those before it, quality and the logarithms of the costs each taken from 0 to 1 over the
-    front; so the second is mostly its cheapest end.
+    Each is the one farthest from those before it, quality and the logarithms of the costs each taken from 0 to 1 over that
+    part; so the second is mostly its cheapest end.
     """
     chosen = chosen_of(front, budget, better)
     if chosen is None:
         return []
     names = axes(budget)
+    front = [one for one in front if _keeps(one, chosen, better)]
     places = {one.number: [one.quality or 0.0, *(_log(one.cost[name]) for name in names)] for one in front}
     lows, highs = ([end(column) for column in zip(*places.values())] for end in (min, max))
     for at in places.values():
@@ -107,6 +110,14 @@ def finalists_of(front: Sequence[Trial], budget: Mapping[str, float], count: int
         found.append(next_)
         left.remove(next_)
     return found
+
+
+def _keeps(one: Trial, chosen: Trial, better: int) -> bool:
+    """Whether it is worth testing beside the chosen one; where figures may be below 0 there are no shares of them."""
+    own, best = one.quality or 0.0, chosen.quality or 0.0
+    if best <= 0:
+        return True
+    return own >= KEPT * best if better > 0 else own <= best / KEPT
 
 
 def _log(cost: float) -> float:

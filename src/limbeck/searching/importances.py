@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .precision import FURTHER, PREFER
 from .trials import Trial
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ def importances_of(trials: Sequence[Trial], better: int = 1, seed: int = 0) -> d
     """What ``search.json`` says of what mattered.
 
     Quality is that at the first rung, which every student that was trained has reached, so that those that stopped count
-    as well; without rungs, that at the end. A setting that fewer than :data:`LEAST_WITH` trials had is left out. ``better`` is 1 where more of it is better. Deterministic in ``seed``.
+    as well, and where all are in float32 yet; without rungs, that at the end. A setting that fewer than :data:`LEAST_WITH` trials had is left out. ``better`` is 1 where more of it is better. Deterministic in ``seed``.
     """
     at, measured = _measured(trials)
-    names = sorted({name for one, _ in measured for name in one.values})
+    unseen = (PREFER, FURTHER) if at == "rung 1" else ()  # it is looked at before it is rounded
+    names = sorted({name for one, _ in measured for name in one.values} - {*unseen})
     tried = {name: {_text(one.values[name]) for one, _ in measured if name in one.values} for name in names}
     had = Counter(name for one, _ in measured for name in one.values)
     varied = [name for name in names if len(tried[name]) > 1 and had[name] >= LEAST_WITH]

@@ -22,7 +22,7 @@ class Key:
     Attributes:
         architecture: a student but for the values of its weights.
         runtime: what ran it, with its version.
-        precision: of its weights, such as ``float32``.
+        precision: of its weights, such as ``float32``; of what is not, the format: ``onnx-int8``.
         threads: on which it ran.
         tokens: of the texts it was given; None where inputs have one size.
     """

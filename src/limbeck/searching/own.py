@@ -10,6 +10,7 @@ from ..sections.recipe import Recipe
 from .candidates import recipe_with, value_at
 from .dimensions import STUDENT, Dimension, Space, told_as, values_of
 from .dimensions import plain as plain_of
+from .precision import EXPORT, FURTHER, PREFER, epochs_of, format_of
 
 RATE = "train.learning_rate"
 SIZES = 8
@@ -20,13 +21,14 @@ _MOST = 32  # values of a knob that the recipe leaves to the network, tried for 
 def first_points(
     space: Space, recipe: Recipe, architecture: Callable[[Recipe], str], *, teacher: bool = True
 ) -> list[dict[str, Any]]:
-    """What a study asks first: the recipe's own point, and then, where the student varies, its settings for students that are drawn.
+    """What a study asks first: the recipe's own point, and then, where the student varies, its settings for students that are drawn,
+    and for precisions where these vary.
 
     Settings that a person chose are better than most that are drawn. With these the sizes are compared early, and of what
     follows nobody is the best of a size because the others of that size were badly taught.
     """
     own = own_point(space, recipe, architecture, teacher=teacher)
-    of_student = {one.label or one.name for one in space.dimensions if one.name.split(".")[0] == STUDENT}
+    of_student = {one.label or one.name for one in space.dimensions if one.name.split(".")[0] in (STUDENT, EXPORT)}
     settings = {name: value for name, value in own.items() if name not in of_student}
     sizes = space.of_student.points
     # they are drawn, so that of a few one would come up again and again
@@ -52,7 +54,8 @@ def own_point(
     for one in space.dimensions:
         if not one.applies(values):
             continue
-        said = base.train.peak if one.name == RATE else value_at(plain, one.name)
+        said = value_at(plain, one.name)
+        said = {RATE: base.train.peak, PREFER: format_of(base), FURTHER: epochs_of(base.export)}.get(one.name, said)
         if said is None and one.name.startswith(f"{STUDENT}."):
             held = _of_network(one, recipe, architecture)
         elif one.knob.kind == "list":

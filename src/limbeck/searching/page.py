@@ -103,6 +103,10 @@ def verdict(results: Mapping[str, Any], figure: Figure) -> str:
         return f"Of {tried}, trial {chosen['trial']} did best on validation{within}; it could not be finished: {chosen['problem']}"
     reached = _over_seeds(figure, chosen["student"]["metrics"][figure.name])
     costs = " and ".join(cost_text(name, chosen["searched"]["cost"][name]) for name in results["costs"])
+    if (file := chosen.get("deployed")) is not None:  # of one seed; what follows compares students in float32
+        reached = (
+            f"{figures.with_unit(figure, file['metrics'][figure.name])} in {chosen['format']} ({reached} in float32)"
+        )
     said = f"Of {tried}, trial {chosen['trial']} did best on validation{within}: trained anew, its test {figure.title} is {reached}, at {costs}"
     teacher = results["teacher"]["metrics"]
     said += f"; the teacher's is {_over_seeds(figure, teacher[figure.name])}." if teacher else "."

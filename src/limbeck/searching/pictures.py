@@ -13,6 +13,7 @@ from ..report import charts, figures, formats, svg
 from ..report.svg import Scale, Tick, tag, text
 from ..sections.budget import COSTS
 from .budget import cost_text
+from .precision import FLOAT32
 
 LEAST_ERROR = 1e-3  # added to errors where an axis is logarithmic in them
 
@@ -39,6 +40,7 @@ def front(results: Mapping[str, Any], cost: str, figure: Figure) -> Markup | Non
             if value is None or at is None or at <= 0:
                 continue
             what = "with a teacher" if kind == "student" else "without a teacher"
+            what += "" if trial.get("format", FLOAT32) == FLOAT32 else f", {trial['format']}"
             said = f"trial {trial['number']} {what}: {figures.with_unit(figure, value)} at {cost_text(cost, at)}"
             chosen = arm == "student" and trial["number"] == results["chosen"]
             label = f"trial {trial['number']}, chosen" if chosen else None

@@ -21,6 +21,7 @@ from ..sections.search import Search, seconds_of
 from .budget import fits
 from .candidates import recipe_with
 from .dimensions import ASSISTANT, TEACHER, VIEWS, Space
+from .precision import formats_in, key_of, with_precision
 from .rungs import rung_epochs
 from .space import control_space, space_of
 from .trials import Trial
@@ -40,6 +41,7 @@ class Plan:
         control: what varies where the same student has no teacher.
         search: how many trials, which budget.
         stores: how many sets of soft targets the choices of teachers, assistants and views come to.
+        formats: in which students are deployed.
         epochs: of a student in full, the fewest and the most.
         rungs: the epochs after which the weak stop, of a student with the most.
         trained: students that the finalists come to, over all seeds, controls among them.
@@ -53,6 +55,7 @@ class Plan:
     control: Space
     search: Search
     stores: int
+    formats: tuple[str, ...]
     epochs: tuple[int, int]
     rungs: tuple[int, ...]
     trained: int
@@ -83,6 +86,7 @@ def plan(recipe: Recipe, out: Path) -> Plan:
 
     Raises :class:`limbeck.errors.BadInput` where the space is refused, or the folder holds something else.
     """
+    recipe = with_precision(recipe)
     check_folder(out, recipe)
     search, space = recipe.search or Search(), space_of(recipe)
     base = recipe_with(recipe, {})
@@ -97,6 +101,7 @@ def plan(recipe: Recipe, out: Path) -> Plan:
         control=control_space(space, recipe),
         search=search,
         stores=math.prod(len(one) for one in choices.values()) * (1 + assistants),
+        formats=formats_in(recipe),
         epochs=(min(epochs), max(epochs)),
         rungs=rung_epochs(search.rungs, max(epochs)),
         trained=search.finalists * recipe.seeds * (3 if recipe.smoothed else 2),
@@ -152,7 +157,8 @@ def _measured(tried: Mapping[str, list[Trial]]) -> Iterator[tuple[str, dict[str,
     for trials in tried.values():
         for one in trials:
             if one.cost:
-                yield one.architecture or json.dumps(one.values, sort_keys=True), one.cost
+                named = None if one.architecture is None else key_of(one.architecture, one.format)
+                yield named or json.dumps(one.values, sort_keys=True), one.cost
 
 
 def _seconds(base: Recipe, search: Search, tried: Mapping[str, list[Trial]], out: Path) -> float | None:

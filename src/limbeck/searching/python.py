@@ -25,9 +25,10 @@ from ..sections.train import Train
 from . import results
 from .bench import Given
 from .candidates import value_at
+from .precision import PREFER
 
 # Sections of the recipe whose fields may vary beside the student's knobs.
-_SECTIONS = ("objective", "train", "targets", "views")
+_SECTIONS = ("objective", "train", "targets", "views", "export")
 _TASKS = ("image-classification", "image-regression")
 # What sentences about a recipe call a thing, and what it is called here.
 _ARGUMENTS = (
@@ -134,7 +135,8 @@ def search(
     python = part_of(task, "python")
     own = own_of(task, validation_fraction, preprocess=preprocess, numbers=numbers, unit=unit)
     paths = _paths(space, student)
-    varied = {paths[name]: _said(name, said, paths[name]) for name, said in space.items()}
+    # what comes out is a module, in float32 unless it is said otherwise
+    varied = {PREFER: None, **{paths[name]: _said(name, said, paths[name]) for name, said in space.items()}}
     with in_python((*_ARGUMENTS, *python.ARGUMENTS)):
         settings = Search(
             space=varied, budget=dict(budget or {}), trials=trials, time=time, finalists=finalists, keep=keep,

@@ -29,6 +29,7 @@ from .finalists import Control, Finalist, compared, control_for, train_ahead, tr
 from .front import axes, chosen_of, finalists_of, front_of, fronts_by_cost
 from .importances import importances_of
 from .page import write_page
+from .precision import FLOAT32
 from .seconds import seconds_section
 from .teachers import by_teacher
 from .trials import Trial
@@ -190,6 +191,8 @@ def _finalist(
         "folder": str(finalist.folder.relative_to(searched.out)),
         "problem": finalist.problem,
         "searched": {"quality": trial.quality, "cost": trial.cost},
+        "format": trial.format,
+        "deployed": None,
         "model": None,
         "parameters": trial.parameters,
         "student": None,
@@ -207,16 +210,20 @@ def _finalist(
     validation = mean_sd([run["validation"][first.name] for run in student["runs"]])
     test = student["metrics"][first.name]
     assert trial.quality is not None
-    cost = _costs(student)
+    deployed = _deployed(results, trial.format, first)
+    cost = _costs(student) if deployed is None else _costs_of_file(results, trial.format)
+    # of the trained student in float32, as the search saw it
+    searched_for = trial.quality if trial.float32 is None else trial.float32
     found |= {
         "model": student["model"],
         "parameters": student["parameters"],
+        "deployed": deployed,
         "student": {"validation": validation, "metrics": student["metrics"], "cost": cost},
         "within": fits({**trial.cost, **cost}, settings.budget) if measured_here else None,
         # how far what the search saw lies above what nothing was chosen by
         "fell": {
-            "anew": first.sign * (trial.quality - validation["mean"]),
-            "on_test": first.sign * (trial.quality - test["mean"]),
+            "anew": first.sign * (searched_for - validation["mean"]),
+            "on_test": first.sign * (searched_for - test["mean"]),
         },
         "ratios": results["ratios"],
         "baseline": {"metrics": results["baseline"]["metrics"], "comparison": results["comparison"]["baseline"]},
@@ -252,6 +259,28 @@ def _teacher(searched: Searched, results: Mapping[str, Any] | None) -> dict[str,
         "metrics": section["metrics"],
         "cost": _costs(section),
     }
+
+
+def _deployed(results: Mapping[str, Any], format: str, first: Figure) -> dict[str, Any] | None:
+    """What the run of a student that is deployed in 8 bits or less says of that file; None of one in float32, and where there is no such file."""
+    file: Mapping[str, Any] = (
+        results["formats"]["files"].get(format, {"problem": ""}) if results.get("formats") else {"problem": ""}
+    )
+    if format == FLOAT32 or "problem" in file:
+        return None
+    further = results["formats"].get("quantization_aware", {}).get(format, {})
+    return {
+        "path": file["path"],
+        "validation": file["parity"][first.name],
+        "metrics": file["metrics"],
+        "float32": file["metrics_float32"],
+        "further": further.get("epochs", 0),
+    }
+
+
+def _costs_of_file(results: Mapping[str, Any], format: str) -> dict[str, float]:
+    """The costs of a run's student as it is deployed in a format; its energy is measured of the file in float32 alone."""
+    return _costs(results["student"] | {"energy_mj": None} | results["formats"]["files"][format])
 
 
 def _costs(section: Mapping[str, Any]) -> dict[str, float]:

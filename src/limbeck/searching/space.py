@@ -2,8 +2,8 @@
 
 By itself a search varies the student's family and its knobs, the objective and its settings, the learning rate, the share of
 the recipe's epochs, and the strength of the views; a teacher varies where teachers are listed, and whether an
-assistant stands between where assistants are. Any other field of those
-sections varies where ``search.space`` says how.
+assistant stands between where assistants are, and where size is budgeted the precision in which it is deployed. Any other field of
+those sections varies where ``search.space`` says how.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from ..objectives.catalogue.entry import LABELS, LOGITS, VALUES
 from ..recipe import files
 from ..recipe.sentences import field_paths
 from ..sections.knob import Knob, one_of, whole
-from ..sections.recipe import Recipe
+from ..sections.recipe import QuantizationAware, Recipe
 from ..sections.search import Range
 from .candidates import WHERE, own_objective, pins_of, recipe_with, value_at
 from .dimensions import ASSISTANT, FAMILY, OBJECTIVE, STUDENT, TEACHER, VIEWS, Dimension, Space, merged
 from .dimensions import asked as asked
 from .narrowed import narrowed
+from .precision import BY_ITSELF, EXPORT, FORMATS, FURTHER, PREFER, ROUNDED, formats_in, with_precision
 
 SMOOTHING = "baseline.label_smoothing"
 EPOCHS, RATE = "train.epochs", "train.learning_rate"
@@ -52,12 +53,14 @@ def space_of(recipe: Recipe) -> Space:
             "sparsity: a search measures students before they are trained, and files as they are before they are compressed: leave "
             "sparsity out (--set sparsity=null), and give it to the run of what was found"
         )
+    recipe = with_precision(recipe)
     given = {} if recipe.search is None else dict(recipe.search.space)
     problems = [why for path in given if (why := _no_field(recipe, path))]
     if problems:
         raise BadInput(*problems)
     base = _pinned(recipe)
     found = [*_students(recipe, base, given), *_objectives(recipe, base, given), *_others(recipe, base, given)]
+    found += _deployed(recipe, given)
     _all_used(recipe, base, given, found)
     if not any(one.points != 1 for one in found):
         raise BadInput(
@@ -205,12 +208,44 @@ def _others(recipe: Recipe, base: Recipe, given: Mapping[str, Any]) -> Iterator[
         if knob is not None and path not in given:
             yield Dimension(path, knob)
     for path, said in given.items():
-        if path.split(".")[0] in (STUDENT, OBJECTIVE) or not isinstance(said, tuple | Range):
+        if path.split(".")[0] in (STUDENT, OBJECTIVE, EXPORT) or not isinstance(said, tuple | Range):
             continue
         if path in (TEACHER, ASSISTANT, VIEWS):
             yield _listed(recipe, path, said)
         elif (knob := narrowed(recipe, {}, path, said, known.get(path))) is not None:
             yield Dimension(path, knob)
+
+
+def _deployed(recipe: Recipe, given: Mapping[str, Any]) -> Iterator[Dimension]:
+    """The format where there are several, and for how long a student goes on for one in 8 bits or less: from no epoch to the recipe's."""
+    said = given.get(PREFER)
+    for one in said if isinstance(said, tuple) else () if said is None else (said,):
+        if one not in FORMATS:
+            raise BadInput(
+                f"search.space.{PREFER}: candidates are measured in ONNX Runtime, so that it is one of {', '.join(FORMATS)}, and "
+                f"not {shown(one)}"
+            )
+    formats = formats_in(recipe)
+    rounded = tuple(one for one in formats if one in ROUNDED)
+    if len(formats) > 1:
+        yield Dimension(PREFER, one_of(formats))
+    epochs = given.get(FURTHER)
+    if not rounded:
+        if epochs is not None:
+            raise BadInput(
+                f"search.space.{FURTHER}: no student of this search is deployed in 8 bits or less; add {PREFER}: "
+                f"[{', '.join(BY_ITSELF)}]"
+            )
+        return
+    usual = whole(0, (recipe.export.quantization_aware or QuantizationAware()).epochs)
+    knob: Knob | None = usual if FURTHER not in given else None
+    choice = {PREFER: rounded[0]} if len(formats) > 1 else {}
+    if isinstance(epochs, tuple | Range):
+        knob = narrowed(recipe, choice, FURTHER, epochs, usual)
+    elif epochs is not None:
+        narrowed(recipe, choice, FURTHER, (epochs,), usual)
+    if knob is not None:
+        yield Dimension(FURTHER, knob, (PREFER, rounded) if choice else None)
 
 
 def _epochs(recipe: Recipe, knob: Knob | None) -> Knob | None:
@@ -238,8 +273,10 @@ def _no_field(recipe: Recipe, path: str) -> str | None:
     if root == "data":
         instead = " For a smaller picture give student.downscale." if path == "data.size" else ""
         return f"{where}: all candidates learn from the same examples, so that no field of data can vary.{instead}"
-    if root in _ROOTS:
+    if root in _ROOTS or path in (PREFER, FURTHER):
         return None
+    if root == EXPORT:
+        return f"{where}: of {EXPORT} what may vary are {PREFER} and {FURTHER}"
     known = [one for one in field_paths(type(recipe)) if one.split(".")[0] in _ROOTS]
     if root in type(recipe).model_fields:
         return f"{where}: candidates do not differ in {root}; what may vary are fields of {', '.join(_ROOTS)}"

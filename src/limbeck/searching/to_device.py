@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 
 from .. import progress
+from ..deploy.formats import FORMATS
 from ..deploy.standalone import write_standalone
 from ..errors import BadInput, LimbeckError
 from ..files import atomic_path, write_json
@@ -24,9 +25,10 @@ from ..version import __version__
 from . import measure
 from .bench import Bench
 from .candidates import recipe_with
-from .costs import candidate_of, exported, name_of, tokens_of
-from .device import PRECISION, Profile, require_attained
+from .costs import candidate_of, exported, name_of, rounded, tokens_of
+from .device import PRECISION, Profile, require_attained, require_measured
 from .dimensions import STUDENT, Space, asked, enumerated
+from .precision import FLOAT32, format_of, formats_in, key_of, with_precision
 from .space import space_of
 
 SCRIPT = "measure.py"
@@ -45,12 +47,14 @@ def write_candidates(
 ) -> dict[str, Any]:
     """Writes untrained exports of the architectures in the space of a recipe's search: all, or so many that chance names.
 
-    In ``folder``: ``NAME.onnx``, named by :func:`limbeck.searching.costs.name_of`; ``candidates.json``, what they are and the
+    In ``folder``: ``NAME.onnx``, named by :func:`limbeck.searching.costs.name_of`, and ``NAME.int8.onnx`` where the space has that
+    precision; ``candidates.json``, what they are and the
     limits of the budget that latencies are held to; and ``measure.py``. What an earlier call wrote there is kept.
 
     Returns what ``candidates.json`` says; of what cannot be exported there is a ``problem`` instead of a file.
     Raises :class:`limbeck.errors.BadInput` for a folder that holds something else, or cannot be written.
     """
+    recipe = with_precision(recipe)
     told = _begun(folder, recipe.search or Search())
     bench = Bench(recipe, out=folder, trust_code=trust_code, device="cpu", threads=threads)
     found: dict[str, dict[str, Any]] = told["candidates"]
@@ -62,11 +66,14 @@ def write_candidates(
             except BadInput:  # a student that does not go with the data or the objective; a search leaves it out too
                 continue
             model = candidate_of(job)
-            name = name_of(job, model)
-            if name not in found and name not in problems:
-                what = told_of(one)
+            architecture = name_of(job, model)
+            for format in formats_in(recipe):
+                name, path = key_of(architecture, format), folder / f"{architecture}{FORMATS[format].suffix}"
+                if name in found or name in problems:
+                    continue
+                what = told_of(one, format)
                 try:
-                    found[name] = {"what": what, **_written(job, model, folder / f"{name}.onnx")}
+                    found[name] = {"what": what, **_written(job, model, path, format)}
                 except LimbeckError as error:
                     problems[name] = {"what": what, "problem": str(error)}
                 write_json(folder / measure.CANDIDATES, told)
@@ -79,6 +86,8 @@ def for_device(recipe: Recipe, profile: Profile) -> Recipe:
 
     Raises :class:`limbeck.errors.BadInput` where nothing that it measured is within the budget.
     """
+    recipe = with_precision(recipe, profile.formats)  # one of float32 alone serves a search of float32
+    require_measured(profile, formats_in(recipe))
     require_attained(profile, (recipe.search or Search()).budget)
     return among_written(recipe)
 
@@ -122,20 +131,26 @@ def _by_chance(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
     return (asked(space, study.ask()) for _ in range(count))
 
 
-def told_of(recipe: Recipe) -> str:
-    """A student in words: ``convnet, width 8, depth 2``."""
+def told_of(recipe: Recipe, format: str | None = None) -> str:
+    """A student in words: ``convnet, width 8, depth 2``; and in which format, its recipe's where not given, unless that is float32."""
+    format = format or format_of(recipe)
     student = recipe.model_dump(mode="json", exclude_none=True)[STUDENT]
     name = str(student.pop("model", "student"))
     student |= student.pop(PRUNED, {})
-    return ", ".join([name, *(f"{knob} {value}" for knob, value in student.items())])
+    words = [name, *(f"{knob} {value}" for knob, value in student.items())]
+    return ", ".join([*words, *([] if format == FLOAT32 else [format])])
 
 
-def _written(job: Job, model: Any, path: Path) -> dict[str, Any]:
+def _written(job: Job, model: Any, path: Path, format: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as made:
-        deployed = exported(job, model, Path(made))
+        if format == FLOAT32:
+            deployed = exported(job, model, Path(made))
+            file, tokens = deployed.path, tokens_of(deployed)
+        else:
+            file, tokens = rounded(job, model, Path(made), format)
         with atomic_path(path) as temporary:
-            shutil.copyfile(deployed.path, temporary)
-    return {"file": path.name, "tokens": tokens_of(deployed)}
+            shutil.copyfile(file, temporary)
+    return {"file": path.name, "tokens": tokens}
 
 
 def _begun(folder: Path, search: Search) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .. import progress
 from ..errors import shortened
 from ..evaluation.figure import Figure
 from .budget import cost_text
+from .precision import FLOAT32
 from .trials import CANNOT_BE, FAILED, Trial
 
 
@@ -17,7 +18,8 @@ def say(
     """One line: what became of a trial, the best so far, the size of its arm's front, the time left; ``standing`` is how many were tried."""
     arm = "with a teacher" if trial.arm == "student" else "without"
     reached = trial.quality if trial.quality is not None else max(trial.rungs.items(), default=(0, None))[1]
-    parts = [trial.fate] if reached is None else [trial.fate, f"{figure.title} {_shown(figure, reached)}"]
+    fate = trial.fate if trial.format == FLOAT32 else f"{trial.fate} in {trial.format}"
+    parts = [fate] if reached is None else [fate, f"{figure.title} {_shown(figure, reached)}"]
     parts += [cost_text(name, trial.cost[name]) for name in costs if name in trial.cost]
     if trial.fate in (CANNOT_BE, FAILED):
         parts.append(shortened(trial.why.rstrip("."), 120))

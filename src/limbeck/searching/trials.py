@@ -36,6 +36,9 @@ class Trial:
         cost: what was measured, by the names of budgets (``latency_ms``); empty where nothing could be.
         parameters: of the student.
         architecture: names it but for the values of its weights; None where none was built.
+        format: in which it is deployed; costs and quality are of that file.
+        float32: the quality of the trained student, where its file is in 8 bits or less.
+        further: epochs for which it went on with rounded weights, where that made its file better.
         stage: the fingerprint of its training; trials with the same values share one. None where it was not trained.
         seconds: of its training, up to where it ended.
         steps: of the optimiser, likewise.
@@ -54,6 +57,9 @@ class Trial:
     cost: dict[str, float] = field(default_factory=dict)
     parameters: int | None = None
     architecture: str | None = None
+    format: str = "onnx"
+    float32: float | None = None
+    further: int = 0
     stage: str | None = None
     seconds: float = 0.0
     steps: int = 0

@@ -33,6 +33,7 @@ FormatName = Literal[
     "onnx", "onnx-int8", "onnx-int4", "executorch", "executorch-int8", "litert", "litert-int8", "micro"
 ]
 IN_FLOAT32 = ("onnx", "executorch", "litert")
+Preferred = Literal["exact", "smallest", "fastest", "onnx", "onnx-int8", "onnx-int4", "litert", "litert-int8"]
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,9 +72,10 @@ class Export(Section):
     formats: Annotated[tuple[FormatName, ...], AfterValidator(_each_once), Field(min_length=1)] = ("onnx",)
     """In which formats the student is deployed: of each its size, speed and memory are measured, and what its file is worth on the
     test split. The float32 ONNX file is always there."""
-    prefer: Literal["exact", "smallest", "fastest"] = "exact"
-    """Which of these files ``limbeck predict`` takes: the first in float32, or the smallest or fastest of those that answer nearly
-    as the trained student does; of a student that went on for its file as that one does, with a loss like the first's."""
+    prefer: Preferred = "exact"
+    """Which of these files ``limbeck predict`` takes: the first in float32; the smallest or fastest of those that answer nearly
+    as the trained student does, of a student that went on for its file as that one does, with a loss like the first's; or that of a
+    format by its name, however it answers."""
     quantization_aware: QuantizationAware | None = None
     """Whether the student goes on with rounded weights and activations where a format in 8 bits or less costs it too much, and for how
     long; ``{}``: for as long as is usual. The files in float32 stay those of the student as it was."""
@@ -83,6 +85,10 @@ class Export(Section):
         if self.quantization_aware is not None and not self.quantised:
             raise ValueError(
                 f"quantization_aware is for formats in 8 bits or less, and formats names none ({', '.join(self.formats)}): add onnx-int8"
+            )
+        if self.named not in (None, *self.formats):
+            raise ValueError(
+                f"prefer is {self.named}, and formats has {', '.join(self.formats)} alone: add {self.named}"
             )
         return self
 
@@ -94,6 +100,11 @@ class Export(Section):
             name for name in ("formats", "prefer", "quantization_aware") if getattr(self, name) == fields[name].default
         ]
         return {name: value for name, value in handler(self).items() if name not in untold}
+
+    @property
+    def named(self) -> str | None:
+        """The format that ``prefer`` names; None where it is told by what the files come to."""
+        return None if self.prefer in ("exact", "smallest", "fastest") else self.prefer
 
     @property
     def limits(self) -> dict[str, float]:
