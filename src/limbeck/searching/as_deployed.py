@@ -79,4 +79,4 @@ def _figures(job: Job, format: Format, model: nn.Module) -> Mapping[str, float]:
         if isinstance(error, Interrupted) or isinstance(error.__cause__, OSError):
             raise
         raise BadInput(*error.lines if isinstance(error, BadInput) else (str(error),)) from None
-    return by.figures(by.kept(answers, examples.labels.cpu()))
+    return by.figures(by.kept(answers, examples.labels.cpu(), None, job.splits.answers.names))
