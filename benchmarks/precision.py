@@ -38,7 +38,19 @@ from limbeck.sections.search import Search
 
 COST = "size_kb"
 WAYS = {"float32 alone": None, "with 8 bits": BY_ITSELF}
-SPACE = {FAMILY: ("convnet", "pruned"), "objective": None, "views": None, "train.epochs": None}
+SETTINGS = ("teacher.model=wrn_10_1", "train.epochs=12")
+SPACE = {
+    FAMILY: ("convnet", "pruned"),
+    "student.width": {"low": 3, "high": 16, "log": True},
+    "student.depth": (1, 2, 3),
+    "student.kernel": 3,
+    "student.downscale": 1,
+    "student.pruned.keep": {"low": 0.03, "high": 0.4, "log": True},
+    "student.pruned.criterion": "magnitude",
+    "objective": None,
+    "views": None,
+    "train.epochs": None,
+}
 
 
 def best_within(recipe: Recipe, trials: Sequence[Trial], limit: float, first: Figure) -> str:
@@ -54,13 +66,14 @@ def best_within(recipe: Recipe, trials: Sequence[Trial], limit: float, first: Fi
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--trials", type=int, default=16, help="students of each search")
-    parser.add_argument("--within", type=float, nargs="+", default=[6.0, 10.0, 20.0], help="sizes in KB")
+    parser.add_argument("--trials", type=int, default=12, help="students of each search")
+    parser.add_argument("--within", type=float, nargs="+", default=[10.0, 20.0, 40.0], help="sizes in KB")
+    parser.add_argument("--most", type=float, default=100.0, help="KB, beyond which no student is tried")
     asked = parser.parse_args()
     began = time.monotonic()
     use_threads(asked.threads)
-    recipe = read(asked.recipe, asked.set)
-    settings = Search(budget={COST: max(40.0, *asked.within)}, trials=asked.trials)
+    recipe = read(asked.recipe, [*SETTINGS, *asked.set])
+    settings = Search(budget={COST: asked.most}, trials=asked.trials)
     found: dict[str, list[Trial]] = {}
     with opened(asked, recipe, asked.out or Path("runs") / f"precision-{recipe.name}") as ground:
         for number, (way, formats) in enumerate(WAYS.items()):
