@@ -5,9 +5,12 @@ import io
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from limbeck.errors import BadInput
+from limbeck.modalities.speech import wav
 from limbeck.modalities.speech.audio import as_wav, brought_to, of_array, read
+from limbeck.modalities.speech.examples import Clips
 from tests.helpers.written_sounds import encoded, tone
 
 
@@ -128,3 +131,24 @@ def test_arrays_of_any_type_are_brought_to_one_scale():
             of_array(given, 8000)
     with pytest.raises(BadInput, match="rate is 20"):
         of_array(wanted, 20)
+
+
+def test_the_script_beside_a_model_hears_what_training_heard():
+    for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"):
+        given = encoded(np.stack([tone(1), tone(2)], axis=1), subtype=subtype)
+        assert np.abs(wav.read_sound(given, 8000) - read(given, 8000).samples).max() < 1e-6
+    time = np.arange(44_100) / 44_100
+    given = encoded(
+        sum(0.1 * np.sin(2 * np.pi * hertz * time) for hertz in (200, 700, 3000)), rate=44_100, subtype="FLOAT"
+    )
+    for rate in (8000, 16_000, 48_000):
+        heard, trained_on = wav.read_sound(given, rate), read(given, rate).samples
+        assert len(heard) == len(trained_on)
+        assert np.abs(heard - trained_on)[100:-100].max() < 5e-5  # two filters, which differ where the sound is cut off
+    for length in range(1, 10):
+        clip = Clips(torch.arange(1.0, length + 1), *torch.tensor([[0], [length]]), None, torch.tensor([7]), 8000)
+        for samples in (4, 5):
+            assert (
+                clip.padded(torch.tensor([0]), samples)[0][0].tolist()
+                == wav.window(clip.samples.numpy(), samples).tolist()
+            )
