@@ -136,6 +136,20 @@ def test_without_uv_or_a_network_it_is_said_what_is_missing(tmp_path: Path, monk
     assert not (tmp_path / "x.tflite").exists()
 
 
+def test_what_the_converter_raised_last_is_told_without_the_hints_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    python, script = litert_environment.place() / "bin" / "python", tmp_path / "script.py"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    script.write_text(
+        "try:\n    1 / 0\nexcept ArithmeticError:\n    raise NotImplementedError('no aten.sort\\n\\nSee a page')\n"
+    )
+    with pytest.raises(ValueError, match=r"^NotImplementedError: no aten\.sort$"):
+        litert_environment.run(script, [])
+
+
 def test_a_microcontroller_is_given_real_numbers_of_one_size_and_something_to_calibrate_on(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no example to calibrate on"):
         FORMATS["micro"].write(student(), tmp_path / "x.tflite", ())

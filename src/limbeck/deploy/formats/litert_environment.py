@@ -6,6 +6,7 @@ uv makes it once, in a folder of caches, of pinned versions; running a file need
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -82,7 +83,7 @@ def run(script: Path, arguments: Sequence[str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise ValueError(_last_line(done.stderr))
+        raise ValueError(_reason(done.stderr))
 
 
 def _uv(arguments: Sequence[str]) -> None:
@@ -103,6 +104,12 @@ def _uv(arguments: Sequence[str]) -> None:
 
 def _python(environment: Path) -> Path:
     return environment / "bin" / "python"
+
+
+def _reason(text: str) -> str:
+    """What was raised last, by its first line: torch adds hints and where it was traced below it."""
+    found = [line for line in text.splitlines() if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return _last_line(found[-1] if found else text)
 
 
 def _last_line(text: str) -> str:
