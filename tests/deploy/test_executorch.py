@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from limbeck.deploy.formats import FORMATS, executorch
+from limbeck.deploy.formats import FORMATS, executorch, xnnpack_constants
 from limbeck.deploy.formats.xnnpack import MOST_EXAMPLES, rewritten
 from limbeck.deploy.graphs import of_module
 from limbeck.errors import BadInput
@@ -67,7 +67,11 @@ def test_a_file_in_float32_answers_as_the_network_does_in_one_delegate(trained: 
 
 
 def test_a_file_in_8_bits_answers_nearly_alike_in_one_delegate(
-    trained: Exportable, exact: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    trained: Exportable,
+    exact: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images_NCHW, _ = digits()
     path = tmp_path / "student.int8.pte"
@@ -79,6 +83,16 @@ def test_a_file_in_8_bits_answers_nearly_alike_in_one_delegate(
     assert 0 < np.abs(ours_NC - theirs_NC).max() < 0.1 * np.ptp(theirs_NC)
     assert executorch.facts(path) == {"most_examples": MOST_EXAMPLES, "delegates": 1, "outside": {}}
     assert path.stat().st_size < exact.stat().st_size
+    memory = FORMATS["executorch-int8"].memory
+    assert memory is not None
+    assert 0 < (memory(path, {"image": images_NCHW[:1]})["peak_memory_mb"] or 0) < 5
+    # with its constants under names of their own it is larger, and answers the same to the bit
+    monkeypatch.setattr(xnnpack_constants, "LARGEST", 0)
+    named = tmp_path / "named.int8.pte"
+    FORMATS["executorch-int8"].write(trained, named, [{"image": images_NCHW[:256]}, {"image": images_NCHW[256:512]}])
+    (named_NC,) = FORMATS["executorch-int8"].ask(named)({"image": images_NCHW[-256:]})
+    np.testing.assert_array_equal(ours_NC, named_NC)
+    assert named.stat().st_size - path.stat().st_size > 5000
     assert capfd.readouterr() == ("", "")
 
 

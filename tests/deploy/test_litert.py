@@ -73,6 +73,19 @@ def test_a_microcontrollers_integers_are_those_of_the_reference_kernels_on_200_e
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"} < set(found["kernels"])
 
 
+def test_a_file_names_nothing_but_its_inputs_and_its_answer_and_costs_memory_of_its_own() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    for name in ("litert", "litert-int8", "micro"):
+        path, memory = FOLDER / f"student{FORMATS[name].suffix}", FORMATS[name].memory
+        (graph,) = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0)).subgraphs
+        assert sum(tensor.name is not None for tensor in graph.tensors) == 2 < len(graph.tensors)
+        assert memory is not None
+        found = memory(path, {"image": images()[:1]})["peak_memory_mb"]
+        assert found is not None
+        assert found == micro.facts(path)["arena_bytes"] / 1e6 if name == "micro" else 0 < found < 3
+
+
 def test_predict_py_answers_from_a_file_as_from_one_in_onnx_and_says_what_is_wrong_with_one(tmp_path: Path) -> None:
     model, graph = tmp_path / "student.tflite", student()
     model.write_bytes((FOLDER / "student.tflite").read_bytes())

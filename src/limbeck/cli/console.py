@@ -179,7 +179,7 @@ def print_formats(results: Mapping[str, Any], console: Console | None = None) ->
             bytes_text(one["bytes"]),
             *(_figure(figure, one["metrics"].get(figure.name), False) for figure in told),
             _DASH if latency is None else f"{latency:.3g} ms",
-            _DASH if memory is None else f"{memory:.1f} MB",
+            _DASH if memory is None else f"{memory:.3g} MB",
             *(f"{one['speedup'][to]['ratio']:.2f}×" if to in one["speedup"] else _DASH for to in ("onnx", "teacher")),
         )
     console.print()

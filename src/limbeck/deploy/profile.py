@@ -44,7 +44,7 @@ def figures_of(
         model: the file, where it is open already, in whatever runtime; ONNX Runtime where not.
 
     Returns, each with its ``value``: ``latency_ms`` with what :func:`limbeck.deploy.latency.settled_latency` says,
-    ``size_kb``, ``memory_mb`` (peak; None where the runtime is another than ONNX Runtime), and ``energy_mj`` with its ``kind``
+    ``size_kb``, ``memory_mb`` (peak), and ``energy_mj`` with its ``kind``
     (``measured``, or ``unknown``, whose value is None: an estimate says nothing of a device) and ``how``.
     """
     found: Figures = {}
@@ -56,8 +56,7 @@ def figures_of(
     if "latency_ms" in names:
         found["latency_ms"] = settled_latency(model.run, limit=limit)
     if "memory_mb" in names:
-        peak = memory_mb(path, model.inputs)["peak_memory_mb"] if model.runtime == RUNTIME else None
-        found["memory_mb"] = {"value": peak}
+        found["memory_mb"] = {"value": memory_mb(path, model.inputs)["peak_memory_mb"]}
     if "energy_mj" in names:
         energy = counted_energy(model.run)
         for _ in range(ENERGY_TRIES - 1):  # while the machine is busy its counters tell of others too

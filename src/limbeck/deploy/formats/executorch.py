@@ -22,8 +22,9 @@ from ...files import atomic_path
 from ...interfaces import Exportable, Graph
 from ..onnx import silence
 from ..runtime import THREADS
+from .executorch_memory import program_memory_mb
 from .format import Format, Inputs
-from .given import checked
+from .given import gate
 from .quiet import quiet
 
 FORWARD = "forward"
@@ -76,10 +77,10 @@ def ask(path: Path) -> Graph:
         for word, size in zip(one["shape"], method.metadata.input_tensor_meta(place).sizes(), strict=True):
             if isinstance(word, str):
                 most[word] = size
+    passed = gate(path, takes, most)
 
     def answer(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        given = [torch.from_numpy(one) for one in checked(path, takes, inputs, most)]
-        return [one.numpy() for one in method.execute(given)]
+        return [one.numpy() for one in method.execute([torch.from_numpy(one) for one in passed(inputs)])]
 
     return answer
 
@@ -116,6 +117,8 @@ EXECUTORCH = Format(
     ask=ask,
     runtime=runtime,
     facts=facts,
+    memory=program_memory_mb,
+    version=2,
 )
 EXECUTORCH_INT8 = Format(
     name="executorch-int8",
@@ -128,4 +131,6 @@ EXECUTORCH_INT8 = Format(
     exact=False,
     weight_levels=127,
     facts=facts,
+    memory=program_memory_mb,
+    version=2,
 )

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import BadInput
+
+
+def gate(
+    path: Path, takes: Mapping[str, Mapping[str, Any]], most: Mapping[str, int]
+) -> Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]:
+    """What holds inputs to a file each time that it is asked, as :func:`checked` does: those laid out as the last ones were, which were
+    right, are looked at no further. Of a network that takes 20 microseconds the whole look would be a third of the time.
+    """
+    before: list[Any] = []
+
+    def passed(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        nonlocal before
+        laid_out = [(name, array.dtype, array.shape) for name, array in inputs.items()]
+        if laid_out == before:
+            return [np.ascontiguousarray(inputs[name]) for name in takes]
+        arrays = checked(path, takes, inputs, most)
+        before = laid_out
+        return arrays
+
+    return passed
 
 
 def checked(

@@ -21,11 +21,12 @@ from ...errors import BadInput, not_installed
 from ...files import atomic_path
 from ...interfaces import Exportable, Graph
 from ...interfaces.exportable import BATCH, LENGTH
+from ..memory import memory_mb
 from ..onnx import evaluating, interruptible, silence
 from ..runtime import THREADS
 from . import litert_environment
 from .format import Format, Inputs
-from .given import checked
+from .given import gate
 from .programs import dynamic_shapes, of_call
 from .quiet import quiet
 
@@ -113,20 +114,21 @@ def ask(path: Path) -> Graph:
         ) from error
     details = runner.get_input_details()
     takes = {name: _said(one) for name, one in details.items()}
-    places = {name: int(one["index"]) for name, one in details.items()}
+    places = [int(one["index"]) for one in details.values()]
     answers = [int(one["index"]) for one in runner.get_output_details().values()]
-    laid_out: dict[str, tuple[int, ...]] = {}
+    laid_out: list[tuple[int, ...]] = []
+    passed = gate(path, takes, {})
 
     def answer(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        given = dict(zip(takes, checked(path, takes, inputs, {}), strict=True))
-        shapes = {name: array.shape for name, array in given.items()}
+        given = passed(inputs)
+        shapes = [array.shape for array in given]
         if shapes != laid_out:
-            for name, shape in shapes.items():
-                interpreter.resize_tensor_input(places[name], shape)
+            for place, shape in zip(places, shapes, strict=True):
+                interpreter.resize_tensor_input(place, shape)
             interpreter.allocate_tensors()
-            laid_out.update(shapes)
-        for name, array in given.items():
-            interpreter.set_tensor(places[name], array)
+            laid_out[:] = shapes
+        for place, array in zip(places, given, strict=True):
+            interpreter.set_tensor(place, array)
         interpreter.invoke()
         return [interpreter.get_tensor(place) for place in answers]
 
@@ -160,6 +162,8 @@ LITERT = Format(
     ask=ask,
     runtime=runtime,
     predicts=True,
+    memory=memory_mb,
+    version=2,
 )
 LITERT_INT8 = Format(
     name="litert-int8",
@@ -173,4 +177,6 @@ LITERT_INT8 = Format(
     weight_levels=127,
     rounds_activations=False,
     predicts=True,
+    memory=memory_mb,
+    version=2,
 )

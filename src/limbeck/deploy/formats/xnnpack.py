@@ -24,6 +24,7 @@ from ..graphs import of_module
 from ..onnx import evaluating, interruptible, silence
 from .format import Inputs
 from .programs import dynamic_shapes, of_call
+from .xnnpack_constants import with_constants_inside
 
 MOST_EXAMPLES = 256
 """The largest batch of a file: memory for its answers is set aside for so many, and a larger one is refused."""
@@ -44,7 +45,7 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
 
     Raises :class:`BadInput` where the graph cannot be exported, an operator has no kernel in ExecuTorch, or none is XNNPACK's.
     """
-    from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+    from executorch.exir import EdgeProgramManager, ExecutorchBackendConfig, to_edge_transform_and_lower
     from executorch.exir.passes import MemoryPlanningPass
 
     module = graph.module
@@ -77,12 +78,15 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
                 f"{graph.name} cannot be lowered to ExecuTorch: XNNPACK takes an operator that it cannot hold, "
                 f"{_at_fault(error, first)}. ({_first_line(error)})"
             ) from error
-        if not _computes(edge.exported_program().graph_module):
+        delegated = edge.exported_program()
+        if not _computes(delegated.graph_module):
             raise BadInput(
                 f"{graph.name} cannot be lowered to ExecuTorch: XNNPACK takes none of its operators "
-                f"({_told(outside(edge.exported_program().graph_module), first)}), and without it a file would be hundreds of "
-                "times slower."
+                f"({_told(outside(delegated.graph_module), first)}), and without it a file would be hundreds of times slower."
             )
+        with_constants_inside(delegated.graph_module)
+        # made anew, since it holds what its delegates asked for
+        edge = EdgeProgramManager(delegated, {SAYS: said}, edge.compile_config)
         try:
             # an input that is not planned is read where it lies: no memory for the largest, and no copy
             made = edge.to_executorch(
@@ -91,7 +95,7 @@ def lowered(graph: Exportable, said: str, inputs: Inputs | None) -> Any:
         except Exception as error:
             raise BadInput(
                 f"{graph.name} cannot be lowered to ExecuTorch: an operator has no kernel there "
-                f"({_told(outside(edge.exported_program().graph_module), first)}). ({_first_line(error)})"
+                f"({_told(outside(delegated.graph_module), first)}). ({_first_line(error)})"
             ) from error
     return made
 
