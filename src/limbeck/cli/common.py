@@ -52,6 +52,13 @@ class Command(TyperCommand):
         _literal(self)
         super().format_help(ctx, formatter)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:  # which is told of a choice as pydantic tells of a field
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
 
 class Group(TyperGroup):
     """A command of several sub-commands whose help is printed as it is written; its epilog alone is markup."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -195,10 +194,7 @@ def _trained(job: Job, arm: Arm) -> list[Trained]:
 
 def _require(job: Job, *wanted: stages.Stage) -> None:
     if not all(one.finished for one in wanted):
-        raise BadInput(
-            f"{job.out}: its {wanted[0].name} is not finished, or belongs to another recipe: "
-            f"limbeck run {shlex.quote(str(job.out / 'recipe.yaml'))} --out {shlex.quote(str(job.out))} goes on from there."
-        )
+        raise BadInput(stages.not_finished(job.out, wanted[0].name))
 
 
 def _answers(job: Job, one: Trained, examples: Any, *, as_teacher: bool = False) -> Tensor:

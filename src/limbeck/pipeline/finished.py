@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection
 from pathlib import Path
@@ -12,17 +13,28 @@ from ..recipe import read
 from ..sections.recipe import Recipe
 from .check import check_job
 from .job import Job, open_job
-from .stages import no_run
+from .stages import no_run, not_finished
 
 
 def values_of(run: Path) -> dict[str, Any]:
     """What the recipe in a run's folder says.
 
-    Raises :class:`limbeck.errors.BadInput` where it is no run, or one that only the program that made it can open.
+    Raises :class:`limbeck.errors.BadInput` where it is no run, or one that only the program that made it can open, or it cannot be
+    written to.
     """
     file = run / "recipe.yaml"
     if not file.is_file():
         raise BadInput(no_run(run))
+    if not (run / "stages").is_dir():
+        raise BadInput(
+            f"{run}: it holds a recipe, and nothing of a run: limbeck run {shlex.quote(str(file))} --out FOLDER, with a folder that "
+            "is not there yet, makes one."
+        )
+    if not os.access(run, os.W_OK | os.X_OK):
+        raise BadInput(
+            f"{run} cannot be written to, and what is made of a run lands in its folder: give yourself the right to write there, or "
+            "copy the run to a folder of your own."
+        )
     values = read.values_in(file)
     if (values.get("data") or {}).get("name") == "python":
         raise BadInput(
@@ -44,10 +56,7 @@ def finished_job(
         told = next((row.name for row in check_job(job) if row.name not in but_for and row.state != "finished"), "")
         if not told:
             return job
-    raise BadInput(
-        f"{run}: its {told} is not finished, or belongs to another recipe: "
-        f"limbeck run {shlex.quote(str(run / 'recipe.yaml'))} --out {shlex.quote(str(run))} goes on from there."
-    )
+    raise BadInput(not_finished(run, told))
 
 
 def _as_written(recipe: Recipe) -> list[Recipe]:

@@ -9,7 +9,6 @@ from typing import Any
 from ..errors import BadInput
 from ..files import write_json
 from ..recipe import read
-from . import stages
 from .device import ADOPTED, read_device, require_of_run
 from .finished import finished_job, values_of
 from .known import known_of
@@ -27,7 +26,6 @@ def report_again(
     Raises :class:`limbeck.errors.BadInput` where the folder is no finished run, or the profile is none, or none of its files.
     """
     values_of(run)
-    stages.check_free(run)
     said = None if profile is None else read_device(profile)
     if profile is not None and said is not None:
         require_of_run(said, profile, _student_of(run), run)

@@ -11,6 +11,7 @@ import difflib
 import fcntl
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -177,6 +178,14 @@ def no_run(folder: Path) -> str:
     meant = difflib.get_close_matches(folder.name, beside, n=1)
     return f"{folder}: it is not the folder of a run." + (
         f" Did you mean '{folder.parent / meant[0]}'?" if meant else ""
+    )
+
+
+def not_finished(run: Path, name: str) -> str:
+    """That a stage of a run's folder is not there for the recipe that is asked for, and what to do."""
+    return (
+        f"{run}: its {name} {'are' if name.endswith('s') else 'is'} not finished, or belong{'' if name.endswith('s') else 's'} to another "
+        f"recipe: limbeck run {shlex.quote(str(run / 'recipe.yaml'))} --out {shlex.quote(str(run))} goes on from there."
     )
 
 

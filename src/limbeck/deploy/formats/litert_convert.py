@@ -74,7 +74,7 @@ def unnamed(path: Path) -> None:
     import flatbuffers  # pyright: ignore[reportMissingImports]
     from ai_edge_litert import schema_py_generated as schema  # pyright: ignore[reportMissingImports]
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
     for graph in model.subgraphs:
         kept = {*map(int, graph.inputs), *map(int, graph.outputs)}
         for place, tensor in enumerate(graph.tensors):

@@ -30,7 +30,9 @@ def with_constants_inside(module: fx.GraphModule) -> None:
 
     names = [str(node.target) for node in module.graph.nodes if node.op == "get_attr"]
     held = {name: one for name in names if isinstance(one := getattr(module, name), LoweredBackendModule)}
-    named = {name: one.named_data_store_output for name, one in held.items() if one.backend_id == BACKEND}
+    named: dict[str, Any] = {
+        name: one.named_data_store_output for name, one in held.items() if one.backend_id == BACKEND
+    }
     asked = Counter(key for data in named.values() if data is not None for key in data.pte_data)
     for name, data in named.items():
         if data is None:
@@ -81,12 +83,15 @@ def _laid_in(delegate: bytes, constants: dict[str, bytes]) -> bytes:
 @cache
 def _schema() -> Any:
     """The classes of XNNPACK's graphs, as the compiler that comes with ExecuTorch makes them of its schema: they keep numbers to the bit."""
-    from executorch.backends.xnnpack import serialization
     from executorch.exir._serialize._flatbuffer import _run_flatc
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "xnnpack.fbs"
-        source = resources.files(serialization).joinpath("schema.fbs").read_text(encoding="utf-8")
+        source = (
+            resources.files("executorch.backends.xnnpack.serialization")
+            .joinpath("schema.fbs")
+            .read_text(encoding="utf-8")
+        )
         path.write_text(source, encoding="utf-8")
         _run_flatc(["--python", "--gen-onefile", "--gen-object-api", "-o", folder, str(path)])
         spec = importlib.util.spec_from_file_location("xnnpack_schema", path.with_name("xnnpack_generated.py"))
