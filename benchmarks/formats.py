@@ -4,7 +4,8 @@
     LIMBECK_DATA=... python benchmarks/formats.py runs/fashion --format onnx-int8 --format executorch-int8
 
 Exports as `limbeck export` does (formats that are there are not made again), then times all files and the teacher's in turns
-in one process, at batch 1 on one thread, each in its own runtime, for `--seconds`. Quality is on the test split, of the file as
+in one process, at batch 1 on one thread, each in its own runtime, for `--seconds`. Peak memory is of the model alone, and of `micro`
+the arena. Quality is on the test split, of the file as
 it is deployed; differences are from the trained student in PyTorch. Of a run whose export has an 8-bit file of the older kind
 (one scale for a table of embeddings), that is a row too, and so are ONNX Runtime's own defaults with `--defaults`, and with
 `--fused` the file of a transformer after `onnxruntime.transformers.optimizer`, in float32 and in 8 bits.
@@ -181,7 +182,15 @@ def main() -> None:
         if "problem" in one:
             print(f"{name}: {one['problem']}")
     if teacher is not None:
-        print(f"teacher: {whole['teacher']:,} bytes, p50 {found['latency_ms']['teacher']['p50']} ms")
+        said, latency = results["teacher"], found["latency_ms"]["teacher"]
+        quality = ", ".join(
+            f"{of.title} {(100 if of.share else 1) * said['metrics'][of.name]:.{2 if of.share else 4}f}"
+            for of in figures[:2]
+        )
+        print(
+            f"teacher in float32: {whole['teacher']:,} bytes, p50 {latency['p50'] or latency['cpu_p50']:.4f} ms, "
+            f"peak memory {said['peak_memory_mb']:.2f} MB, {quality}"
+        )
     print(f"clock over processor time: {found['clock_over_cpu']:.2f}{', a busy machine' if found['busy'] else ''}")
     print_conditions(str(job.recipe.seed), began)
 

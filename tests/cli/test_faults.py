@@ -43,6 +43,12 @@ def limbeck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
+def test_a_word_that_an_option_does_not_know_is_told_without_the_name_of_an_exception(limbeck) -> None:
+    code, said = limbeck("export", "run", "--format", "bogus")
+    assert code == 2
+    assert "Invalid value for '--format': 'bogus' is not one of" in " ".join(said.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -173,7 +173,12 @@ def test_calibration_is_on_training_examples_as_the_student_is_given_them(tmp_pa
     ("spoil", "said"),
     [
         (lambda out: shutil.rmtree(out / "stages" / "student"), "its student is not finished"),
+        (
+            lambda out: shutil.rmtree(out / "stages" / "targets"),
+            "its targets are not finished, or belong to another recipe",
+        ),
         (lambda out: (out / "recipe.yaml").unlink(), "not the folder of a run"),
+        (lambda out: shutil.rmtree(out / "stages"), "holds a recipe, and nothing of a run: limbeck run"),
     ],
 )
 def test_a_run_that_is_none_or_not_finished_is_refused(ran: Path, tmp_path: Path, spoil: Any, said: str) -> None:
