@@ -45,7 +45,9 @@ _ARGUMENTS = (
 class Distilled:
     """What came out."""
 
-    student: nn.Module  # the one that did best on validation, in evaluation mode: takes images, or texts, as they are
+    student: (
+        nn.Module
+    )  # the one that did best on validation, in evaluation mode: takes images, texts or sounds as they are
     results: dict[str, Any]  # results.json
     folder: Path
 
@@ -76,7 +78,7 @@ def load(
     trust_code: bool = False,
     revision: str | None = None,
 ) -> nn.Module:
-    """The student of a finished run as a module that takes images, or texts, as they are; in evaluation mode, on the CPU.
+    """The student of a finished run as a module that takes images, texts or sounds as they are; in evaluation mode, on the CPU.
 
     It answers what the exported model does, of pictures what ``limbeck predict`` says of their files. Weights are read from
     safetensors; nothing is unpickled.
@@ -142,6 +144,8 @@ def distill(
     preprocess: Section | None = None,
     tokenizer: Any = None,
     max_length: int | None = None,
+    rate: int | None = None,
+    seconds: float | None = None,
     classes: Sequence[str] | None = None,
     numbers: Sequence[str] | str | None = None,
     unit: Sequence[str] | str | None = None,
@@ -154,20 +158,22 @@ def distill(
     """Trains ``student`` to do the work of ``teacher``, beside the same student without a teacher.
 
     Args:
-        teacher: a trained module, which is never changed: from images (B, C, H, W), or from ``input_ids`` and
-            ``attention_mask`` (B, L) as a transformers model takes them, to logits (B, classes), or to numbers (B, D) in the
-            labels' units.
+        teacher: a trained module, which is never changed: from images (B, C, H, W), from ``input_ids`` and
+            ``attention_mask`` (B, L) as a transformers model takes them, or from the samples (B, S) of sounds, to logits
+            (B, classes), or to numbers (B, D) in the labels' units.
         student: a module, whose weights every seed starts from, or a function that makes a fresh one: it is called
             under torch's seed, so that a seed always gives the same student. The module itself is never changed. One of numbers that a
             function makes answers in the labels' units from the first step on; a module's answers are taken as they are.
         train: of images ``(images, labels)`` or a map-style data set of (image, label). Images are uint8, or floats in
             [0, 1]: normalisation is done here, by the training set's mean and deviation. Of a regression labels are
             floats, (N,) or (N, D). Of texts a ``datasets.Dataset``,
-            ``(texts, labels)``, or a list of (text, label); a text may be a pair of them.
+            ``(texts, labels)``, or a list of (text, label); a text may be a pair of them. Of sounds ``(sounds, labels)`` or a
+            data set of (samples, label): mono, (S,) each, of any lengths, floats in [-1, 1] or integers.
         validation: where not given, carved from train.
         test: where not given, carved from train; read once, at the end.
         transfer: unlabelled examples for the soft targets, or a data set whose labels are ignored.
-        task: a recipe's ``task``: ``image-classification``, ``image-regression`` or ``text-classification``.
+        task: a recipe's ``task``: ``image-classification``, ``image-regression``, ``text-classification`` or
+            ``audio-classification``.
         validation_fraction: the share of ``train`` that each split carved from it gets.
         objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default, of
             numbers ``0.5 * MSEValues() + 0.5 * MSE()``.
@@ -177,6 +183,8 @@ def distill(
         preprocess: of images: what the teacher wants done to its input, where that differs from the data's mean and deviation.
         tokenizer: of texts: the teacher's, which cuts them up for the student too.
         max_length: of texts: tokens at which they are cut off; 128 where not given.
+        rate: of sounds: samples a second.
+        seconds: of sounds: the window that is heard, the middle of each; 1 where not given.
         classes: names of the classes.
         numbers: of a regression: what its numbers are called; ``number`` where not given.
         unit: of a regression: what they are in, for people to read; one for all, or one each.
@@ -201,6 +209,8 @@ def distill(
         preprocess=preprocess,
         tokenizer=tokenizer,
         max_length=max_length,
+        rate=rate,
+        seconds=seconds,
         numbers=numbers,
         unit=unit,
     )

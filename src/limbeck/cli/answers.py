@@ -63,7 +63,11 @@ def _check_names(task: str, examples: list[str], *, files: bool) -> None:
     elif lost := next((one for one in examples if not _is_file(one)), None):
         if os.path.isdir(lost):
             folder = lost.rstrip("/")
-            raise BadInput(f"{lost} is a folder: give the files of {takes} in it themselves, such as {folder}/*.png.")
+            inside = (Path(name).suffix for name in sorted(os.listdir(lost)))
+            ending = printable(next(filter(None, inside), ".png"))
+            raise BadInput(
+                f"{lost} is a folder: give the files of {takes} in it themselves, such as {folder}/*{ending}."
+            )
         raise BadInput(f"{lost}: there is no such file; this is a model of {takes}.")
 
 

@@ -1,0 +1,162 @@
+"""Sounds: clips with a class each; models take their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...deploy.standalone import write_standalone
+from ...files import atomic_folder, write_json, write_text
+from ...files import publish as copy_to
+from ...interfaces import Exportable, Graph, Inside
+from ...interfaces.modality import Teachers
+from ...nlp.anatomy import inside
+from ...progress import Bar
+from ...report.shown import Sound
+from . import predict
+from .built import check_fits, network
+from .card import ONNX, config_of, sound_card
+from .examples import Clips, Splits
+from .export import exportable, sound_metadata
+from .false_accepts import false_accepts, named, recordings_of
+from .load import load as load_sounds
+from .origins import origins_of_sounds
+from .recipe import AudioRecipe, TeacherSection
+from .task import SoundClassification
+from .teachers import build_teachers, check_answers, fitted
+
+# Parity is checked on so many test clips at most: enough to see one disagreement in a thousand several times over.
+PARITY_CLIPS = 5000
+AT_ONCE = 256
+
+
+def load(recipe: AudioRecipe, progress: Bar | None = None) -> Splits:
+    """The splits of the recipe's data."""
+    splits, background = load_sounds(recipe.data, progress), recipe.data.background
+    return splits if background is None else replace(splits, measured_on=named(background))
+
+
+def origins(recipe: AudioRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
+    """The row of each clip in its split as it is stored, counted from 0, and its file where it has one."""
+    return origins_of_sounds(recipe.data, splits)
+
+
+def teachers_of(recipe: AudioRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
+    """The recipe's teachers."""
+    return build_teachers(recipe, splits, trust_code=trust_code)
+
+
+def given_teacher(model: nn.Module, recipe: AudioRecipe, splits: Splits) -> Teachers:
+    """A person's own module as the teacher."""
+    assert isinstance(recipe.teacher, TeacherSection)
+    return fitted(model, recipe.teacher, recipe.seed, splits)
+
+
+def student_of(
+    recipe: AudioRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
+) -> Callable[[int], nn.Module]:
+    """What makes the recipe's student for a seed."""
+    return lambda seed: network(recipe.student, splits, trust_code=trust_code, seed=seed)
+
+
+def check(model: nn.Module, splits: Splits, name: str) -> None:
+    """Raises :class:`BadInput` where a model does not fit the clips."""
+    check_fits(model, splits, name)
+    check_answers(model, splits, name)
+
+
+def task_of(recipe: AudioRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> SoundClassification:
+    """The task."""
+    sections = [recipe.views, *(one.section.views for one in teachers.members if getattr(one.section, "views", None))]
+    noises = [views.noise for views in sections if views.noise is not None]
+    background = recipe.data.background
+    return SoundClassification(splits, view_seed=recipe.seed, device=device, noises=noises, background=background)
+
+
+def starts_from_teacher(recipe: AudioRecipe) -> bool:
+    """None does."""
+    return False
+
+
+def layers(model: nn.Module, asking: str, role: str) -> Inside:
+    """Where its layers are; the families of :mod:`limbeck.nlp.anatomy` alone are known, such as a person's own."""
+    return inside(model, asking, role)
+
+
+def notes_on(student: nn.Module, splits: Splits) -> list[str]:
+    """None."""
+    return []
+
+
+def data_facts(splits: Splits) -> dict[str, Any]:
+    """The rate, how long a window is, and what of the clips did not fit it."""
+    assert splits.samples is not None
+    seconds = splits.samples / splits.rate
+    sound = {"rate": splits.rate, "samples": splits.samples, "counted": splits.counted}
+    return {"about": f"sounds of {seconds:g} s at {splits.rate:,} Hz", "sound": sound}
+
+
+def exportables(model: nn.Module, task: SoundClassification, role: str) -> dict[str, Exportable]:
+    """One graph, from the samples of a window to logits."""
+    metadata = sound_metadata(model, name=role, classes=task.classes, rate=task.rate, samples=task.samples)
+    return {role: exportable(model, metadata)}
+
+
+def beside(model: nn.Module, task: SoundClassification, role: str, folder: Path) -> tuple[str, ...]:
+    """Nothing: the file says all."""
+    return ()
+
+
+def sample(examples: Clips) -> Clips:
+    """The first of them."""
+    return examples.take(torch.arange(min(len(examples), PARITY_CLIPS)))
+
+
+def answered(
+    graphs: Mapping[str, Graph], model: nn.Module, task: SoundClassification, role: str, examples: Clips
+) -> Tensor:
+    """Logits (N, C)."""
+    (ask,) = graphs.values()
+    parts = torch.arange(len(examples), device=examples.ids.device).split(AT_ONCE)
+    given = (examples.padded(index_B, task.samples)[0].cpu().contiguous() for index_B in parts)
+    return torch.cat([torch.from_numpy(ask({"samples": one_BS.numpy()})[0]) for one_BS in given])
+
+
+def measured(model: nn.Module, task: SoundClassification, splits: Splits) -> dict[str, float]:
+    """False accepts an hour, where there is background sound to count them on."""
+    if task.background is None:
+        return {}
+    recordings = recordings_of(task.background, task.rate)
+    return false_accepts(model, recordings, task.samples, task.rate, task.background.threshold)
+
+
+def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
+    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``; and ``student``, the
+    folder that is published and that :func:`limbeck.load` reads."""
+    copy_to(export / "student.onnx", out / "student.onnx")
+    if (export / "teacher.onnx").exists():
+        copy_to(export / "teacher.onnx", out / "teacher.onnx")
+    else:  # that of another teacher, before
+        (out / "teacher.onnx").unlink(missing_ok=True)
+    copy_to(student_weights, out / "student.safetensors")
+    write_standalone(predict.__name__, out / "predict.py")
+    with atomic_folder(out / "student", replace=True) as folder:
+        copy_to(export / "student.onnx", folder / ONNX)
+        copy_to(student_weights, folder / "model.safetensors")
+        write_json(folder / "config.json", config_of(results))
+        write_standalone(predict.__name__, folder / "predict.py")
+        write_text(folder / "README.md", sound_card(results))
+
+
+def show(examples: Clips) -> Callable[[int], Sound]:
+    """A test clip by its position: all of it, as long as it is."""
+
+    def sound(position: int) -> Sound:
+        return Sound(examples.waveform(position).cpu().numpy(), examples.rate)
+
+    return sound
