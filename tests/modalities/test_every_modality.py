@@ -66,6 +66,17 @@ class TestTextClassification(Battery):
         return text_runs.recipe(folder, "views={replace: 0.3}", "student={model: bag}")
 
 
+class TestAudioClassification(Battery):
+    task = "audio-classification"
+
+    @pytest.fixture(scope="class")
+    def recipe(self, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+        pytest.importorskip("soundfile")
+        from tests.helpers import sound_runs
+
+        return sound_runs.recipe(sound_runs.write(tmp_path_factory.mktemp("sounds")))
+
+
 class TestPoints(Battery):
     task = "point-classification"
 

@@ -24,6 +24,7 @@ TASKS: dict[str, str] = {
     "image-classification": "image",
     "image-regression": "image",
     "text-classification": "text",
+    "audio-classification": "speech",
 }
 DEFAULT_TASK = "image-classification"
 

@@ -23,6 +23,7 @@ class Model(NamedTuple):
 
     session: onnxruntime.InferenceSession
     metadata: Metadata
+    samples: int  # of the window
 
 
 class Said(NamedTuple):
@@ -37,7 +38,10 @@ class Said(NamedTuple):
 def opened(path: Path) -> Model:
     """``ValueError``, with a sentence, where it cannot be used."""
     session = open_model(path)
-    return Model(session, read_metadata(session, path))
+    metadata = read_metadata(session, path)
+    if metadata.samples is None:
+        raise ValueError(f"model {path} hears no window of one length: ask it by limbeck predict.")
+    return Model(session, metadata, metadata.samples)
 
 
 def ask(model: Model, example: Path, runs: int = RUNS) -> Said:
@@ -46,7 +50,7 @@ def ask(model: Model, example: Path, runs: int = RUNS) -> Said:
         heard = read_sound(example, model.metadata.rate)
     except ValueError as error:
         raise ValueError(str(error).replace(str(example), example.name)) from None
-    inputs = {model.session.get_inputs()[0].name: window(heard, model.metadata.samples)[None]}
+    inputs = {model.session.get_inputs()[0].name: window(heard, model.samples)[None]}
     took, values_1C = [], np.zeros((1, 0))
     for _ in range(runs):
         start = time.perf_counter()

@@ -98,6 +98,7 @@ def usable(model: nn.Module, splits: Splits) -> Classifier:
 def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier:
     """The student that a folder holds, of whose exported model these are the ``metadata``."""
     weights = folder / "model.safetensors"
+    assert metadata.samples is not None  # which a file that names classes says
     if model is None:
         facts = {"classes": len(metadata.classes), "rate": metadata.rate, "samples": metadata.samples}
         model = made(_section(folder), **facts, trust_code=trust_code, seed=0)

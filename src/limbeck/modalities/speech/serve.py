@@ -30,6 +30,7 @@ class Opened(NamedTuple):
     path: Path
     session: onnxruntime.InferenceSession
     metadata: Metadata
+    samples: int  # of the window
     largest: int  # samples, as they are in the file
 
     @property
@@ -44,8 +45,11 @@ class Opened(NamedTuple):
 def opened(path: Path, *, largest: int = LARGEST) -> Opened:
     """A model on one thread, tried on silence. ``ValueError`` where it is missing or cannot be used."""
     session = open_model(path, threads=1)
-    model = Opened(path, session, read_metadata(session, path), largest)
-    ask(model, [np.zeros(model.metadata.samples, np.float32)])
+    metadata = read_metadata(session, path)
+    if metadata.samples is None:
+        raise ValueError(f"model {path} hears no window of one length: ask it by limbeck predict.")
+    model = Opened(path, session, metadata, metadata.samples, largest)
+    ask(model, [np.zeros(model.samples, np.float32)])
     return model
 
 
@@ -64,7 +68,7 @@ def read(model: Opened, given: Any, number: int) -> np.ndarray:
     if len(data) > model.largest:  # of a byte a sample at least
         raise TooLarge(f"sound {number} has more than the {model.largest} samples that are taken here.")
     try:
-        return window(read_sound(data, model.metadata.rate), model.metadata.samples)
+        return window(read_sound(data, model.metadata.rate), model.samples)
     except ValueError as error:
         raise ValueError(f"sound {number} cannot be read: {str(error).rstrip('.')}.") from None
 
