@@ -142,7 +142,8 @@ def _balanced(results: Mapping[str, Any]) -> Figure | None:
 def _traits(ratios: Mapping[str, Any]) -> list[str]:
     """What the student costs beside the teacher; the first to be said names the teacher."""
     traits = []
-    size, of = (ratios["parameters"], "parameters") if ratios["parameters"] is not None else (ratios["bytes"], "bytes")
+    # a teacher without parameters, such as a rule that was written down, has a file all the same
+    size, of = (ratios["parameters"], "parameters") if ratios["parameters"] else (ratios["bytes"], "bytes")
     if size is not None:
         traits.append(f"has {_part(size, of)}")
     if (speed := ratios["latency"]) is not None:
