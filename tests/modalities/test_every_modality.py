@@ -77,6 +77,17 @@ class TestAudioClassification(Battery):
         return sound_runs.recipe(sound_runs.write(tmp_path_factory.mktemp("sounds")))
 
 
+class TestSpeechRecognition(Battery):
+    task = "automatic-speech-recognition"
+
+    @pytest.fixture(scope="class")
+    def recipe(self, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+        pytest.importorskip("soundfile")
+        from tests.helpers import spoken_runs
+
+        return spoken_runs.recipe(spoken_runs.write(tmp_path_factory.mktemp("spoken")), "views={shift: 0.05, gain: 6}")
+
+
 class TestPoints(Battery):
     task = "point-classification"
 

@@ -25,6 +25,7 @@ TASKS: dict[str, str] = {
     "image-regression": "image",
     "text-classification": "text",
     "audio-classification": "speech",
+    "automatic-speech-recognition": "speech",
 }
 DEFAULT_TASK = "image-classification"
 

@@ -189,7 +189,7 @@ def _default(field: FieldInfo) -> str:
         return "–"
     if isinstance(field.default, BaseModel):
         return "see below"
-    return f"`{_plain(field.default)}`"
+    return f"`{_plain(field.get_default(call_default_factory=True))}`"
 
 
 def _plain(value: Any) -> str:

@@ -20,4 +20,21 @@ OUTLINES = {
         "classes stand in the order of the data's",
         extra="speech",
     ),
+    "automatic-speech-recognition": Outline(
+        title="Automatic speech recognition",
+        about="What is said in a clip, letter by letter, learnt from transcripts by CTC. Models take the samples themselves and answer at "
+        "each frame; they are ours, or one's own. A recogniser that gives transcripts alone can be the teacher.",
+        article="a",
+        example="clip",
+        examples="clips",
+        smallest={
+            "data": {"name": "kathleen"},
+            "teacher": {"model": "ds_ctc", "train": {"epochs": 25}},
+            "student": {"model": "ds_ctc", "width": 64, "depth": 4},
+        },
+        student_file="student.onnx",
+        look_first="at the rate that it was made for (data.rate), then whether its symbols stand in the order of data.alphabet, the blank "
+        "first",
+        extra="speech",
+    ),
 }

@@ -36,11 +36,21 @@ def config_of(results: Mapping[str, Any]) -> dict[str, Any]:
 def usage(results: Mapping[str, Any]) -> str:
     """How to use it, in markdown."""
     sound = results["data"].get("sound") or {}
-    window = f" ({sound['samples'] / sound['rate']:g} s at {sound['rate']} Hz)" if sound else ""
+    writes = results["task"] == "automatic-speech-recognition"
+    window = ""
+    if sound:
+        seconds = "" if writes else f"{sound['samples'] / sound['rate']:g} s "
+        window = f" ({seconds}at {sound['rate']} Hz)"
     parts = [
         f"With ONNX Runtime and NumPy alone, `predict.py` beside it reads WAV files and prepares them as in training{window}:\n\n"
         f"```console\n$ python predict.py {ONNX} hello.wav\n```"
     ]
+    if writes:
+        parts.append(
+            "It prints what is said; `--beam 8` searches among what may have been said. The weights of the PyTorch module are in "
+            "`model.safetensors`."
+        )
+        return "\n\n".join(parts)
     model = str((results["recipe"].get("student") or {}).get("model"))
     if results["data"]["name"] == "python" or ":" in model:
         parts.append(

@@ -11,14 +11,19 @@ from ...errors import BadInput
 from ...models.places import check_onnx, check_weights
 from ...sections.teacher import Model, OnnxTeacher, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
+from . import contradictions_ctc
 from .families import CLASSIFIERS, check, ours
 from .recipe import AudioRecipe, TeacherSection
+from .recipe_ctc import SpeechRecipe
 
 _OF_NUMBERS = ("float32", "float16")
 
 
-def contradictions(recipe: AudioRecipe) -> Iterator[str]:
+def contradictions(recipe: AudioRecipe | SpeechRecipe) -> Iterator[str]:
     """What does not go together in a recipe of sounds."""
+    if isinstance(recipe, SpeechRecipe):
+        yield from contradictions_ctc.contradictions(recipe)
+        return
     teachers = members_of(recipe.teacher)
     for where, teacher in teachers:
         if isinstance(teacher, TeacherSection):
@@ -33,11 +38,13 @@ def contradictions(recipe: AudioRecipe) -> Iterator[str]:
         yield from schedule_problems(f"{where}.train", teacher.train)
 
 
-def look_for(recipe: AudioRecipe) -> list[Path | None]:
+def look_for(recipe: AudioRecipe | SpeechRecipe) -> list[Path | None]:
     """The folders and files that the recipe names; None for what only running it shows: a person's own code.
 
     Raises `BadInput` where one is not there; nothing is opened.
     """
+    if isinstance(recipe, SpeechRecipe):
+        return contradictions_ctc.look_for(recipe)
     found: list[Path | None] = []
     sources = {"data": recipe.data, "data.transfer": recipe.data.transfer, "data.background": recipe.data.background}
     for field, source in sources.items():

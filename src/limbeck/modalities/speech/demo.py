@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import onnxruntime
 
-from .predict import Metadata, open_model, read_metadata, read_sound, softmax, window
+from .predict import Metadata, open_model, read_metadata, read_sound, said_in, softmax, window
 
 NEEDS = ("numpy", "onnxruntime")
 RUNS = 5  # of which the median time is said
@@ -23,7 +23,7 @@ class Model(NamedTuple):
 
     session: onnxruntime.InferenceSession
     metadata: Metadata
-    samples: int  # of the window
+    samples: int | None  # of the window; None: any number
 
 
 class Said(NamedTuple):
@@ -39,8 +39,6 @@ def opened(path: Path) -> Model:
     """``ValueError``, with a sentence, where it cannot be used."""
     session = open_model(path)
     metadata = read_metadata(session, path)
-    if metadata.samples is None:
-        raise ValueError(f"model {path} hears no window of one length: ask it by limbeck predict.")
     return Model(session, metadata, metadata.samples)
 
 
@@ -50,13 +48,25 @@ def ask(model: Model, example: Path, runs: int = RUNS) -> Said:
         heard = read_sound(example, model.metadata.rate)
     except ValueError as error:
         raise ValueError(str(error).replace(str(example), example.name)) from None
-    inputs = {model.session.get_inputs()[0].name: window(heard, model.samples)[None]}
+    metadata = model.metadata
+    given = heard if model.samples is None else window(heard, model.samples)
+    inputs = {model.session.get_inputs()[0].name: given[None]}
     took, values_1C = [], np.zeros((1, 0))
     for _ in range(runs):
         start = time.perf_counter()
         values_1C = np.asarray(model.session.run(None, inputs)[0])
         took.append(1000 * (time.perf_counter() - start))
-    return Said(model.metadata.classes, softmax(values_1C)[0], (), float(np.median(took)))
+    ms = float(np.median(took))
+    if metadata.writes:
+        # what is said, and how probable its symbols are one by one
+        best = softmax(values_1C[0]).max(axis=1)
+        return Said(
+            (said_in(values_1C[0], metadata, 1, 0)[0][0] or "(nothing)",),
+            np.array([float(np.exp(np.log(best).mean()))]),
+            (),
+            ms,
+        )
+    return Said(metadata.classes, softmax(values_1C)[0], (), ms)
 
 
 def fields(model: Model) -> list[Any]:

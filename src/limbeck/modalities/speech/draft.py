@@ -13,7 +13,7 @@ from ...deploy.sizing import Size, size_of, size_sentences
 from ...errors import BadInput, printable
 from ...sections.drafting import Drafted, coarse, flow, knob_lines
 from ...sections.teacher import Model
-from . import OUTLINES
+from . import OUTLINES, draft_ctc
 from .data_sections import ENDINGS
 from .families import CLASSIFIERS, DEFAULTS, KNOBS, MEANINGS
 from .recipe import Data
@@ -67,6 +67,8 @@ def plainly(teacher: str, data: str) -> bool:
 def draft(task: str, teacher: str, data: str, student: str | None, given: Mapping[str, Any]) -> Drafted:
     """The recipe, and what to say of it; `given` are other fields of data. Raises `BadInput` where the data cannot be read, or a
     model is not known or does not fit it."""
+    if task == "automatic-speech-recognition":
+        return draft_ctc.draft(teacher, data, student, given)
     found = look_at_data(data, given)
     return recipe(teacher, found, student or "ds_cnn")
 

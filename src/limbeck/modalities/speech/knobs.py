@@ -8,19 +8,20 @@ from ...sections.knob import Knob, names_modules, of_any_recipe, one_of, spread,
 from ...sections.teacher import Model
 from ...vision.networks import Allowed
 from .data_sections import SoundViews
-from .families import CLASSIFIERS, KNOBS, ours
+from .families import CLASSIFIERS, ENCODERS, KNOBS, ours
 from .recipe import AudioRecipe, TeacherSection
+from .recipe_ctc import SpeechRecipe
 
 _WIDEST, _DEEPEST = 128, 8  # that an edge device has room for; the networks themselves can be larger
 _MELS = (20, 32, 40, 64)
 
 
-def knobs(recipe: AudioRecipe) -> dict[str, Knob]:
+def knobs(recipe: AudioRecipe | SpeechRecipe) -> dict[str, Knob]:
     """By the path of the field; what a change of another field would make wrong is left out."""
-    same = names_modules(recipe)
+    same, among = names_modules(recipe), ENCODERS if isinstance(recipe, SpeechRecipe) else CLASSIFIERS
     return {
-        **_network("student", recipe.student, same),
-        **(_network("teacher", recipe.teacher, same) if isinstance(recipe.teacher, TeacherSection) else {}),
+        **_network("student", recipe.student, same, among),
+        **(_network("teacher", recipe.teacher, same, among) if isinstance(recipe.teacher, TeacherSection) else {}),
         **_strengths(recipe.views),
         "views.shift": spread(0.0, 0.3),
         "views.gain": spread(0.0, 12.0),
@@ -32,7 +33,7 @@ def knobs(recipe: AudioRecipe) -> dict[str, Knob]:
     }
 
 
-def _network(where: str, section: Model, same: bool) -> dict[str, Knob]:
+def _network(where: str, section: Model, same: bool, among: tuple[str, ...]) -> dict[str, Knob]:
     """Of a network of ours that starts from its seed: with ``weights`` it is as large as they are. ``same``: its modules stay."""
     if section.weights is not None or not ours(section.model):
         return {}
@@ -43,7 +44,7 @@ def _network(where: str, section: Model, same: bool) -> dict[str, Knob]:
     if same:
         found.pop(f"{where}.depth", None)
     elif not section.knobs:  # which another family would not have
-        found[f"{where}.model"] = one_of((section.model, *(one for one in CLASSIFIERS if one != section.model)))
+        found[f"{where}.model"] = one_of((section.model, *(one for one in among if one != section.model)))
     return found
 
 
@@ -52,6 +53,8 @@ def _within(name: str, allowed: Allowed, here: int | None) -> Knob:
         return one_of(allowed)
     if name == "mels":
         return one_of(sorted({*_MELS, here or _MELS[0]}))
+    if allowed.step > 1:  # heads of attention share the channels
+        return one_of([one for one in allowed if one <= _WIDEST])
     low, high = allowed[0], allowed[-1]
     if name == "depth":
         return whole(low, min(high, _DEEPEST))

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from ...deploy.standalone import write_standalone
 from ...files import atomic_folder, write_json, write_text
 from ...files import publish as copy_to
-from ...interfaces import Exportable, Graph, Inside
+from ...interfaces import Exportable, Graph, Inside, RaggedLogits
 from ...interfaces.modality import Teachers
 from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Sound
-from . import predict
+from . import modality_ctc, predict
 from .built import check_fits, network
 from .card import ONNX, config_of, sound_card
 from .examples import Clips, Splits
@@ -27,38 +27,48 @@ from .false_accepts import false_accepts, named, recordings_of
 from .load import load as load_sounds
 from .origins import origins_of_sounds
 from .recipe import AudioRecipe, TeacherSection
+from .recipe_ctc import SpeechRecipe
 from .task import SoundClassification
+from .task_ctc import SpeechRecognition
 from .teachers import build_teachers, check_answers, fitted
+
+AnyRecipe = AudioRecipe | SpeechRecipe
+AnyTask = SoundClassification | SpeechRecognition
 
 # Parity is checked on so many test clips at most: enough to see one disagreement in a thousand several times over.
 PARITY_CLIPS = 5000
 AT_ONCE = 256
 
 
-def load(recipe: AudioRecipe, progress: Bar | None = None) -> Splits:
+def load(recipe: AnyRecipe, progress: Bar | None = None) -> Splits:
     """The splits of the recipe's data."""
-    splits, background = load_sounds(recipe.data, progress), recipe.data.background
+    splits = load_sounds(recipe.data, progress)
+    background = None if isinstance(recipe, SpeechRecipe) else recipe.data.background
     return splits if background is None else replace(splits, measured_on=named(background))
 
 
-def origins(recipe: AudioRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
+def origins(recipe: AnyRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
     """The row of each clip in its split as it is stored, counted from 0, and its file where it has one."""
     return origins_of_sounds(recipe.data, splits)
 
 
-def teachers_of(recipe: AudioRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
+def teachers_of(recipe: AnyRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
     """The recipe's teachers."""
+    if isinstance(recipe, SpeechRecipe):
+        return modality_ctc.teachers_of(recipe, splits, trust_code=trust_code)
     return build_teachers(recipe, splits, trust_code=trust_code)
 
 
-def given_teacher(model: nn.Module, recipe: AudioRecipe, splits: Splits) -> Teachers:
+def given_teacher(model: nn.Module, recipe: AnyRecipe, splits: Splits) -> Teachers:
     """A person's own module as the teacher."""
+    if isinstance(recipe, SpeechRecipe):
+        return modality_ctc.given_teacher(model, recipe, splits)
     assert isinstance(recipe.teacher, TeacherSection)
     return fitted(model, recipe.teacher, recipe.seed, splits)
 
 
 def student_of(
-    recipe: AudioRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
+    recipe: AnyRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
 ) -> Callable[[int], nn.Module]:
     """What makes the recipe's student for a seed."""
     return lambda seed: network(recipe.student, splits, trust_code=trust_code, seed=seed)
@@ -66,19 +76,24 @@ def student_of(
 
 def check(model: nn.Module, splits: Splits, name: str) -> None:
     """Raises :class:`BadInput` where a model does not fit the clips."""
+    if splits.answers.ragged:
+        modality_ctc.check(model, splits, name)
+        return
     check_fits(model, splits, name)
     check_answers(model, splits, name)
 
 
-def task_of(recipe: AudioRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> SoundClassification:
+def task_of(recipe: AnyRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> AnyTask:
     """The task."""
     sections = [recipe.views, *(one.section.views for one in teachers.members if getattr(one.section, "views", None))]
     noises = [views.noise for views in sections if views.noise is not None]
+    if isinstance(recipe, SpeechRecipe):
+        return modality_ctc.task_of(recipe, splits, device, noises)
     background = recipe.data.background
     return SoundClassification(splits, view_seed=recipe.seed, device=device, noises=noises, background=background)
 
 
-def starts_from_teacher(recipe: AudioRecipe) -> bool:
+def starts_from_teacher(recipe: AnyRecipe) -> bool:
     """None does."""
     return False
 
@@ -95,41 +110,47 @@ def notes_on(student: nn.Module, splits: Splits) -> list[str]:
 
 def data_facts(splits: Splits) -> dict[str, Any]:
     """The rate, how long a window is, and what of the clips did not fit it."""
-    assert splits.samples is not None
+    if splits.samples is None:
+        return modality_ctc.facts(splits)
     seconds = splits.samples / splits.rate
     sound = {"rate": splits.rate, "samples": splits.samples, "counted": splits.counted}
     return {"about": f"sounds of {seconds:g} s at {splits.rate:,} Hz", "sound": sound}
 
 
-def exportables(model: nn.Module, task: SoundClassification, role: str) -> dict[str, Exportable]:
-    """One graph, from the samples of a window to logits."""
+def exportables(model: nn.Module, task: AnyTask, role: str) -> dict[str, Exportable]:
+    """One graph, from samples to logits; none of a recogniser that gives transcripts."""
+    if isinstance(task, SpeechRecognition):
+        return modality_ctc.exportables(model, task, role)
     metadata = sound_metadata(model, name=role, classes=task.classes, rate=task.rate, samples=task.samples)
     return {role: exportable(model, metadata)}
 
 
-def beside(model: nn.Module, task: SoundClassification, role: str, folder: Path) -> tuple[str, ...]:
+def beside(model: nn.Module, task: AnyTask, role: str, folder: Path) -> tuple[str, ...]:
     """Nothing: the file says all."""
     return ()
 
 
 def sample(examples: Clips) -> Clips:
     """The first of them."""
-    return examples.take(torch.arange(min(len(examples), PARITY_CLIPS)))
+    most = PARITY_CLIPS if examples.labels is None or examples.labels.ndim == 1 else modality_ctc.PARITY_CLIPS
+    return examples.take(torch.arange(min(len(examples), most)))
 
 
 def answered(
-    graphs: Mapping[str, Graph], model: nn.Module, task: SoundClassification, role: str, examples: Clips
-) -> Tensor:
-    """Logits (N, C)."""
+    graphs: Mapping[str, Graph], model: nn.Module, task: AnyTask, role: str, examples: Clips
+) -> Tensor | RaggedLogits:
+    """Logits (N, C), or at the frames of each clip."""
+    if isinstance(task, SpeechRecognition):
+        return modality_ctc.answered(graphs, model, examples)
     (ask,) = graphs.values()
     parts = torch.arange(len(examples), device=examples.ids.device).split(AT_ONCE)
     given = (examples.padded(index_B, task.samples)[0].cpu().contiguous() for index_B in parts)
     return torch.cat([torch.from_numpy(ask({"samples": one_BS.numpy()})[0]) for one_BS in given])
 
 
-def measured(model: nn.Module, task: SoundClassification, splits: Splits) -> dict[str, float]:
+def measured(model: nn.Module, task: AnyTask, splits: Splits) -> dict[str, float]:
     """False accepts an hour, where there is background sound to count them on."""
-    if task.background is None:
+    if isinstance(task, SpeechRecognition) or task.background is None:
         return {}
     recordings = recordings_of(task.background, task.rate)
     return false_accepts(model, recordings, task.samples, task.rate, task.background.threshold)

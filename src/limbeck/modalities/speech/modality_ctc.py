@@ -5,7 +5,7 @@ Shapes: B batch, S samples, L frames, V symbols.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,17 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import BadInput, short
-from ...interfaces import Graph, RaggedLogits
+from ...interfaces import Exportable, Graph, RaggedLogits
 from ...interfaces.modality import Member, Teachers
 from ...models.inference import ask
 from ...models.own_code import named
 from .built import network
+from .data_sections import Noise
 from .examples import Clips, Splits
+from .export import exportable, sound_metadata
 from .recipe_ctc import RecogniserTeacher, SpeechRecipe, SpeechTeacher
 from .recogniser import Recogniser
 from .task_ctc import SpeechRecognition, frames_of
 from .transcripts import normalised
 
+PARITY_CLIPS = 200  # that an exported model is held to, each by itself
 _ASKED = (2.0, 1.3)  # seconds of the two clips that a model is tried on
 
 
@@ -52,10 +55,12 @@ def student_of(recipe: SpeechRecipe, splits: Splits, *, trust_code: bool) -> Cal
     return lambda seed: network(recipe.student, splits, trust_code=trust_code, seed=seed)
 
 
-def task_of(recipe: SpeechRecipe, splits: Splits, device: torch.device) -> SpeechRecognition:
+def task_of(
+    recipe: SpeechRecipe, splits: Splits, device: torch.device, noises: Sequence[Noise] = ()
+) -> SpeechRecognition:
     """The task. Its masks are the student's frames, for which one is made: by now its code, if it is a person's own, was run."""
     student = network(recipe.student, splits, trust_code=True, seed=recipe.seed)
-    return SpeechRecognition(splits, frames_of=frames_of(student), view_seed=recipe.seed, device=device)
+    return SpeechRecognition(splits, frames_of=frames_of(student), view_seed=recipe.seed, device=device, noises=noises)
 
 
 def check(model: nn.Module, splits: Splits, name: str) -> None:
@@ -95,6 +100,16 @@ def check(model: nn.Module, splits: Splits, name: str) -> None:
             f"the {name} answers at {answer.shape[1]} frames, and its frames_of says that sounds of {lengths_B.tolist()} samples have "
             f"{frames_B.tolist()}: the longest should have as many as the answer."
         )
+
+
+def exportables(model: nn.Module, task: SpeechRecognition, role: str) -> dict[str, Exportable]:
+    """One graph, from the samples of clips of one length to logits at their frames; none of a recogniser."""
+    if isinstance(model, Recogniser):
+        return {}
+    metadata = sound_metadata(
+        model, name=role, classes=task.answers.names, rate=task.rate, samples=None, task=task.name
+    )
+    return {role: exportable(model, metadata)}
 
 
 def answered(graphs: Mapping[str, Graph], model: nn.Module, examples: Clips) -> RaggedLogits:

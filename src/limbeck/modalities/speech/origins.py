@@ -5,6 +5,7 @@ Shapes: N clips.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ...data.ids import example_ids
 from ...data.labels import class_names, read_labels
 from ...data.split_roles import choose, find_split
 from .columns import find_audio, find_label
-from .data_sections import Data
+from .data_sections import Data, SpeechData
 from .decode import Wanted, decode
 from .examples import Clips, Splits
 from .sources import open_sounds, root_of
@@ -24,21 +25,25 @@ from .sources import open_sounds, root_of
 Origins = dict[str, dict[str, list[Any]]]
 
 
-def origins_of_sounds(data: Data, splits: Splits) -> Origins:
+def origins_of_sounds(data: Data | SpeechData, splits: Splits) -> Origins:
     """Of train, validation and transfer: ``row`` of each clip in its stored split, from 0, and its ``path``, if any.
 
     The data is read once more, and a clip is found by its id, which follows from what it is.
     """
-    rows = open_sounds(data.name, data.config, label=data.label)
+    answer = data.label if isinstance(data, Data) else data.text
+    rows = open_sounds(data.name, data.config, label=answer if isinstance(data, Data) else None)
     train, validation, _ = choose(rows, data)
-    features = without_group(train.features, data.group, data.audio, data.label)
+    features = without_group(train.features, data.group, data.audio, answer)
     audio = find_audio(features, data.audio)
-    label = find_label(features, audio, data.label)
-    classes, root = class_names(train, label), root_of(data.name, data.config)
+    label = find_label(features, audio, data.label) if isinstance(data, Data) else None
+    classes = () if label is None else class_names(train, label)
+    root = root_of(data.name, data.config)
     wanted = Wanted(splits.rate, data.on_corrupt == "skip")
 
     def stored(of: datasets.Dataset, split: str) -> _Stored:
-        return _Stored(of, audio, split, wanted, root, lambda: read_labels(of, label, classes, split))
+        # of transcripts nothing need be known: clips that are equal are told apart by their order
+        labels = None if label is None else partial(read_labels, of, label, classes, split)
+        return _Stored(of, audio, split, wanted, root, labels)
 
     in_train = stored(train, data.train)
     found = {"train": in_train.rows_of(splits.train)}

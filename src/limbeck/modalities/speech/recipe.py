@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -11,9 +10,10 @@ from ...sections import assistant, teacher
 from ...sections.recipe import Recipe
 from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Section
 from ...sections.teacher import Model, OnnxTeacher
-from ...sections.train import Train
 from . import data_sections
 from .data_sections import SoundViews
+from .model_sections import SoundTrain, TeacherSection
+from .recipe_ctc import SpeechRecipe
 
 
 class Background(Section):
@@ -38,43 +38,6 @@ class Data(data_sections.Data):
 
     background: Background | None = None
     """Background sound, on which false accepts an hour are counted."""
-
-
-class SoundTrain(Train):
-    """One training run; the same fields for teacher and student."""
-
-    batch_size: Count = 64
-    """Examples in a step, over all processes and micro-batches."""
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
-
-
-class TeacherSection(Model):
-    """The large model. Trained here with ``train``, or ready-made with ``weights``."""
-
-    model: str
-    """A family of ours (``speech_resnet``, ``ds_cnn``, ``ds_cnn_causal``), or ``module:callable``."""
-    train: SoundTrain | None = None
-    """Train it here (from ``weights``, where given)."""
-    views: SoundViews | None = None
-    """How its training examples are varied; the recipe's ``views`` where not given."""
-    license: str | None = None
-    """Under which licence it was published, as the hub calls it (``apache-2.0``); what its card says where not given."""
-
-    @property
-    def comes_from(self) -> str | None:
-        """Where it was published: the folder of its weights; None where it is trained here from the start."""
-        return None if self.weights is None else str(PurePath(self.weights).parent)
-
-    @property
-    def title(self) -> str:
-        """How a person sees it."""
-        return self.model
-
-    @property
-    def opaque(self) -> str | None:
-        """None: its inner modules can be looked at."""
-        return None
 
 
 Member = Annotated[
@@ -133,4 +96,4 @@ class AudioRecipe(Recipe):
     """How the student and its baselines are trained."""
 
 
-RECIPES: dict[str, type[Recipe]] = {"audio-classification": AudioRecipe}
+RECIPES: dict[str, type[Recipe]] = {"audio-classification": AudioRecipe, "automatic-speech-recognition": SpeechRecipe}

@@ -13,7 +13,7 @@ from ...sections.recipe import Recipe
 from ...sections.section import MODEL, Count, Section
 from ...sections.teacher import Model
 from .data_sections import SoundViews, SpeechData
-from .recipe import SoundTrain, TeacherSection
+from .model_sections import SoundTrain, TeacherSection
 
 
 class SpeechTrain(SoundTrain):

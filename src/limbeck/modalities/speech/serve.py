@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-from .predict import FILES, Metadata, answers_of, open_model, read_metadata, read_sound, softmax, window
+from .predict import FILES, Metadata, answers_of, open_model, read_metadata, read_sound, said_in, softmax, window
 
 __all__ = ["FILES"]
 
@@ -30,7 +30,7 @@ class Opened(NamedTuple):
     path: Path
     session: onnxruntime.InferenceSession
     metadata: Metadata
-    samples: int  # of the window
+    samples: int | None  # of the window; None: any number
     largest: int  # samples, as they are in the file
 
     @property
@@ -46,10 +46,8 @@ def opened(path: Path, *, largest: int = LARGEST) -> Opened:
     """A model on one thread, tried on silence. ``ValueError`` where it is missing or cannot be used."""
     session = open_model(path, threads=1)
     metadata = read_metadata(session, path)
-    if metadata.samples is None:
-        raise ValueError(f"model {path} hears no window of one length: ask it by limbeck predict.")
     model = Opened(path, session, metadata, metadata.samples, largest)
-    ask(model, [np.zeros(model.samples, np.float32)])
+    ask(model, [np.zeros(model.samples or metadata.rate, np.float32)])
     return model
 
 
@@ -68,29 +66,33 @@ def read(model: Opened, given: Any, number: int) -> np.ndarray:
     if len(data) > model.largest:  # of a byte a sample at least
         raise TooLarge(f"sound {number} has more than the {model.largest} samples that are taken here.")
     try:
-        return window(read_sound(data, model.metadata.rate), model.samples)
+        heard = read_sound(data, model.metadata.rate)
+        return heard if model.samples is None else window(heard, model.samples)
     except ValueError as error:
         raise ValueError(f"sound {number} cannot be read: {str(error).rstrip('.')}.") from None
 
 
-def ask(model: Opened, inputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Logits (B, classes)."""
+def ask(model: Opened, inputs: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    """Logits (B, classes), or of each sound those at its frames, (L, symbols)."""
     width, name = len(model.metadata.classes), model.session.get_inputs()[0].name
+    if model.metadata.writes:
+        return [answers_of(model.session, {name: x[None]}, (1, None, width), model.path)[0] for x in inputs]
     parts = [np.stack(inputs[start : start + AT_ONCE]) for start in range(0, len(inputs), AT_ONCE)]
     return np.concatenate([answers_of(model.session, {name: x}, (len(x), width), model.path) for x in parts])
 
 
 def told(model: Opened, answer: np.ndarray, top: int) -> dict[str, Any]:
-    """The likeliest classes, as ``limbeck predict --json`` has them."""
+    """The likeliest classes, as ``limbeck predict --json`` has them; or what was said."""
+    if model.metadata.writes:
+        return {"text": said_in(answer, model.metadata, 1, 0)[0][0]}
     shares = softmax(answer[None])[0]
     best = np.argsort(-shares, kind="stable")[:top]
     return {"top": [{"class": model.metadata.classes[c], "probability": float(shares[c])} for c in best]}
 
 
 def sureness(model: Opened, answers: Sequence[np.ndarray]) -> np.ndarray | None:
-    """(B,) the largest probability."""
-    del model
-    return softmax(np.stack(answers)).max(axis=1)
+    """(B,) the largest probability; None of transcripts."""
+    return None if model.metadata.writes else softmax(np.stack(answers)).max(axis=1)
 
 
 def _decoded(given: Any, number: int) -> bytes:

@@ -6,7 +6,7 @@ says by ``frames_of(lengths_B)`` how many frames of these are the clip's. Shapes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,8 +18,9 @@ from ...data.examples import pooled
 from ...data.length_buckets import bucketed_order
 from ...interfaces import Batch, Hypotheses, Output, RaggedLogits, Task
 from ...models.inference import answered, device_of, moved
-from .data_sections import SoundViews
+from .data_sections import Noise, SoundViews
 from .examples import Clips, Splits, joined
+from .noise import digest
 from .recogniser import Recogniser
 from .views import render
 
@@ -40,6 +41,7 @@ class SpeechRecognition(Task):
         view_seed: seed of the views' randomness.
         device: where examples that fit are kept and batches are made.
         batch_size: of evaluation.
+        noises: of the views that are shown; those that are cut from recordings are told apart by these.
     """
 
     name = "automatic-speech-recognition"
@@ -52,10 +54,12 @@ class SpeechRecognition(Task):
         view_seed: int,
         device: torch.device | str = "cpu",
         batch_size: int = 16,
+        noises: Sequence[Noise] = (),
     ) -> None:
         self.answers, self.rate, self.frames_of = splits.answers, splits.rate, frames_of
         self.train, self.held_out = splits.train.to(device), splits.validation.to(device)
         self.view_seed, self.batch_size = view_seed, batch_size
+        self.recorded = [said for one in noises if (said := digest(one, splits.rate)) is not None]
         self.pool = self.train if splits.transfer is None else pooled(splits, device, joined)
 
     @property
@@ -70,8 +74,8 @@ class SpeechRecognition(Task):
         return {"samples_BS": noise - 0.5, "lengths_B": torch.tensor([samples, 3 * samples // 4])}
 
     def input_facts(self, sees: None) -> dict[str, Any]:
-        """The rate."""
-        return {"rate": self.rate}
+        """The rate, and the recordings that noise is cut from."""
+        return {"rate": self.rate} | ({"noise": self.recorded} if self.recorded else {})
 
     def of_like_cost(self, examples: Clips, index_B: Tensor) -> Tensor:
         """An order of these clips in which neighbours are of like length."""

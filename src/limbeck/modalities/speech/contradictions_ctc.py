@@ -1,0 +1,76 @@
+"""Fields of a recipe of speech recognition that are right alone and wrong together, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...data.places import place_of
+from ...errors import BadInput
+from ...models.places import check_weights
+from ...sections.teacher import Model
+from ...sections.train import schedule_problems
+from .families import ENCODERS, check, ours
+from .recipe_ctc import RecogniserTeacher, SpeechRecipe, SpeechTeacher
+
+_OF_NUMBERS = ("float32", "float16")
+FRAMES = "ctc_frame_kd"
+
+
+def contradictions(recipe: SpeechRecipe) -> Iterator[str]:
+    """What does not go together in a recipe of speech recognition."""
+    teacher = recipe.teacher
+    models: list[tuple[str, Model]] = [("student", recipe.student)]
+    if isinstance(teacher, RecogniserTeacher):
+        if FRAMES in recipe.objective.terms:
+            yield (
+                f"objective.{FRAMES}: teacher.recogniser gives transcripts, and no probabilities at frames; take ctc_sequence_kd, which "
+                "learns from transcripts"
+            )
+    else:
+        models.insert(0, ("teacher", teacher))
+        yield from _teacher(teacher)
+        yield from schedule_problems("teacher.train", teacher.train)
+    if recipe.targets.codec in _OF_NUMBERS:
+        yield f"targets.codec: {recipe.targets.codec} keeps the numbers of a regression; take dense or int8"
+    if recipe.targets.average:
+        yield "targets.average: an utterance has an answer at each of its frames, which views move; leave it out"
+    for where, section in models:
+        yield from _model(where, section)
+
+
+def look_for(recipe: SpeechRecipe) -> list[Path | None]:
+    """The folders and files that the recipe names; None for what only running it shows: a person's own code.
+
+    Raises `BadInput` where one is not there; nothing is opened.
+    """
+    found: list[Path | None] = []
+    for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
+        if source is not None:
+            found.append(place_of(source.name, source.config, f"{field}.name"))
+    for section in (recipe.teacher, recipe.student, recipe.assistant):
+        if isinstance(section, RecogniserTeacher) or (section is not None and ":" in section.model):
+            found.append(None)
+        if isinstance(section, Model) and section.weights is not None:
+            found.append(check_weights(section.weights))
+    return found
+
+
+def _teacher(teacher: SpeechTeacher) -> Iterator[str]:
+    # A person's own callable may hand back a trained model; nothing but running it can tell.
+    if teacher.train is None and teacher.weights is None and ours(teacher.model):
+        yield "teacher: give train (to train it here) or weights (a file)"
+    if teacher.views is not None and teacher.train is None:
+        yield "teacher.views: there is no teacher.train whose examples it could vary; leave it out"
+
+
+def _model(where: str, section: Model) -> Iterator[str]:
+    if not ours(section.model):
+        return
+    try:
+        check(section.model, section.knobs)
+    except BadInput as error:
+        yield f"{where}.{error}"
+        return
+    if section.model not in ENCODERS:
+        yield f"{where}.model: {section.model} gives one answer a sound; for one at every frame take {' or '.join(ENCODERS)}"
