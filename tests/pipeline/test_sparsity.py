@@ -184,4 +184,4 @@ def test_layers_are_not_left_without_a_weight_and_a_search_says_that_it_cannot_t
 def test_a_recipe_without_it_is_as_it_was() -> None:
     plain: dict[str, Any] = recipe().model_dump(mode="json")
     assert "sparsity" not in plain
-    assert recipe("sparsity={}").model_dump(mode="json")["sparsity"] == {"share": 0.8, "epochs": 5}
+    assert recipe("sparsity={}").model_dump(mode="json")["sparsity"] == {"share": 0.5, "epochs": 5}

@@ -34,6 +34,9 @@ from .students import Arm, plan_of
 from .training_stage import Trained, gone_on, named, train_stage
 from .versions import TRAINING_VERSION
 
+RATE = 0.1
+"""Of the student's peak learning rate: it is to move as far as the rounding, and no further."""
+
 
 @dataclass(frozen=True)
 class Further:
@@ -221,10 +224,9 @@ def _rounding(
 
 
 def _plan(job: Job, arm: Arm) -> Train:
-    """At a tenth of the rate: it is to move as far as the rounding, and no further."""
     wanted = job.recipe.export.quantization_aware
     assert wanted is not None
-    return gone_on(plan_of(job, arm.name), wanted.epochs)
+    return gone_on(plan_of(job, arm.name), wanted.epochs, RATE)
 
 
 def _lost(facts: Mapping[str, Any]) -> float:

@@ -30,6 +30,10 @@ from .job import Job
 from .stages import Stage
 from .training_stage import Trained, gone_on, train_stage
 
+RATE = 1.0
+"""Of the student's peak learning rate: what is left has to make up for what is gone (Renda et al. 2020, "Comparing Rewinding and Fine-tuning in
+Neural Network Pruning")."""
+
 
 def epochs_more(recipe: Recipe, plan: Train) -> int:
     """For how many epochs a student, or a control whose plan has more or fewer of them, goes on; 0 where the recipe asks for none."""
@@ -59,7 +63,7 @@ def train_sparse(
         title=f"{title}, sparse",
         build=lambda: set_to_zero(copy.deepcopy(dense.model), wanted.share),
         objective=objective(),
-        plan=gone_on(plan, epochs_more(job.recipe, plan)),
+        plan=gone_on(plan, epochs_more(job.recipe, plan), RATE),
         views=job.recipe.views,
         seed=dense.seed,
         teacher=teacher,

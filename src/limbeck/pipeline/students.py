@@ -22,7 +22,7 @@ from ..targets.stored_teacher import StoredTeacher
 from .job import Job
 from .objective import class_weights_of, supervised
 from .simkd import simkd_in, taught_as_one, with_teachers_classifier
-from .sparse import epochs_more, train_sparse
+from .sparse import RATE, epochs_more, train_sparse
 from .stages import ASSISTANT, Stage, stage
 from .training_stage import Trained, named, train_stage
 from .trial import two_examples
@@ -198,7 +198,9 @@ def member_stage(job: Job, arm: Arm, seed: int) -> Stage:
     dense, wanted = _dense_stage(job, arm, seed), job.recipe.sparsity
     if wanted is None:
         return dense
-    return stage(job.out, arm.name, dense.ingredients | {"sparsity": wanted.model_dump(mode="json")})
+    return stage(
+        job.out, arm.name, dense.ingredients | {"sparsity": wanted.model_dump(mode="json"), "further_rate": RATE}
+    )
 
 
 def _dense_stage(job: Job, arm: Arm, seed: int) -> Stage:

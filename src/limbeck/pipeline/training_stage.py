@@ -23,9 +23,6 @@ from . import stages
 from .job import Job
 from .stages import Stage
 
-RATE = 0.1
-"""Of its peak learning rate, for a model that goes on."""
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -95,11 +92,12 @@ def train_stage(
     return Trained(model, seed, facts["seconds"], here.fingerprint, known, history)
 
 
-def gone_on(plan: Train, epochs: int) -> Train:
-    """How a trained model goes on for so many epochs: as it learnt, at a lower rate that falls to zero, and without what only a long run needs."""
+def gone_on(plan: Train, epochs: int, rate: float) -> Train:
+    """How a trained model goes on for so many epochs: as it learnt, from a ``rate`` of its peak learning rate that falls to zero, and without what
+    only a long run needs."""
     changes = {
         "epochs": epochs,
-        "learning_rate": RATE * plan.peak,
+        "learning_rate": rate * plan.peak,
         "schedule": "cosine",
         "milestones": (),
         "warmup_epochs": 0.0,

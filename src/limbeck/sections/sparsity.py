@@ -11,11 +11,11 @@ class Sparsity(Section):
     """Weights set to zero in the trained student, which then goes on learning with them held at zero: its files are as large and as fast
     as before, and smaller once compressed (gzip, zstd). For a student that is faster see ``student.pruned``."""
 
-    share: float = Field(default=0.8, gt=0, lt=1)
+    share: float = Field(default=0.5, gt=0, lt=1)
     """The share of weights that are zero, of products, convolutions and embeddings together: those that are small beside the others of
     their layer. Biases and normalisation stay."""
     epochs: Times = 5
-    """Passes over what it learns from with those weights held, at a tenth of ``train.learning_rate`` that falls to zero. The controls go
+    """Passes over what it learns from with those weights held, from ``train.learning_rate`` that falls to zero. The controls go
     on likewise."""
 
     def about(self, epochs: int) -> str:
