@@ -5,7 +5,7 @@ whole clip, so that a frame depends on its own samples alone and a stream has th
 
 The Fourier transform is two steps of plain operators, as Cooley and Tukey (1965) part it, n = R a + b and k = u + M v with
 n_fft = R M: R short transforms of windowed samples (one grouped convolution, whose stride is the hop), then one of length R across
-them (a product). That is an eighth of the multiplications of a convolution with all cosines and sines, and of its weights.
+them (another, of one sample). That is an eighth of the multiplications of a convolution with all cosines and sines, and of its weights.
 
 Shapes: B sounds, S samples, T frames, F bands; R and M as above, U = M // 2 + 1.
 """
@@ -70,16 +70,17 @@ class LogMel(nn.Module):
         lacking = torch.sym_max(0, self.n_fft - samples_BS.shape[1])
         if not isinstance(lacking, int) or lacking:  # in a graph for any length it is no number
             samples_BS = functional.pad(samples_BS, (0, lacking))  # type: ignore[arg-type]
-        across = self.across
+        across, half = self.across, self.along // 2 + 1
         whole = samples_BS.shape[1] // across * across
         if not isinstance(whole, int) or whole < samples_BS.shape[1]:
             samples_BS = samples_BS[:, :whole]
-        phases_BRS = samples_BS.unflatten(1, (-1, across)).transpose(1, 2)
+        phases_BRS = samples_BS.reshape(-1, whole // across, across).transpose(1, 2)
         parts_BCT = functional.conv1d(phases_BRS, constants["along_filters"], stride=self.hop // across, groups=across)
-        parts_BURT = parts_BCT.unflatten(1, (2 * across, -1)).transpose(1, 2)  # real, then imaginary, of each of R
-        spectrum_BURT = torch.matmul(constants["across_filters"], parts_BURT)
-        real_BURT, imaginary_BURT = (spectrum_BURT * spectrum_BURT).split(across, 2)
-        power_BKT = (real_BURT + imaginary_BURT).flatten(1, 2)
+        frames = parts_BCT.shape[2]
+        parts_BCUT = parts_BCT.reshape(-1, 2 * across, half, frames)  # real, then imaginary, of each of R
+        spectrum_BCUT = functional.conv2d(parts_BCUT, constants["across_filters"])
+        squares_BCUT = spectrum_BCUT * spectrum_BCUT
+        power_BKT = (squares_BCUT[:, :across] + squares_BCUT[:, across:]).reshape(-1, across * half, frames)
         return torch.log(functional.conv1d(power_BKT, constants["bank"]) + FLOOR)
 
     @property
@@ -100,7 +101,7 @@ class LogMel(nn.Module):
         return self._constants(zero.to(torch.float64))
 
     def _constants(self, zero: Tensor) -> dict[str, Tensor]:
-        """``along_filters`` (R 2 U, 1, M), ``across_filters`` (2 R, 2 R) and ``bank`` (F, U R, 1), float32; all follow from ``zero``."""
+        """``along_filters`` (R 2 U, 1, M), ``across_filters`` (2 R, 2 R, 1, 1) and ``bank`` (F, R U, 1), float32; all follow from ``zero``."""
         n_fft, across, along, half = self.n_fft, self.across, self.along, self.along // 2 + 1
         turn = 2 * math.pi
         zero = zero.reshape(1)
@@ -118,25 +119,25 @@ class LogMel(nn.Module):
         imaginary_R2R = torch.stack([-sine_RR, cosine_RR], 2)
         return {
             "along_filters": windowed_R2UM.reshape(-1, 1, along).float(),
-            "across_filters": torch.cat([real_R2R, imaginary_R2R]).reshape(2 * across, 2 * across).float(),
-            "bank": self._bank(bin_U[:, None] + phase_R * along).float(),
+            "across_filters": torch.cat([real_R2R, imaginary_R2R]).reshape(2 * across, 2 * across, 1, 1).float(),
+            "bank": self._bank(bin_U + phase_R[:, None] * along).float(),
         }
 
-    def _bank(self, bin_UR: Tensor) -> Tensor:
-        """Triangles (F, U R, 1) over the bins in the order in which the transform gives them, each once: of a bin and its mirror image, which
+    def _bank(self, bin_RU: Tensor) -> Tensor:
+        """Triangles (F, R U, 1) over the bins in the order in which the transform gives them, each once: of a bin and its mirror image, which
         has the same energy, the lower where both are there."""
         n_fft, along = self.n_fft, self.along
         edges = [_hz(mel) for mel in _even(_mel(LOWEST_HZ), _mel(self.rate / 2), self.mels + 2)]
         low_F, centre_F, high_F = (
             torch.tensor(edges[at : at + self.mels], dtype=torch.float64)[:, None] for at in range(3)
         )
-        hz_K = (n_fft / 2 - (bin_UR - n_fft / 2).abs()).reshape(1, -1) * (self.rate / n_fft)
+        hz_K = (n_fft / 2 - (bin_RU - n_fft / 2).abs()).reshape(1, -1) * (self.rate / n_fft)
         weights_FK = torch.minimum((hz_K - low_F) / (centre_F - low_F), (high_F - hz_K) / (high_F - centre_F))
-        upper_UR = [
-            [u + along * v > n_fft // 2 and (u == 0 or 2 * u == along) for v in range(self.across)]
-            for u in range(along // 2 + 1)
+        upper_RU = [
+            [u + along * v > n_fft // 2 and (u == 0 or 2 * u == along) for u in range(along // 2 + 1)]
+            for v in range(self.across)
         ]
-        once_K = 1 - torch.tensor(upper_UR, dtype=torch.float64).reshape(1, -1)
+        once_K = 1 - torch.tensor(upper_RU, dtype=torch.float64).reshape(1, -1)
         return (weights_FK.clamp(min=0) * once_K)[:, :, None]
 
 
