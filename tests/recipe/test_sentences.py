@@ -39,7 +39,7 @@ from tests.helpers.recipes import GOOD, complaint
         ("name=a/b", "name: 'a/b' was given; it must be letters, digits, '.', '_' and '-' alone"),
         (
             "task=image",
-            "task: 'image' is not one of image-classification, image-regression, text-classification.",
+            "task: 'image' is not one of image-classification, image-regression, text-classification, ",
         ),
         ("student.model=null", "student.model: is missing. A family of ours"),
         ("teacher=null", "teacher: is missing. The large model."),
