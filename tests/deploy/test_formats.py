@@ -59,11 +59,18 @@ def test_each_row_of_a_table_keeps_its_own_scale(tmp_path: Path) -> None:
 
 
 def test_a_table_that_something_else_reads_stays_as_it_is(tmp_path: Path) -> None:
-    table_VH = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    table_VH = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
     proto = looked_up(table_VH, used_elsewhere=True)
     tables_by_row(proto)
     rows_BLH = rows_of(proto, np.array([[2, 4]]), tmp_path)
     np.testing.assert_array_equal(rows_BLH, table_VH[[[2, 4]]] + table_VH.max())
+
+
+def test_a_table_of_few_rows_which_every_token_has_stays_as_it_is(tmp_path: Path) -> None:
+    table_VH = np.random.default_rng(0).standard_normal((2, 16)).astype(np.float32)
+    proto = looked_up(table_VH)
+    tables_by_row(proto)
+    np.testing.assert_array_equal(rows_of(proto, np.array([[0, 1]]), tmp_path), table_VH[[[0, 1]]])
 
 
 class Bag(nn.Module):

@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 ROW_LEVELS = 127
+FEWEST_ROWS = 16
+"""Of a table that is rounded. A smaller one, such as that of segments, saves next to nothing, and its rows stand in every token of a text: what
+rounding does to one is the same everywhere, and no mean takes it out."""
 ACTIVATION_LEVELS = 255
 MOMENTUM = 0.01
 """Of the running ranges of activations: a batch moves them by this share of the way to its own."""
@@ -46,7 +49,7 @@ def fake_quantised(
         calibrate: asks the model about examples, from which static ranges begin; not called otherwise.
     """
     products = [one for one in model.modules() if isinstance(one, nn.Linear if activations == "dynamic" else PRODUCTS)]
-    tables = [one for one in model.modules() if isinstance(one, nn.Embedding)]
+    tables = [one for one in model.modules() if isinstance(one, nn.Embedding) and one.num_embeddings >= FEWEST_ROWS]
     hooks = []
     try:
         for one in (*products, *tables):

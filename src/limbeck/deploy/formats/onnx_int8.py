@@ -28,6 +28,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from ...errors import BadInput
 from ...interfaces import Exportable
+from ...models.fake_quantization import FEWEST_ROWS
 from ..graphs import of_file, of_module
 from ..memory import memory_mb
 from ..onnx import silence, translate, written
@@ -126,8 +127,8 @@ def _dynamic(proto: onnx.ModelProto, path: Path, operators: Sequence[str]) -> No
     )
 
 
-def tables_by_row(proto: onnx.ModelProto) -> None:
-    """Quantises every table (V, H) that nothing but ``Gather`` takes rows of: int8, with a scale for each row.
+def tables_by_row(proto: onnx.ModelProto, fewest: int = FEWEST_ROWS) -> None:
+    """Quantises every table (V, H) of ``fewest`` rows and more that nothing but ``Gather`` takes rows of: int8, with a scale for each row.
 
     A row x becomes round(127 x / max |x|), and what is looked up is multiplied by max |x| / 127, which is looked up beside it.
     Nothing is made larger when the file is loaded: the table stays in 8 bits.
@@ -137,6 +138,8 @@ def tables_by_row(proto: onnx.ModelProto) -> None:
     for table in list(graph.initializer):
         takers = uses.get(table.name, [])
         if table.data_type != TensorProto.FLOAT or len(table.dims) != 2 or not takers:
+            continue
+        if table.dims[0] < fewest:
             continue
         if not all(node.op_type == "Gather" and place == 0 and _axis(node) == 0 for node, place in takers):
             continue
