@@ -184,7 +184,7 @@ def main() -> None:
     if teacher is not None:
         said, latency = results["teacher"], found["latency_ms"]["teacher"]
         quality = ", ".join(
-            f"{of.title} {(100 if of.share else 1) * said['metrics'][of.name]:.{2 if of.share else 4}f}"
+            f"{of.title} {(100 if of.share else 1) * said['metrics'][of.name]['mean']:.{2 if of.share else 4}f}"
             for of in figures[:2]
         )
         print(
