@@ -63,7 +63,7 @@ def test_the_fewest_parameters_of_each_family_are_found_without_trying_all(bench
     assert said == {(name, *sorted({**of, "downscale": by}.items())) for name, of in known for by in (1, 2)}
     least = min(asked.parameters(one) for one in asked.costs)
     assert (
-        f"nothing fits the budget of 10 parameters: of 2 architectures measured, the smallest parameters is {least}"
+        f"nothing fits the budget of 10 parameters: of 2 exports measured, the smallest parameters is {least}"
         in str(refused.value)
     )
     # one parameter more, and it is met; the first that meets it is enough
@@ -78,7 +78,7 @@ def test_a_latency_is_refused_only_where_it_is_clearly_above_its_limit(bench: Be
     few = searched(
         "{student.model: convnet, student.width: [2, 4], student.depth: 1, student.kernel: 3, student.downscale: 1}"
     )
-    with pytest.raises(BadInput, match=r"of 2 architectures measured, the smallest latency_ms is 0\.06 "):
+    with pytest.raises(BadInput, match=r"of 2 exports measured, the smallest latency_ms is 0\.06 "):
         Asked(bench, milliseconds=0.06).asked(few, latency_ms=0.05)  # all there are, so there is no doubt
 
 

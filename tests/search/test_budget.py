@@ -66,7 +66,7 @@ def test_where_nothing_fits_the_smallest_is_named_and_whose_it_is():
         ("mobile, width 4", {"latency_ms": None, "size_kb": 1.0}),  # not measured in full: it says nothing
     ]
     said = nothing_fits({"latency_ms": 0.05, "size_kb": 60.0}, measured)
-    assert said.startswith("nothing fits the budget of 0.05 ms and 60 KB: of 2 architectures measured, ")
+    assert said.startswith("nothing fits the budget of 0.05 ms and 60 KB: of 2 exports measured, ")
     assert (
         "the smallest latency_ms is 0.081 (convnet, width 4), the smallest size_kb is 14.2 (convnet, width 4)." in said
     )

@@ -166,7 +166,7 @@ def test_where_nothing_fits_the_smallest_of_what_was_measured_is_named(measured)
     costs = [(f"convnet, width {width}", one.cost) for width, one in measured[1].items()]
     said = nothing_fits({"size_kb": 5.0, "latency_ms": 1e-6}, costs)
     size, fastest = (min(one[1][name] for one in costs) for name in ("size_kb", "latency_ms"))
-    assert f"of 2 architectures measured, the smallest size_kb is {size:.3g} (convnet, width 4)" in said
+    assert f"of 2 exports measured, the smallest size_kb is {size:.3g} (convnet, width 4)" in said
     assert f"the smallest latency_ms is {fastest:.3g} (convnet, width 4)" in said
 
 

@@ -120,7 +120,7 @@ def test_a_profile_stands_for_what_is_measured_on_files_and_what_is_not_in_it_is
         ({"exports": 99}, "a newer format"),
         ({"profile_version": 0}, "it is of exports in an older format"),
         ({"emulated": True}, "it was measured on a machine that is emulated"),
-        ({"of": "files"}, "it is of the files of a run, which limbeck report --device takes"),
+        ({"of": "files"}, "it is of files that are trained, which limbeck report --device takes"),
         ({"precision": "int8"}, "it is of 'int8' models"),
         ({"figures": []}, "it is not a profile"),
         ({"figures": {"a": {"latency_ms": {"value": -1, "low": 0, "high": 0}}}}, "latency_ms of 'a' is not a number"),

@@ -8,12 +8,18 @@ import pytest
 from PIL import Image
 
 from limbeck.deploy.on_device import digest_of
+from limbeck.errors import BadInput
 from limbeck.modalities.image import predict as of_images
 from limbeck.modalities.text import predict as of_texts
 from limbeck.pipeline.device import read_device
+from limbeck.searching.device import read_profile
+from limbeck.searching.precision import formats_in
+from limbeck.searching.to_device import for_device, write_candidates
 from limbeck.serving import npm
+from limbeck.serving.browser.candidates import write_candidates_page
 from tests.helpers.chromium import browser, served
 from tests.helpers.exported import HOSTILE
+from tests.helpers.tiny import recipe
 
 READY = "#status:text-is('Ready.')"
 
@@ -83,3 +89,31 @@ def test_texts_are_answered_as_predict_does(texts: Path) -> None:
         for one in of_texts.predict(texts / "model.onnx", some):
             page.fill("textarea", str(one.text))
             assert told(page) == pytest.approx(dict(one.classes), abs=1e-5), one.text
+
+
+def test_all_candidates_of_a_search_are_measured_for_a_profile_that_it_takes(tmp_path: Path) -> None:
+    wanted = recipe("search={budget: {size_kb: 1000}, space: {student.model: convnet, student.width: [3, 20]}}")
+    told = write_candidates(wanted, tmp_path / "candidates", most=1)
+    try:
+        write_candidates_page(tmp_path / "candidates", tmp_path / "page")
+    except BadInput as error:
+        if "cannot be fetched" not in str(error):
+            raise
+        pytest.skip(f"npm's registry is out of reach: {error}")
+    with browser() as page, served(tmp_path / "page") as (address, _):
+        page.goto(address)
+        page.click("#measure:not([disabled])")
+        page.wait_for_selector("#measure:text-is('Measured')", timeout=300_000)
+        with page.expect_download() as download:
+            page.click("#profile")
+        download.value.save_as(tmp_path / "profile.json")
+    profile = read_profile(tmp_path / "profile.json", ("latency_ms", "size_kb"))
+    assert profile.about["runtime"] == "onnxruntime-web, WebAssembly"
+    assert profile.failed == {}
+    for name, one in told["candidates"].items():  # in float32 and in 8 bits
+        size = (tmp_path / "candidates" / one["file"]).stat().st_size / 1000
+        assert profile.figures[name]["size_kb"]["value"] == size
+        assert 0 < profile.figures[name]["latency_ms"]["value"] < 1000
+    assert formats_in(for_device(wanted, profile)) == ("onnx", "onnx-int8")
+    with pytest.raises(BadInput, match=r"it does not say memory_mb"):
+        read_profile(tmp_path / "profile.json", ("memory_mb",))

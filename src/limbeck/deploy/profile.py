@@ -18,6 +18,8 @@ from .opened import RUNTIME, Opened, in_onnxruntime
 from .runtime import THREADS
 
 PROFILE = "profile.json"
+CANDIDATES = "candidates.json"
+"""What lies beside the candidates of a search, and says what they are."""
 PROFILE_VERSION = 1
 ENERGY_TRIES = 3
 OF_A_FILE = ("latency_ms", "size_kb", "memory_mb", "energy_mj")

@@ -82,7 +82,7 @@ def nothing_fits(budget: Mapping[str, float], measured: Sequence[tuple[str, Mapp
         what, cost = min(known, key=lambda one: max(violations(one[1], budget).values()))
         has = " and ".join(cost_text(name, cost[name]) for name in budget)
         nearest = f" Each limit is met by some, and all by none; nearest comes {what} with {has}."
-    of = f"{len(known)} architecture{'s' if len(known) > 1 else ''} measured"
+    of = f"{len(known)} export{'s' if len(known) > 1 else ''} measured"
     return (
         f"nothing fits the budget of {asked}: of {of}, {', '.join(parts)}.{nearest} "
         "Allow more with --budget, or let search.space reach smaller students."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..deploy.on_device import FILES
+from ..deploy.on_device import FILES, WEB
 from ..deploy.opened import RUNTIME
 from ..deploy.profile import OF_A_FILE, PROFILE, PROFILE_VERSION, Figures
 from ..deploy.profiles import checked_figures, profile_in
@@ -60,7 +60,7 @@ class Profile:
 
 
 def read_profile(path: Path, wanted: Collection[str]) -> Profile:
-    """The profile that ``measure.py`` wrote.
+    """The profile that ``measure.py`` wrote, or the page of candidates in a browser.
 
     Args:
         wanted: names of costs that a budget holds; all of them that are measured on a file must be known of some.
@@ -71,11 +71,14 @@ def read_profile(path: Path, wanted: Collection[str]) -> Profile:
     """
     path = Path(path)
     kinds = {"profile_version": int, "runtime": str, "exports": int, "precision": str, "figures": dict, "failed": dict}
-    whose = f"The measure.py that lies beside candidates (limbeck search --candidates DIR) writes {PROFILE}."
+    whose = f"The measure.py that lies beside candidates (limbeck search --candidates DIR), or their page (limbeck browser DIR), writes {PROFILE}."
     if profile_in(path, {"figures": dict}, whose).get("of") == FILES:
-        raise BadInput(f"--device {path}: it is of the files of a run, which limbeck report --device takes. {whose}")
+        raise BadInput(
+            f"--device {path}: it is of files that are trained, which limbeck report --device takes; a search asks of students that it has yet to "
+            f"train. {whose}"
+        )
     said = profile_in(path, kinds, whose)
-    if said["runtime"] != RUNTIME:
+    if said["runtime"] not in (RUNTIME, WEB):
         raise BadInput(
             f"--device {path}: it was measured with {shown(said['runtime'])}, and students are exported for {RUNTIME}: "
             "measure them with that."

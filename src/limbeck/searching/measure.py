@@ -19,6 +19,7 @@ from typing import Any
 
 from ..deploy.memory import ASKED, answer
 from ..deploy.profile import (
+    CANDIDATES,
     OF_A_FILE,
     PROFILE,
     device_here,
@@ -28,8 +29,6 @@ from ..deploy.profile import (
     runtime_here,
     write_profile,
 )
-
-CANDIDATES = "candidates.json"
 
 
 def measure_folder(folder: Path) -> dict[str, Any]:

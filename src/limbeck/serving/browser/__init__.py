@@ -20,6 +20,7 @@ from .. import npm
 
 RUNTIME = "onnxruntime-web"
 MODEL, WORKER = "model.json", "service-worker.js"
+_OTHERS = (WORKER, "candidates.html", "candidates.js")  # which are written otherwise, or of the other page
 
 
 def write_page(model: Path, out: Path) -> list[str]:
@@ -41,7 +42,7 @@ def write_page(model: Path, out: Path) -> list[str]:
     with atomic_folder(out, replace=ours) as folder:
         for part in (resources.files(__name__) / "page", resources.files(front)):
             for file in part.iterdir():
-                if file.name != WORKER and file.name.endswith((".js", ".html", ".css")):
+                if file.name not in _OTHERS and file.name.endswith((".js", ".html", ".css")):
                     (folder / file.name).write_bytes(file.read_bytes())
         for name in (model.name, *front.beside(said)):
             shutil.copyfile(model.parent / name, folder / name)
@@ -64,7 +65,7 @@ def write_page(model: Path, out: Path) -> list[str]:
         )
         for package in libraries:
             npm.written(package, folder / "lib")
-        (folder / "lib" / "README.txt").write_text(_told(libraries), encoding="utf-8")
+        (folder / "lib" / "README.txt").write_text(told_of(libraries), encoding="utf-8")
         _write_worker(folder)
         return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
 
@@ -93,7 +94,8 @@ def _front_end_of(model: Path) -> ModuleType:
         ) from None
 
 
-def _told(libraries: list[npm.Package]) -> str:
+def told_of(libraries: list[npm.Package]) -> str:
+    """What a page is made with, and under which licences."""
     lines = [f"{one.name} {one.version}, {one.license}, https://www.npmjs.com/package/{one.name}" for one in libraries]
     return "\n".join(["What this page is made with, from npm, as it is there:", "", *lines, ""])
 

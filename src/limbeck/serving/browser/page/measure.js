@@ -8,10 +8,10 @@ const LEVEL = 0.95;
 const LENGTH = 32; // of inputs of which any will do
 
 /** Inputs made up as the model's metadata say that they are: standard normal numbers, or whole ones of a range. */
-export function exampleInputs(said) {
+export function exampleInputs(said, length = Math.min(LENGTH, said.input.max_length ?? LENGTH)) {
   return Object.fromEntries(
     Object.entries(said.inputs).map(([name, { dtype, shape, range }]) => {
-      const dims = shape.map((side, at) => (typeof side === "number" ? side : at ? Math.min(LENGTH, said.input.max_length ?? LENGTH) : 1));
+      const dims = shape.map((side, at) => (typeof side === "number" ? side : at ? length : 1));
       const count = dims.reduce((product, side) => product * side, 1);
       const low = range[0], span = Math.max(1, range[1] - low);
       if (dtype === "int64") return [name, { type: dtype, dims, data: BigInt64Array.from({ length: count }, () => BigInt(low + Math.floor(Math.random() * span))) }];
@@ -71,7 +71,7 @@ export async function profileOf(model, latency) {
 }
 
 /** `machine` and `processor`, as far as the browser tells; Chromium alone names a phone's model and the kind of its processor. */
-async function device() {
+export async function device() {
   const told = await navigator.userAgentData?.getHighEntropyValues(["architecture", "bitness", "model"]).catch(() => null);
   if (!told?.architecture) return { machine: navigator.platform || "unknown", processor: navigator.userAgent };
   const kind = { "x86 64": "x86_64", "x86 32": "i686", "arm 64": "arm64" }[`${told.architecture} ${told.bitness}`] ?? told.architecture;
