@@ -70,6 +70,17 @@ def test_a_wav_that_went_through_a_pipe_is_whole():
     assert len(read(_streamed(tone(3))).samples) == len(tone(3))
 
 
+def _flipped(whole):
+    """A file in whose middle some bytes are others: libsndfile leaves out what stands in them, and says nothing."""
+    at = len(whole) // 2
+    return whole[:at] + bytes(255 - byte for byte in whole[at : at + 40]) + whole[at + 40 :]
+
+
+@pytest.mark.parametrize("kind", ["OGG", "RF64", "W64", "CAF"])
+def test_what_follows_a_whole_file_does_not_harm_it(kind):
+    assert len(read(encoded(tone(1, seconds=9), kind=kind) + b"junk" * 30).samples) >= 72_000
+
+
 WAV = encoded(tone(1))
 WRONG = {
     "empty": (b"", "the file is empty"),
@@ -81,6 +92,13 @@ WRONG = {
     "cut flac": (encoded(tone(1, seconds=2), kind="FLAC")[:3000], "damaged or cut off"),
     "cut ogg": (encoded(tone(1, seconds=9), kind="OGG")[:-1000], "its last page lacks 1,000 bytes"),
     "cut ogg of which the beginning is there": (encoded(tone(1), kind="OGG")[:40], "cut off"),
+    "ogg of which a page is damaged": (
+        _flipped(encoded(tone(1, seconds=9), kind="OGG")),
+        "it is damaged: its page at byte",
+    ),
+    "cut rf64": (encoded(tone(1), kind="RF64")[:-1000], "cut off: 3,000 of 4,000 bytes"),
+    "cut w64": (encoded(tone(1), kind="W64")[:-1000], "cut off: 3,000 of 4,000 bytes"),
+    "cut caf": (encoded(tone(1), kind="CAF")[:-1000], "cut off"),
     "no sample": (encoded(np.zeros(0)), "it holds no sample"),
     "nan": (encoded(np.array([0, np.nan, 1]), subtype="FLOAT"), "NaN or infinity (first at sample 1)"),
     "mp4": (b"\x00\x00\x00\x20ftypM4A " + bytes(100), "convert it with FFmpeg (apt install ffmpeg"),

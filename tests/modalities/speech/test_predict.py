@@ -66,6 +66,8 @@ def test_another_rate_is_brought_to_the_models_as_libsoxr_does(found: int, rate:
         (wav(noise(100))[:-50], "it is cut off: 150 of 200 bytes"),
         (wav(noise(0)), "it holds no sample"),
         (wav(np.array([0.0, np.nan]), subtype="FLOAT"), "it holds NaN or infinity"),
+        (wav(500 * noise(100), subtype="FLOAT"), "divide 16-bit values by 32768"),
+        (wav(noise(100))[:24] + b"\x01\0\0\0" + wav(noise(100))[28:], "its rate is 1 samples a second"),
         (wav(noise(100), subtype="ULAW"), "its samples are of 8 bits and format 7"),
     ],
 )

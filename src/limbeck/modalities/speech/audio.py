@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +29,7 @@ except OSError as broken:  # the wheel for this machine came without libsndfile,
 
 RATES = (1_000, 384_000)
 """The rates, in samples a second, that a sound may be read at or brought to."""
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # each byte, its bits the other way round
 _CONVERT = "ffmpeg -i {name} {stem}.flac"
 
 
@@ -158,9 +161,14 @@ def _unreadable(encoded: bytes, name: str | None, error: Exception) -> str:
 
 
 def _check_whole(encoded: bytes) -> None:
-    """Raises ``BadInput`` where a file is shorter than it says itself, which libsndfile reads without a word."""
-    if encoded[:4] == b"OggS" and (lacking := _lacking_of_last_page(encoded)):
-        raise BadInput(f"it is cut off: its last page lacks {lacking:,} bytes or more")
+    """Raises ``BadInput`` where a file is shorter than it says itself, or an Ogg file damaged, which libsndfile reads without a word."""
+    if encoded[:4] == b"OggS":
+        if lacking := _lacking_of_last_page(encoded):
+            raise BadInput(f"it is cut off: its last page lacks {lacking:,} bytes or more")
+        if (at := _damaged_page(encoded)) is not None:
+            raise BadInput(
+                f"it is damaged: its page at byte {at:,} is not as it was written, or one before it is lacking"
+            )
     if (size := _said_of_data(encoded)) is None:
         return
     start, said = size
@@ -177,19 +185,74 @@ def _lacking_of_last_page(encoded: bytes) -> int:
     return max(0, at + 27 + segments + sum(encoded[at + 27 : at + 27 + segments]) - len(encoded))
 
 
+def _damaged_page(encoded: bytes) -> int | None:
+    """Where an Ogg file has a page whose checksum is another, or whose number does not follow; None where it has none.
+
+    Of such a page, and of those that go on from it, libsndfile leaves out the sound. What follows the end of all streams is no page.
+    """
+    at, next_of = 0, dict[bytes, int]()  # by stream the number of its next page
+    while at + 27 <= len(encoded):
+        if encoded[at : at + 4] != b"OggS":
+            return at if next_of else None
+        segments = encoded[at + 26]
+        end = at + 27 + segments + sum(encoded[at + 27 : at + 27 + segments])
+        stream, number = encoded[at + 14 : at + 18], int.from_bytes(encoded[at + 18 : at + 22], "little")
+        page = encoded[at : at + 22] + bytes(4) + encoded[at + 26 : end]
+        if _ogg_checksum(page) != encoded[at + 22 : at + 26] or next_of.get(stream, number) != number:
+            return at
+        next_of[stream] = number + 1
+        if encoded[at + 5] & 4:  # the last one of its stream
+            del next_of[stream]
+        at = end
+    return None
+
+
+def _ogg_checksum(page: bytes) -> bytes:
+    """CRC-32 with its polynomial the other way round than zlib has it, from 0, and as it comes out."""
+    turned = zlib.crc32(page.translate(_TURNED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return turned.to_bytes(4, "big").translate(_TURNED)
+
+
 def _said_of_data(encoded: bytes) -> tuple[int, int] | None:
-    """Where the samples of a WAV, AIFF or AU file start, and how many bytes they take; None where it does not say."""
+    """Where the samples of a WAV, RF64, W64, AIFF, CAF or AU file start, and how many bytes they take; None where it does not say."""
     if encoded[:4] == b".snd" and len(encoded) >= 12:
         start, said = int.from_bytes(encoded[4:8], "big"), int.from_bytes(encoded[8:12], "big")
         return None if said == 0xFFFFFFFF else (start, said)
-    wave = encoded[:4] == b"RIFF" and encoded[8:12] == b"WAVE"
-    if not wave and not (encoded[:4] == b"FORM" and encoded[8:12] in (b"AIFF", b"AIFC")):
-        return None
-    at = 12
-    while at + 8 <= len(encoded):
-        said = int.from_bytes(encoded[at + 4 : at + 8], "little" if wave else "big")
-        if encoded[at : at + 4] == (b"data" if wave else b"SSND"):
+    if encoded[:4] == b"RF64" and encoded[12:16] == b"ds64":
+        return _data_chunk(encoded, 12, 4, 4, "little", b"data", said=int.from_bytes(encoded[28:36], "little"))
+    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WAVE":
+        return _data_chunk(encoded, 12, 4, 4, "little", b"data")
+    if encoded[:4] == b"FORM" and encoded[8:12] in (b"AIFF", b"AIFC"):
+        return _data_chunk(encoded, 12, 4, 4, "big", b"SSND")
+    if encoded[:4] == b"caff":
+        return _data_chunk(encoded, 8, 4, 8, "big", b"data", even=1)
+    if (
+        encoded[:4] == b"riff" and encoded[24:28] == b"wave"
+    ):  # W64, whose chunks count their heads, and lie at multiples of 8
+        return _data_chunk(encoded, 40, 16, 8, "little", b"data", even=8, head=24)
+    return None
+
+
+def _data_chunk(
+    encoded: bytes,
+    at: int,
+    name: int,
+    number: int,
+    order: Literal["little", "big"],
+    wanted: bytes,
+    *,
+    even: int = 2,
+    head: int = 0,
+    said: int | None = None,
+) -> tuple[int, int] | None:
+    """The chunk of samples among those from ``at`` on, each a name and a size of so many bytes; ``said`` stands for its own size."""
+    while at + name + number <= len(encoded):
+        size = max(0, int.from_bytes(encoded[at + name : at + name + number], order) - head)
+        start = at + name + number
+        if encoded[at : at + 4] == wanted:
+            size = size if said is None else said
             # Whoever writes to a pipe does not know the size: ffmpeg says 2^32 - 1, others 0 or next to 2^31.
-            return None if said == 0 or said >= 0x7FFFF000 else (at + 8, said)
-        at += 8 + said + said % 2
+            unknown = size == 0 or size >= 1 << 62 or (number == 4 and said is None and size >= 0x7FFFF000)
+            return None if unknown else (start, size)
+        at = start + -(-size // even) * even
     return None

@@ -84,6 +84,8 @@ def predict(model: Path, sounds: Sequence[Path | str], top: int = 3, width: int 
     """
     if top < 1:
         raise ValueError(f"top is {top}; at least 1 can be asked for.")
+    if width < 0:
+        raise ValueError(f"beam is {width}; it is how many texts are searched among, or 0 for the likeliest path.")
     session = open_model(model)
     metadata = read_metadata(session, model)
     heard = [read_sound(sound, metadata.rate) for sound in sounds]

@@ -15,13 +15,14 @@ _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _ZEROS, _BETA = 32, 10.0  # of a sinc on either side of its middle, and of the Kaiser window over it: -100 dB beyond
 _PASSED = 0.94  # of half the lower rate
 _AT_ONCE = 1 << 20
+_RATES, _LOUDEST = (1_000, 384_000), 16  # as where training reads sounds
 
 
 def read_sound(source: Path | str | bytes, rate: int) -> np.ndarray:
     """The samples (S,) of a WAV file, or of its bytes: float32 in -1 to 1, channels averaged, brought to ``rate`` where it has another.
 
-    ``ValueError``, with a sentence, where it is missing, or no WAV file of 8, 16, 24 or 32 bits or floats, cut off, without a sample, or
-    holds NaN or infinity.
+    ``ValueError``, with a sentence, where it is missing, or no WAV file of 8, 16, 24 or 32 bits or floats, cut off, without a sample, at
+    a rate that nobody records at, or holds NaN, infinity or floats far outside of -1 to 1.
     """
     name = "the sound" if isinstance(source, bytes) else f"sound {source}"
     if not isinstance(source, bytes):
@@ -69,6 +70,8 @@ def decoded(data: bytes) -> tuple[np.ndarray, int]:
         )
     if not channels or not rate:
         raise ValueError(f"it says that it has {channels} channels at {rate} Hz")
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise ValueError(f"its rate is {rate:,} samples a second: it must lie between {_RATES[0]:,} and {_RATES[1]:,}")
     # Whoever writes to a pipe does not know the size: ffmpeg says 2^32 - 1, others 0 or next to 2^31.
     there = len(data) - at
     if 0 < size < 0x7FFFF000 and there < size:
@@ -80,6 +83,8 @@ def decoded(data: bytes) -> tuple[np.ndarray, int]:
     samples = _on_unit_scale(data[at : at + whole], code, width)
     if not np.isfinite(samples).all():
         raise ValueError("it holds NaN or infinity")
+    if (peak := float(np.abs(samples).max())) > _LOUDEST:
+        raise ValueError(f"its samples reach {peak:,.0f}: floats must lie in [-1, 1]; divide 16-bit values by 32768")
     return np.ascontiguousarray(samples.reshape(-1, channels).T), rate
 
 
