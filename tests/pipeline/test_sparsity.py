@@ -172,7 +172,9 @@ def test_what_cannot_be_is_said(given: str, said: str) -> None:
         recipe(given)
 
 
-def test_layers_are_not_left_without_a_weight_and_a_search_says_that_it_cannot_tell() -> None:
+def test_layers_are_not_left_without_a_weight_and_a_search_says_that_it_cannot_tell(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"sparsity.share: 0.9999 of the student's"):  # before anything is trained
+        job(tmp_path / "run", "sparsity.share=0.9999")
     with pytest.raises(BadInput, match=r"each of its 3 layers needs one that is not: give 0.968 at most"):
         set_to_zero(network(), 0.99)
     set_to_zero(made := network(), 0.96)

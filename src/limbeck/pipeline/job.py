@@ -21,6 +21,7 @@ from ..interfaces.modality import Member, Modality, Teachers
 from ..modalities import modality_of
 from ..models.ensemble import Together
 from ..models.identity import coarse, identity
+from ..models.sparsity import set_to_zero
 from ..objectives.modules import Objective
 from ..sections.assistant import in_students_place
 from ..sections.recipe import Recipe
@@ -239,6 +240,8 @@ def job_from_models(
     if needs.target and not (recipe.targets.live or needs.teacher_features or recipe.targets.store is not None):
         kept = asked_codecs(recipe.targets, splits.answers.width, recipe.seed, objective(), several=several)
     try_out(objective(), teacher.model, first, task, recipe, kept)
+    if recipe.sparsity is not None:  # whether so many weights can be zero is said before hours of training
+        set_to_zero(copy.deepcopy(first), recipe.sparsity.share)
     return Job(
         recipe=recipe,
         name=recipe.name or "run",

@@ -62,7 +62,7 @@ class Hypotheses(Section):
 
     best: int = Field(default=4, ge=1, le=64)
     """How many transcripts of each example are kept."""
-    longest: Width = 128
+    longest: int = Field(default=128, ge=1, le=32_767)
     """The most symbols that one may have; each takes a byte, or two where there are more than 256."""
     beam: int = Field(default=16, ge=1, le=1024)
     """How many beginnings of transcripts the search for them keeps at each frame."""

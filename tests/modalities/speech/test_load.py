@@ -130,6 +130,8 @@ def test_transcripts_become_symbols_of_an_alphabet(tmp_path):
     mapped = load(SpeechData(**given, **whole))
     parts = (mapped.train, mapped.validation, mapped.test.open("figures"))
     assert "e mail and more" in {text for part in parts for text in part.texts}
+    with pytest.raises(BadInput, match="split 'train': every transcript has letters that the alphabet lacks"):
+        load(SpeechData(**given, alphabet="0123", on_unknown="skip"))
     skipped = load(SpeechData(**given, alphabet="abcdefghijklmnopqrstuvwxyz ", on_unknown="skip"))
     assert sum(len(part) for part in (skipped.train, skipped.validation, skipped.test.open("figures"))) == 30
     assert skipped.counted["train"]["unfit"] == 10

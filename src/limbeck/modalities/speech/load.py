@@ -124,6 +124,11 @@ class _Reader:
                 self.alphabet = alphabet_of(read, self.data)
             found = spelt(read, self.alphabet, split, self.data, notes, of_test=of_test)
             kept = torch.tensor([row for row, text in enumerate(found) if text is not None], dtype=torch.int64)
+            if count and not len(kept):
+                raise BadInput(
+                    f"split '{split}': every transcript has letters that the alphabet lacks, so that no clip is left: name another "
+                    "data.alphabet, or column of transcripts."
+                )
             texts = [text for text in found if text is not None]
             if empty := texts.count(""):
                 notes.append(
