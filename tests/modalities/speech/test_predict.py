@@ -129,7 +129,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_file_in_8_bits_has_its_front_end_in_float32_and_no_filters_in_it(folder: Path):
     kernels = FORMATS["onnx-int8"].facts(folder / "words.int8.onnx")["kernels"]  # type: ignore[misc]
-    assert kernels["float32"] == {"Conv": 2, "MatMul": 1}
+    assert kernels["float32"] == {"Conv": 3}
     assert kernels["int8"]["QLinearConv"] == 9
     said = predicting.parse_metadata(json.loads(_said(folder / "words.int8.onnx")))
     assert (folder / "words.int8.onnx").stat().st_size < json.loads(_said(folder / "words.onnx"))["input"]["front"][
