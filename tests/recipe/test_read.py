@@ -211,7 +211,7 @@ def test_the_resolved_recipe_reads_back_as_an_equal_one(
 
 def test_the_resolved_recipe_names_every_field() -> None:
     values = yaml.safe_load(recipe_file.resolved_yaml(recipe_file.from_dict(GOOD)))
-    assert set(values) == set(ImageRecipe.model_fields) - {"assistant", "search"}
+    assert set(values) == set(ImageRecipe.model_fields) - {"assistant", "search", "sparsity"}
     assert values["train"]["momentum"] == 0.9
     assert values["student"]["width"] == 8
 

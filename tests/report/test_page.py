@@ -59,7 +59,7 @@ def test_page_says_what_matters_first_and_is_small(evidence: Evidence, tmp_path:
 def test_policy_forbids_scripts_and_network(evidence: Evidence, tmp_path: Path) -> None:
     page = Page(written(evidence, tmp_path))
     policies = [a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert policies == ["default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"]
     assert not re.search(r"url\(|@import", written(evidence, tmp_path))
 
 

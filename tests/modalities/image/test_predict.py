@@ -133,7 +133,7 @@ def bad_inputs(folder: Path, model: Path) -> dict[str, tuple[Path, list[Path], s
         "a folder as model": (
             folder,
             [good],
-            r"model .* is a folder: give the \.onnx file in it, such as .*student\.onnx",
+            r"model .* is a folder: give the \.onnx file in it, such as .*\.onnx",
         ),
         "no model": (folder / "gone.onnx", [good], r"model .*gone\.onnx does not exist"),
         "empty model": (void, [good], r"model .*void\.onnx cannot be loaded"),

@@ -228,7 +228,9 @@ def test_a_network_of_images_is_refused_for_a_table_and_what_is_not_plain_hears_
     out = tmp_path / "recipe.yaml"
     with pytest.raises(BadInput, match="wrn_16_2 is a model of images, and a table by itself is read as texts"):
         recipe_draft.write(teacher="wrn_16_2", data="mine.csv", student=None, out=out)
-    with pytest.raises(BadInput, match=r"\(Where these are texts, say --task text-classification\.\)$"):
+    with pytest.raises(
+        BadInput, match=r"\(Where these are texts, say --task text-classification\. Where these are sounds, "
+    ):
         recipe_draft.write(teacher="code.nets:net", data=str(tmp_path / "nowhere"), student=None, out=out)
     assert not out.exists()
 

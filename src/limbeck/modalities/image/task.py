@@ -139,6 +139,9 @@ class ImageTask:
         """Float32 answers (N, C), logits or numbers, to the examples as they are, on the CPU, in evaluation mode."""
         return torch.cat([answer for _, answer in self.answers_to(model, examples, as_teacher=as_teacher)])
 
+    def heard(self, model: nn.Module, batch: Batch) -> None:
+        """Nothing: there are transcripts of recordings alone."""
+
     @torch.inference_mode()
     def answers_to(
         self, model: nn.Module, examples: Examples, *, as_teacher: bool = False

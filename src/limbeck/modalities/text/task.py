@@ -143,6 +143,9 @@ class TextClassification:
         places, answers = zip(*self.answers_to(model, examples, as_teacher=as_teacher), strict=True)
         return torch.cat(answers)[torch.argsort(torch.cat(places).cpu())]
 
+    def heard(self, model: nn.Module, batch: Batch) -> None:
+        """Nothing: there are transcripts of recordings alone."""
+
     @torch.inference_mode()
     def answers_to(
         self, model: nn.Module, examples: TextExamples, *, as_teacher: bool = False
