@@ -19,8 +19,8 @@ def init(
         str,
         typer.Option(
             metavar="MODEL",
-            help="A name (wrn_16_2), timm/NAME, or a name on the Hugging Face hub; a folder, or package:NAME/FOLDER; a file of "
-            "weights, or an ONNX file; or module:callable.",
+            help="A name (wrn_16_2, speech_resnet, ds_ctc), timm/NAME, or a name on the Hugging Face hub; a folder, or "
+            "package:NAME/FOLDER; a file of weights, or an ONNX file; or module:callable.",
         ),
     ],
     data: Annotated[

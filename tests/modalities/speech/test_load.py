@@ -140,6 +140,19 @@ def test_transcripts_become_symbols_of_an_alphabet(tmp_path):
     assert "mail more" in {text for part in parts for text in part.texts}
 
 
+def test_a_folder_of_classes_is_the_same_data_however_its_path_is_written(tmp_path, monkeypatch):
+    write_class_folder(tmp_path / "words", count=20)
+    write_class_folder(tmp_path / "more", count=20, start=100)
+    whole = load(Data(name=str(tmp_path / "words"), transfer={"name": str(tmp_path / "more")}))
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    splits = load(Data(name="../words", transfer={"name": "../more"}))
+    assert (splits.fingerprint, splits.elsewhere) == (whole.fingerprint, whole.elsewhere) == (whole.fingerprint, False)
+    assert splits.transfer is not None
+    assert whole.transfer is not None
+    assert splits.transfer.ids.tolist() == whole.transfer.ids.tolist()
+
+
 def test_folders_of_sounds_are_classes_whose_speakers_stay_together(tmp_path):
     for split, count in (("train", 20), ("test", 4)):
         for place, name in enumerate(("no", "yes")):

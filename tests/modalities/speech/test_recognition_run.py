@@ -83,6 +83,12 @@ def test_a_recipe_is_drafted_and_what_contradicts_itself_is_refused(folder: Path
         "validation",
     )
     assert any("minutes of transcribed speech are little" in one for one in drafted.warnings)
+    of_one_family = draft.write(
+        teacher="ds_ctc", data=str(folder / "data"), student=None, out=tmp_path / "own.yaml", task=recipe.task
+    )
+    assert any(line.startswith("The student has 1/") for line in of_one_family.said)
+    with pytest.raises(BadInput, match="for transcripts add --task automatic-speech-recognition"):
+        draft.write(teacher="ds_ctc", data=str(folder / "data"), student=None, out=tmp_path / "none.yaml")
     recogniser = "teacher={recogniser: 'tests.helpers.spoken_runs:listener', sureness: 0.9}"
     for override, sentence in (
         ("student={model: ds_cnn}", "student.model: ds_cnn gives one answer a sound"),

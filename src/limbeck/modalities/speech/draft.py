@@ -15,7 +15,7 @@ from ...sections.drafting import Drafted, coarse, flow, knob_lines
 from ...sections.teacher import Model
 from . import OUTLINES, draft_ctc
 from .data_sections import ENDINGS
-from .families import CLASSIFIERS, DEFAULTS, KNOBS, MEANINGS
+from .families import CLASSIFIERS, DEFAULTS, ENCODERS, KNOBS, MEANINGS
 from .recipe import Data
 
 _FILES_LOOKED_AT = 1_000
@@ -68,7 +68,16 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
     """The recipe, and what to say of it; `given` are other fields of data. Raises `BadInput` where the data cannot be read, or a
     model is not known or does not fit it."""
     if task == "automatic-speech-recognition":
+        if teacher in CLASSIFIERS:
+            raise BadInput(
+                f"--teacher {teacher}: gives one answer a sound; what is said is spelt by {', '.join(ENCODERS)}."
+            )
         return draft_ctc.draft(teacher, data, student, given)
+    if teacher in ENCODERS:
+        raise BadInput(
+            f"--teacher {teacher}: spells what is said; for transcripts add --task automatic-speech-recognition, and for one label a "
+            f"sound take {', '.join(CLASSIFIERS)}."
+        )
     found = look_at_data(data, given)
     return recipe(teacher, found, student or "ds_cnn")
 

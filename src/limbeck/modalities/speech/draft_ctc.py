@@ -11,6 +11,7 @@ from ...sections.drafting import Drafted, coarse, flow, knob_lines
 from .families import DEFAULTS, DS_CTC, KNOBS, MEANINGS
 from .recipe_ctc import SpeechData
 
+_SMALLER = {"width": 64, "depth": 4}  # than a teacher of the same family, whose defaults are a teacher's
 LITTLE = 600  # minutes of transcribed speech, below which students from the start stay far behind
 _SHOWN = ("width", "depth", "stride")
 _SPELLED = 60  # letters of an alphabet that a comment shows
@@ -27,6 +28,8 @@ def draft(teacher: str, data: str, student: str | None, given: Mapping[str, Any]
     symbols = splits.answers.names
     student = student or DS_CTC
     knobs = {name: DEFAULTS[student][name] for name in _SHOWN if name in DEFAULTS.get(student, {})}
+    if student == DS_CTC:
+        knobs |= _SMALLER
     sizes = [
         None if ":" in name else _size(name, values, role, splits.rate, len(symbols))
         for role, name, values in (("teacher", teacher, {}), ("student", student, knobs))

@@ -52,12 +52,13 @@ def open_sounds(
 
 
 def root_of(name: str, config: str | None, field: str = "data.name") -> Path | None:
-    """The folder that paths in the tables of ``name`` start at; None for what the hub has."""
+    """The folder, absolute, that paths in the tables of ``name`` start at; None for what the hub has."""
     found = folder_of(name, config, field)
-    return None if found is None else found[0]
+    return None if found is None else found[0].absolute()
 
 
 def _read_folder(path: Path, config: str | None, field: str, *, labelled: bool, label: str | None) -> Rows:
+    path = path.absolute()  # paths of sounds found below it hold anywhere; relative ones in tables start at it
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         saved = read(lambda: datasets.load_from_disk(str(path)), str(path), field)
         return own_splits(saved if isinstance(saved, Mapping) else {"train": saved})
