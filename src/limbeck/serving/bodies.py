@@ -60,7 +60,7 @@ async def asked(request: Request, *, files: bool, example: str, takes: str) -> A
         return Asked([_something(await request.body(), example)], top)
     if not files and kind == "text/plain":
         return Asked([_something(await request.body(), example)], top)
-    what = "image/png (one file's bytes), multipart/form-data (files)" if files else "text/plain (one)"
+    what = "image/* or audio/* (one file's bytes), multipart/form-data (files)" if files else "text/plain (one)"
     raise HTTPException(
         415,
         f"Content-Type is {kind[:80] or 'missing'}: this model takes {what}, or application/json "

@@ -54,6 +54,7 @@ def test_a_run_goes_from_a_table_of_transcripts_to_a_page_of_them(folder: Path) 
     page = (folder / "run" / "report.html").read_text(encoding="utf-8")
     for said in ("What is taken for what?", "What the student lost", "<audio", "symbol error rate"):
         assert said in page, said
+    assert "samples, one thread" in page
 
 
 def test_predict_stands_alone_and_a_server_says_what_the_file_says(folder: Path) -> None:

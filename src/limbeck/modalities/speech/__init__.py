@@ -8,6 +8,7 @@ OUTLINES = {
         about="Sounds with one label each, such as spoken words. Models take the samples themselves; they are ours, one's own, or "
         "ONNX files.",
         article="a",
+        positions="samples",
         example="sound",
         examples="sounds",
         smallest={
@@ -25,6 +26,7 @@ OUTLINES = {
         about="What is said in a clip, letter by letter, learnt from transcripts by CTC. Models take the samples themselves and answer at "
         "each frame; they are ours, or one's own. A recogniser that gives transcripts alone can be the teacher.",
         article="a",
+        positions="samples",
         example="clip",
         examples="clips",
         smallest={
