@@ -54,6 +54,15 @@ def unnamed(names: Sequence[str]) -> bool:
     return all(_UNNAMED.fullmatch(name.strip()) for name in names)
 
 
+def by_position(title: str, names: Sequence[str]) -> list[str]:
+    """What is taken for granted of a teacher, ``title``, that does not name the classes ``names`` of the data."""
+    if unnamed(names):
+        return []
+    return [
+        f"Nothing says which class each output of {title} stands for: they are taken to be {listed(names, 5)}, in this order."
+    ]
+
+
 def same_name(name: str, other: str) -> bool:
     """Whether two names are the same but for case, spaces, ``_`` and ``-``."""
     return _folded(name) == _folded(other)

@@ -17,7 +17,7 @@ from ...errors import BadInput
 from ...interfaces.modality import Member, Teachers
 from ...models.ensemble import Together
 from ...models.inference import ask
-from ...models.labels import listed, unnamed
+from ...models.labels import by_position
 from ...models.outputs import ASKED, OneLogit, is_one_logit, of_one_logit, refuse_changing, refuse_probabilities
 from ...sections.teacher import seeds_of
 from ...vision.build import check_fits
@@ -106,18 +106,8 @@ def _member(section: TeacherSection | OnnxTeacher, seed: int, splits: Splits, tr
         notes=notes,
     )
     if section.train is None and splits.classes:
-        notes += _by_position(section.title, splits)
+        notes += by_position(section.title, splits.classes)
     return _fitting(Member(section, seed, model, sees, tuple(notes)), splits, name)
-
-
-def _by_position(title: str, splits: Splits) -> list[str]:
-    """What is taken for granted of a teacher that does not name its classes; numbers have an order of their own."""
-    if unnamed(splits.classes):
-        return []
-    return [
-        f"Nothing says which class each output of {title} stands for: they are taken to be {listed(splits.classes, 5)}, in "
-        "this order."
-    ]
 
 
 def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Member:
@@ -146,7 +136,7 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
         model.check_takes(channels, sees.size if sees and sees.size else size)
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
-    notes = () if named is not None or splits.numbers else tuple(_by_position(section.title, splits))
+    notes = () if named is not None or splits.numbers else tuple(by_position(section.title, splits.classes))
     if model.ends_in_sigmoid and len(splits.classes) > 2:
         notes = (
             *notes,

@@ -12,7 +12,7 @@ from ...errors import BadInput
 from ...interfaces.modality import Member, Teachers
 from ...models.ensemble import Together
 from ...models.inference import ask
-from ...models.labels import listed, unnamed
+from ...models.labels import by_position
 from ...models.outputs import ASKED, refuse_changing, refuse_probabilities
 from ...sections.teacher import OnnxTeacher, seeds_of
 from . import OUTLINES
@@ -75,18 +75,8 @@ def _member(section: TeacherSection | OnnxTeacher, seed: int, splits: Splits, tr
     notes: list[str] = []
     model = network(section, splits, trust_code=trust_code, seed=seed, notes=notes)
     if section.train is None:
-        notes += _by_position(section.title, splits)
+        notes += by_position(section.title, splits.classes)
     return _fitting(Member(section, seed, model, None, tuple(notes)), splits, name)
-
-
-def _by_position(title: str, splits: Splits) -> list[str]:
-    """What is taken for granted of a teacher that does not name its classes."""
-    if unnamed(splits.classes):
-        return []
-    return [
-        f"Nothing says which class each output of {title} stands for: they are taken to be {listed(splits.classes, 5)}, in "
-        "this order."
-    ]
 
 
 def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Member:
@@ -103,7 +93,7 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
             f"{name}: {section.onnx} was made for other classes than the data's: its class {first} is "
             f"'{named[first]}', the data's is '{splits.classes[first]}'. Name the data that it was made for."
         )
-    notes = () if named is not None else tuple(_by_position(section.title, splits))
+    notes = () if named is not None else tuple(by_position(section.title, splits.classes))
     return _fitting(Member(section, seed, model, None, notes), splits, name)
 
 
