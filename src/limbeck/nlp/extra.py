@@ -18,6 +18,6 @@ try:
     import transformers
     from transformers.modeling_outputs import SequenceClassifierOutput
 except ModuleNotFoundError as missing:
-    raise not_installed("text models", missing, "text") from missing
+    raise not_installed("models of transformers", missing, "text") from missing
 
 __all__ = ["SequenceClassifierOutput", "tokenizers", "transformers"]

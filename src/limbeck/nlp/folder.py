@@ -113,8 +113,8 @@ def tokenizer_of(place: str, name: str, role: str) -> Any:
 
 
 @contextmanager
-def sentences_of(name: str, role: str) -> Iterator[None]:
-    """What transformers and the hub raise, as a sentence."""
+def sentences_of(name: str, role: str, what: str = "a sequence classifier") -> Iterator[None]:
+    """What transformers and the hub raise, as a sentence; ``what`` the model is to be."""
     try:
         yield
     except BadInput:
@@ -133,7 +133,7 @@ def sentences_of(name: str, role: str) -> Iterator[None]:
             ) from error
         if "safetensors" in said and ("not appear to have" in said or "does not" in said or "no file named" in said):
             raise BadInput(f"{role}: {name} has no safetensors. {CONVERT}") from error
-        raise BadInput(f"{role}: {name} cannot be loaded as a sequence classifier: {said}") from error
+        raise BadInput(f"{role}: {name} cannot be loaded as {what}: {said}") from error
 
 
 def source_of(place: str) -> AbstractContextManager[None]:

@@ -227,7 +227,7 @@ def _step(
     counts = _global_counts(run.objective, batches, accelerator)
     rate = learning_rate(plan, step, per_epoch)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("pace", 1.0)
     losses = []
     for i, batch in enumerate(batches):
         _reseed(accelerator.device, torch_seed(run.seed, "step", step, i, accelerator.process_index))

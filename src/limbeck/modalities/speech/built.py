@@ -18,9 +18,10 @@ from ...models.seeding import seeded
 from ...models.weights import load_weights
 from ...sections.teacher import Model
 from .examples import Clips, Splits
-from .families import check, ours
+from .families import check, elsewhere, ours
 from .frontend import fit
 from .networks import build
+from .recipe_ctc import SpeechTeacher
 
 FITTED_TO = 512  # training clips by whose spectra a front end is fitted
 AT_ONCE = 64
@@ -38,14 +39,20 @@ def network(
 
     Initialised from ``seed`` alone, its front end fitted to the training clips, then given the section's weights, if any, which
     bring a front end of their own. A ``module:callable`` is called with the section's knobs, and with ``classes``, ``rate`` and
-    ``samples`` where it has parameters of those names. ``notes`` gains what had to be taken for granted of its weights.
+    ``samples`` where it has parameters of those names. A teacher may be a checkpoint of transformers. ``notes`` gains what had to be taken for granted of its weights.
 
     Raises:
         BadInput: the name or a knob is unknown or out of range, code is not trusted or does not give a module, or the weights do
             not fit.
     """
     width = splits.answers.width
-    model = made(section, classes=width, rate=splits.rate, samples=splits.samples, trust_code=trust_code, seed=seed)
+    if elsewhere(section.model):
+        from .pretrained import pretrained  # transformers is an extra
+
+        assert isinstance(section, SpeechTeacher)
+        model = pretrained(section, splits, seed=seed)
+    else:
+        model = made(section, classes=width, rate=splits.rate, samples=splits.samples, trust_code=trust_code, seed=seed)
     if section.weights is not None:
         said = load_weights(model, section.weights, section.model)
         if notes is not None:

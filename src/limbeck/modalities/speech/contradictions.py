@@ -12,7 +12,7 @@ from ...models.places import check_onnx, check_weights
 from ...sections.teacher import Model, OnnxTeacher, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
 from . import contradictions_ctc
-from .families import CLASSIFIERS, check, ours
+from .families import CLASSIFIERS, check, elsewhere, ours
 from .recipe import AudioRecipe, TeacherSection
 from .recipe_ctc import SpeechRecipe
 
@@ -71,6 +71,8 @@ def _teacher(where: str, teacher: TeacherSection) -> Iterator[str]:
 
 
 def _knobs(where: str, section: Model) -> Iterator[str]:
+    if elsewhere(section.model):
+        yield f"{where}.model: {section.model} is meant for a checkpoint, which is not taken here; take {', '.join(CLASSIFIERS)}"
     if not ours(section.model):
         return
     misplaced = list(_misplaced(where, section))

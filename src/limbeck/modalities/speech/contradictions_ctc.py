@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...data.places import place_of
+from ...data.places import cached, place_of
 from ...errors import BadInput
 from ...models.places import check_weights
+from ...nlp.locate import locate
 from ...sections.teacher import Model
 from ...sections.train import schedule_problems
-from .families import ENCODERS, check, ours
+from .families import ENCODERS, check, elsewhere, ours
 from .recipe_ctc import RecogniserTeacher, SpeechRecipe, SpeechTeacher
 
 _OF_NUMBERS = ("float32", "float16")
@@ -49,7 +50,10 @@ def look_for(recipe: SpeechRecipe) -> list[Path | None]:
         if source is not None:
             found.append(place_of(source.name, source.config, f"{field}.name"))
     for section in (recipe.teacher, recipe.student, recipe.assistant):
-        if isinstance(section, RecogniserTeacher) or (section is not None and ":" in section.model):
+        if isinstance(section, Model) and elsewhere(section.model):
+            place = Path(locate(section.model))
+            found.append(place if place.exists() else cached(section.model, "models"))
+        elif isinstance(section, RecogniserTeacher) or (section is not None and ":" in section.model):
             found.append(None)
         if isinstance(section, Model) and section.weights is not None:
             found.append(check_weights(section.weights))
@@ -65,6 +69,12 @@ def _teacher(teacher: SpeechTeacher) -> Iterator[str]:
 
 
 def _model(where: str, section: Model) -> Iterator[str]:
+    if elsewhere(section.model):
+        if where != "teacher":
+            yield f"{where}.model: {section.model} is meant for a checkpoint, which can be a teacher alone; take {' or '.join(ENCODERS)}"
+        elif section.knobs:
+            yield f"{where}.{next(iter(section.knobs))}: {section.model} is as large as its checkpoint and has no knobs; leave it out"
+        return
     if not ours(section.model):
         return
     try:

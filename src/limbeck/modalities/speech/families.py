@@ -100,6 +100,11 @@ def ours(name: str) -> bool:
     return ":" not in name and "/" not in name
 
 
+def elsewhere(name: str) -> bool:
+    """Whether a model's name is meant for a checkpoint of transformers: a folder, ``package:NAME/FOLDER``, or a name on the hub."""
+    return name.startswith("package:") or (":" not in name and "/" in name)
+
+
 def check(name: str, knobs: Mapping[str, Any], among: tuple[str, ...] = CLASSIFIERS + ENCODERS) -> None:
     """Raises `BadInput` where there is no network of that name among these, it has not such a knob, or a knob is out of range."""
     if name not in among:

@@ -21,6 +21,7 @@ from .built import network
 from .data_sections import Noise
 from .examples import Clips, Splits
 from .export import exportable, sound_metadata
+from .families import elsewhere
 from .recipe_ctc import RecogniserTeacher, SpeechRecipe, SpeechTeacher
 from .recogniser import Recogniser
 from .task_ctc import SpeechRecognition, frames_of
@@ -36,7 +37,7 @@ def teachers_of(recipe: SpeechRecipe, splits: Splits, *, trust_code: bool) -> Te
     if isinstance(section, RecogniserTeacher):
         return _alone(_recogniser(section, recipe, splits, trust_code), section, recipe.seed, splits, notes)
     model = network(section, splits, trust_code=trust_code, seed=recipe.seed, notes=notes)
-    if section.train is None:
+    if section.train is None and not elsewhere(section.model):
         notes.append(
             f"Nothing says which symbol each output of {section.title} stands for: they are taken to be the blank, then "
             f"{' '.join(map(repr, splits.answers.names[1:]))}, in this order."

@@ -9,6 +9,7 @@ from ...sections.section import Count
 from ...sections.teacher import Model
 from ...sections.train import Train
 from .data_sections import SoundViews
+from .families import elsewhere
 
 
 class SoundTrain(Train):
@@ -34,7 +35,9 @@ class TeacherSection(Model):
 
     @property
     def comes_from(self) -> str | None:
-        """Where it was published: the folder of its weights; None where it is trained here from the start."""
+        """Where it was published: itself, or the folder of its weights; None where it is trained here from the start."""
+        if elsewhere(self.model):
+            return self.model
         return None if self.weights is None else str(PurePath(self.weights).parent)
 
     @property

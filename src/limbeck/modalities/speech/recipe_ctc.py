@@ -27,7 +27,8 @@ class SpeechTeacher(TeacherSection):
     """The large model. Trained here with ``train``, or ready-made with ``weights``."""
 
     model: str
-    """A family of ours (``ds_ctc``, ``conformer_ctc``), or ``module:callable``."""
+    """A family of ours (``ds_ctc``, ``conformer_ctc``), ``module:callable``, or a checkpoint of Whisper: a folder, ``package:NAME/FOLDER``, or
+    a name on the Hugging Face hub (``openai/whisper-tiny.en``), whose encoder gets a head of the data's symbols."""
     train: SpeechTrain | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     """Train it here (from ``weights``, where given)."""
 

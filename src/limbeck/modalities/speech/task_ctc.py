@@ -7,6 +7,7 @@ says by ``frames_of(lengths_B)`` how many frames of these are the clip's. Shapes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -84,13 +85,12 @@ class SpeechRecognition(Task):
     def batch(self, examples: Clips, index_B: Tensor, view_B: Tensor, views: SoundViews) -> Batch:
         """The batch of these clips at these views."""
         samples_BS, lengths_B = render(views, self.view_seed, examples, index_B, view_B, None)
-        frames_B, most = self.frames_of(lengths_B), self.frames_of(torch.tensor([samples_BS.shape[1]]))
         return Batch(
             ids=examples.ids[index_B],
             view=view_B,
             inputs={"samples_BS": samples_BS, "lengths_B": lengths_B},
             labels=None if examples.labels is None else examples.labels[index_B],
-            mask=torch.arange(int(most), device=frames_B.device) < frames_B[:, None],
+            mask=_mask(self.frames_of, samples_BS, lengths_B),
         )
 
     def order(self, examples: Clips, seed: int, epoch: int, batch_size: int) -> Tensor:
@@ -107,8 +107,8 @@ class SpeechRecognition(Task):
         view_of: ViewOf = every_epoch_anew,
         upcoming: Callable[[Tensor, Tensor], object] | None = None,
     ) -> EpochSource:
-        """Batches over these clips, in an order of (seed, epoch)."""
-        return EpochSource(self, examples, views, seed, batch_size, view_of, upcoming)
+        """Batches over these clips, in an order of (seed, epoch), whose masks are the frames of who learns from them."""
+        return _OwnFrames(self, examples, views, seed, batch_size, view_of, upcoming)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's logits (B, L, V)."""
@@ -140,6 +140,20 @@ class SpeechRecognition(Task):
         finally:
             for module, training in modes:
                 module.training = training
+
+
+class _OwnFrames(EpochSource):
+    """A teacher that is trained may have other frames than the student."""
+
+    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
+        batch = super().next(step, student, part, parts)
+        return replace(batch, mask=_mask(frames_of(student), batch.inputs["samples_BS"], batch.inputs["lengths_B"]))
+
+
+def _mask(frames: FramesOf, samples_BS: Tensor, lengths_B: Tensor) -> Tensor:
+    """(B, L): the frames that are a clip's own."""
+    frames_B, most = frames(lengths_B), frames(torch.tensor([samples_BS.shape[1]]))
+    return torch.arange(int(most), device=frames_B.device) < frames_B[:, None]
 
 
 def ragged(logits_BLV: Tensor, frames_B: Tensor) -> RaggedLogits:

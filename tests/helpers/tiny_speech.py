@@ -1,0 +1,40 @@
+"""Tiny models of speech of transformers, with weights drawn on the spot, as folders that its own classes save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+HEARS = 150  # positions of a Whisper that hears three seconds
+
+
+def whisper(folder: Path, **changes: Any) -> Path:
+    """A Whisper of two layers; its weights matter everywhere, biases among them."""
+    sizes = {"d_model": 16, "vocab_size": 60, "max_source_positions": HEARS, "max_target_positions": 32}
+    for side in ("encoder", "decoder"):
+        sizes |= {f"{side}_layers": 2, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 24}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = transformers.WhisperConfig(**{**sizes, **special, "begin_suppress_tokens": None, **changes})
+    return saved(transformers.WhisperForConditionalGeneration(config), folder)
+
+
+def saved(model: Any, folder: Path) -> Path:
+    """The folder of a model, its weights drawn larger than they begin."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(0.2 * noise if parameter.dim() > 1 else parameter + 0.1 * noise)
+    model.save_pretrained(folder)
+    return folder
+
+
+def clips(rate: int, *seconds: float) -> dict[str, torch.Tensor]:
+    """A batch of noise: clips of so many seconds, and more noise where they are padded."""
+    generator = torch.Generator().manual_seed(1)
+    lengths_B = torch.tensor([round(one * rate) for one in seconds])
+    samples_BS = torch.rand(len(seconds), int(lengths_B.max()), generator=generator) - 0.5
+    return {"samples_BS": samples_BS * torch.rand(samples_BS.shape[1], generator=generator), "lengths_B": lengths_B}
