@@ -4,8 +4,11 @@ They are forked from one that has imported the libraries, so that they do not sp
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tests.helpers.tiny import environment
@@ -48,21 +51,33 @@ class Launcher:
     def __init__(self, folder: Path, modules: str = "torch.onnx, onnxscript, onnxruntime, sklearn.datasets") -> None:
         self.folder = folder
         self.log = folder / "log.txt"
+        self.pid: int | None = None  # of what is not waited for yet
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER.replace("{modules}", modules)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=SETTINGS, cwd=folder,
         )  # fmt: skip
         assert self._line() == "ready"
 
-    def start(self, *arguments: str) -> int:
+    def start(self, *arguments: str) -> None:
+        """Starts the command; what a test that failed left at work is killed first, so that no line is taken for another."""
         assert self.process.stdin is not None
+        if self.pid is not None:
+            self.strike(signal.SIGKILL)
+            self.wait()
         self.process.stdin.write(json.dumps([["limbeck", *arguments], str(self.log)]) + "\n")
         self.process.stdin.flush()
-        return int(self._line())
+        self.pid = int(self._line())
+
+    def strike(self, number: signal.Signals) -> None:
+        """A signal to the process started last, unless it has come to its end."""
+        assert self.pid is not None
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def wait(self) -> int:
         """The exit code of the process started last; minus the signal where one ended it."""
-        return int(self._line())
+        code, self.pid = int(self._line()), None
+        return code
 
     def end(self) -> None:
         """No more of them."""

@@ -1,7 +1,6 @@
 """An assistant between teacher and students: who learns from whom, what is named after what, and what is refused."""
 
 import json
-import os
 import shutil
 import signal
 import time
@@ -190,11 +189,12 @@ def test_killed_in_the_assistants_training_it_ends_the_same(tmp_path: Path) -> N
         launcher.start("run", "tiny.yaml", "--threads", "1", "--out", "whole")
         assert launcher.wait() == 0, launcher.log.read_text()
         arguments = ("run", "tiny.yaml", "--threads", "1", "--out", "killed")
-        pid, deadline = launcher.start(*arguments), time.monotonic() + 300
+        launcher.start(*arguments)
+        deadline = time.monotonic() + 300
         while not any(tmp_path.glob("killed/stages/assistant/*/checkpoint.pt")):
             time.sleep(0.002)
             assert time.monotonic() < deadline, launcher.log.read_text()
-        os.kill(pid, signal.SIGKILL)
+        launcher.strike(signal.SIGKILL)
         assert launcher.wait() == -signal.SIGKILL, launcher.log.read_text()
         assert not (folder_of(tmp_path / "killed", "assistant") / "done.json").exists()
         launcher.start(*arguments)

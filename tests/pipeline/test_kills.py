@@ -5,7 +5,6 @@ libraries, so that they do not spend their lives importing.
 """
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -103,10 +102,13 @@ def test_ten_kills_at_any_moment_leave_the_same_weights(launcher: Launcher, unin
         stage = stage if stage in open_stages else open_stages[0]
         inside = out / "stages" / stage
         before = seen(inside)
-        pid = launcher.start("run", "tiny.yaml", "--threads", "1", "--out", str(out))
+        launcher.start("run", "tiny.yaml", "--threads", "1", "--out", str(out))
         until(lambda inside=inside, before=before: seen(inside) != before, launcher)  # it is at work in this stage
-        time.sleep(draw.random() * 0.5 * duration(uninterrupted, stage))
-        os.kill(pid, signal.SIGKILL)
+        limit = time.monotonic() + draw.random() * 0.5 * duration(uninterrupted, stage)
+        until(
+            lambda stage=stage, limit=limit: time.monotonic() >= limit or finished(out, stage)
+        )  # at most just behind it
+        launcher.strike(signal.SIGKILL)
         assert launcher.wait() == -signal.SIGKILL, launcher.log.read_text()
         kills += 1
         unfinished += not finished(out, stage)
@@ -136,9 +138,9 @@ def test_a_polite_stop_says_how_to_go_on_and_the_run_does(
     out = launcher.folder / number.name
     arguments = ("run", "tiny.yaml", "--threads", "1", "--out", str(out))
     checkpoints = (out / "stages").glob
-    pid = launcher.start(*arguments)
+    launcher.start(*arguments)
     until(lambda: any(checkpoints("teacher/*/checkpoint.pt")), launcher)
-    os.kill(pid, number)
+    launcher.strike(number)
     assert launcher.wait() == 130, launcher.log.read_text()
     said = launcher.log.read_text()
     assert said.splitlines()[-1].startswith("limbeck: teacher: stopped at epoch ")
@@ -147,9 +149,9 @@ def test_a_polite_stop_says_how_to_go_on_and_the_run_does(
     assert not finished(out, "teacher")
 
     # and on it goes, up to the moment when the student is there
-    pid = launcher.start(*arguments)
+    launcher.start(*arguments)
     until(lambda: finished(out, "student"), launcher)
-    os.kill(pid, signal.SIGKILL)
+    launcher.strike(signal.SIGKILL)
     launcher.wait()
     for stage in ("teacher", "targets", "student"):
         for file in PRODUCTS[stage]:

@@ -3,7 +3,6 @@
 Between rungs, while a student is trained, written in few bits, measured or told of: the blows fall after so many bytes of the journals, and a moment.
 """
 
-import os
 import random
 import shutil
 import signal
@@ -77,14 +76,14 @@ def test_killed_at_several_moments_the_trials_are_those_of_an_undisturbed_search
 
     kills = at_work = 0
     for number in range(KILLS):
-        pid = launcher.start("search", "tiny.yaml", "--threads", "1", "--out", str(out))
+        launcher.start("search", "tiny.yaml", "--threads", "1", "--out", str(out))
         enough = written(whole) * (number + draw.random()) / KILLS
         deadline = time.monotonic() + 20 * took + 60
         while written(out) < enough:
             assert time.monotonic() < deadline, launcher.log.read_text()
             time.sleep(0.001)
         time.sleep(draw.random() * took / 40)
-        os.kill(pid, signal.SIGKILL)
+        launcher.strike(signal.SIGKILL)
         if launcher.wait() == 0:  # it had come to its end
             break
         kills += 1
@@ -118,11 +117,11 @@ def test_killed_at_several_moments_the_trials_are_those_of_an_undisturbed_search
 def test_processes_end_with_the_one_that_was_killed_and_the_search_goes_on(launcher: Launcher) -> None:
     out = launcher.folder / "beside"
     command = ("search", "tiny.yaml", "--out", str(out))
-    pid = launcher.start(*command, "--threads", "2", "--jobs", "2")
+    launcher.start(*command, "--threads", "2", "--jobs", "2")
     until(lambda: any(trials(out).values()) if written(out) > 20_000 else False)
-    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    workers = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     assert len(workers) >= 2
-    os.kill(pid, signal.SIGKILL)
+    launcher.strike(signal.SIGKILL)
     assert launcher.wait() == -signal.SIGKILL
     until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
     before = trials(out)
