@@ -88,6 +88,19 @@ class TestSpeechRecognition(Battery):
         return spoken_runs.recipe(spoken_runs.write(tmp_path_factory.mktemp("spoken")), "views={shift: 0.05, gain: 6}")
 
 
+class TestControl(Battery):
+    task = "control"
+
+    @pytest.fixture(scope="class")
+    def recipe(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
+        pytest.importorskip("highway_env")
+        from tests.helpers import drives
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+            yield drives.recipe()
+
+
 class TestPoints(Battery):
     task = "point-classification"
 

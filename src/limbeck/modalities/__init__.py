@@ -26,6 +26,7 @@ TASKS: dict[str, str] = {
     "text-classification": "text",
     "audio-classification": "speech",
     "automatic-speech-recognition": "speech",
+    "control": "driving",
 }
 DEFAULT_TASK = "image-classification"
 

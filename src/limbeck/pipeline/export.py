@@ -49,6 +49,8 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 if model.timed_as_it_is:
                     paths[role] = model.path
                     longest += [model.longest] if model.longest else []
+            elif not isinstance(model, Together) and not exporter.graphs(model, role):  # what nobody deploys
+                measured[role] = job.modality.measured(model, job.task, job.splits)
             elif not isinstance(model, Together):
                 exported = exporter.export(model, role, here.folder, variants=role == "student")
                 paths[role], variants = exported.path, {**variants, **exported.variants}

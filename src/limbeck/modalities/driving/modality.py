@@ -1,0 +1,155 @@
+"""Driving: states with what a planner says of them; models take what the driver saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...deploy.standalone import write_standalone
+from ...errors import BadInput, short
+from ...files import publish as copy_to
+from ...interfaces import Exportable, Graph, Inside
+from ...interfaces.modality import Teachers
+from ...models.inference import ask
+from ...models.own_code import from_code
+from ...models.seeding import seeded
+from ...models.weights import load_weights
+from ...nlp.anatomy import inside
+from ...progress import Bar
+from ...report.shown import Text
+from . import predict
+from .collect import collect
+from .examples import Splits, States
+from .export import exportable
+from .measured import figures_of
+from .network import build, statistics
+from .recipe import ControlRecipe
+from .task import Control
+from .teachers import Said, build_teachers, refuse_module
+
+
+def load(recipe: ControlRecipe, progress: Bar | None = None) -> Splits:
+    """The splits: what was driven, or is driven now."""
+    return collect(recipe, progress)
+
+
+def origins(recipe: ControlRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
+    """The place of each state among those of its split: episode by episode, step by step."""
+    return {split: {"state": list(range(len(getattr(splits, split))))} for split in ("train", "validation")}
+
+
+def teachers_of(recipe: ControlRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
+    """The planner."""
+    return build_teachers(recipe)
+
+
+def given_teacher(model: nn.Module, recipe: ControlRecipe, splits: Splits) -> Teachers:
+    """A planner's part as it was made here; raises :class:`BadInput` for any other module."""
+    return build_teachers(recipe) if isinstance(model, Said) else refuse_module()
+
+
+def student_of(
+    recipe: ControlRecipe, splits: Splits, teachers: Teachers, *, trust_code: bool
+) -> Callable[[int], nn.Module]:
+    """What makes the recipe's student for a seed."""
+    section, states_NF, actions = recipe.student, splits.train.states_NF, splits.answers.width
+
+    def made(seed: int) -> nn.Module:
+        if section.model == "mlp":
+            model: nn.Module = build(section.knobs, *statistics(states_NF), actions, seed)
+        else:
+            with seeded(seed):
+                model = from_code(section, trust_code, {"numbers": states_NF.shape[1], "classes": actions})
+        if section.weights is not None:
+            load_weights(model, section.weights, section.model)
+        return model
+
+    return made
+
+
+def check(model: nn.Module, splits: Splits, name: str) -> None:
+    """Raises :class:`BadInput` where a model does not answer states with an action's logits each."""
+    states_NF, actions = splits.train.states_NF[:2], splits.answers.width
+    try:
+        answer = ask(model, states_NF)
+    except Exception as error:  # a model of any kind fails in any way
+        raise BadInput(
+            f"the {name} fails on states of {states_NF.shape[1]} numbers (batch, numbers): {short(error)}"
+        ) from error
+    if not isinstance(answer, Tensor) or answer.shape != (len(states_NF), actions) or not answer.isfinite().all():
+        raise BadInput(f"the {name} does not answer states with {actions} finite logits each, one for every action.")
+
+
+def task_of(recipe: ControlRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> Control:
+    """The task."""
+    return Control(recipe, splits, device)
+
+
+def starts_from_teacher(recipe: ControlRecipe) -> bool:
+    """None does."""
+    return False
+
+
+def layers(model: nn.Module, asking: str, role: str) -> Inside:
+    """Where the layers of a transformer are, such as a person's own."""
+    return inside(model, asking, role)
+
+
+def notes_on(student: nn.Module, splits: Splits) -> list[str]:
+    """None."""
+    return []
+
+
+def data_facts(splits: Splits) -> dict[str, Any]:
+    """How many numbers a state has."""
+    return {"about": f"states of {splits.train.states_NF.shape[1]} numbers"}
+
+
+def exportables(model: nn.Module, task: Control, role: str) -> dict[str, Exportable]:
+    """One graph, from states to logits; none of the planner."""
+    if isinstance(model, Said):
+        return {}
+    facts = {"classes": task.answers.names, "numbers": task.numbers, "environment": task.recipe.data.name}
+    return {role: exportable(model, role=role, **facts)}
+
+
+def beside(model: nn.Module, task: Control, role: str, folder: Path) -> tuple[str, ...]:
+    """Nothing: the file says all."""
+    return ()
+
+
+def sample(examples: States) -> States:
+    """All of them: they are small."""
+    return examples
+
+
+def answered(graphs: Mapping[str, Graph], model: nn.Module, task: Control, role: str, examples: States) -> Tensor:
+    """Logits (N, A)."""
+    (ask_graph,) = graphs.values()
+    parts = examples.states_NF.cpu().split(predict.BATCH)
+    return torch.cat([torch.from_numpy(ask_graph({"state": one_BF.numpy()})[0]) for one_BF in parts])
+
+
+def measured(model: nn.Module, task: Control, splits: Splits) -> dict[str, float]:
+    """How it drives, on seeds that nothing was chosen by; and what its decisions cost in the validation states."""
+    return figures_of(model, task, splits)
+
+
+def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
+    """``student.onnx``, ``student.safetensors`` and ``predict.py``."""
+    copy_to(export / "student.onnx", out / "student.onnx")
+    copy_to(student_weights, out / "student.safetensors")
+    write_standalone(predict.__name__, out / "predict.py")
+
+
+def show(examples: States) -> Callable[[int], Text]:
+    """A state by its position, as numbers."""
+
+    def text(position: int) -> Text:
+        return Text((", ".join(f"{number:.3g}" for number in examples.states_NF[position].tolist()),))
+
+    return text

@@ -1,0 +1,152 @@
+"""The recipe of driving. No torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ...sections.objective import Objective
+from ...sections.recipe import Recipe
+from ...sections.section import AnyViews, Count, Positive, Section, Times
+from ...sections.targets import Targets
+from ...sections.teacher import Model
+from ...sections.train import Train
+
+
+class Rollouts(Section):
+    """The student drives, the planner says of each state that it came to what it would have done, and the student is trained anew on all
+    of them, round after round (DAgger: Ross et al. 2011)."""
+
+    rounds: Times = 7
+    """How often."""
+    episodes: Count = 44
+    """Episodes of a round; one in eight is for validation."""
+    planner_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the decisions of the first round that are the planner's; of round r this to the power of r."""
+    epochs: Times = 40
+    """Passes over all states so far, of the student that drives a round."""
+
+
+class Data(Section):
+    """Where is driven, and how much: every episode is known by its seed and by who drives."""
+
+    name: str
+    """An environment of highway-env: ``highway-fast-v0`` or ``highway-v0``."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the environment where they are to differ from its own, such as ``{vehicles_count: 30}``."""
+    episodes: Count = 60
+    """Episodes that the planner drives, to train on."""
+    validation_episodes: Count = 16
+    """The same to select on."""
+    test_episodes: Count = 16
+    """The same to test on, state by state; how a student drives is judged in ``judge``."""
+    rollouts: Rollouts | None = None
+    """Episodes that the student drives, to train on; ``{}``: as many as is usual. A student that saw the planner's alone crashes."""
+    processes: Count = 1
+    """In how many processes is driven; the states are the same in any number."""
+    config: None = None
+    """None: an environment has ``settings``."""
+    train: Literal["train"] = "train"
+    """Its name; its episodes have seeds of their own, as those of the others have."""
+    validation: Literal["validation"] = "validation"
+    """Likewise."""
+    test: Literal["test"] = "test"
+    """Likewise."""
+    group: None = None
+    """None: no episode is in two splits."""
+    transfer: None = None
+    """None: every state is labelled."""
+
+
+class PlannerSection(Section):
+    """A driver that looks six seconds ahead, and sees more than a student: every car, and what its own is on the way to."""
+
+    tau: Positive = 0.2
+    """In rewards of a second: soft targets are softmax(values / tau), at a temperature of 1."""
+
+
+class Teacher(Section):
+    """Who is learnt from."""
+
+    planner: PlannerSection
+    """The planner; ``{}``: as it is."""
+
+    @property
+    def title(self) -> str:
+        """How a person sees it."""
+        return "planner"
+
+    @property
+    def train(self) -> Train | None:
+        """None: it comes ready-made."""
+        return None
+
+    @property
+    def views(self) -> None:
+        """None: states are not varied."""
+        return None
+
+    @property
+    def opaque(self) -> str | None:
+        """Why its inner modules cannot be looked at."""
+        return "a planner gives the values of its actions alone"
+
+
+class Student(Model):
+    """The small model. Further fields are its knobs (``width: 32``)."""
+
+    model: str
+    """``mlp``, whose knobs are ``width`` and ``second``: how wide its hidden layers are; or ``module:callable``."""
+
+
+class AsTheyAre(AnyViews):
+    """States are not varied: a state that nobody drove to is no state."""
+
+
+class Judge(Section):
+    """How drivers are judged: in closed loop, on seeds that no state was collected on and nothing is chosen by."""
+
+    episodes: Count = 100
+    """One for each seed, the same for all who are judged."""
+    period_ms: Positive = 50.0
+    """Milliseconds that a decision may take; more is a missed deadline."""
+
+
+class ControlTrain(Train):
+    """One training run."""
+
+    epochs: Times = 60
+    """Passes over the training set."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
+    learning_rate: Positive | None = 0.005
+    """Peak learning rate."""
+
+
+class ControlRecipe(Recipe):
+    """Driving: one of five actions in every state."""
+
+    task: Literal["control"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The modality."""
+    data: Data
+    """Where is driven, and how much."""
+    views: AsTheyAre = AsTheyAre()
+    """States are not varied."""
+    teacher: Teacher
+    """Who is learnt from."""
+    targets: Targets = Targets(views=1)
+    """How it is asked."""
+    student: Student
+    """The small model."""
+    assistant: None = None
+    """None: a planner's student is small."""
+    objective: Objective = Objective.model_validate({"kd": {"temperature": 1}})
+    """What the student is asked to match."""
+    train: ControlTrain = ControlTrain()  # pyright: ignore[reportIncompatibleVariableOverride]
+    """How the student and its baselines are trained."""
+    judge: Judge = Judge()
+    """How drivers are judged."""
+
+
+RECIPES: dict[str, type[Recipe]] = {"control": ControlRecipe}
