@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ from limbeck.data.places import folder_of
 from limbeck.evaluation import frames
 from limbeck.evaluation.intervals import mean_sd, sums_bootstrap
 from limbeck.evaluation.keep import keep
-from limbeck.interfaces import RaggedLogits
+from limbeck.interfaces import Hypotheses, RaggedLogits
 from limbeck.modalities.speech import audio
 from limbeck.modalities.speech.built import network
 from limbeck.modalities.speech.data_sections import SoundViews, SpeechData
@@ -50,6 +51,7 @@ TEACHER = {"model": "ds_ctc", "width": 96, "depth": 5}
 STUDENT = {"model": "ds_ctc", "width": 40, "depth": 3}
 VIEWS = SoundViews(speed=0.1, gain=6.0)
 STORED = 2  # views
+AT_ONCE = 16
 
 
 class Row(NamedTuple):
@@ -147,14 +149,15 @@ def stored(task: SpeechRecognition, teacher: torch.nn.Module, codec: Codec, view
         "precision": "float32", "views": {}, "view_seed": 0,
     }  # fmt: skip
     ragged = not isinstance(codec, HypothesesCodec)
-    return StoredTeacher(cast(path, identity, pool.ids, views, ask, codec=codec, ragged=ragged, batch_size=16))
+    return StoredTeacher(cast(path, identity, pool.ids, views, ask, codec=codec, ragged=ragged, batch_size=AT_ONCE))
 
 
 def sizes(task: SpeechRecognition, teacher: torch.nn.Module, folder: Path) -> Iterator[Sequence[str]]:
-    """What each codec takes of a recording, and what it loses."""
+    """What each codec takes of a recording, as it is and after zlib, and what it loses."""
+    longest = max(int(heard_at(task, teacher, at).lengths.max()) for at in torch.arange(len(task.pool)).split(AT_ONCE))
     codecs: tuple[Codec, ...] = (
         Dense(), Int8(), TopKCodec(4, (1.0,)), TopKCodec(2, (1.0,)), TopKCodec(1, (1.0,)),
-        HypothesesCodec(best=4, longest=32), HypothesesCodec(best=1, longest=32),
+        HypothesesCodec(best=4, longest=longest), HypothesesCodec(best=1, longest=longest),
     )  # fmt: skip
     for number, codec in enumerate(codecs):
         store = stored(task, teacher, codec, 1, folder / f"codec-{number}").store
@@ -162,7 +165,22 @@ def sizes(task: SpeechRecognition, teacher: torch.nn.Module, folder: Path) -> It
         error, each = store.manifest["codec"]["error"], store.manifest["codec"]["bytes_per_target"]
         lost = f"{error['mean_kl']:.1e}" if "mean_kl" in error else "no posteriors"
         settings = ", ".join(f"{name} {value}" for name, value in codec.settings.items() if name in ("k", "best"))
-        yield f"{codec.name} {settings}".strip(), str(each), f"{each * rows / len(store):,.0f}", lost
+        packed = sum(len(zlib.compress(path.read_bytes())) for path in store.path.glob("*/view-*/*.arrow"))
+        told = f"{each * rows / len(store):,.0f}", f"{packed / len(store):,.0f}"
+        yield f"{codec.name} {settings}".strip(), str(each), *told, lost
+
+
+def heard_at(task: SpeechRecognition, teacher: torch.nn.Module, index_B: torch.Tensor) -> Hypotheses:
+    """The four best transcripts of these recordings, as they are."""
+    with torch.no_grad():
+        batch = task.batch(task.pool, index_B, torch.zeros_like(index_B), VIEWS)
+        return hypotheses_of(task.answer(teacher, batch), 4, HypothesesCodec.beam)
+
+
+def blank_share(task: SpeechRecognition, teacher: torch.nn.Module) -> float:
+    """At how many of the frames of train the teacher takes the blank for likeliest."""
+    said = [answer.logits.argmax(1) == frames.BLANK for _, answer in task.answers_to(teacher, task.train)]
+    return float(torch.cat(said).double().mean())
 
 
 def main() -> None:
@@ -236,9 +254,11 @@ def main() -> None:
         print_table(["learns from", "parameters", "error %", "sd", "less labels alone (95 %)", "NLL", "CPU s"], shown)
         print()
         print_table(
-            ["codec", "bytes a frame, or all", "bytes a recording", "mean KL"],
+            ["codec", "bytes a frame, or all", "bytes a recording", "by zlib", "mean KL"],
             list(sizes(tasks[False], teacher, folder)),
         )
+        recordings, share = len(tasks[False].pool), blank_share(tasks[False], teacher)
+        print(f"\n{recordings} recordings at one view; the blank is likeliest at {100 * share:.1f} % of the frames.")
 
     print_conditions(f"0 to {asked.seeds - 1}", start)
 

@@ -1,11 +1,13 @@
-"""Killed ten times, and none the worse: the same weights, byte for byte, as a run that was left alone.
+"""Killed ten times, and none the worse: the same weights and answers, byte for byte, as a run that was left alone.
 
     python benchmarks/kill_resume.py
+    LIMBECK_DATA=... python benchmarks/kill_resume.py --task recognition
+    LIMBECK_DATA=... python benchmarks/kill_resume.py --task keywords
 
-Runs `limbeck run recipes/digits_all_labels.yaml --set seeds=1` once undisturbed. Then the same command in another folder is
-killed (SIGKILL, its whole process group) ten times and given again each time, until it finishes. Each kill is meant
-for a stage, so that all of them are hit, the short ones too: it falls at a random moment after the stage was seen to
-be at work, within the time that the stage took undisturbed. Where the stage was quicker this time, the kill hits
+Runs `limbeck run recipes/digits_all_labels.yaml --set seeds=1` once undisturbed; with `--task` a recipe of sounds, short enough to be
+killed often. Then the same command in another folder is killed (SIGKILL, its whole process group) ten times and given again each time,
+until it finishes. Each kill is meant for a stage, so that all of them are hit, the short ones too: it falls at a random moment after the
+stage was seen to be at work, within the time that the stage took undisturbed. Where the stage was quicker this time, the kill hits
 whatever came next; the table says what it hit. One thread, CPU; checkpoints every 0.3 s in the killed run and as
 ever in the other. About 5 minutes on 2 cores. Exit code 1 where anything differs.
 """
@@ -38,7 +40,25 @@ MEANT = (
     "export",
     "report",
 )
-COMPARED = ("*/*/model.safetensors", "targets/*/store/seal.json", "evaluate/*/answers.safetensors")
+COMPARED = (
+    "*/*/model.safetensors",
+    "targets/*/store/seal.json",
+    "evaluate/*/answers.safetensors",
+    "export/*/*.onnx",
+)
+SHORT = {
+    "digits": (),
+    "recognition": (
+        "data.limit=200", "views={speed: 0.1, gain: 6}", "teacher.width=32", "teacher.depth=2", "teacher.train.epochs=2",
+        "targets.views=2", "student.width=24", "student.depth=2", "train.epochs=2",
+        "objective={ctc: {}, ctc_frame_kd: {}, ctc_sequence_kd: {weight: 0.5}}",
+    ),
+    "keywords": (
+        "data.limit=600", "teacher.width=8", "teacher.train.epochs=4", "targets.views=4", "student.width=8", "student.depth=2",
+        "train.epochs=6", "baseline.label_smoothing=0.1",
+    ),
+}  # fmt: skip
+RECIPES = {"recognition": Path("recipes/kathleen.yaml"), "keywords": Path("recipes/keywords.yaml")}
 
 
 def start(command: list[str], out: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -50,6 +70,12 @@ def start(command: list[str], out: Path, log: Path, **environment: str) -> subpr
             env=os.environ | environment,
             start_new_session=True,
         )
+
+
+def meant_in(out: Path) -> list[str]:
+    """Which stages the kills are meant for, in their order: those of a run, ten in all."""
+    there = [stage for stage in MEANT if (out / "stages" / stage).exists()]
+    return sorted([*there, *("targets", "evaluate", "baseline")[: len(MEANT) - len(there)]], key=STAGES.index)
 
 
 def at_work(out: Path) -> str | None:
@@ -109,12 +135,14 @@ def finish(command: list[str], out: Path, log: Path) -> None:
 
 def main() -> int:
     parser = arguments(__doc__)
+    parser.add_argument("--task", choices=SHORT, default="digits")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     asked = parser.parse_args()
     began, draw = time.monotonic(), random.Random(asked.seed)
     limbeck = str(Path(sys.executable).with_name("limbeck"))
-    command = [limbeck, "run", str(asked.recipe), "--threads", "1", "--device", "cpu"]
-    for override in ["seeds=1", *asked.set]:
+    recipe = RECIPES.get(asked.task, asked.recipe)
+    command = [limbeck, "run", str(recipe), "--threads", "1", "--device", "cpu"]
+    for override in ["seeds=1", *SHORT[asked.task], *asked.set]:
         command += ["--set", override]
     with tempfile.TemporaryDirectory() as scratch:
         base = asked.out or Path(scratch)
@@ -124,7 +152,7 @@ def main() -> int:
             sys.exit(f"{base} holds such runs already: name a new folder.")
         finish(command, alone, log)
         rows, kills = [], 0
-        for number, meant in enumerate(MEANT, 1):
+        for number, meant in enumerate(meant_in(alone), 1):
             delay = draw.uniform(0, 0.9 * seconds_of(alone, meant))
             hit = killed(command, tried, log, meant, delay)
             kills += hit is not None

@@ -20,7 +20,9 @@ class LiveTeacher:
     """A model that answers and never changes: eval mode, no gradient; an :class:`interfaces.Teacher`."""
 
     def __init__(self, model: nn.Module, task: Task) -> None:
-        self.model, self.task = model.eval().requires_grad_(False), task
+        # its weights ask for gradients as before: PyTorch multiplies frozen ones by another kernel, without gradients too, and a
+        # teacher that was asked would from then on answer otherwise, in the last bit, than one whose answers were found on disk
+        self.model, self.task = model.eval(), task
         self._modules = tuple(model.modules())
         self._captures: dict[tuple[str, ...], Capture] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 pytest.importorskip("soundfile")
 
@@ -55,6 +58,19 @@ def test_a_run_goes_from_a_table_of_transcripts_to_a_page_of_them(folder: Path) 
     for said in ("What is taken for what?", "What the student lost", "<audio", "symbol error rate"):
         assert said in page, said
     assert "samples, one thread" in page
+
+
+def test_answers_are_the_same_bits_where_all_before_them_was_found_finished(folder: Path, tmp_path: Path) -> None:
+    """A teacher that was asked in this process answers as one that was read from disk."""
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    (evaluated,) = (run / "stages" / "evaluate").iterdir()
+    before = load_file(evaluated / "answers.safetensors")
+    shutil.rmtree(evaluated)
+    distil(spoken_runs.job(folder, run, *SHORT))
+    after = load_file(evaluated / "answers.safetensors")
+    assert after.keys() == before.keys()
+    assert [name for name, value in after.items() if not torch.equal(value, before[name])] == []
 
 
 def test_predict_stands_alone_and_a_server_says_what_the_file_says(folder: Path) -> None:
