@@ -228,11 +228,13 @@ def main() -> None:
             each = [frames.figures(kept) for kept in kepts]
             error, nll = (mean_sd([one[figure] for one in each]) for figure in ("error_rate", "nll"))
             scores = np.stack([frames.scores(kept, "error_rate").numpy() for kept in kepts])
-            alone.setdefault(row.few, scores)
-            apart = sums_bootstrap(scores, alone[row.few], frames.SUMS["error_rate"])
+            if not asks:
+                alone[row.few] = scores
+            beside = alone.get(row.few, scores)  # nothing is said where its row was left out
+            apart = sums_bootstrap(scores, beside, frames.SUMS["error_rate"])
             gain = (
                 ""
-                if not asks
+                if beside is scores
                 else "{difference:+.2f} ({low:+.2f} to {high:+.2f})".format(
                     **{end: 100 * apart[end] for end in ("difference", "low", "high")}
                 )
