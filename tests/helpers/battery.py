@@ -155,7 +155,7 @@ class Battery:
         assert len(modality_of(opened.recipe).load(opened.recipe).train) == len(splits.train)
         for columns in opened.modality.origins(opened.recipe, splits).values():
             assert len({len(column) for column in columns.values()}) == 1
-        facts = json.loads(json.dumps(opened.modality.data_facts(splits)))
+        facts = json.loads(json.dumps(opened.modality.data_facts(splits, opened.task)))
         assert isinstance(facts["about"], str)
 
     def test_the_task_has_all_that_is_asked_of_one(self, opened: Opened) -> None:

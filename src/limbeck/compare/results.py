@@ -73,7 +73,7 @@ def results_of(
             "train": len(job.splits.train),
             "validation": len(job.splits.validation),
             "test": len(answers["test/labels"]),
-            **job.modality.data_facts(job.splits),
+            **job.modality.data_facts(job.splits, job.task),
             "notes": list(job.notes),
         },
         "teacher": {
@@ -109,7 +109,7 @@ def results_of(
 def named(job: Job) -> dict[str, Any]:
     """What the answers are, and what their figures are: fields of ``compare.json``."""
     answers, by = job.splits.answers, KINDS[job.splits.answers.kind]
-    units = job.modality.data_facts(job.splits).get("unit") or ()
+    units = job.modality.data_facts(job.splits, job.task).get("unit") or ()
     return {
         "answers": {"kind": answers.kind, "width": answers.width, "names": list(answers.names)},
         "figures": plain(by.FIGURES, units),

@@ -8,6 +8,7 @@ An example without labels is silence, and is told apart. Shapes: N examples, B b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import BadInput
 from ..interfaces import IGNORED, DenseLogits, RaggedLogits
 from ..objectives.catalogue.entry import SYMBOLS
-from .alignment import Edits, edits, words
+from .alignment import Edits, aligned, edits, words
 from .figure import Figure, share
 from .keep import Kept
 from .positions import alike_at_positions, divergence, known, labels_of, log_probabilities, per_example, per_position
@@ -42,7 +43,7 @@ FIDELITY = (
 PLAIN = "ctc"
 READS = SYMBOLS
 TARGET = DenseLogits
-ROWS = None
+ROWS = "crowded"
 WHOLE = False
 BLANK = 0
 SPACE = " "
@@ -57,20 +58,23 @@ def kept(
     """Of each example ``symbols`` (how many labels), the edits from them to the best path, ``nll`` (of all of them together).
 
     The edits are ``insertions``, ``deletions`` and ``substitutions``, and ``errors``, their sum. Where ``names``, of the V, has a
-    space, ``words`` and ``word_errors`` likewise. ``told`` (B, W) int16 is the best path's symbols, -100 beyond its own.
+    space, ``words`` and ``word_errors`` likewise. ``told`` (B, W) int16 is the best path's symbols, -100 beyond its own, and
+    ``wanted`` the labels likewise. ``crowded`` is 1 where the frames are too few for the labels, else 0.
 
     With a teacher also ``theirs`` (how many symbols it heard), ``apart`` (edits from them), and, where it has as many frames,
     ``frames``, ``agree`` and ``kl``, sums over frames, else 0; (B,) each. ``labels`` are (B, T), IGNORED beyond an
     example's own; where its frames are too few for its labels, ``nll`` is that of the least probable float64. Answers of
     (B, L, V) are taken whole: those with padding come ragged.
     """
-    rows, said = [], []
+    rows, said, asked = [], [], []
     theirs = [None] * len(labels) if teacher is None else log_probabilities(teacher)
     for log_LV, teacher_LV, labels_T in zip(log_probabilities(answer), theirs, labels_of(labels), strict=True):
         wanted_T = labels_T[known(labels_T)]
         wanted, path = wanted_T.tolist(), best_path(log_LV)
         said.append(torch.tensor(path, dtype=torch.int16))
+        asked.append(wanted_T.to(torch.int16))
         row = {"symbols": float(len(wanted)), **_counted(edits(path, wanted)), "nll": _nll(log_LV, wanted_T)}
+        row["crowded"] = float(frames_for(wanted) > len(log_LV))
         if SPACE in names:
             between = list(names).index(SPACE)
             row["words"] = float(len(words(wanted, between)))
@@ -83,6 +87,7 @@ def kept(
     columns = per_example(rows)
     if said:
         columns["told"] = pad_sequence(said, batch_first=True, padding_value=IGNORED)
+        columns["wanted"] = pad_sequence(asked, batch_first=True, padding_value=IGNORED)
     return columns
 
 
@@ -149,8 +154,36 @@ def commonest(labels: Tensor) -> float | None:
 
 
 def rows(kepts: Sequence[Kept], names: Sequence[str]) -> list[dict[str, Any]]:
-    """None."""
-    return []
+    """Of examples whose labels are more than the model's frames can say: ``position``, ``said`` and the frames that it ``needs``."""
+    first = kepts[0]
+    if "crowded" not in first:  # kept by an earlier version
+        return []
+    wanted = {at: first["wanted"][at] for at in first["crowded"].nonzero().flatten().tolist()}
+    said = {at: row_T[known(row_T)].tolist() for at, row_T in wanted.items()}
+    return [{"position": at, "said": _spelt(row, names), "needs": frames_for(row)} for at, row in said.items()]
+
+
+def said(kept: Kept, names: Sequence[str]) -> list[list[tuple[str, bool]]] | None:
+    """Of each example what is said in it, word by word (symbol by symbol where no space parts them), and whether it was heard.
+
+    None where what was said was not kept, as versions before did not.
+    """
+    if "wanted" not in kept:
+        return None
+    between = list(names).index(SPACE) if SPACE in names else None
+
+    def parted(row_T: Tensor) -> list[tuple[int, ...]]:
+        symbols = row_T[known(row_T)].tolist()
+        return [(one,) for one in symbols] if between is None else words(symbols, between)
+
+    rows = zip(kept["told"].cpu(), kept["wanted"].cpu(), strict=True)
+    pairs = [aligned(parted(told), parted(wanted)) for told, wanted in rows]
+    return [[(_spelt(wanted, names), told == wanted) for told, wanted in of if wanted is not None] for of in pairs]
+
+
+def frames_for(wanted: Sequence[int]) -> int:
+    """The fewest frames that some alignment gives these labels at: one each, and a blank between equal neighbours."""
+    return len(wanted) + sum(one == other for one, other in pairwise(wanted))
 
 
 def right(kept: Kept) -> None:
@@ -185,6 +218,10 @@ def _frame_by_frame(log_LV: Tensor, teacher_LV: Tensor) -> dict[str, float]:
 
 def _counted(found: Edits) -> dict[str, float]:
     return {"errors": float(found.all), **{name: float(count) for name, count in found._asdict().items()}}
+
+
+def _spelt(symbols: Sequence[int], names: Sequence[str]) -> str:
+    return "".join([names[one] for one in symbols])
 
 
 def _spoken(kept: Kept) -> Tensor:

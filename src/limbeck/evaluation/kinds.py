@@ -41,6 +41,8 @@ examples, B of a batch, C classes, D numbers, V symbols, M sums; "kept" is what 
 ``right(kept) -> tuple[Tensor, Tensor, Tensor] | None``
     Which answers are right: of each example (N,), of each class (N, C) or (N, 1) where one holds for all, and of which
     examples a class's figure is made (N, C) bool. None where answers are not right or wrong.
+``said(kept, names) -> list[list[tuple[str, bool]]] | None``
+    Of transcripts alone: of each example what is said in it, word by word, and whether it was heard.
 ``sureness(kept) -> Tensor | None``
     (N,) float64 from 0 to 1: how sure the model is of each answer, by which a teacher is asked in its place
     (:mod:`limbeck.evaluation.escalation`). None where that is not told, or answers are not right or wrong.

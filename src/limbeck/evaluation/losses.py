@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..data.groups import Groups as DataGroups
-from .intervals import LEVEL, difference_p, holm, mean_sd
+from .intervals import LEVEL, difference_p, holm, mean_sd, paired_bootstraps
 
 MOST_GROUPS = 50  # beyond that many, a group has few examples and the correction leaves nothing to be found
+_DRAWS = 1_000  # of an interval, of which there is one a row
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,12 @@ def lost_examples(student_SN: np.ndarray, teacher_N: np.ndarray) -> dict[str, An
 
 def _row(difference_SN: np.ndarray) -> dict[str, Any]:
     examples = difference_SN.shape[1]
+    found = paired_bootstraps(difference_SN[None], draws=_DRAWS)[0] if examples else dict.fromkeys(("low", "high"))
     return {
         "examples": examples,
         "difference": float(difference_SN.mean()) if examples else None,
+        "low": found["low"],
+        "high": found["high"],
         "p": difference_p(difference_SN) if examples else None,
     }
 

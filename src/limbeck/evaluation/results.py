@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..interfaces import Answers, Values
 from ..version import __version__
-from . import losses, spread
+from . import losses, parts, spread
 from .figure import plain
 from .intervals import mean_sd, paired_bootstraps, sums_bootstrap, within_possible
 from .keep import Kept
@@ -243,6 +243,11 @@ def assemble(
         by, student.runs, {role: control.runs for role, control in controls.items()}, taught
     )
     units = data.get("unit") or ()
+    tested = {
+        "teacher": [taught.test],
+        "student": [one.test for one in student.runs],
+        "baseline": [one.test for one in baseline.runs],
+    }
     fidelity = fidelity_section(by, student.runs, taught.test)
     return json_values(
         {
@@ -263,6 +268,7 @@ def assemble(
             "fidelity_baseline": fidelity_section(by, baseline.runs, taught.test),
             "comparison": {"smoothed": None} | comparisons,
             "losses": losses_section(by, student.runs, baseline.runs, taught, answers.names, groups),
+            "parts": parts.section(by, tested, groups, answers.names),
             "ratios": ratios(by, sections["teacher"], sections["student"], speed, learnt_from_teacher),
             "speed": speed,
             "export": export,

@@ -251,7 +251,8 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
                 f"{balanced.title} (%): {listed(figures)}.",
             )
         )
-    groups = (results.get("losses") or {}).get("groups")
+    # results of earlier versions have them among the losses alone
+    groups = (results.get("parts") or results.get("losses") or {}).get("groups")
     if groups and groups["count"] < (data.get("test") or 0):
         found.append(
             Finding(
@@ -261,6 +262,17 @@ def _doubts_of_data(results: Mapping[str, Any], what: str) -> list[Finding]:
                 "independent here: intervals are rather too narrow.",
             )
         )
+    for role, whose in (("teacher", "the teacher"), ("student", "the student")):
+        if crowded := (results.get(role) or {}).get("crowded"):
+            first = listed([quoted(one["said"]) for one in crowded[:3]])
+            found.append(
+                Finding(
+                    "doubt",
+                    "Transcripts",
+                    f"{counted(len(crowded), f'test {what}')} of {data['test']:,} have more symbols than {whose} has frames for, such as {first}: "
+                    "it cannot be right there, and its NLL takes them for all but impossible.",
+                )
+            )
     for split, names in (data.get("lacking") or {}).items():
         some = [quoted(name) for name in names[:5]] + ([f"{len(names) - 5} more classes"] if len(names) > 5 else [])
         unknown = (

@@ -66,7 +66,7 @@ class Modality(Protocol):
         """What a person should know of such a student, in sentences."""
         ...
 
-    def data_facts(self, splits: Any) -> dict[str, Any]:
+    def data_facts(self, splits: Any, task: Any) -> dict[str, Any]:
         """What the results say of the data beside the numbers of examples."""
         ...
 

@@ -226,5 +226,5 @@ def _mean(off_N: Any) -> float:
 
 def _unit(job: Job) -> str:
     """What the numbers are in, where all are in one unit."""
-    units = job.modality.data_facts(job.splits).get("unit") or ()
+    units = job.modality.data_facts(job.splits, job.task).get("unit") or ()
     return plain(KINDS["values"].FIGURES[:1], units)[0]["unit"]

@@ -147,7 +147,7 @@ def _results(
         "validation": len(job.splits.validation),
         "test": len(answers["test/labels"]),
         "transfer": 0 if job.splits.transfer is None else len(job.splits.transfer),
-        **job.modality.data_facts(job.splits),
+        **job.modality.data_facts(job.splits, job.task),
         "notes": [*job.notes, *([larger] if (larger := deployed_with(job.objective())) else [])],
     }
     taught, pupils = evidence(recipe.teacher.title, "teacher", [teacher], teacher_cost), by_arm["student"]

@@ -114,7 +114,7 @@ def conclude(
 def _about(searched: Searched, settings: Search, figure: Figure) -> dict[str, Any]:
     job = searched.bench.job
     answers, by = job.splits.answers, KINDS[job.splits.answers.kind]
-    units = job.modality.data_facts(job.splits).get("unit") or ()
+    units = job.modality.data_facts(job.splits, job.task).get("unit") or ()
     return {
         "schema_version": SCHEMA_VERSION,
         "limbeck_version": __version__,

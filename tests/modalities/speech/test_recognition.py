@@ -15,7 +15,8 @@ from torch import nn
 from limbeck.errors import BadInput
 from limbeck.evaluation import frames
 from limbeck.evaluation.keep import keep
-from limbeck.modalities.speech import modality_ctc
+from limbeck.interfaces import IGNORED
+from limbeck.modalities.speech import crowded, modality, modality_ctc
 from limbeck.modalities.speech.built import network
 from limbeck.modalities.speech.data_sections import SoundViews, SpeechData
 from limbeck.modalities.speech.load import load
@@ -127,7 +128,41 @@ def test_what_does_not_answer_at_frames_is_refused(model: nn.Module, sentence: s
         modality_ctc.check(model, splits, "student")
 
 
+def test_clips_whose_transcript_no_alignment_gives_are_counted_and_named(splits: Any) -> None:
+    clips, model = splits.train, student(splits)
+    frames_N = frames_of(model)(clips.lengths)
+    at = int(frames_N.argmin())
+    room = int(frames_N[at])
+    labels = torch.full((len(clips), room), IGNORED)
+    labels[:, : clips.labels.shape[1]] = clips.labels
+    labels[at] = 1 + torch.arange(room) % 2  # as many symbols as frames, no two neighbours equal
+    fitting = replace(splits, train=replace(clips, labels=labels, texts=None))
+    assert crowded.notes_of(fitting, "student", model) == []
+    labels = labels.clone()
+    labels[at, 1] = labels[at, 0]  # now a blank is wanted on either side of it
+    tight = replace(splits, train=replace(clips, labels=labels, texts=None))
+    (note,) = crowded.notes_of(tight, "student", model)
+    assert note.startswith(
+        f"split 'train': 1 of {len(clips)} transcripts have more symbols than the student has frames for, and they are left out of ctc: '  "
+    )
+    assert f"{room} frames where {room + 2} are needed" in note
+    assert modality.notes_on(model, tight) == [note]
+    # one with a fifth of the frames has too few for many, of which the first are named
+    found = crowded.facts_of(
+        splits, {"teacher": lambda lengths_B: frames_of(model)(lengths_B) // 5, "student": frames_of(model)}
+    )
+    assert set(found) == {"teacher"}
+    assert found["teacher"]["train"]["of"] == len(clips)
+    assert 5 == len(found["teacher"]["train"]["first"]) < found["teacher"]["train"]["count"]
+    first = found["teacher"]["train"]["first"][0]
+    assert first["said"] in clips.texts
+    assert first["frames"] < first["needs"]
+    task = modality_ctc.task_of(spoken_runs.recipe(Path()), tight, model, torch.device("cpu"))
+    told = modality_ctc.facts(tight, task)["sound"]["crowded"]
+    assert {role: told[role]["train"]["count"] for role in told} == {"teacher": 1, "student": 1}
+
+
 def test_a_network_of_ours_is_taken(splits: Any) -> None:
     modality_ctc.check(student(splits), splits, "student")
-    facts = modality_ctc.facts(splits)
+    facts = modality_ctc.facts(splits, task_of(splits))
     assert (facts["sound"]["alphabet"], facts["sound"]["rate"]) == (" abc", RATE)

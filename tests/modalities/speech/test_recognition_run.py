@@ -53,9 +53,12 @@ def test_a_run_goes_from_a_table_of_transcripts_to_a_page_of_them(folder: Path) 
     assert results["answers"] == {"kind": "frames", "width": 5, "names": ["", " ", "a", "b", "c"]}
     assert results["targets"]["codec"] == "dense"
     assert results["export"]["parity"]["passed"]
+    assert results["student"]["crowded"] == []
+    assert results["parts"]["groups"] is None
+    assert min(row["said"] for row in results["parts"]["words"]["rows"]) >= 3
     assert set(results["comparison"]["baseline"]) == {"error_rate", "nll", "word_error_rate", "whole"}
     page = (folder / "run" / "report.html").read_text(encoding="utf-8")
-    for said in ("What is taken for what?", "What the student lost", "<audio", "symbol error rate"):
+    for said in ("What is taken for what?", "What the student lost", "<audio", "symbol error rate", "not heard"):
         assert said in page, said
     assert "samples, one thread" in page
 

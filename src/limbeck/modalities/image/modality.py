@@ -117,7 +117,7 @@ def notes_on(student: nn.Module, splits: Splits) -> list[str]:
     return notes_on_pruned(student)
 
 
-def data_facts(splits: Splits) -> dict[str, Any]:
+def data_facts(splits: Splits, task: ImageTask) -> dict[str, Any]:
     """The images' channels, height and width; and what numbers are in."""
     shape = list(splits.train.images.shape[1:])
     unit = {"unit": list(splits.unit)} if splits.unit else {}

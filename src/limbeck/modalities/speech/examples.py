@@ -154,7 +154,8 @@ class Splits(SplitsOf[Clips]):
 
     ``samples`` is the window that each is put into, None where each keeps its length. ``counted`` says by split, then by
     reason, how many clips are unlike the rest: ``cut`` (longer than the window), ``long`` (left out), ``silent``, ``corrupt``
-    (left out), ``resampled``, ``mixed`` (of several channels), ``unfit`` (a transcript with letters that the alphabet lacks).
+    (left out), ``resampled``, ``mixed`` (of several channels), ``unfit`` (a transcript with letters that the alphabet lacks),
+    ``empty`` (an empty transcript).
     """
 
     rate: int

@@ -116,7 +116,7 @@ class _Reader:
         said = notes if of_test else None
         where = {"image": self.audio, "root": "" if self.root is None else str(self.root), "instead_of_refusing": said}
         groups = read_groups(rows, self.data.group, split, not_column=not_column, **where)
-        texts, labels, count = None, None, len(rows)
+        texts, labels, count, empty = None, None, len(rows), []
         kept = torch.arange(count)
         if isinstance(self.data, SpeechData):
             read = [normalised(text, self.data) for text in _texts(rows, self.answer)]
@@ -130,9 +130,11 @@ class _Reader:
                     "data.alphabet, or column of transcripts."
                 )
             texts = [text for text in found if text is not None]
-            if empty := texts.count(""):
+            if empty := [row for row, text in enumerate(found) if text == ""]:
+                which = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
                 notes.append(
-                    f"split '{split}': {empty:,} of {count:,} transcripts are empty: in their clips nothing is taken to be said."
+                    f"split '{split}': {len(empty):,} of {count:,} transcripts are empty: in their clips nothing is taken to be said "
+                    f"(row {which}, counted from 0)."
                 )
         else:
             labels = read_labels(rows, self.answer, self.classes, split)
@@ -143,6 +145,7 @@ class _Reader:
         sounds = decode(some, self.audio, split, wanted, self.root, self.progress)
         notes += sounds.notes
         self.counted[role] = sounds.counted | ({"unfit": count - len(kept)} if len(kept) < count else {})
+        self.counted[role] |= {"empty": len(empty)} if empty else {}
         if role == "train" and sounds.counted.get("silent") == len(sounds.rows):
             raise BadInput(
                 f"the {len(sounds.rows):,} clips of split '{split}' are all silent, so there is nothing to learn from: listen to the files."

@@ -18,7 +18,7 @@ from ...interfaces.modality import Teachers
 from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Sound
-from . import modality_ctc, predict
+from . import crowded, modality_ctc, predict
 from .built import check_fits, network
 from .card import ONNX, config_of, sound_card
 from .examples import Clips, Splits
@@ -88,7 +88,7 @@ def task_of(recipe: AnyRecipe, splits: Splits, teachers: Teachers, device: torch
     sections = [recipe.views, *(one.section.views for one in teachers.members if getattr(one.section, "views", None))]
     noises = [views.noise for views in sections if views.noise is not None]
     if isinstance(recipe, SpeechRecipe):
-        return modality_ctc.task_of(recipe, splits, device, noises)
+        return modality_ctc.task_of(recipe, splits, teachers.model, device, noises)
     background = recipe.data.background
     return SoundClassification(splits, view_seed=recipe.seed, device=device, noises=noises, background=background)
 
@@ -104,14 +104,15 @@ def layers(model: nn.Module, asking: str, role: str) -> Inside:
 
 
 def notes_on(student: nn.Module, splits: Splits) -> list[str]:
-    """None."""
-    return []
+    """Transcripts that have more symbols than the student has frames for."""
+    return crowded.notes_of(splits, "student", student) if splits.answers.ragged else []
 
 
-def data_facts(splits: Splits) -> dict[str, Any]:
+def data_facts(splits: Splits, task: AnyTask) -> dict[str, Any]:
     """The rate, how long a window is, and what of the clips did not fit it."""
-    if splits.samples is None:
-        return modality_ctc.facts(splits)
+    if isinstance(task, SpeechRecognition):
+        return modality_ctc.facts(splits, task)
+    assert splits.samples is not None
     seconds = splits.samples / splits.rate
     sound = {"rate": splits.rate, "samples": splits.samples, "counted": splits.counted}
     return {"about": f"sounds of {seconds:g} s at {splits.rate:,} Hz", "sound": sound}

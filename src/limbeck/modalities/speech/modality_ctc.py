@@ -18,6 +18,7 @@ from ...interfaces.modality import Member, Teachers
 from ...models.inference import ask
 from ...models.own_code import named
 from .built import network
+from .crowded import facts_of, models_of, notes_of
 from .data_sections import Noise
 from .examples import Clips, Splits
 from .export import exportable, sound_metadata
@@ -57,11 +58,13 @@ def student_of(recipe: SpeechRecipe, splits: Splits, *, trust_code: bool) -> Cal
 
 
 def task_of(
-    recipe: SpeechRecipe, splits: Splits, device: torch.device, noises: Sequence[Noise] = ()
+    recipe: SpeechRecipe, splits: Splits, teacher: nn.Module, device: torch.device, noises: Sequence[Noise] = ()
 ) -> SpeechRecognition:
     """The task. Its masks are the student's frames, for which one is made: by now its code, if it is a person's own, was run."""
     student = network(recipe.student, splits, trust_code=True, seed=recipe.seed)
-    return SpeechRecognition(splits, frames_of=frames_of(student), view_seed=recipe.seed, device=device, noises=noises)
+    task = SpeechRecognition(splits, frames_of=frames_of(student), view_seed=recipe.seed, device=device, noises=noises)
+    task.frames_by = models_of({"teacher": teacher, "student": student})
+    return task
 
 
 def check(model: nn.Module, splits: Splits, name: str) -> None:
@@ -125,10 +128,12 @@ def answered(graphs: Mapping[str, Graph], model: nn.Module, examples: Clips) -> 
     return RaggedLogits(torch.cat(parts), torch.tensor(lengths))
 
 
-def facts(splits: Splits) -> dict[str, Any]:
+def facts(splits: Splits, task: SpeechRecognition) -> dict[str, Any]:
     """The rate, how long the clips are, the alphabet, and what of them did not fit."""
+    too_long = facts_of(splits, task.frames_by)
     alphabet = "".join(splits.answers.names)
     sound = {"rate": splits.rate, "seconds": splits.train.seconds, "alphabet": alphabet, "counted": splits.counted}
+    sound |= {"crowded": too_long} if too_long else {}
     minutes = splits.train.seconds / 60
     return {"about": f"{minutes:,.1f} minutes of transcribed speech at {splits.rate:,} Hz", "sound": sound}
 
@@ -154,5 +159,6 @@ def _alone(
     model: nn.Module, section: SpeechTeacher | RecogniserTeacher, seed: int, splits: Splits, notes: list[str]
 ) -> Teachers:
     check(model, splits, "teacher")
+    notes = [*notes, *notes_of(splits, "teacher", model)]
     member = Member(section, seed, model, None, tuple(notes))
     return Teachers(model, None, (member,), tuple(notes))

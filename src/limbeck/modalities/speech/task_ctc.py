@@ -61,6 +61,7 @@ class SpeechRecognition(Task):
         self.train, self.held_out = splits.train.to(device), splits.validation.to(device)
         self.view_seed, self.batch_size = view_seed, batch_size
         self.recorded = [said for one in noises if (said := digest(one, splits.rate)) is not None]
+        self.frames_by: dict[str, FramesOf] = {}  # of the teacher, where it answers at frames, and of the student
         self.pool = self.train if splits.transfer is None else pooled(splits, device, joined)
 
     @property

@@ -150,7 +150,7 @@ def notes_on(student: nn.Module, splits: TextSplits) -> list[str]:
     return [*pruned, note]
 
 
-def data_facts(splits: TextSplits) -> dict[str, Any]:
+def data_facts(splits: TextSplits, task: TextClassification) -> dict[str, Any]:
     """The texts' mean length in tokens, whether one may have several labels, and the names of the sides of pairs."""
     tokens = round(float(splits.train.lengths.double().mean()), 1)
     return {
