@@ -154,11 +154,11 @@ def convert(model: Path, out: Path) -> None:
     found = network.load_state_dict(as_transformers(arrays), strict=False)
     if found.unexpected_keys or found.missing_keys != ["proj_out.weight"]:  # which is the table of embeddings
         sys.exit(f"the weights do not fit: {found}")
-    timestamps = arrays["decoder/embeddings/weight"].shape[0] - 1501
+    silent = rows - 1502  # <|notimestamps|>: the last 1,501 tokens are times
     network.generation_config = transformers.GenerationConfig(
         bos_token_id=END, eos_token_id=END, pad_token_id=END, decoder_start_token_id=START, max_length=448, is_multilingual=False,
-        no_timestamps_token_id=timestamps, return_timestamps=False,
-        prev_sot_token_id=timestamps - 2, alignment_heads=said["alignment_heads"], **suppressed,
+        no_timestamps_token_id=silent, return_timestamps=False,
+        prev_sot_token_id=silent - 2, alignment_heads=said["alignment_heads"], **suppressed,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=out.parent if out.parent.exists() else None) as scratch:
         network.save_pretrained(scratch)
@@ -172,41 +172,38 @@ def convert(model: Path, out: Path) -> None:
 
 
 def transcribe(folder: Path, count: int) -> None:
-    """Prints the error rates and the cost of the folder, asked through transformers, over the first validation clips of kathleen."""
+    """Prints error rates and cost of the folder as a recogniser over the validation clips of kathleen with the smallest ids."""
     import transformers
 
     from limbeck.evaluation.alignment import edits
     from limbeck.modalities.speech.data_sections import SpeechData
-    from limbeck.modalities.speech.examples import text_of
     from limbeck.modalities.speech.load import load
+    from limbeck.modalities.speech.transcriber import Transcriber
     from limbeck.modalities.speech.transcripts import normalised
 
     start = time.monotonic()
-    data = SpeechData(name="kathleen", validation="validation", text="text", replace=REPLACE)
-    splits = load(data)
-    network, facts = transformers.WhisperForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
-    assert not any(facts.values()), facts
-    processor = transformers.WhisperProcessor.from_pretrained(folder)
-    began, errors, symbols, seconds = time.process_time(), 0, 0, 0.0
-    words, word_errors, shown = 0, 0, []
-    for position in splits.validation.ids.argsort()[:count].tolist():
-        samples_S = splits.validation.waveform(position).numpy()
-        features = processor(samples_S, sampling_rate=splits.rate, return_tensors="pt").input_features
-        with torch.inference_mode():
-            tokens = network.generate(features)
-        heard = normalised(processor.batch_decode(tokens, skip_special_tokens=True)[0], data)
-        said = text_of(splits.validation.labels[position], splits.answers.names)
-        errors, symbols = errors + edits(heard, said).all, symbols + len(said)
-        word_errors, words = word_errors + edits(heard.split(), said.split()).all, words + len(said.split())
-        seconds += len(samples_S) / splits.rate
-        shown.append(f"  {said}\n  {heard}\n")
-    spent = time.process_time() - began
-    print("\n".join(["what was said, and what it hears:", *shown[:3]]))
-    print_table(
-        ["clips", "CER, %", "WER, %", "CPU s per second of audio"],
-        [[str(count), f"{100 * errors / symbols:.1f}", f"{100 * word_errors / words:.1f}", f"{spent / seconds:.2f}"]],
-    )
-    print_conditions("-", start)
+    data = SpeechData(name="kathleen", validation="validation", text="text", limit=8, replace=REPLACE)
+    clips = load(data).validation
+    _, facts = transformers.WhisperForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+    assert not any(facts.values()), facts  # every weight is there, and none too many
+    hears = Transcriber(str(folder), {})
+    seconds = spent = 0.0
+    wrong, of, sure, shown = [0, 0], [0, 0], [], []
+    for position in clips.ids.argsort()[:count].tolist():
+        samples_S, said = clips.waveform(position).numpy(), (clips.texts or ())[position]
+        began = time.process_time()
+        text, sureness = hears(samples_S, clips.rate)
+        spent, seconds = spent + time.process_time() - began, seconds + len(samples_S) / clips.rate
+        heard = normalised(text, data)
+        for unit, (a, b) in enumerate(((heard, said), (heard.split(), said.split()))):
+            wrong[unit], of[unit] = wrong[unit] + edits(a, b).all, of[unit] + len(b)
+        sure.append(sureness)
+        shown.append(f"  {said}\n  {heard} ({sureness:.2f})")
+    print("\n".join(["what was said, and what it hears and how sure it is:", *shown[:3], ""]))
+    rates = [f"{100 * a / b:.1f}" for a, b in zip(wrong, of)]
+    columns = ["clips", "CER, %", "WER, %", "mean sureness", "CPU s per second of audio"]
+    print_table(columns, [[len(sure), *rates, f"{sum(sure) / len(sure):.2f}", f"{spent / seconds:.2f}"]])
+    print_conditions("none", start)
 
 
 if __name__ == "__main__":

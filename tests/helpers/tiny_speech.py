@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 
@@ -16,9 +18,35 @@ def whisper(folder: Path, **changes: Any) -> Path:
     sizes = {"d_model": 16, "vocab_size": 60, "max_source_positions": HEARS, "max_target_positions": 32}
     for side in ("encoder", "decoder"):
         sizes |= {f"{side}_layers": 2, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 24}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    special = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 1}
     config = transformers.WhisperConfig(**{**sizes, **special, "begin_suppress_tokens": None, **changes})
     return saved(transformers.WhisperForConditionalGeneration(config), folder)
+
+
+def with_words(folder: Path) -> Path:
+    """The folder of a Whisper with what it says its 60 tokens by: letters, and the special ones that it begins and ends with."""
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+    letters = "abc Ġ".replace(" ", "") + "defghijklmnopqrstuvwxyz'.,ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+    tokens = [*special[:2], *letters[:57], special[2]]  # what follows the last would be times
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE({token: at for at, token in enumerate(tokens)}, []))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(special)
+    backend.save(str(folder / "tokenizer.json"))
+    names = {f"{name}_token": special[0] for name in ("unk", "bos", "eos", "pad")}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "WhisperTokenizer", **names}))
+    transformers.WhisperFeatureExtractor(chunk_length=3).save_pretrained(folder)
+    said = {
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "decoder_start_token_id": 1,
+        "no_timestamps_token_id": 59,
+    }
+    transformers.GenerationConfig(**said, max_length=9, is_multilingual=False, return_timestamps=False).save_pretrained(
+        folder
+    )
+    return folder
 
 
 def saved(model: Any, folder: Path) -> Path:

@@ -57,6 +57,14 @@ def test_what_it_hears_is_the_best_path_of_its_answer_and_a_transcript_with_a_we
     assert set(asked) == {RATE}
 
 
+def test_a_transcript_with_letters_that_there_are_not_weighs_nothing() -> None:
+    texts = iter(["ab.", "a 2 b", "abd"])
+    model = Recogniser(lambda samples, rate: (next(texts), 0.5), SYMBOLS, RATE, read, "m:a")
+    heard = model.hear(**clips("ab", "ab", "abc"))
+    assert heard.weights[:, 0].tolist() == [0.5, 0.0, 0.0]
+    assert heard.lengths[:, 0].tolist() == [2, 4, 2]
+
+
 def test_it_is_told_from_another_though_both_hear_nothing() -> None:
     probe = {"samples_BS": torch.zeros(1, 400), "lengths_B": torch.tensor([400])}
     one, other = (Recogniser(lambda samples, rate: "", SYMBOLS, RATE, read, name) for name in ("m:a", "m:b"))

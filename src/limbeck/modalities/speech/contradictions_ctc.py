@@ -50,9 +50,12 @@ def look_for(recipe: SpeechRecipe) -> list[Path | None]:
         if source is not None:
             found.append(place_of(source.name, source.config, f"{field}.name"))
     for section in (recipe.teacher, recipe.student, recipe.assistant):
-        if isinstance(section, Model) and elsewhere(section.model):
-            place = Path(locate(section.model))
-            found.append(place if place.exists() else cached(section.model, "models"))
+        name = (
+            section.recogniser if isinstance(section, RecogniserTeacher) else "" if section is None else section.model
+        )
+        if elsewhere(name):
+            place = Path(locate(name))
+            found.append(place if place.exists() else cached(name, "models"))
         elif isinstance(section, RecogniserTeacher) or (section is not None and ":" in section.model):
             found.append(None)
         if isinstance(section, Model) and section.weights is not None:

@@ -139,6 +139,13 @@ def facts(splits: Splits, task: SpeechRecognition) -> dict[str, Any]:
 
 
 def _recogniser(section: RecogniserTeacher, recipe: SpeechRecipe, splits: Splits, trust_code: bool) -> Recogniser:
+    name = ", ".join([section.recogniser, *(f"{knob}={value!r}" for knob, value in section.knobs.items())])
+    told = (splits.answers.names, splits.rate, partial(normalised, data=recipe.data), name)
+    if elsewhere(section.recogniser):
+        from .transcriber import Transcriber  # transformers is an extra
+
+        transcriber = Transcriber(section.recogniser, section.knobs)
+        return Recogniser(transcriber, *told, transcriber.known_by)
     made = named(section.recogniser, trust_code)
     try:
         recognise = made(**section.knobs)
@@ -151,8 +158,7 @@ def _recogniser(section: RecogniserTeacher, recipe: SpeechRecipe, splits: Splits
             f"teacher.recogniser: {section.recogniser} returned a {type(recognise).__name__}; a function of samples and their rate is "
             "wanted."
         )
-    name = ", ".join([section.recogniser, *(f"{knob}={value!r}" for knob, value in section.knobs.items())])
-    return Recogniser(recognise, splits.answers.names, splits.rate, partial(normalised, data=recipe.data), name)
+    return Recogniser(recognise, *told)
 
 
 def _alone(

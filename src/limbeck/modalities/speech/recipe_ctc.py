@@ -13,6 +13,7 @@ from ...sections.recipe import Recipe
 from ...sections.section import MODEL, Count, Section
 from ...sections.teacher import Model
 from .data_sections import SoundViews, SpeechData
+from .families import elsewhere
 from .model_sections import SoundTrain, TeacherSection
 
 
@@ -40,8 +41,9 @@ class RecogniserTeacher(Section):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, defer_build=True)
 
     recogniser: str
-    """``module:callable``, which makes a recogniser: a function of samples (float32 in [-1, 1]) and their rate that gives what is
-    said, or that and how sure it is, from 0 to 1."""
+    """A model of transformers that writes down what is said, Whisper or another: a folder, ``package:NAME/FOLDER``, or a name on the Hugging
+    Face hub; further fields are arguments of its ``generate`` (``language: en``). Or ``module:callable``, which makes a recogniser: a function of
+    samples (float32 in [-1, 1]) and their rate that gives what is said, or that and how sure it is, from 0 to 1."""
     license: str | None = None
     """Under which licence it was published, as the hub calls it (``apache-2.0``)."""
 
@@ -51,9 +53,9 @@ class RecogniserTeacher(Section):
         return dict(self.__pydantic_extra__ or {})
 
     @property
-    def comes_from(self) -> None:
-        """Nobody knows."""
-        return
+    def comes_from(self) -> str | None:
+        """Where it was published: itself; of a person's own code nobody knows."""
+        return self.recogniser if elsewhere(self.recogniser) else None
 
     @property
     def title(self) -> str:

@@ -33,16 +33,24 @@ class Recogniser(nn.Module):
         recognise: the recogniser.
         symbols: of the alphabet, the blank first.
         rate: samples a second of the clips.
-        read: a transcript as the data's are read; letters that the alphabet lacks are left out of what it gives.
-        name: what tells it from other recognisers, and what messages call it.
+        read: a transcript as the data's are read. Signs that the alphabet lacks are left out of what it gives; where letters or digits are among
+            them it is not what was said, and weighs nothing.
+        name: what messages call it.
+        known_by: what tells it from other recognisers; its name where not given.
     """
 
     def __init__(
-        self, recognise: Recognise, symbols: Sequence[str], rate: int, read: Callable[[str], str], name: str
+        self,
+        recognise: Recognise,
+        symbols: Sequence[str],
+        rate: int,
+        read: Callable[[str], str],
+        name: str,
+        known_by: str | None = None,
     ) -> None:
         super().__init__()
         self.recognise, self.symbols, self.rate, self.read, self.name = recognise, tuple(symbols), rate, read, name
-        said = hashlib.sha256(repr((name, self.symbols)).encode()).digest()
+        said = hashlib.sha256(repr((name if known_by is None else known_by, self.symbols)).encode()).digest()
         self.register_buffer("identity", torch.frombuffer(bytearray(said), dtype=torch.uint8))
         self._heard: dict[bytes, tuple[tuple[int, ...], float]] = {}
         self._numbers = {symbol: number for number, symbol in enumerate(self.symbols) if number}
@@ -98,7 +106,10 @@ class Recogniser(nn.Module):
                 f"teacher.recogniser: {self.name} answers a clip with {str(told)[:60]!r}; it should answer with what is said, a text, or "
                 "with that and how sure it is, from 0 to 1."
             )
-        symbols = tuple(self._numbers[letter] for letter in self.read(text) if letter in self._numbers)
+        read = self.read(text)
+        symbols = tuple(self._numbers[letter] for letter in read if letter in self._numbers)
+        if any(letter.isalnum() and letter not in self._numbers for letter in read):
+            sureness = 0.0
         frames = int(self.frames_of(torch.tensor([len(samples_S)])))
         if 2 * len(symbols) > frames + 1:
             raise BadInput(
