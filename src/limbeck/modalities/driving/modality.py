@@ -104,7 +104,7 @@ def notes_on(student: nn.Module, splits: Splits) -> list[str]:
     return []
 
 
-def data_facts(splits: Splits) -> dict[str, Any]:
+def data_facts(splits: Splits, task: Control) -> dict[str, Any]:
     """How many numbers a state has."""
     return {"about": f"states of {splits.train.states_NF.shape[1]} numbers"}
 
