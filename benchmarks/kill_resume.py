@@ -49,7 +49,8 @@ COMPARED = (
 SHORT = {
     "digits": (),
     "recognition": (
-        "data.limit=200", "views={speed: 0.1, gain: 6}", "teacher.width=32", "teacher.depth=2", "teacher.train.epochs=2",
+        "data.limit=200", "views={speed: 0.1, gain: 6}",
+        "teacher={model: ds_ctc, width: 32, depth: 2, stride: 2, train: {epochs: 2, batch_size: 8, learning_rate: 0.003}}",
         "targets.views=2", "student.width=24", "student.depth=2", "train.epochs=2",
         "objective={ctc: {}, ctc_frame_kd: {}, ctc_sequence_kd: {weight: 0.5}}",
     ),
