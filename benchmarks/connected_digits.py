@@ -38,7 +38,7 @@ from limbeck.modalities.speech.built import network
 from limbeck.modalities.speech.data_sections import SoundViews, SpeechData
 from limbeck.modalities.speech.load import load
 from limbeck.modalities.speech.recipe_ctc import SpeechTrain
-from limbeck.modalities.speech.task_ctc import SpeechRecognition, frames_of
+from limbeck.modalities.speech.task_ctc import SpeechRecognition
 from limbeck.objectives.modules import CTC, CTCFrameKD, CTCSequenceKD, Objective
 from limbeck.sections.teacher import Model
 from limbeck.targets.cast import cast
@@ -125,7 +125,7 @@ def trained(
     epochs = max(1, round(epochs * len(task.pool) / len(examples)))
     plan = SpeechTrain(epochs=epochs, learning_rate=0.003, clip_norm=5.0, warmup_epochs=min(1, epochs))
     view_of = every_epoch_anew if store is None else store.view_of
-    source = task.source(examples, views=VIEWS, seed=seed, batch_size=plan.batch_size, view_of=view_of)
+    source = task.learnt_by(model).source(examples, views=VIEWS, seed=seed, batch_size=plan.batch_size, view_of=view_of)
     began = time.process_time()
     with tempfile.TemporaryDirectory() as checkpoints:
         run = Training("", model, task, source, objective, store, plan, seed, Path(checkpoints))
@@ -203,7 +203,7 @@ def main() -> None:
         labels = test.labels
         sections = [Model.model_validate(one) for one in (TEACHER, STUDENT)]
         teacher, student = (network(one, splits[False], trust_code=False, seed=0) for one in sections)
-        tasks = {few: SpeechRecognition(one, frames_of=frames_of(student), view_seed=0) for few, one in splits.items()}
+        tasks = {few: SpeechRecognition(one, view_seed=0).learnt_by(student) for few, one in splits.items()}
 
         def on_test(model: torch.nn.Module, beside: torch.nn.Module | None = None) -> dict[str, torch.Tensor]:
             task = tasks[False]

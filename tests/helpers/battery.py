@@ -299,7 +299,8 @@ class Opened:
         self.teachers = self.modality.teachers_of(recipe, self.splits, trust_code=False)
         self.make = self.modality.student_of(recipe, self.splits, self.teachers, trust_code=False)
         self.student = self.make(0)
-        self.task = self.modality.task_of(recipe, self.splits, self.teachers, torch.device("cpu"))
+        task = self.modality.task_of(recipe, self.splits, self.teachers, torch.device("cpu"))
+        self.task: Any = task.learnt_by(self.student)
 
     @torch.no_grad()
     def answer(self, batch: Any) -> list[Tensor]:

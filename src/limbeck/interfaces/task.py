@@ -82,6 +82,10 @@ class Task(Protocol):
         """The same task for a teacher that is trained, in the student's place."""
         return self
 
+    def learnt_by(self, model: nn.Module) -> Task:
+        """The same task for a model that is trained, of whose positions the batches' masks are."""
+        return self
+
     def probe(self, sees: Any) -> Any:
         """Fixed inputs by whose answers models are told from one another."""
         ...

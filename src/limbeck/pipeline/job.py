@@ -217,7 +217,7 @@ def job_from_models(
         raise BadInput(why)
     objective = partial(_with_layers, objective, modality, first, teacher.model)
     accelerator = Accelerator(cpu=device == "cpu")
-    task = modality.task_of(recipe, splits, teacher, accelerator.device)
+    task = modality.task_of(recipe, splits, teacher, accelerator.device).learnt_by(first)
     needs = objective().needs
     if needs.teacher_features and recipe.targets.average:
         raise BadInput(

@@ -307,7 +307,8 @@ def answers_each(job: Job, codec: Codec) -> float:
     if not is_ragged(job, codec):
         return 1.0
     index_B = torch.arange(min(SAMPLE // 8, len(job.task.pool)), device=job.task.pool.ids.device)
-    mask = job.task.batch(job.task.pool, index_B, torch.zeros_like(index_B), job.recipe.views).mask
+    task = job.task.learnt_by(job.teacher)
+    mask = task.batch(task.pool, index_B, torch.zeros_like(index_B), job.recipe.views).mask
     return 1.0 if mask is None else float(mask.sum()) / len(index_B)
 
 

@@ -98,6 +98,7 @@ def training_seconds(
     device = job.accelerator.device
     trial = copy.deepcopy(model).to(device).train()
     trial.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = task.learnt_by(trial)
     source = task.source(examples, views=job.recipe.views, seed=0, batch_size=plan.batch_size)
     objective = (objective or supervised(job.splits.answers)).to(device)
     with torch.random.fork_rng(devices=[]):

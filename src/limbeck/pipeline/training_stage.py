@@ -62,7 +62,8 @@ def train_stage(
     ``learning``: what the model is made within, in place, for as long as it learns.
     """
     here = begun(job, here)
-    model, task = build(), job.task.seen_through(sees)
+    model = build()
+    task = job.task.seen_through(sees).learnt_by(model)
     if here.finished:
         (here.folder / "checkpoint.pt").unlink(missing_ok=True)  # of a run killed just after it had finished
         facts = here.facts()

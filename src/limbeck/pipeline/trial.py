@@ -36,7 +36,7 @@ def try_out(
 
     ``kept`` says how the teacher's answers will be kept, where they will be.
     """
-    batch = two_examples(task, recipe)
+    batch = two_examples(task.learnt_by(student), recipe)
     if (wanted := simkd_in(objective)) is not None:
         student = with_teachers_classifier(wanted, copy.deepcopy(student), teacher, batch, recipe.seed)
         objective = taught_as_one(objective)

@@ -24,7 +24,10 @@ from limbeck.modalities.speech.recipe_ctc import SpeechTrain
 from limbeck.modalities.speech.recogniser import Recogniser
 from limbeck.modalities.speech.task_ctc import SpeechRecognition, frames_of
 from limbeck.objectives.modules import CTCSequenceKD
+from limbeck.pipeline.targets import answers_each
+from limbeck.pipeline.teacher import the_teacher
 from limbeck.sections.teacher import Model
+from limbeck.targets.codecs.dense import Dense
 from limbeck.targets.live_teacher import LiveTeacher
 from limbeck.training.loop import Training, fit
 from tests.helpers import spoken_runs
@@ -52,7 +55,7 @@ def student(splits: Any, seed: int = 0) -> nn.Module:
 
 
 def task_of(splits: Any) -> SpeechRecognition:
-    return SpeechRecognition(splits, frames_of=frames_of(student(splits)), view_seed=0)
+    return SpeechRecognition(splits, view_seed=0).learnt_by(student(splits))
 
 
 def test_a_clip_is_answered_alike_in_any_company(splits: Any) -> None:
@@ -166,3 +169,11 @@ def test_a_network_of_ours_is_taken(splits: Any) -> None:
     modality_ctc.check(student(splits), splits, "student")
     facts = modality_ctc.facts(splits, task_of(splits))
     assert (facts["sound"]["alphabet"], facts["sound"]["rate"]) == (" abc", RATE)
+
+
+def test_a_teacher_of_another_stride_is_trained_at_its_own_frames(tmp_path: Path) -> None:
+    changes = ("teacher.stride=3", "teacher.train.epochs=1", "data.limit=8", "objective={ctc_sequence_kd: {}}")
+    job = spoken_runs.job(spoken_runs.write(tmp_path), tmp_path / "run", *changes)
+    assert len(the_teacher(job).history) == 1
+    theirs = frames_of(job.teacher)(job.splits.train.lengths).float().mean()
+    assert answers_each(job, Dense()) == pytest.approx(float(theirs))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
 from ...data.examples import pooled
-from ...interfaces import Batch, Output
+from ...interfaces import Batch, Output, Task
 from ...models.inference import device_of
 from ...randomness import order
 from ...vision.inputs import Normalisation, probe_images
@@ -30,7 +30,7 @@ PLAIN = Views()
 FEWEST, MOST, BYTES = 512, 4096, 2**24
 
 
-class ImageTask:
+class ImageTask(Task):
     """What both tasks share: normalisation, batches, answers.
 
     Args:
@@ -63,12 +63,12 @@ class ImageTask:
         self.batch_size = batch_size
         self.pool = self.train if splits.transfer is None else pooled(splits, device, joined)
 
-    def seen_through(self, normalisation: Normalisation | None) -> Self:
+    def seen_through(self, sees: Normalisation | None) -> Self:
         """The same task for a teacher in the student's place, whose input is normalised so; None: as the student's."""
-        if normalisation is None:
+        if sees is None:
             return self
         other = copy.copy(self)
-        other.normalisation, other.teacher_sees = normalisation, None
+        other.normalisation, other.teacher_sees = sees, None
         return other
 
     def probe(self, sees: Normalisation | None) -> Tensor:
@@ -92,10 +92,6 @@ class ImageTask:
         # a power of two, as the teacher's batch and a block are, so that none of either is cut
         fitting = 1 << (max(1, BYTES // bytes_of_one).bit_length() - 1)
         return max(FEWEST, min(MOST, fitting))
-
-    def of_like_cost(self, examples: Examples, index_B: Tensor) -> Tensor | None:
-        """An order in which neighbours cost a model the same; None: they all do."""
-        return None
 
     def batch(self, examples: Examples, index_B: Tensor, view_B: Tensor, views: Views) -> Batch:
         """The batch of these examples at these views."""
@@ -131,16 +127,9 @@ class ImageTask:
         """Which of the numbers (D,) bool a mirror image turns."""
         return torch.tensor([name in views.turned for name in self.answers.names])
 
-    def answer(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Logits (B, C), or numbers (B, D), of a teacher, which gets the input it was made for."""
-        return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
-
     def logits(self, model: nn.Module, examples: Examples, *, as_teacher: bool = False) -> Tensor:
         """Float32 answers (N, C), logits or numbers, to the examples as they are, on the CPU, in evaluation mode."""
         return torch.cat([answer for _, answer in self.answers_to(model, examples, as_teacher=as_teacher)])
-
-    def heard(self, model: nn.Module, batch: Batch) -> None:
-        """Nothing: there are transcripts of recordings alone."""
 
     @torch.inference_mode()
     def answers_to(

@@ -60,10 +60,9 @@ def student_of(recipe: SpeechRecipe, splits: Splits, *, trust_code: bool) -> Cal
 def task_of(
     recipe: SpeechRecipe, splits: Splits, teacher: nn.Module, device: torch.device, noises: Sequence[Noise] = ()
 ) -> SpeechRecognition:
-    """The task. Its masks are the student's frames, for which one is made: by now its code, if it is a person's own, was run."""
-    student = network(recipe.student, splits, trust_code=True, seed=recipe.seed)
-    task = SpeechRecognition(splits, frames_of=frames_of(student), view_seed=recipe.seed, device=device, noises=noises)
-    task.frames_by = models_of({"teacher": teacher, "student": student})
+    """The task."""
+    task = SpeechRecognition(splits, view_seed=recipe.seed, device=device, noises=noises)
+    task.frames_by = models_of({"teacher": teacher})
     return task
 
 

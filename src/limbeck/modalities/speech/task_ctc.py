@@ -6,8 +6,8 @@ says by ``frames_of(lengths_B)`` how many frames of these are the clip's. Shapes
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,7 +38,6 @@ class SpeechRecognition(Task):
 
     Args:
         splits: the data; train and validation are read here, never test.
-        frames_of: of the student, whose frames a batch's mask are.
         view_seed: seed of the views' randomness.
         device: where examples that fit are kept and batches are made.
         batch_size: of evaluation.
@@ -46,18 +45,18 @@ class SpeechRecognition(Task):
     """
 
     name = "automatic-speech-recognition"
+    frames_of: FramesOf | None
 
     def __init__(
         self,
         splits: Splits,
         *,
-        frames_of: FramesOf,
         view_seed: int,
         device: torch.device | str = "cpu",
         batch_size: int = 16,
         noises: Sequence[Noise] = (),
     ) -> None:
-        self.answers, self.rate, self.frames_of = splits.answers, splits.rate, frames_of
+        self.answers, self.rate, self.frames_of = splits.answers, splits.rate, None
         self.train, self.held_out = splits.train.to(device), splits.validation.to(device)
         self.view_seed, self.batch_size = view_seed, batch_size
         self.recorded = [said for one in noises if (said := digest(one, splits.rate)) is not None]
@@ -68,6 +67,13 @@ class SpeechRecognition(Task):
     def views_at_once(self) -> int:
         """How many clips' views are made at a time where a teacher is asked."""
         return AT_ONCE
+
+    def learnt_by(self, model: nn.Module) -> SpeechRecognition:
+        """The same task for a model that is trained, whose frames the batches' masks are."""
+        other = copy.copy(self)
+        other.frames_of = frames_of(model)
+        other.frames_by = {**self.frames_by, "student": other.frames_of}
+        return other
 
     def probe(self, sees: None) -> dict[str, Tensor]:
         """Fixed noise in [-0.5, 0.5), two clips of which one is shorter: the same on every machine."""
@@ -84,14 +90,18 @@ class SpeechRecognition(Task):
         return torch.argsort(examples.lengths[index_B], stable=True)
 
     def batch(self, examples: Clips, index_B: Tensor, view_B: Tensor, views: SoundViews) -> Batch:
-        """The batch of these clips at these views."""
+        """The batch of these clips at these views; its mask is of the frames of whoever is trained (:meth:`learnt_by`)."""
         samples_BS, lengths_B = render(views, self.view_seed, examples, index_B, view_B, None)
+        mask = None
+        if self.frames_of is not None:
+            frames_B, most = self.frames_of(lengths_B), self.frames_of(torch.tensor([samples_BS.shape[1]]))
+            mask = torch.arange(int(most), device=frames_B.device) < frames_B[:, None]
         return Batch(
             ids=examples.ids[index_B],
             view=view_B,
             inputs={"samples_BS": samples_BS, "lengths_B": lengths_B},
             labels=None if examples.labels is None else examples.labels[index_B],
-            mask=_mask(self.frames_of, samples_BS, lengths_B),
+            mask=mask,
         )
 
     def order(self, examples: Clips, seed: int, epoch: int, batch_size: int) -> Tensor:
@@ -108,8 +118,8 @@ class SpeechRecognition(Task):
         view_of: ViewOf = every_epoch_anew,
         upcoming: Callable[[Tensor, Tensor], object] | None = None,
     ) -> EpochSource:
-        """Batches over these clips, in an order of (seed, epoch), whose masks are the frames of who learns from them."""
-        return _OwnFrames(self, examples, views, seed, batch_size, view_of, upcoming)
+        """Batches over these clips, in an order of (seed, epoch)."""
+        return EpochSource(self, examples, views, seed, batch_size, view_of, upcoming)
 
     def forward(self, model: nn.Module, batch: Batch) -> Output:
         """The student's logits (B, L, V)."""
@@ -141,20 +151,6 @@ class SpeechRecognition(Task):
         finally:
             for module, training in modes:
                 module.training = training
-
-
-class _OwnFrames(EpochSource):
-    """A teacher that is trained may have other frames than the student."""
-
-    def next(self, step: int, student: nn.Module, part: int = 0, parts: int = 1) -> Batch:
-        batch = super().next(step, student, part, parts)
-        return replace(batch, mask=_mask(frames_of(student), batch.inputs["samples_BS"], batch.inputs["lengths_B"]))
-
-
-def _mask(frames: FramesOf, samples_BS: Tensor, lengths_B: Tensor) -> Tensor:
-    """(B, L): the frames that are a clip's own."""
-    frames_B, most = frames(lengths_B), frames(torch.tensor([samples_BS.shape[1]]))
-    return torch.arange(int(most), device=frames_B.device) < frames_B[:, None]
 
 
 def ragged(logits_BLV: Tensor, frames_B: Tensor) -> RaggedLogits:

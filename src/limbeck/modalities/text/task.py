@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...data.epochs import EpochSource, ViewOf, every_epoch_anew
 from ...data.examples import pooled
 from ...data.length_buckets import bucketed_order
-from ...interfaces import Batch, Output
+from ...interfaces import Batch, Output, Task
 from ...models.inference import answered, device_of, moved
 from ...nlp.pairs import SEGMENTS, encoded
 from ...nlp.tokens import TextExamples, from_tokens, joined, probe_texts
@@ -28,7 +28,7 @@ CHUNK = 50  # batches that are sorted by length together
 PROBE_LENGTH = 16  # tokens
 
 
-class TextClassification:
+class TextClassification(Task):
     """The task: batches, answers and validation figures.
 
     A model is called with ``input_ids`` and ``attention_mask``, (B, L) int64 each, of pairs with ``token_type_ids`` too where
@@ -72,13 +72,6 @@ class TextClassification:
         self.view_seed = view_seed
         self.batch_size, self.chunk, self.multiple_of = batch_size, chunk, multiple_of
         self.pool = self.train if splits.transfer is None else pooled(splits, device, joined)
-
-    teacher_sees = None  # teacher and student get the same tokens
-    views_at_once = 512  # examples whose views are made at a time where a teacher is asked
-
-    def seen_through(self, sees: None) -> TextClassification:
-        """The same task with the teacher in the student's place: they see the same tokens."""
-        return self
 
     def probe(self, sees: None) -> dict[str, Tensor]:
         """What models are told from one another by."""
@@ -142,9 +135,6 @@ class TextClassification:
         """Float32 logits (N, C) of the examples as they are, in their order, on the CPU, in evaluation mode."""
         places, answers = zip(*self.answers_to(model, examples, as_teacher=as_teacher), strict=True)
         return torch.cat(answers)[torch.argsort(torch.cat(places).cpu())]
-
-    def heard(self, model: nn.Module, batch: Batch) -> None:
-        """Nothing: there are transcripts of recordings alone."""
 
     @torch.inference_mode()
     def answers_to(
