@@ -146,6 +146,7 @@ def distill(
     max_length: int | None = None,
     rate: int | None = None,
     seconds: float | None = None,
+    alphabet: str | None = None,
     classes: Sequence[str] | None = None,
     numbers: Sequence[str] | str | None = None,
     unit: Sequence[str] | str | None = None,
@@ -160,7 +161,8 @@ def distill(
     Args:
         teacher: a trained module, which is never changed: from images (B, C, H, W), from ``input_ids`` and
             ``attention_mask`` (B, L) as a transformers model takes them, or from the samples (B, S) of sounds, to logits
-            (B, classes), or to numbers (B, D) in the labels' units.
+            (B, classes), or to numbers (B, D) in the labels' units; of recognition from ``samples_BS`` and ``lengths_B`` to logits
+            (B, frames, symbols), with a method ``frames_of(lengths_B)``.
         student: a module, whose weights every seed starts from, or a function that makes a fresh one: it is called
             under torch's seed, so that a seed always gives the same student. The module itself is never changed. One of numbers that a
             function makes answers in the labels' units from the first step on; a module's answers are taken as they are.
@@ -168,15 +170,16 @@ def distill(
             [0, 1]: normalisation is done here, by the training set's mean and deviation. Of a regression labels are
             floats, (N,) or (N, D). Of texts a ``datasets.Dataset``,
             ``(texts, labels)``, or a list of (text, label); a text may be a pair of them. Of sounds ``(sounds, labels)`` or a
-            data set of (samples, label): mono, (S,) each, of any lengths, floats in [-1, 1] or integers.
+            data set of (samples, label): mono, (S,) each, of any lengths, floats in [-1, 1] or integers; of recognition with a
+            transcript, a text, in the place of the label.
         validation: where not given, carved from train.
         test: where not given, carved from train; read once, at the end.
         transfer: unlabelled examples for the soft targets, or a data set whose labels are ignored.
-        task: a recipe's ``task``: ``image-classification``, ``image-regression``, ``text-classification`` or
-            ``audio-classification``.
+        task: a recipe's ``task``: ``image-classification``, ``image-regression``, ``text-classification``,
+            ``audio-classification`` or ``automatic-speech-recognition``.
         validation_fraction: the share of ``train`` that each split carved from it gets.
         objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default, of
-            numbers ``0.5 * MSEValues() + 0.5 * MSE()``.
+            numbers ``0.5 * MSEValues() + 0.5 * MSE()``, of recognition ``CTCFrameKD() + CTC()``.
         views: how examples are varied: :class:`limbeck.Views`, of texts a mapping such as ``{"mask": 0.1}``.
         train_plan: how students are trained (:class:`limbeck.Train`); what it does not say is as usual for the task.
         targets: how the teacher is asked (:class:`limbeck.Targets`), likewise.
@@ -184,7 +187,10 @@ def distill(
         tokenizer: of texts: the teacher's, which cuts them up for the student too.
         max_length: of texts: tokens at which they are cut off; 128 where not given.
         rate: of sounds: samples a second.
-        seconds: of sounds: the window that is heard, the middle of each; 1 where not given.
+        seconds: of sounds: the window that is heard, the middle of each; 1 where not given. Of recognition: the longest clip that is
+            trained on; 30.
+        alphabet: of recognition: the letters in the order of a model's outputs, the blank before them, in which transcripts are written;
+            all that stand in the training transcripts, in lower case, where not given.
         classes: names of the classes.
         numbers: of a regression: what its numbers are called; ``number`` where not given.
         unit: of a regression: what they are in, for people to read; one for all, or one each.
@@ -211,6 +217,7 @@ def distill(
         max_length=max_length,
         rate=rate,
         seconds=seconds,
+        alphabet=alphabet,
         numbers=numbers,
         unit=unit,
     )

@@ -20,7 +20,7 @@ import onnx
 import torch
 from torch import nn
 
-from ..errors import BadInput, LimbeckError
+from ..errors import BadInput, LimbeckError, short
 from ..files import atomic_path
 from ..interfaces import Exportable
 from ..interfaces.exportable import BATCH, LENGTH
@@ -130,10 +130,15 @@ def _check_answers(path: Path, graph: Exportable, outline: Outline) -> None:
     long = any(LENGTH in one.shape for one in graph.inputs.values())
     most = graph.most.get(LENGTH, 512)
     for batch, length in ((1, 1), (3, min(7, most)), (2, min(512, most))) if long else ((1, 1), (3, 1)):
-        shape = np.shape(np.asarray(session.run(None, example_inputs(session, batch, length))[0]))
+        of, fixes = (f" of {length} {outline.positions}", "number or length") if long else ("", "number")
+        try:
+            shape = np.shape(np.asarray(session.run(None, example_inputs(session, batch, length))[0]))
+        except Exception as error:  # ONNX Runtime has a class for each kind, none of them public
+            raise BadInput(
+                f"{graph.name}, exported to ONNX, fails on {batch} {outline.example}(s){of}: {short(error)}"
+            ) from error
         right = tuple({BATCH: batch, LENGTH: length}.get(size, size) for size in graph.answer)  # type: ignore[call-overload]
         if len(shape) != len(right) or any(want != is_ for want, is_ in zip(right, shape) if isinstance(want, int)):
-            of, fixes = (f" of {length} {outline.positions}", "number or length") if long else ("", "number")
             raise LimbeckError(
                 f"{graph.name}, exported to ONNX, answers {batch} {outline.example}(s){of} with shape {shape} where "
                 f"({', '.join(map(str, right))}) is right: its forward fixes the {fixes} of {outline.examples}, or its outputs "

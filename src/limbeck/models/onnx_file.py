@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ class OnnxFile(nn.Module):
         elif self.ends_in_sigmoid:
             answer_BC = answer_BC.clamp(torch.finfo(torch.float32).tiny, 1 - torch.finfo(torch.float32).eps / 2).logit()
         return of_two_classes(answer_BC) if self.two_classes else answer_BC
+
+    def names(self, wanted: Sequence[str], what: str = "class") -> bool:
+        """Whether it says what its outputs stand for, of which as many are ``wanted``. Raises :class:`BadInput` where it says others."""
+        said = self.metadata.get("classes")
+        if not isinstance(said, list) or len(said) != len(wanted):
+            return False
+        if said != list(wanted):
+            first = next(k for k, (a, b) in enumerate(zip(said, wanted)) if a != b)
+            many = {"class": "classes"}.get(what, f"{what}s")
+            raise BadInput(
+                f"{self.path} was made for other {many} than the data's: its {what} {first} is '{said[first]}', the data's is "
+                f"'{wanted[first]}'. Name the data that it was made for."
+            )
+        return True
 
     def unusable(self, why: str) -> BadInput:
         """What to raise where the file's metadata make no sense, or are another modality's."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,14 +17,39 @@ from safetensors.torch import load_file
 
 pytest.importorskip("soundfile")
 
+import limbeck
 from limbeck.deploy.formats import cost
 from limbeck.deploy.latency import in_turns
 from limbeck.errors import BadInput
+from limbeck.evaluation.alignment import edits
 from limbeck.modalities.speech import serve
+from limbeck.modalities.speech.audio import as_wav
 from limbeck.pipeline.job import open_job
 from limbeck.pipeline.run import distil
 from limbeck.recipe import draft, read
 from tests.helpers import spoken_runs
+
+
+class Tones(torch.nn.Module):
+    """A recogniser of a person's own: what sounds about each frame, a convolution over it, symbols."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bands = torch.nn.Conv1d(1, 24, 80, stride=40, bias=False)
+        self.near = torch.nn.Conv1d(24, 24, 5, padding=2)
+        self.symbols = torch.nn.Linear(24, 5)
+
+    def forward(self, samples_BS: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        own_BS = torch.arange(samples_BS.shape[1]) < lengths_B[:, None]
+        heard_BHL = (self.bands(torch.nn.functional.pad(samples_BS * own_BS, (0, 79))[:, None]).square() + 1e-4).log()
+        own_BL = torch.arange(heard_BHL.shape[2]) < self.frames_of(lengths_B)[:, None]
+        return self.symbols(
+            (heard_BHL * own_BL[:, None] + self.near(heard_BHL * own_BL[:, None]).relu()).transpose(1, 2)
+        )
+
+    def frames_of(self, lengths_B: torch.Tensor) -> torch.Tensor:
+        return (lengths_B + 39) // 40
+
 
 BOTH = "objective={ctc: {}, ctc_frame_kd: {}, ctc_sequence_kd: {weight: 0.5}}"
 SHORT = ("teacher.train.epochs=6", "train.epochs=5", BOTH)
@@ -126,3 +152,76 @@ def test_a_recipe_is_drafted_and_what_contradicts_itself_is_refused(folder: Path
         open_job(heard, quiet=True, out=tmp_path / "run", device="cpu")
     job = open_job(heard, quiet=True, out=tmp_path / "run", device="cpu", trust_code=True)
     assert job.codecs.codecs[0].name == "hypotheses"
+
+
+def test_a_teacher_of_ones_own_teaches_from_python(folder: Path, tmp_path: Path) -> None:
+    teacher: Any = limbeck.load(folder / "run")
+    texts = [spoken_runs.words(seed) for seed in range(60)]
+    sounds = [torch.from_numpy(spoken_runs.spoken(text, seed)) for seed, text in enumerate(texts)]
+    wrong = sum(edits(teacher.transcribe(sound), text).all for sound, text in zip(sounds[45:], texts[45:]))
+    given: dict[str, Any] = {
+        "task": "automatic-speech-recognition",
+        "teacher": teacher.model,
+        "student": Tones,
+        "train": (sounds[:45], texts[:45]),
+        "test": list(zip(sounds[45:], texts[45:], strict=True)),
+        "transfer": [spoken_runs.spoken(spoken_runs.words(seed), seed) for seed in range(60, 75)],
+        "alphabet": " abc",
+        "rate": spoken_runs.RATE,
+        "out": tmp_path / "run",
+    }
+    with pytest.raises(limbeck.BadInput, match=r"ctc_frame_kd compares frame by frame.* take ctc_sequence_kd"):
+        limbeck.distill(**given)
+    result = limbeck.distill(
+        **given,
+        objective=limbeck.CTCSequenceKD() + limbeck.CTC(),
+        train_plan=limbeck.Train(epochs=12, batch_size=8, learning_rate=0.02),
+    )
+    found = result.results["teacher"]["metrics"]["error_rate"]["mean"]
+    assert found == pytest.approx(wrong / len("".join(texts[45:])), abs=0.03)  # of spaces at its ends nothing is told
+    assert result.metrics["error_rate"] < 0.9  # 1 where nothing is said
+    again: Any = limbeck.load(tmp_path / "run", model=Tones())
+    said = result.student.transcribe(sounds[50])
+    assert again.transcribe(sounds[50]) == said
+    run = [sys.executable, str(tmp_path / "run" / "predict.py"), str(result.export()), str(tmp_path / "one.wav")]
+    (tmp_path / "one.wav").write_bytes(as_wav(sounds[50].numpy(), spoken_runs.RATE))
+    assert said in subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    for changes, sentence in (
+        (
+            {"alphabet": "abc"},
+            r"split 'train', row \d+: the transcript has ' ', which the alphabet lacks: add it to alphabet",
+        ),
+        ({"train": (sounds[:45], texts[:44])}, "train has 45 sounds and 44 transcripts"),
+        ({"train": (sounds[:45], list(range(45)))}, "row 0: the transcript is of type int; a text is right"),
+        ({"seconds": 0.01}, r"every clip is longer than 0\.01 s: give more seconds"),
+        ({"classes": ["a"]}, "classes is not for task: automatic-speech-recognition"),
+        ({"rate": None}, "rate is not given"),
+    ):
+        with pytest.raises(limbeck.BadInput, match=sentence):
+            limbeck.distill(**given | changes)
+
+
+def test_a_file_and_a_model_teach_together_frame_by_frame(folder: Path, tmp_path: Path) -> None:
+    file = f"{{onnx: '{folder / 'run' / 'student.onnx'}'}}"
+    other = "{model: ds_ctc, width: 16, depth: 1, stride: 2, mels: 20, train: {epochs: 1}}"
+    job = spoken_runs.job(folder, tmp_path / "run", f"teacher={{ensemble: [{other}, {file}]}}")
+    index_B = torch.tensor([3, 0, 7])
+    batch = job.task.batch(job.task.train, index_B, torch.zeros_like(index_B), job.recipe.views)
+    both, *alone = [job.task.answer(model, batch) for model in (job.teacher, *(one.model for one in job.teachers))]
+    assert alone[0].lengths.tolist() == both.lengths.tolist() == alone[1].lengths.tolist()
+    mean_PV = torch.stack([one.logits.softmax(1) for one in alone]).mean(0)
+    torch.testing.assert_close(both.logits.exp(), mean_PV)
+    known: Any = limbeck.load(folder / "run")
+    for row, length in enumerate(batch.inputs["lengths_B"]):
+        theirs = known(batch.inputs["samples_BS"][row : row + 1, :length])[0]
+        torch.testing.assert_close(alone[1].logits.split(both.lengths.tolist())[row], theirs, atol=1e-3, rtol=0)
+    for teacher, sentence in (
+        (
+            f"{{ensemble: [{other.replace('stride: 2', 'stride: 3')}, {file}]}}",
+            r"teacher\.ensemble\.1: student\.onnx answers .* give all the same stride",
+        ),
+        (file, "was made for other symbols than the data's: its symbol 1 is ' ', the data's is 'a'"),
+    ):
+        letters = () if "ensemble" in teacher else ("data.alphabet='abc '",)
+        with pytest.raises(BadInput, match=sentence):
+            spoken_runs.job(folder, tmp_path / "run", f"teacher={teacher}", *letters)

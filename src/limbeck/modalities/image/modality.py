@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...deploy.standalone import write_standalone
+from ...deploy import published
 from ...errors import BadInput, did_you_mean
-from ...files import atomic_folder, write_json, write_text
-from ...files import publish as copy_to
+from ...files import write_json
 from ...interfaces import Exportable, Graph, Inside
 from ...interfaces.modality import Teachers
 from ...nlp.anatomy import inside
@@ -25,7 +24,7 @@ from ...vision.inputs import Normalisation
 from ...vision.pixels import sides
 from ...vision.prune import record_of
 from . import predict
-from .card import ONNX, config_of, image_card
+from .card import config_of, image_card
 from .examples import Examples, Splits, shape_of
 from .export import exportable, image_metadata, numbers_of
 from .load import load as load_images
@@ -176,22 +175,10 @@ def _seen(task: ImageTask, role: str) -> Normalisation:
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
-    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``; and ``student``, the
-    folder that is published and that :func:`limbeck.load` reads."""
-    copy_to(export / "student.onnx", out / "student.onnx")
-    if (export / "teacher.onnx").exists():
-        copy_to(export / "teacher.onnx", out / "teacher.onnx")
-    else:  # that of another teacher, before
-        (out / "teacher.onnx").unlink(missing_ok=True)
-    copy_to(student_weights, out / "student.safetensors")
-    write_standalone(predict.__name__, out / "predict.py")
-    with atomic_folder(out / "student", replace=True) as folder:
-        copy_to(export / "student.onnx", folder / ONNX)
-        copy_to(student_weights, folder / "model.safetensors")
-        widths = json.loads((export / WIDTHS).read_text(encoding="utf-8")) if (export / WIDTHS).exists() else None
-        write_json(folder / "config.json", config_of(results, widths))
-        write_standalone(predict.__name__, folder / "predict.py")
-        write_text(folder / "README.md", image_card(results))
+    """What :func:`limbeck.deploy.published.publish` copies."""
+    widths = json.loads((export / WIDTHS).read_text(encoding="utf-8")) if (export / WIDTHS).exists() else None
+    config, card = config_of(results, widths), image_card(results)
+    published.publish(export, student_weights, out, script=predict.__name__, config=config, card=card)
 
 
 def show(examples: Examples) -> Callable[[int], Picture]:

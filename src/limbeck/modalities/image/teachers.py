@@ -122,21 +122,14 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
             f"{name}: {section.onnx} ends in a softmax or a sigmoid, which is undone, as for classes: for numbers export it with a "
             "linear last layer, or name the model with its weights."
         )
-    classes = said.get("classes")
-    named = classes if isinstance(classes, list) and len(classes) == len(splits.classes) else None
-    if named is not None and named != list(splits.classes):
-        first = next(k for k, (a, b) in enumerate(zip(named, splits.classes)) if a != b)
-        raise BadInput(
-            f"{name}: {section.onnx} was made for other classes than the data's: its class {first} is "
-            f"'{named[first]}', the data's is '{splits.classes[first]}'. Name the data that it was made for."
-        )
     try:
+        named = model.names(splits.classes)
         sees = _normalisation(preprocess_said(said.get("input"), len(splits.mean)), splits, section.preprocess)
         channels, size = shape_of(splits)
         model.check_takes(channels, sees.size if sees and sees.size else size)
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
-    notes = () if named is not None or splits.numbers else tuple(by_position(section.title, splits.classes))
+    notes = () if named or splits.numbers else tuple(by_position(section.title, splits.classes))
     if model.ends_in_sigmoid and len(splits.classes) > 2:
         notes = (
             *notes,

@@ -58,8 +58,8 @@ def from_arrays(
     arranged = arrange(
         train_part,
         None if validation is None else _part(*_labelled(validation, "validation"), rate=rate, split="validation"),
-        None if test is None else HeldOut(read_test, count=_count(test)),
-        None if transfer is None else _part(_alone(transfer), None, rate=rate, split="transfer"),
+        None if test is None else HeldOut(read_test, count=count_of(test)),
+        None if transfer is None else _part(alone(transfer), None, rate=rate, split="transfer"),
         what="sound",
         classes=tuple(names),
         fraction=validation_fraction,
@@ -70,17 +70,23 @@ def from_arrays(
 
 def _part(sounds: Iterable[Any], labels_N: Tensor | None, *, rate: int, split: str) -> Part:
     """A split of sounds as they are at hand."""
+    read = sounds_of(sounds, rate, split)
+    if labels_N is not None and labels_N.shape != read.lengths.shape:
+        raise BadInput(
+            f"{split} has {len(read.lengths)} sounds and labels of shape {tuple(labels_N.shape)}: it needs a whole number for each."
+        )
+    return Part.of(read, labels_N, rate)
+
+
+def sounds_of(sounds: Iterable[Any], rate: int, split: str) -> Sounds:
+    """Sounds of a program, each (S,) at ``rate``. Raises ``BadInput`` where there is none, or one is no sound."""
     read = [_read(one, rate, f"split '{split}', row {row}") for row, one in enumerate(sounds)]
     if not read:
         raise BadInput(f"split '{split}' is empty: it needs at least one example.")
-    if labels_N is not None and labels_N.shape != (len(read),):
-        raise BadInput(
-            f"{split} has {len(read)} sounds and labels of shape {tuple(labels_N.shape)}: it needs a whole number for each."
-        )
     lengths_N = torch.tensor([len(one) for one, _ in read])
     content_N = torch.tensor([content for _, content in read])
     samples = torch.from_numpy(np.concatenate([one for one, _ in read]))
-    return Part.of(Sounds(samples, lengths_N, content_N, torch.arange(len(read))), labels_N, rate)
+    return Sounds(samples, lengths_N, content_N, torch.arange(len(read)))
 
 
 def _read(given: Any, rate: int, where: str) -> tuple[np.ndarray, int]:
@@ -98,36 +104,41 @@ def _read(given: Any, rate: int, where: str) -> tuple[np.ndarray, int]:
 
 def _labelled(given: Given, split: str) -> tuple[Iterable[Any], Tensor]:
     """Sounds, and labels (N,) int64."""
-    if isinstance(given, tuple) and len(given) == 2:
-        sounds, labels = given
-    else:
-        pairs = list(_items(given, split))
-        if not all(isinstance(one, (tuple, list)) and len(one) == 2 for one in pairs):
-            raise BadInput(f"{split}: each item must be (samples, label); or give (sounds, labels).")
-        sounds, labels = [one[0] for one in pairs], [int(one[1]) for one in pairs]
+    sounds, labels = answered_sounds(given, split, "label")
     labels_N = torch.as_tensor(np.asarray(labels))
     if labels_N.is_floating_point() or labels_N.is_complex() or labels_N.dtype == torch.bool:
         raise BadInput(f"the labels of {split} are {str(labels_N.dtype)[6:]}: whole numbers from 0 are right.")
     return sounds, labels_N.long()
 
 
-def _alone(given: Any) -> Iterable[Any]:
-    """The sounds of a transfer set, whatever labels stand beside them."""
+def answered_sounds(given: Given, split: str, answer: str) -> tuple[Any, Any]:
+    """Sounds, and the ``answer`` of each, as they stand."""
+    if isinstance(given, tuple) and len(given) == 2:
+        return given
+    pairs = list(_items(given, split, answer))
+    if not all(isinstance(one, (tuple, list)) and len(one) == 2 for one in pairs):
+        raise BadInput(f"{split}: each item must be (samples, {answer}); or give (sounds, {answer}s).")
+    return [one[0] for one in pairs], [one[1] for one in pairs]
+
+
+def alone(given: Any) -> Iterable[Any]:
+    """The sounds of a transfer set, whatever stands beside them."""
     if isinstance(given, tuple) and len(given) == 2:
         given = given[0]
-    return [one[0] if isinstance(one, tuple) else one for one in _items(given, "transfer")]
+    return [one[0] if isinstance(one, tuple) else one for one in _items(given, "transfer", "label")]
 
 
-def _items(given: Any, split: str) -> Iterator[Any]:
+def _items(given: Any, split: str, answer: str) -> Iterator[Any]:
     if isinstance(given, IterableDataset):
         raise BadInput(f"{split} is an IterableDataset: a map-style Dataset is needed.")
     if isinstance(given, (str, Mapping)) or not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
         raise BadInput(
-            f"{split} is of type {type(given).__name__}: it must be (sounds, labels) or a map-style PyTorch Dataset of (samples, "
-            "label)."
+            f"{split} is of type {type(given).__name__}: it must be (sounds, {answer}s) or a map-style PyTorch Dataset of (samples, "
+            f"{answer})."
         )
     return (given[row] for row in range(len(given)))
 
 
-def _count(given: Any) -> int:
+def count_of(given: Any) -> int:
+    """How many examples a split has, which is not read."""
     return len(given[0]) if isinstance(given, tuple) else len(given)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...deploy.model_card import escaped, model_card
-
-ONNX = "model.onnx"
+from ...deploy.published import ONNX, weights_said
 
 
 def sound_card(results: Mapping[str, Any], *, base_model: str | None = None, license: str | None = None) -> str:
@@ -16,21 +15,6 @@ def sound_card(results: Mapping[str, Any], *, base_model: str | None = None, lic
     ``base_model`` and ``license`` as :func:`limbeck.deploy.model_card.model_card`, which raises what this does.
     """
     return model_card(results, usage=usage(results), library="onnx", base_model=base_model, license=license)
-
-
-def config_of(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept beside the weights, so that the network can be built again: ``config.json``.
-
-    ``own``: its class is a person's own; ``alone``: the network is all that was deployed.
-    """
-    recipe = results["recipe"]
-    return {
-        "task": results["task"],
-        "model": recipe["student"],
-        "own": results["data"]["name"] == "python",
-        "alone": not (recipe.get("objective") or {}).get("simkd"),
-        "limbeck_version": results["limbeck_version"],
-    }
 
 
 def usage(results: Mapping[str, Any]) -> str:
@@ -46,28 +30,12 @@ def usage(results: Mapping[str, Any]) -> str:
         f"```console\n$ python predict.py {ONNX} hello.wav\n```"
     ]
     if writes:
-        parts.append(
-            "It prints what is said; `--beam 8` searches among what may have been said. The weights of the PyTorch module are in "
-            "`model.safetensors`."
-        )
-        return "\n\n".join(parts)
+        parts.append("It prints what is said; `--beam 8` searches among what may have been said.")
     model = str((results["recipe"].get("student") or {}).get("model"))
-    if results["data"]["name"] == "python" or ":" in model:
-        parts.append(
-            "The class of this model is that of whoever trained it: its weights are in `model.safetensors`, and "
-            "`limbeck.load(folder, model=...)` takes a module to put them into."
-        )
-    elif (results["recipe"].get("objective") or {}).get("simkd"):
-        parts.append(
-            "The weights in `model.safetensors` are of a body, a projector and the teacher's classifier (SimKD), of which "
-            "`limbeck.load` builds no module: `model.onnx` is the whole."
-        )
-    else:
-        rate = f" at {escaped(sound['rate'])} Hz" if sound else ""
-        parts.append(
-            "As a PyTorch module, whose weights are in `model.safetensors`:\n\n"
-            "```python\nimport limbeck\n\n"
-            'student = limbeck.load(".")  # this folder, or its name on the hub\n'
-            f"logits = student(samples)  # (batch, samples), floats in -1 to 1{rate}\n```"
-        )
-    return "\n\n".join(parts)
+    rate = f" at {escaped(sound['rate'])} Hz" if sound else ""
+    asked = (
+        "said = student.transcribe(samples)  # (samples,)"
+        if writes
+        else "logits = student(samples)  # (batch, samples)"
+    )
+    return "\n\n".join([*parts, weights_said(results, model, f"{asked}, floats in -1 to 1{rate}")])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ...data.places import cached, place_of
 from ...errors import BadInput
-from ...models.places import check_weights
+from ...models.places import check_onnx, check_weights
 from ...nlp.locate import locate
-from ...sections.teacher import Model
+from ...sections.teacher import Model, OnnxTeacher, members_of, precision_problems
 from ...sections.train import schedule_problems
 from .families import ENCODERS, check, elsewhere, ours
 from .recipe_ctc import RecogniserTeacher, SpeechRecipe, SpeechTeacher
@@ -20,18 +20,18 @@ FRAMES = "ctc_frame_kd"
 
 def contradictions(recipe: SpeechRecipe) -> Iterator[str]:
     """What does not go together in a recipe of speech recognition."""
-    teacher = recipe.teacher
-    models: list[tuple[str, Model]] = [("student", recipe.student)]
-    if isinstance(teacher, RecogniserTeacher):
-        if FRAMES in recipe.objective.terms:
-            yield (
-                f"objective.{FRAMES}: teacher.recogniser gives transcripts, and no probabilities at frames; take ctc_sequence_kd, which "
-                "learns from transcripts"
-            )
-    else:
-        models.insert(0, ("teacher", teacher))
-        yield from _teacher(teacher)
-        yield from schedule_problems("teacher.train", teacher.train)
+    teachers = members_of(recipe.teacher)
+    models = [(where, one) for where, one in (*teachers, ("student", recipe.student)) if isinstance(one, Model)]
+    for where, one in teachers:
+        if isinstance(one, SpeechTeacher):
+            yield from _teacher(where, one)
+            yield from schedule_problems(f"{where}.train", one.train)
+    if isinstance(recipe.teacher, RecogniserTeacher) and FRAMES in recipe.objective.terms:
+        yield (
+            f"objective.{FRAMES}: teacher.recogniser gives transcripts, and no probabilities at frames; take ctc_sequence_kd, which "
+            "learns from transcripts"
+        )
+    yield from precision_problems(recipe)
     if recipe.targets.codec in _OF_NUMBERS:
         yield f"targets.codec: {recipe.targets.codec} keeps the numbers of a regression; take dense or int8"
     if recipe.targets.average:
@@ -49,7 +49,10 @@ def look_for(recipe: SpeechRecipe) -> list[Path | None]:
     for field, source in (("data", recipe.data), ("data.transfer", recipe.data.transfer)):
         if source is not None:
             found.append(place_of(source.name, source.config, f"{field}.name"))
-    for section in (recipe.teacher, recipe.student, recipe.assistant):
+    for section in (*(one for _, one in members_of(recipe.teacher)), recipe.student, recipe.assistant):
+        if isinstance(section, OnnxTeacher):
+            found.append(check_onnx(Path(section.onnx)))
+            continue
         name = (
             section.recogniser if isinstance(section, RecogniserTeacher) else "" if section is None else section.model
         )
@@ -63,17 +66,17 @@ def look_for(recipe: SpeechRecipe) -> list[Path | None]:
     return found
 
 
-def _teacher(teacher: SpeechTeacher) -> Iterator[str]:
+def _teacher(where: str, teacher: SpeechTeacher) -> Iterator[str]:
     # A person's own callable may hand back a trained model; nothing but running it can tell.
     if teacher.train is None and teacher.weights is None and ours(teacher.model):
-        yield "teacher: give train (to train it here) or weights (a file)"
+        yield f"{where}: give train (to train it here) or weights (a file)"
     if teacher.views is not None and teacher.train is None:
-        yield "teacher.views: there is no teacher.train whose examples it could vary; leave it out"
+        yield f"{where}.views: there is no {where}.train whose examples it could vary; leave it out"
 
 
 def _model(where: str, section: Model) -> Iterator[str]:
     if elsewhere(section.model):
-        if where != "teacher":
+        if not where.startswith("teacher"):
             yield f"{where}.model: {section.model} is meant for a checkpoint, which can be a teacher alone; take {' or '.join(ENCODERS)}"
         elif section.knobs:
             yield f"{where}.{next(iter(section.knobs))}: {section.model} is as large as its checkpoint and has no knobs; leave it out"

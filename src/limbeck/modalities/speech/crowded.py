@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ...evaluation.frames import frames_for
 from ...interfaces import IGNORED
 from .examples import Clips, Splits, text_of
+from .onnx_file import SoundFile
 from .recogniser import Recogniser
-from .task_ctc import FramesOf, frames_of, inner
+from .task_ctc import FramesOf, frames_of
 
 NAMED = 5  # of the clips
 
@@ -59,8 +60,12 @@ def notes_of(splits: Splits, role: str, model: nn.Module) -> list[str]:
 
 
 def models_of(models: Mapping[str, nn.Module]) -> dict[str, FramesOf]:
-    """How many frames each has; those alone that answer at frames."""
-    return {role: frames_of(model) for role, model in models.items() if not isinstance(inner(model), Recogniser)}
+    """How many frames each has; those alone that answer at frames, and tell without being asked about as much sound, as files do not."""
+    return {
+        role: frames_of(model)
+        for role, model in models.items()
+        if not any(isinstance(one, Recogniser | SoundFile) for one in model.modules())
+    }
 
 
 def _one(clips: Clips, row: int, of: FramesOf, names: tuple[str, ...]) -> dict[str, Any]:

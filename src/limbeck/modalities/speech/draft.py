@@ -133,8 +133,8 @@ def recipe(teacher: str, found: Found, student: str) -> Drafted:
     sizes = size_sentences(teacher, of_teacher, student, small)
     seconds = found.samples / found.rate
     why = (
-        f"A sound is varied by where it stands in its window of {seconds:g} s, how loud it is, and noise about it; where words are "
-        "recognised in a room or a car, say noise: with files of it."
+        f"A sound is varied by where it stands in its window of {seconds:g} s and how loud it is; where words are recognised in a room "
+        "or a car, add noise: {snr: [5, 40]}, with files: FOLDER where there are recordings of it."
     )
     lines = [
         f"# A recipe to start from: {found.examples:,} training sounds of {seconds:g} s at {found.rate:,} Hz, "

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...deploy.standalone import write_standalone
-from ...files import atomic_folder, write_json, write_text
-from ...files import publish as copy_to
+from ...deploy import published
 from ...interfaces import Exportable, Graph, Inside, RaggedLogits
 from ...interfaces.modality import Teachers
 from ...nlp.anatomy import inside
@@ -20,7 +18,7 @@ from ...progress import Bar
 from ...report.shown import Sound
 from . import crowded, modality_ctc, predict
 from .built import check_fits, network
-from .card import ONNX, config_of, sound_card
+from .card import sound_card
 from .examples import Clips, Splits
 from .export import exportable, sound_metadata
 from .false_accepts import false_accepts, named, recordings_of
@@ -158,21 +156,9 @@ def measured(model: nn.Module, task: AnyTask, splits: Splits) -> dict[str, float
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
-    """``student.onnx``, ``teacher.onnx`` where there is one, ``student.safetensors`` and ``predict.py``; and ``student``, the
-    folder that is published and that :func:`limbeck.load` reads."""
-    copy_to(export / "student.onnx", out / "student.onnx")
-    if (export / "teacher.onnx").exists():
-        copy_to(export / "teacher.onnx", out / "teacher.onnx")
-    else:  # that of another teacher, before
-        (out / "teacher.onnx").unlink(missing_ok=True)
-    copy_to(student_weights, out / "student.safetensors")
-    write_standalone(predict.__name__, out / "predict.py")
-    with atomic_folder(out / "student", replace=True) as folder:
-        copy_to(export / "student.onnx", folder / ONNX)
-        copy_to(student_weights, folder / "model.safetensors")
-        write_json(folder / "config.json", config_of(results))
-        write_standalone(predict.__name__, folder / "predict.py")
-        write_text(folder / "README.md", sound_card(results))
+    """What :func:`limbeck.deploy.published.publish` copies."""
+    config, card = published.config_of(results), sound_card(results)
+    published.publish(export, student_weights, out, script=predict.__name__, config=config, card=card)
 
 
 def show(examples: Clips) -> Callable[[int], Sound]:

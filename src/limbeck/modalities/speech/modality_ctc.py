@@ -6,7 +6,7 @@ Shapes: B batch, S samples, L frames, V symbols.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,41 +15,36 @@ from torch import Tensor, nn
 from ...errors import BadInput, short
 from ...interfaces import Exportable, Graph, RaggedLogits
 from ...interfaces.modality import Member, Teachers
+from ...models.inference import answered as answer_of
 from ...models.inference import ask
-from ...models.own_code import named
+from ...models.outputs import refuse_probabilities
 from .built import network
 from .crowded import facts_of, models_of, notes_of
 from .data_sections import Noise
 from .examples import Clips, Splits
 from .export import exportable, sound_metadata
-from .families import elsewhere
-from .recipe_ctc import RecogniserTeacher, SpeechRecipe, SpeechTeacher
+from .networks import Encoder
+from .onnx_file import SoundFile
+from .recipe_ctc import SpeechRecipe, SpeechTeacher
 from .recogniser import Recogniser
 from .task_ctc import SpeechRecognition, frames_of
-from .transcripts import normalised
+from .teachers import alone
+from .teachers_ctc import build_teachers
 
 PARITY_CLIPS = 200  # that an exported model is held to, each by itself
 _ASKED = (2.0, 1.3)  # seconds of the two clips that a model is tried on
 
 
 def teachers_of(recipe: SpeechRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
-    """The recipe's teacher. Raises :class:`BadInput` where it cannot be built, or does not fit the data."""
-    section, notes = recipe.teacher, list[str]()
-    if isinstance(section, RecogniserTeacher):
-        return _alone(_recogniser(section, recipe, splits, trust_code), section, recipe.seed, splits, notes)
-    model = network(section, splits, trust_code=trust_code, seed=recipe.seed, notes=notes)
-    if section.train is None and not elsewhere(section.model):
-        notes.append(
-            f"Nothing says which symbol each output of {section.title} stands for: they are taken to be the blank, then "
-            f"{' '.join(map(repr, splits.answers.names[1:]))}, in this order."
-        )
-    return _alone(model, section, recipe.seed, splits, notes)
+    """The recipe's teachers. Raises :class:`BadInput` where one cannot be built, or does not fit the data."""
+    return build_teachers(recipe, splits, check, trust_code=trust_code)
 
 
 def given_teacher(model: nn.Module, recipe: SpeechRecipe, splits: Splits) -> Teachers:
     """A person's own module as the teacher."""
     assert isinstance(recipe.teacher, SpeechTeacher)
-    return _alone(model, recipe.teacher, recipe.seed, splits, [])
+    check(model, splits, "teacher")
+    return alone(Member(recipe.teacher, recipe.seed, model, None, tuple(notes_of(splits, "teacher", model))))
 
 
 def student_of(recipe: SpeechRecipe, splits: Splits, *, trust_code: bool) -> Callable[[int], nn.Module]:
@@ -94,6 +89,11 @@ def check(model: nn.Module, splits: Splits, name: str) -> None:
         )
     if not bool(torch.isfinite(answer).all()):
         raise BadInput(f"the {name} answers a rising tone with NaN or infinity: its weights are not usable.")
+    if not isinstance(
+        model, SoundFile | Recogniser
+    ):  # which are not exported, so that nobody asks them about any sound
+        _check_shortest(model, name)
+    refuse_probabilities(answer.float().flatten(0, 1), name, ready=False)
     try:
         frames_B = frames_of(model)(lengths_B)
     except ValueError as error:
@@ -105,6 +105,17 @@ def check(model: nn.Module, splits: Splits, name: str) -> None:
         )
 
 
+def _check_shortest(model: nn.Module, name: str) -> None:
+    """Raises :class:`BadInput` where a model fails on a clip of one sample, as its exported file would."""
+    try:
+        ask(model, {"samples_BS": torch.zeros(1, 1), "lengths_B": torch.tensor([1])})
+    except Exception as error:  # likewise
+        raise BadInput(
+            f"the {name} fails on a clip of one sample: what is exported is asked about clips of any length, so pad a short one in its "
+            f"forward. ({short(error)})"
+        ) from error
+
+
 def exportables(model: nn.Module, task: SpeechRecognition, role: str) -> dict[str, Exportable]:
     """One graph, from the samples of clips of one length to logits at their frames; none of a recogniser."""
     if isinstance(model, Recogniser):
@@ -112,7 +123,20 @@ def exportables(model: nn.Module, task: SpeechRecognition, role: str) -> dict[st
     metadata = sound_metadata(
         model, name=role, classes=task.answers.names, rate=task.rate, samples=None, task=task.name
     )
-    return {role: exportable(model, metadata)}
+    graph = exportable(model, metadata)
+    return {role: graph if isinstance(model, Encoder) else replace(graph, module=_Whole(model))}
+
+
+class _Whole(nn.Module):
+    """A person's own model, asked about sounds (B, S) of which every sample is their own, as a file is."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, samples_BS: Tensor) -> Tensor:
+        lengths_B = torch.ones_like(samples_BS[:, 0], dtype=torch.int64) * samples_BS.shape[1]
+        return answer_of(self.model, {"samples_BS": samples_BS, "lengths_B": lengths_B})
 
 
 def answered(graphs: Mapping[str, Graph], model: nn.Module, examples: Clips) -> RaggedLogits:
@@ -135,35 +159,3 @@ def facts(splits: Splits, task: SpeechRecognition) -> dict[str, Any]:
     sound |= {"crowded": too_long} if too_long else {}
     minutes = splits.train.seconds / 60
     return {"about": f"{minutes:,.1f} minutes of transcribed speech at {splits.rate:,} Hz", "sound": sound}
-
-
-def _recogniser(section: RecogniserTeacher, recipe: SpeechRecipe, splits: Splits, trust_code: bool) -> Recogniser:
-    name = ", ".join([section.recogniser, *(f"{knob}={value!r}" for knob, value in section.knobs.items())])
-    told = (splits.answers.names, splits.rate, partial(normalised, data=recipe.data), name)
-    if elsewhere(section.recogniser):
-        from .transcriber import Transcriber  # transformers is an extra
-
-        transcriber = Transcriber(section.recogniser, section.knobs)
-        return Recogniser(transcriber, *told, transcriber.known_by)
-    made = named(section.recogniser, trust_code)
-    try:
-        recognise = made(**section.knobs)
-    except Exception as error:
-        raise BadInput(
-            f"teacher.recogniser: {section.recogniser} failed when called with {section.knobs}: {short(error)}"
-        ) from error
-    if not callable(recognise):
-        raise BadInput(
-            f"teacher.recogniser: {section.recogniser} returned a {type(recognise).__name__}; a function of samples and their rate is "
-            "wanted."
-        )
-    return Recogniser(recognise, *told)
-
-
-def _alone(
-    model: nn.Module, section: SpeechTeacher | RecogniserTeacher, seed: int, splits: Splits, notes: list[str]
-) -> Teachers:
-    check(model, splits, "teacher")
-    notes = [*notes, *notes_of(splits, "teacher", model)]
-    member = Member(section, seed, model, None, tuple(notes))
-    return Teachers(model, None, (member,), tuple(notes))

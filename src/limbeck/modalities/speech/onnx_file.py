@@ -1,6 +1,6 @@
 """An ONNX file of sounds as a module: one input of samples.
 
-Shapes: B batch, S samples, C classes.
+Shapes: B batch, S samples, C classes, L frames, V symbols.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ...errors import BadInput, shown
 from ...models.onnx_file import NUMBERS, OnnxFile, shape_text
 from . import OUTLINES
 
 
-class SoundOnnx(OnnxFile):
-    """Logits (B, C), float32, of samples (B, S) in -1 to 1, from ONNX Runtime on the CPU.
-
-    A file made for a fixed number of sounds is asked about so many at a time, the last of them repeated to fill up.
+class SoundFile(OnnxFile):
+    """An ONNX file that takes samples (batch, samples) in -1 to 1, run by ONNX Runtime on the CPU.
 
     Raises:
-        BadInput: as :class:`OnnxFile`, and where the file is no classifier of sounds: has several inputs, or an input that is
+        BadInput: as :class:`OnnxFile`, and where the file is no model of sounds: has several inputs, or an input that is
             not two-dimensional.
     """
 
@@ -42,18 +42,8 @@ class SoundOnnx(OnnxFile):
         if task is not None and task not in list(OUTLINES):  # whatever a file says: it may be a list
             raise self.unusable(f"its task is {shown(task)}, and it takes sounds")
 
-    @property
-    def timed_as_it_is(self) -> bool:
-        """Whether one sound of a known length can be made up for it."""
-        return self.batch is None and self.samples is not None
-
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _again, (str(self.path), self.threads)
-
-    def forward(self, samples_BS: Tensor) -> Tensor:
-        batch = self.batch or max(1, len(samples_BS))
-        parts = [self._run(part, batch) for part in samples_BS.detach().cpu().split(batch)]
-        return self.as_logits(torch.cat(parts).to(samples_BS.device, torch.float32))
+        return _again, (type(self), str(self.path), self.threads)
 
     def _run(self, samples_BS: Tensor, batch: int) -> Tensor:
         count = len(samples_BS)
@@ -78,5 +68,64 @@ class SoundOnnx(OnnxFile):
             )
 
 
-def _again(path: str, threads: int | None) -> SoundOnnx:
-    return SoundOnnx(path, threads=threads)
+class SoundOnnx(SoundFile):
+    """Logits (B, C), float32, of samples (B, S).
+
+    A file made for a fixed number of sounds is asked about so many at a time, the last of them repeated to fill up.
+    """
+
+    @property
+    def timed_as_it_is(self) -> bool:
+        """Whether one sound of a known length can be made up for it."""
+        return self.batch is None and self.samples is not None
+
+    def forward(self, samples_BS: Tensor) -> Tensor:
+        batch = self.batch or max(1, len(samples_BS))
+        parts = [self._run(part, batch) for part in samples_BS.detach().cpu().split(batch)]
+        return self.as_logits(torch.cat(parts).to(samples_BS.device, torch.float32))
+
+
+class SpokenOnnx(SoundFile):
+    """Logits (B, L, V), float32, of samples (B, S) of which ``lengths_B`` are a clip's own: each clip is asked about alone, as the file has it.
+
+    Raises:
+        BadInput: as :class:`SoundFile`, and where the file takes sounds of one length alone.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        super().__init__(path, threads=threads)
+        if self.samples is not None:
+            raise BadInput(
+                f"{path} takes {self.samples} samples, and clips are of any length: export it with a length that is dynamic."
+            )
+        self._frames: dict[int, int] = {}  # of a clip of so many samples
+
+    @property
+    def timed_as_it_is(self) -> bool:
+        return self.batch is None
+
+    def forward(self, samples_BS: Tensor, lengths_B: Tensor) -> Tensor:
+        clips = zip(samples_BS.detach().cpu(), lengths_B.tolist(), strict=True)
+        rows = [self._asked(samples_S[:length]) for samples_S, length in clips]
+        answer_BLV = pad_sequence(rows, batch_first=True)
+        beyond = int(self.frames_of(torch.tensor([samples_BS.shape[1]]))) - answer_BLV.shape[1]
+        return F.pad(answer_BLV, (0, 0, 0, max(0, beyond))).to(samples_BS.device)
+
+    def frames_of(self, lengths_B: Tensor) -> Tensor:
+        """How many frames (B,) clips of so many samples have; of lengths that were not asked about yet by asking about silence."""
+        for length in set(lengths_B.tolist()) - set(self._frames):
+            self._asked(torch.zeros(length))
+        return torch.tensor([self._frames[length] for length in lengths_B.tolist()], device=lengths_B.device)
+
+    def _asked(self, samples_S: Tensor) -> Tensor:
+        answer = self._run(samples_S[None], self.batch or 1)
+        if answer.ndim != 3:
+            raise BadInput(
+                f"{self.path} answers a sound with the shape {tuple(answer.shape)}; logits (batch, frames, symbols) are needed."
+            )
+        self._frames[len(samples_S)] = answer.shape[1]
+        return self.as_logits(answer)[0]
+
+
+def _again(kind: type[SoundFile], path: str, threads: int | None) -> SoundFile:
+    return kind(path, threads=threads)

@@ -12,25 +12,30 @@ from torch import nn
 from ...errors import BadInput, short
 from ...models.state_file import read_sets
 from ...models.weights import load_weights
-from ...objectives.modules import KD, CrossEntropy, Objective
-from ...sections.recipe import Recipe
+from ...objectives.modules import CTC, KD, CrossEntropy, CTCFrameKD, Objective
 from ...sections.teacher import Model
 from .arrays import Given, from_arrays
+from .arrays_ctc import from_transcribed
 from .built import made
 from .examples import Splits
 from .predict import Metadata
-from .recipe import AudioRecipe
-from .usable import Classifier
+from .recipe import RECIPES, AudioRecipe  # noqa: F401 - which such a module offers
+from .recipe_ctc import SpeechRecipe
+from .usable import Classifier, Transcriber
 
-RECIPES: dict[str, type[Recipe]] = {"audio-classification": AudioRecipe}
-OWN = {"audio-classification": ("rate", "seconds")}
+OWN = {"audio-classification": ("rate", "seconds"), "automatic-speech-recognition": ("rate", "seconds", "alphabet")}
 """Arguments of ``limbeck.distill`` that are of a task alone."""
 
 _REUSED = {"body", "projector", "classifier"}
 """Names that the weights of what SimKD deploys begin with (``limbeck.pipeline.simkd.ReusedClassifier``)."""
 
 # What sentences about a recipe call a thing, and what it is called there.
-ARGUMENTS = ((r"\bdata\.rate\b", "rate"), (r"\bdata\.seconds\b", "seconds"))
+ARGUMENTS = (
+    (r"\bdata\.rate\b", "rate"),
+    (r"\bdata\.seconds\b", "seconds"),
+    (r"\bdata\.alphabet\b", "alphabet"),
+    (r"\bdata\.text: every training transcript is empty: name another column", "every training transcript is empty"),
+)
 
 
 def splits_of(
@@ -38,16 +43,23 @@ def splits_of(
     validation: Given | None,
     test: Given | None,
     *,
-    recipe: AudioRecipe,
+    recipe: AudioRecipe | SpeechRecipe,
     transfer: Any,
     classes: Any,
     rate: int | None = None,
     seconds: float | None = None,
+    alphabet: str | None = None,
 ) -> Splits:
     """The splits of sounds that are at hand."""
-    del seconds  # the recipe has it, and a usual one where it was not given
+    del seconds, alphabet  # the recipe has them, and what is usual where they were not given
     if rate is None:
         raise BadInput("rate is not given: of sounds say how many samples a second they have, such as rate=16000.")
+    if isinstance(recipe, SpeechRecipe):
+        if classes is not None:
+            raise BadInput(
+                f"classes is not for task: {recipe.task}, whose answers are spelt: alphabet has the letters."
+            )
+        return from_transcribed(train, validation, test, rate=rate, data=recipe.data, transfer=transfer)
     return from_arrays(
         train,
         validation,
@@ -62,6 +74,8 @@ def splits_of(
 
 def usual_objective(task: str) -> Objective:
     """What a student is asked to match where nothing is said."""
+    if task == "automatic-speech-recognition":
+        return CTCFrameKD() + CTC()
     return 0.9 * KD(temperature=4.0) + 0.1 * CrossEntropy()
 
 
@@ -78,34 +92,39 @@ def sections_of(
     transfer: bool,
     rate: int | None = None,
     seconds: float | None = None,
+    alphabet: str | None = None,
 ) -> dict[str, Any]:
     """The sections of the recipe that describe data and models."""
     del transfer  # the fingerprint of the data says it
-    window = {name: value for name, value in (("rate", rate), ("seconds", seconds)) if value is not None}
+    own = {"rate": rate, "seconds": seconds, "alphabet": alphabet, "case": None if alphabet is None else "keep"}
+    said = {name: value for name, value in own.items() if value is not None}
     return {
-        "data": {"name": "python", "validation_fraction": validation_fraction, **window},
+        "data": {"name": "python", "validation_fraction": validation_fraction, **said},
         "teacher": {"model": teacher},
         "student": {"model": student},
     }
 
 
-def usable(model: nn.Module, splits: Splits) -> Classifier:
+def usable(model: nn.Module, splits: Splits) -> Classifier | Transcriber:
     """The trained student, which takes sounds as they are."""
-    assert splits.samples is not None
-    return Classifier(model, splits.classes, splits.rate, splits.samples).eval()
+    return _usable(model, splits.answers.names, splits.rate, splits.samples)
 
 
-def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier:
+def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier | Transcriber:
     """The student that a folder holds, of whose exported model these are the ``metadata``."""
     weights = folder / "model.safetensors"
-    assert metadata.samples is not None  # which a file that names classes says
     if model is None:
         facts = {"classes": len(metadata.classes), "rate": metadata.rate, "samples": metadata.samples}
         model = made(_section(folder), **facts, trust_code=trust_code, seed=0)
     else:
         model = copy.deepcopy(model)
     load_weights(model, weights, "student")
-    return Classifier(model, metadata.classes, metadata.rate, metadata.samples).eval()
+    return _usable(model, metadata.classes, metadata.rate, metadata.samples)
+
+
+def _usable(model: nn.Module, names: tuple[str, ...], rate: int, samples: int | None) -> Classifier | Transcriber:
+    made = Transcriber(model, names, rate) if samples is None else Classifier(model, names, rate, samples)
+    return made.eval()
 
 
 def _section(folder: Path) -> Model:

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Tag
 
 from ...objectives.catalogue.entry import SYMBOLS
-from ...sections import assistant
+from ...sections import assistant, teacher
 from ...sections.objective import Objective
 from ...sections.recipe import Recipe
-from ...sections.section import MODEL, Count, Section
-from ...sections.teacher import Model
+from ...sections.section import ENSEMBLE, MODEL, ONNX, Count, Section
+from ...sections.teacher import Model, OnnxTeacher
 from .data_sections import SoundViews, SpeechData
 from .families import elsewhere
 from .model_sections import SoundTrain, TeacherSection
@@ -78,16 +78,36 @@ class RecogniserTeacher(Section):
         return "a recogniser gives its transcripts alone"
 
 
+SpeechMember = Annotated[
+    Annotated[SpeechTeacher, Tag(MODEL)] | Annotated[OnnxTeacher, Tag(ONNX)], Discriminator(teacher.kind_of_member)
+]
+"""One teacher: a model by name, or an ONNX file that takes samples (batch, samples) and answers at frames."""
+
+
+class SpeechEnsemble(teacher.Ensemble):
+    """Several teachers that answer as one, frame by frame: all have the same frames. Those that are trained here are stages of their own.
+
+    Their answers are put together at temperature 1, whatever temperature the student is trained at.
+    """
+
+    ensemble: tuple[SpeechMember, ...]
+    """The teachers, each as if it were the only one; a model that is listed again is trained from another seed."""
+
+
 def _kind(value: Any) -> str:
     given = isinstance(value, RecogniserTeacher) or (isinstance(value, dict) and "recogniser" in value)
-    return _RECOGNISER if given else MODEL
+    return _RECOGNISER if given else teacher.kind_of_teacher(value)
 
 
 _RECOGNISER = "recogniser"
 SpeechTeachers = Annotated[
-    Annotated[SpeechTeacher, Tag(MODEL)] | Annotated[RecogniserTeacher, Tag(_RECOGNISER)], Discriminator(_kind)
+    Annotated[SpeechTeacher, Tag(MODEL)]
+    | Annotated[OnnxTeacher, Tag(ONNX)]
+    | Annotated[SpeechEnsemble, Tag(ENSEMBLE)]
+    | Annotated[RecogniserTeacher, Tag(_RECOGNISER)],
+    Discriminator(_kind),
 ]
-"""The large model: by name, or a recogniser."""
+"""The large model: by name, an ONNX file, an ensemble of these, or a recogniser."""
 
 
 class SpeechStudent(Model):

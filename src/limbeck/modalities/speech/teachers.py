@@ -83,17 +83,10 @@ def _of_file(section: OnnxTeacher, seed: int, splits: Splits, name: str) -> Memb
     try:
         model = SoundOnnx(section.onnx)
         model.check_takes(splits.rate, splits.samples)
+        named = model.names(splits.classes)
     except BadInput as error:
         raise BadInput(f"{name}: {error}") from None
-    classes = model.metadata.get("classes")
-    named = classes if isinstance(classes, list) and len(classes) == len(splits.classes) else None
-    if named is not None and named != list(splits.classes):
-        first = next(k for k, (a, b) in enumerate(zip(named, splits.classes)) if a != b)
-        raise BadInput(
-            f"{name}: {section.onnx} was made for other classes than the data's: its class {first} is "
-            f"'{named[first]}', the data's is '{splits.classes[first]}'. Name the data that it was made for."
-        )
-    notes = () if named is not None else tuple(by_position(section.title, splits.classes))
+    notes = () if named else tuple(by_position(section.title, splits.classes))
     return _fitting(Member(section, seed, model, None, notes), splits, name)
 
 
