@@ -17,12 +17,13 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 from limbeck.errors import BadInput
+from limbeck.evaluation.alignment import edits
 from limbeck.modalities.image import predict as of_images
 from limbeck.modalities.image.export import export_onnx, image_metadata
 from limbeck.modalities.text import predict as of_texts
 from limbeck.modalities.text.export import export_text_onnx, text_metadata
 from limbeck.serving.demo import write_demo
-from tests.helpers import text_runs
+from tests.helpers import sound_runs, spoken_runs, text_runs
 from tests.helpers.chromium import browser
 from tests.helpers.exported import small_network
 from tests.helpers.tiny import environment
@@ -64,6 +65,25 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = tiny_classifier("bert", classes, seed, num_hidden_layers=1)
         (run / role).mkdir(exist_ok=True)
         export_text_onnx(model, tiny_tokenizer(), run / role / "model.onnx", said)
+    return run
+
+
+def of_sounds(folder: Path, helper: Any, network: str, classes: tuple[str, ...]) -> Path:
+    """What a finished run of sounds leaves, its models untrained."""
+    pytest.importorskip("soundfile")
+    from limbeck.modalities.speech.export import export_onnx, sound_metadata
+    from limbeck.modalities.speech.networks import build as built
+
+    run = helper.write(folder)
+    recipe = yaml.safe_load(helper.RECIPE)
+    recipe["data"]["name"] = str(run / "data")
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    samples = None if "ctc" in network else 1000
+    for seed, role in enumerate(("teacher", "student")):
+        heard: dict[str, Any] = {"rate": helper.RATE, "samples": samples}
+        model = built(network, {"width": 16, "depth": 1}, classes=len(classes), seed=seed, **heard).eval()
+        said = sound_metadata(model, name=f"tiny {role}", classes=classes, task=recipe["task"], **heard)
+        export_onnx(model, run / f"{role}.onnx", said)
     return run
 
 
@@ -172,6 +192,60 @@ def test_texts_are_answered_side_by_side(texts: Path, tmp_path: Path) -> None:
             found = told(page, verdict_of(expected))
             for role, said in expected.items():
                 assert found[role] == pytest.approx(said, abs=1e-5), (text, role)
+
+
+def test_sounds_are_answered_side_by_side_and_what_is_none_gets_a_sentence(tmp_path: Path) -> None:
+    from limbeck.modalities.speech import predict
+
+    run = of_sounds(tmp_path / "run", sound_runs, "ds_cnn", HOSTILE[:3])
+    write_demo(run, tmp_path / "demo")
+    shown = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    own = sound_runs.write_wav(tmp_path / "own.wav", sound_runs.whistle(800, 5, seconds=0.4))
+    letter = tmp_path / "letter.wav"
+    letter.write_text("Dear <b>sound</b>")
+    with opened(tmp_path / "demo") as page:
+        for file in (own, tmp_path / "demo" / shown["examples"][0]["file"]):
+            expected = {
+                role: dict(predict.predict(run / f"{role}.onnx", [file], 3)[0].classes)
+                for role in ("teacher", "student")
+            }
+            if file == own:
+                page.set_input_files("input[type=file]", file)
+            else:
+                page.click("[data-testid=dataset-cell-0-0]")
+                page.wait_for_function("name => document.querySelector('audio')?.src.endsWith(name)", arg=file.name)
+                page.wait_for_timeout(300)
+            found = told(page, verdict_of(expected))
+            for role, said in expected.items():
+                assert found[role] == pytest.approx(said, abs=1e-5), (file, role)
+        assert page.title() == "tiny: a student beside its teacher"
+        page.click("button[aria-label=Clear]")
+        page.wait_for_selector("#answers .wait")
+        page.set_input_files("input[type=file]", letter)
+        page.wait_for_selector("#answers .problem")
+        assert "letter.wav is no WAV file" in page.inner_text("#answers .problem")
+        assert str(tmp_path) not in page.inner_text("#answers .problem")
+
+
+def test_of_transcripts_those_are_shown_in_which_most_differs(tmp_path: Path) -> None:
+    from limbeck.modalities.speech import predict
+
+    run = of_sounds(tmp_path / "run", spoken_runs, "ds_ctc", ("", " ", "<b>", "b", "c"))
+    write_demo(run, tmp_path / "demo")
+    shown = json.loads((tmp_path / "demo" / "demo.json").read_text())
+    apart = []
+    for example in shown["examples"]:
+        file = tmp_path / "demo" / example["file"]
+        teacher, student = (
+            predict.predict(run / f"{role}.onnx", [file])[0].texts[0][0] for role in ("teacher", "student")
+        )
+        apart.append(edits(student, teacher).all / max(len(teacher), len(student), 1))
+        assert f"teacher {teacher or '(nothing)'} (" in example["caption"]
+        assert f"student {student or '(nothing)'} (" in example["caption"]
+    assert apart == sorted(apart, reverse=True)
+    assert apart[0] > 0
+    assert shown["examples"][0]["caption"][0] in "abc "  # what was said
+    assert re.fullmatch(r"same transcript on [0-9.]+ % of 16 validation examples", shown["agreement"])
 
 
 def test_the_folder_is_a_space(images: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def demo(
     With --out it is written into a folder, which runs as it is (python app.py, without torch) and as a Space on the Hugging
     Face hub.
     """
+    from .. import progress
     from ..serving.demo import write_demo
 
     if out is not None:
@@ -39,6 +40,7 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="limbeck-demo-") as made:
         folder = Path(made) / "demo"
         write_demo(run, folder)
+        progress.note("The page is opened, on which Gradio says where it is.")
         asked = [] if port is None else ["--port", str(port)]
         try:
             code = subprocess.run([sys.executable, str(folder / "app.py"), *asked], check=False).returncode

@@ -161,5 +161,14 @@ def test_a_stream_says_what_the_file_says_and_what_it_cost(folder: Path, name: s
         assert " ".join(line.split("s  ", 1)[1] for line in told).split() == whole.texts[0][0].split()
 
 
+def test_the_script_takes_a_stream_as_it_takes_files(folder: Path, capsys: pytest.CaptureFixture[str]):
+    model, sound = str(folder / "words.onnx"), str(folder / "sound.wav")
+    for arguments in ([model, "--stream", sound], [model, sound, "--stream"]):
+        assert predicting.main(arguments) == 0
+        assert "1.25 s of sound in" in capsys.readouterr().out
+    assert predicting.main([model, "--stream", sound, sound]) == 2
+    assert capsys.readouterr().err == "error: --stream feeds one WAV file, and 2 were given.\n"
+
+
 def _said(path: Path) -> str:
     return predicting.open_model(path).get_modelmeta().custom_metadata_map["limbeck"]

@@ -236,23 +236,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="example: python %(prog)s student.onnx hello.wav --top 5",
     )
     parser.add_argument("model", type=Path, help="the exported .onnx file")
-    parser.add_argument("sounds", type=Path, nargs="*", help="WAV files")
+    parser.add_argument("sounds", type=Path, nargs="+", help="WAV files")
     parser.add_argument("--top", type=int, default=3, help="how many classes or texts to name, best first (default: 3)")
     parser.add_argument(
         "--beam", type=int, default=0, help="search among so many texts; 0: the likeliest path (default)"
     )
-    parser.add_argument("--stream", type=Path, metavar="FILE", help="feed this WAV file in blocks of 20 ms instead")
+    parser.add_argument("--stream", action="store_true", help="feed one WAV file in blocks of 20 ms instead")
     parser.add_argument(
         "--threshold", type=float, default=0.8, help="of a stream: from which probability a word is told (default: 0.8)"
     )
     given = parser.parse_args(arguments)
-    if (given.stream is None) == (not given.sounds):
-        parser.error("give WAV files, or one to --stream")
     try:
-        if given.stream is None:
+        if not given.stream:
             print(table(predict(given.model, given.sounds, given.top, given.beam)))
         else:
-            cost = stream(given.model, given.stream, given.threshold)
+            if len(given.sounds) > 1:
+                raise ValueError(f"--stream feeds one WAV file, and {len(given.sounds)} were given.")
+            cost = stream(given.model, given.sounds[0], given.threshold)
             print(f"{cost['seconds']:.2f} s of sound in {cost['took']:.3f} s: real-time factor {cost['share']:.4f}")
     except ValueError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from ... import progress
 from ...deploy.metadata import said_by
 from ...deploy.standalone import write_standalone
 from ...errors import BadInput, LimbeckError, not_installed
+from ...evaluation.alignment import edits
 from ...files import atomic_folder, near, write_json
+from ...interfaces import IGNORED
 from ...modalities import modality_of, outline_of, part_of
 from ...recipe import read
 
@@ -23,6 +26,7 @@ EXAMPLES = 12
 LOOKED_AT = 500
 """So many validation examples are given to both models."""
 EXTRA = "demo"
+NOTHING = "(nothing)"  # of a transcript without a symbol
 
 
 def write_demo(run: Path, out: Path) -> list[str]:
@@ -95,8 +99,9 @@ def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> 
     """The validation examples on which teacher and student differ most, kept in the folder, and how often they agree."""
     try:
         recipe = read.read(run / "recipe.yaml")
+        progress.note(f"Both models are asked about validation examples, for which {recipe.data.name} is read.")
         modality = modality_of(recipe)
-        splits = modality.load(recipe)
+        splits = modality.load(recipe, progress.bar)
         examples, show = splits.validation, modality.show(splits.validation)
         places = np.linspace(0, len(examples) - 1, min(LOOKED_AT, len(examples))).astype(int)
         said = []
@@ -110,18 +115,16 @@ def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> 
         return {}
     finally:
         shutil.rmtree(folder / ".looked_at", ignore_errors=True)
-    teacher_NC, student_NC = (np.stack([one[role].values_C for one in said]) for role in ("teacher", "student"))
-    apart_NC = np.abs(teacher_NC - student_NC)
+    apart_N = _symbols_apart(said) if splits.answers.ragged else _values_apart(said)
     numbers = bool(said[0]["student"].units)
-    most = np.argsort(
-        -(apart_NC / (teacher_NC.std(axis=0) + 1e-12) if numbers else apart_NC).sum(axis=1), kind="stable"
-    )
     found = []
-    for number, at in enumerate(most[:EXAMPLES]):
+    for number, at in enumerate(np.argsort(-apart_N, kind="stable")[:EXAMPLES]):
         _, kept = asking.kept(show(int(places[at])), folder, number)
         found.append({**kept, "caption": _caption(_label(examples, splits, int(places[at])), said[at])})
     told = f"{len(places)} validation examples"
-    agreement = "" if numbers else f"same first answer on {_share(teacher_NC, student_NC)} of {told}"
+    alike = np.mean([_first(one["teacher"]) == _first(one["student"]) for one in said])
+    what = "transcript" if splits.answers.ragged else "first answer"
+    agreement = "" if numbers else f"same {what} on {100 * alike:.1f} % of {told}"
     return {
         "examples": found,
         "which": f"Of {told}, those on which the two differ most (label; what each says):",
@@ -129,8 +132,22 @@ def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> 
     }
 
 
-def _share(teacher_NC: np.ndarray, student_NC: np.ndarray) -> str:
-    return f"{100 * np.mean(teacher_NC.argmax(axis=1) == student_NC.argmax(axis=1)):.1f} %"
+def _values_apart(said: Sequence[dict[str, Any]]) -> np.ndarray:
+    """How far both are apart, (N,): of probabilities the sum, of numbers in the teacher's deviations."""
+    teacher_NC, student_NC = (np.stack([one[role].values_C for one in said]) for role in ("teacher", "student"))
+    apart_NC = np.abs(teacher_NC - student_NC)
+    return (apart_NC / (teacher_NC.std(axis=0) + 1e-12) if said[0]["student"].units else apart_NC).sum(axis=1)
+
+
+def _symbols_apart(said: Sequence[dict[str, Any]]) -> np.ndarray:
+    """How many edits make the teacher's transcript the student's, (N,), over the length of the longer."""
+    pairs = [[_first(one[role]).replace(NOTHING, "") for role in ("teacher", "student")] for one in said]
+    return np.array([edits(student, teacher).all / max(len(teacher), len(student), 1) for teacher, student in pairs])
+
+
+def _first(one: Any) -> str:
+    """What a model says first."""
+    return one.names[int(one.values_C.argmax())]
 
 
 def _caption(label: str, said: dict[str, Any]) -> str:
@@ -139,8 +156,7 @@ def _caption(label: str, said: dict[str, Any]) -> str:
     def first(one: Any) -> str:
         if one.units:
             return ", ".join(f"{value:.3g} {unit}".strip() for value, unit in zip(one.values_C, one.units))
-        best = int(one.values_C.argmax())
-        return f"{one.names[best]} ({100 * one.values_C[best]:.0f} %)"
+        return f"{_first(one)} ({100 * one.values_C.max():.0f} %)"
 
     return f"{label}; teacher {first(said['teacher'])}, student {first(said['student'])}"
 
@@ -150,6 +166,8 @@ def _label(examples: Any, splits: Any, place: int) -> str:
     label = examples.labels[place].cpu()
     if splits.numbers:
         return ", ".join(f"{float(one):.3g}" for one in label.reshape(-1))
+    if splits.answers.ragged:
+        return "".join(splits.answers.names[symbol] for symbol in label.tolist() if symbol != IGNORED) or NOTHING
     if label.ndim:
         return ", ".join(name for name, holds in zip(splits.classes, label.tolist()) if holds)
     return splits.classes[int(label)]
