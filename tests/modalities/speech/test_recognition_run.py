@@ -13,20 +13,25 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 pytest.importorskip("soundfile")
 
 import limbeck
+from limbeck.compare import file as comparison_file
+from limbeck.compare.run import compare
 from limbeck.deploy.formats import cost
 from limbeck.deploy.latency import in_turns
 from limbeck.errors import BadInput
 from limbeck.evaluation.alignment import edits
 from limbeck.modalities.speech import serve
 from limbeck.modalities.speech.audio import as_wav
+from limbeck.modalities.speech.knobs import knobs
 from limbeck.pipeline.job import open_job
 from limbeck.pipeline.run import distil
 from limbeck.recipe import draft, read
+from limbeck.searching.results import search
 from tests.helpers import spoken_runs
 
 
@@ -225,3 +230,24 @@ def test_a_file_and_a_model_teach_together_frame_by_frame(folder: Path, tmp_path
         letters = () if "ensemble" in teacher else ("data.alphabet='abc '",)
         with pytest.raises(BadInput, match=sentence):
             spoken_runs.job(folder, tmp_path / "run", f"teacher={teacher}", *letters)
+
+
+def test_students_of_any_stride_are_searched_and_compared(folder: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(spoken_runs.RECIPE)
+    values["data"] |= {"name": str(folder / "data"), "limit": 16}
+    values["teacher"]["train"]["epochs"] = values["train"]["epochs"] = 1
+    assert not {"student.stride", "student.hop_ms", "teacher.stride"} & set(knobs(read.from_dict(values)))
+    values["objective"] = {"ctc": {}, "ctc_sequence_kd": {}}
+    assert {"student.stride", "student.hop_ms", "teacher.stride"} <= set(knobs(read.from_dict(values)))
+    space = {"student.stride": [3], "student.width": [12, 16], "student.model": "ds_ctc", "objective": None}
+    settings = {"trials": 1, "finalists": 1, "rungs": [], "space": space}
+    found = search(read.from_dict({**values, "search": settings}), out=tmp_path / "search", device="cpu")
+    assert found["chosen"] is not None
+    assert found["finalists"][0]["problem"] is None
+    (tmp_path / "whistled.yaml").write_text(yaml.safe_dump(values))
+    students = "students:\n  two: {model: ds_ctc, width: 12, depth: 1, stride: 2}\n  four: {model: ds_ctc, width: 12, depth: 1, stride: 4}\n"
+    (tmp_path / "two.yaml").write_text(
+        f"recipe: whistled.yaml\nobjectives:\n  heard: {{ctc_sequence_kd: {{}}}}\n{students}"
+    )
+    compared = compare(comparison_file.read(tmp_path / "two.yaml"), out=tmp_path / "compared", device="cpu")
+    assert {row["student"] for row in compared["rows"]} == {"two", "four"}

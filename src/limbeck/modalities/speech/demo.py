@@ -86,10 +86,10 @@ def example_of(values: Sequence[Any]) -> Path | None:
 def shelf(examples: Sequence[dict[str, Any]], folder: Path) -> Any:
     """Examples to choose from, each with its caption."""
     del folder
-    rows = [[one["caption"]] for one in examples]
+    rows = [[f"{one['seconds']:.1f} s", one["caption"]] for one in examples]
     return gr.Dataset(
-        components=[gr.Textbox(visible=False, label="what they say")],
-        headers=["what they say"],
+        components=[gr.Textbox(visible=False, label="clip"), gr.Textbox(visible=False, label="what they say")],
+        headers=["clip", "what they say"],
         samples=rows,
         samples_per_page=len(rows),
         type="index",
@@ -111,4 +111,4 @@ def kept(example: Any, folder: Path, number: int) -> tuple[Any, dict[str, Any]]:
         file.setsampwidth(2)
         file.setframerate(example.rate)
         file.writeframes((np.clip(example.samples_S, -1, 1) * 32767).round().astype("<i2").tobytes())
-    return folder / name, {"file": name}
+    return folder / name, {"file": name, "seconds": len(example.samples_S) / example.rate}

@@ -14,12 +14,14 @@ from .recipe_ctc import SpeechRecipe
 
 _WIDEST, _DEEPEST = 128, 8  # that an edge device has room for; the networks themselves can be larger
 _MELS = (20, 32, 40, 64)
+FRAME_BY_FRAME = "ctc_frame_kd"  # two models of the same frames
+_FRAMES = ("stride", "hop_ms")
 
 
 def knobs(recipe: AudioRecipe | SpeechRecipe) -> dict[str, Knob]:
     """By the path of the field; what a change of another field would make wrong is left out."""
     same, among = names_modules(recipe), ENCODERS if isinstance(recipe, SpeechRecipe) else CLASSIFIERS
-    return {
+    found = {
         **_network("student", recipe.student, same, among),
         **(_network("teacher", recipe.teacher, same, among) if isinstance(recipe.teacher, TeacherSection) else {}),
         **_strengths(recipe.views),
@@ -31,6 +33,9 @@ def knobs(recipe: AudioRecipe | SpeechRecipe) -> dict[str, Knob]:
         "views.frequency_mask": spread(0.0, 0.3),
         **of_any_recipe(recipe),
     }
+    if FRAME_BY_FRAME not in recipe.objective.terms:
+        return found
+    return {path: knob for path, knob in found.items() if path.partition(".")[2] not in _FRAMES}
 
 
 def _network(where: str, section: Model, same: bool, among: tuple[str, ...]) -> dict[str, Knob]:

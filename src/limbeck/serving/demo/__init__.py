@@ -123,11 +123,11 @@ def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> 
         found.append({**kept, "caption": _caption(_label(examples, splits, int(places[at])), said[at])})
     told = f"{len(places)} validation examples"
     alike = np.mean([_first(one["teacher"]) == _first(one["student"]) for one in said])
-    what = "transcript" if splits.answers.ragged else "first answer"
+    what, label = ("transcript", "what was said") if splits.answers.ragged else ("first answer", "label")
     agreement = "" if numbers else f"same {what} on {100 * alike:.1f} % of {told}"
     return {
         "examples": found,
-        "which": f"Of {told}, those on which the two differ most (label; what each says):",
+        "which": f"Of {told}, those on which the two differ most ({label}; what each says):",
         "agreement": agreement,
     }
 
