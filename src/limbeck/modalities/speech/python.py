@@ -21,7 +21,7 @@ from .examples import Splits
 from .predict import Metadata
 from .recipe import RECIPES, AudioRecipe  # noqa: F401 - which such a module offers
 from .recipe_ctc import SpeechRecipe
-from .usable import Classifier, Transcriber
+from .usable import Classifier, TranscribingModel
 
 OWN = {"audio-classification": ("rate", "seconds"), "automatic-speech-recognition": ("rate", "seconds", "alphabet")}
 """Arguments of ``limbeck.distill`` that are of a task alone."""
@@ -105,12 +105,14 @@ def sections_of(
     }
 
 
-def usable(model: nn.Module, splits: Splits) -> Classifier | Transcriber:
+def usable(model: nn.Module, splits: Splits) -> Classifier | TranscribingModel:
     """The trained student, which takes sounds as they are."""
     return _usable(model, splits.answers.names, splits.rate, splits.samples)
 
 
-def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool) -> Classifier | Transcriber:
+def load(
+    folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_code: bool
+) -> Classifier | TranscribingModel:
     """The student that a folder holds, of whose exported model these are the ``metadata``."""
     weights = folder / "model.safetensors"
     if model is None:
@@ -122,8 +124,8 @@ def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_cod
     return _usable(model, metadata.classes, metadata.rate, metadata.samples)
 
 
-def _usable(model: nn.Module, names: tuple[str, ...], rate: int, samples: int | None) -> Classifier | Transcriber:
-    made = Transcriber(model, names, rate) if samples is None else Classifier(model, names, rate, samples)
+def _usable(model: nn.Module, names: tuple[str, ...], rate: int, samples: int | None) -> Classifier | TranscribingModel:
+    made = TranscribingModel(model, names, rate) if samples is None else Classifier(model, names, rate, samples)
     return made.eval()
 
 

@@ -37,7 +37,7 @@ class Classifier(nn.Module):
         return self.model(in_window(_checked(samples_BS, self.rate), self.samples))
 
 
-class Transcriber(nn.Module):
+class TranscribingModel(nn.Module):
     """The trained student that writes down what is said: sounds of any length in, logits at their frames or texts out.
 
     ``model`` is the bare module, which takes samples at ``rate`` Hz; ``symbols`` are those of the logits, the blank first.
