@@ -84,12 +84,13 @@ def example_of(values: Sequence[Any]) -> Path | None:
 
 
 def shelf(examples: Sequence[dict[str, Any]], folder: Path) -> Any:
-    """Examples to choose from, each with its caption."""
+    """Examples to choose from, each with its label and what both say: transcripts are too long for one line."""
     del folder
-    rows = [[f"{one['seconds']:.1f} s", one["caption"]] for one in examples]
+    rows = [[f"{one['seconds']:.1f} s", *one["parts"]] for one in examples]
+    headers = ["clip", "label", "teacher", "student"]
     return gr.Dataset(
-        components=[gr.Textbox(visible=False, label="clip"), gr.Textbox(visible=False, label="what they say")],
-        headers=["clip", "what they say"],
+        components=[gr.Textbox(visible=False, label=name) for name in headers],
+        headers=headers,
         samples=rows,
         samples_per_page=len(rows),
         type="index",

@@ -120,7 +120,8 @@ def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> 
     found = []
     for number, at in enumerate(np.argsort(-apart_N, kind="stable")[:EXAMPLES]):
         _, kept = asking.kept(show(int(places[at])), folder, number)
-        found.append({**kept, "caption": _caption(_label(examples, splits, int(places[at])), said[at])})
+        parts = [_label(examples, splits, int(places[at])), *(_told(said[at][role]) for role in ("teacher", "student"))]
+        found.append({**kept, "parts": parts, "caption": "{}; teacher {}, student {}".format(*parts)})
     told = f"{len(places)} validation examples"
     alike = np.mean([_first(one["teacher"]) == _first(one["student"]) for one in said])
     what, label = ("transcript", "what was said") if splits.answers.ragged else ("first answer", "label")
@@ -150,15 +151,11 @@ def _first(one: Any) -> str:
     return one.names[int(one.values_C.argmax())]
 
 
-def _caption(label: str, said: dict[str, Any]) -> str:
-    """What an example is, and what both say of it."""
-
-    def first(one: Any) -> str:
-        if one.units:
-            return ", ".join(f"{value:.3g} {unit}".strip() for value, unit in zip(one.values_C, one.units))
-        return f"{_first(one)} ({100 * one.values_C.max():.0f} %)"
-
-    return f"{label}; teacher {first(said['teacher'])}, student {first(said['student'])}"
+def _told(one: Any) -> str:
+    """What a model says of an example, for a caption."""
+    if one.units:
+        return ", ".join(f"{value:.3g} {unit}".strip() for value, unit in zip(one.values_C, one.units))
+    return f"{_first(one)} ({100 * one.values_C.max():.0f} %)"
 
 
 def _label(examples: Any, splits: Any, place: int) -> str:
