@@ -5,6 +5,7 @@ Shapes: B batch, S samples, L frames, V symbols.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,6 @@ from .crowded import facts_of, models_of, notes_of
 from .data_sections import Noise
 from .examples import Clips, Splits
 from .export import exportable, sound_metadata
-from .networks import Encoder
 from .onnx_file import SoundFile
 from .recipe_ctc import SpeechRecipe, SpeechTeacher
 from .recogniser import Recogniser
@@ -124,11 +124,13 @@ def exportables(model: nn.Module, task: SpeechRecognition, role: str) -> dict[st
         model, name=role, classes=task.answers.names, rate=task.rate, samples=None, task=task.name
     )
     graph = exportable(model, metadata)
-    return {role: graph if isinstance(model, Encoder) else replace(graph, module=_Whole(model))}
+    lengths = inspect.signature(model.forward).parameters.get("lengths_B")
+    needed = lengths is not None and lengths.default is lengths.empty
+    return {role: replace(graph, module=_Whole(model)) if needed else graph}
 
 
 class _Whole(nn.Module):
-    """A person's own model, asked about sounds (B, S) of which every sample is their own, as a file is."""
+    """A model that has to be told how long clips are, asked about sounds (B, S) of which every sample is their own, as a file is."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
