@@ -17,7 +17,6 @@ from ...deploy.standalone import write_standalone
 from ...errors import BadInput, LimbeckError, not_installed
 from ...evaluation.alignment import edits
 from ...files import atomic_folder, near, write_json
-from ...interfaces import IGNORED
 from ...modalities import modality_of, outline_of, part_of
 from ...recipe import read
 
@@ -164,7 +163,7 @@ def _label(examples: Any, splits: Any, place: int) -> str:
     if splits.numbers:
         return ", ".join(f"{float(one):.3g}" for one in label.reshape(-1))
     if splits.answers.ragged:
-        return "".join(splits.answers.names[symbol] for symbol in label.tolist() if symbol != IGNORED) or NOTHING
+        return "".join(splits.answers.names[symbol] for symbol in label.tolist() if symbol > 0) or NOTHING
     if label.ndim:
         return ", ".join(name for name, holds in zip(splits.classes, label.tolist()) if holds)
     return splits.classes[int(label)]
