@@ -197,13 +197,15 @@ def test_texts_are_answered_side_by_side(texts: Path, tmp_path: Path) -> None:
 def test_sounds_are_answered_side_by_side_and_what_is_none_gets_a_sentence(tmp_path: Path) -> None:
     from limbeck.modalities.speech import predict
 
-    run = of_sounds(tmp_path / "run", sound_runs, "ds_cnn", HOSTILE[:3])
+    names = (HOSTILE[3], *HOSTILE[:2])
+    run = of_sounds(tmp_path / "run", sound_runs, "ds_cnn", names)
     write_demo(run, tmp_path / "demo")
     shown = json.loads((tmp_path / "demo" / "demo.json").read_text())
     own = sound_runs.write_wav(tmp_path / "own.wav", sound_runs.whistle(800, 5, seconds=0.4))
     letter = tmp_path / "letter.wav"
     letter.write_text("Dear <b>sound</b>")
     with opened(tmp_path / "demo") as page:
+        page.set_default_timeout(60_000)
         for file in (own, tmp_path / "demo" / shown["examples"][0]["file"]):
             expected = {
                 role: dict(predict.predict(run / f"{role}.onnx", [file], 3)[0].classes)
@@ -213,14 +215,12 @@ def test_sounds_are_answered_side_by_side_and_what_is_none_gets_a_sentence(tmp_p
                 page.set_input_files("input[type=file]", file)
             else:
                 page.click("[data-testid=dataset-cell-0-0]")
-                page.wait_for_function("name => document.querySelector('audio')?.src.endsWith(name)", arg=file.name)
-                page.wait_for_timeout(300)
-            found = told(page, verdict_of(expected))
+            found = told(page, "^They (agree|differ)")
             for role, said in expected.items():
                 assert found[role] == pytest.approx(said, abs=1e-5), (file, role)
+            page.click("button[aria-label=Clear]")
+            page.wait_for_selector("#answers .wait")
         assert page.title() == "tiny: a student beside its teacher"
-        page.click("button[aria-label=Clear]")
-        page.wait_for_selector("#answers .wait")
         page.set_input_files("input[type=file]", letter)
         page.wait_for_selector("#answers .problem")
         assert "letter.wav is no WAV file" in page.inner_text("#answers .problem")
