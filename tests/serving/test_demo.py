@@ -223,7 +223,7 @@ def test_sounds_are_answered_side_by_side_and_what_is_none_gets_a_sentence(tmp_p
         assert page.title() == "tiny: a student beside its teacher"
         page.set_input_files("input[type=file]", letter)
         page.wait_for_selector("#answers .problem")
-        assert "letter.wav is no WAV file" in page.inner_text("#answers .problem")
+        assert "letter.wav cannot be read: it is no WAV file" in page.inner_text("#answers .problem")
         assert str(tmp_path) not in page.inner_text("#answers .problem")
 
 
