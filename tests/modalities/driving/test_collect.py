@@ -14,9 +14,12 @@ import yaml
 pytest.importorskip("highway_env")
 from limbeck.cli.main import app
 from limbeck.errors import BadInput
-from limbeck.modalities.driving import collect
+from limbeck.modalities.driving import collect, predict
 from limbeck.modalities.driving.episodes import Network
+from limbeck.modalities.driving.measured import judged_drive
 from limbeck.modalities.driving.network import MLP, build, driver_of, statistics
+from limbeck.models.weights import load_weights
+from limbeck.recipe import draft
 from limbeck.recipe import read as recipe_file
 from tests.helpers import drives
 
@@ -74,6 +77,13 @@ def test_a_run_that_was_stopped_or_whose_files_were_damaged_ends_with_the_same_s
     assert not torch.isin(other.test.open("a test").ids, alone.train.ids).any()
 
 
+def trained(recipe: Any) -> MLP:
+    """The student of the run in ``runs/short``."""
+    model = build(recipe.student.knobs, torch.zeros(25), torch.ones(25), 5, seed=0)
+    load_weights(model, "runs/short/student.safetensors", "student")
+    return model
+
+
 def test_a_student_standardises_what_it_sees_and_is_deployed_without() -> None:
     draw = torch.Generator().manual_seed(1)
     states_NF = torch.rand(50, 25, generator=draw) * torch.linspace(0.01, 2, 25) + 3
@@ -106,7 +116,7 @@ def test_a_recipe_runs_from_episodes_to_a_report_that_says_how_all_drive(capsys:
     assert student["collisions_beside_planner_more"] == pytest.approx(student["collisions"] - planner["collisions"])
     assert student["reward_beside_planner_at_least"] <= student["reward_beside_planner_more"]
     assert student["regret_on_validation"] >= 0
-    assert "path" not in results["export"]["teacher"] if "teacher" in results["export"] else True
+    assert not Path("runs/short/teacher.onnx").exists()  # nobody deploys a planner as a file
     report = Path("runs/short/report.html").read_text()
     assert "Missed deadlines" in report
     capsys.readouterr()
@@ -114,7 +124,20 @@ def test_a_recipe_runs_from_episodes_to_a_report_that_says_how_all_drive(capsys:
     assert "Everything is finished" in capsys.readouterr().out
     state = ",".join(["0.1"] * 25)
     app(["predict", "runs/short", state], standalone_mode=False)
-    assert any(action in capsys.readouterr().out for action in ("left", "idle", "right", "faster", "slower"))
+    said = capsys.readouterr().out
+    assert sum(f"%  {action}" in said for action in ("left", "idle", "right", "faster", "slower")) == 3
+    student = Path("runs/short/student.onnx")
+    for wrong, says in (("1,2", "has 2 number"), ("a,b", "no list of numbers"), (state[:-3] + "nan", "not finite")):
+        with pytest.raises(ValueError, match=says):
+            predict.predict(student, [wrong])
+    # the file drives as the trained student does, in the library's own environment
+    recipe: Any = recipe_file.read(Path("short.yaml"))
+    (episode,) = judged_drive(driver_of(trained(recipe)), recipe)[:1]
+    outcome = predict.drive(student, episode.seed)
+    assert (outcome.decisions, outcome.crashed) == (len(episode.actions_T), episode.crashed)
+    assert outcome.reward == pytest.approx(episode.rewards_T.sum())
+    assert predict.main([str(student), "--drive", "7"]) == 0
+    assert "decisions, ended by" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -131,6 +154,19 @@ def test_a_recipe_runs_from_episodes_to_a_report_that_says_how_all_drive(capsys:
 def test_what_is_wrong_in_a_recipe_is_said(override: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         drives.recipe(override)
+
+
+def test_a_recipe_is_drafted_by_the_environments_name(tmp_path: Path) -> None:
+    drafted = draft.write(teacher="planner", data="highway-fast-v0", student=None, out=tmp_path / "highway.yaml")
+    read: Any = recipe_file.read(tmp_path / "highway.yaml")
+    assert (read.task, read.data.rollouts.rounds, read.student.model) == ("control", 7, "mlp")
+    assert "drives in rounds" in drafted.said[0]
+    for teacher, data, says in (
+        ("planer", "highway-fast-v0", "give --teacher planner"),
+        ("planner", "highway-fest-v0", "Did you mean 'highway-fast-v0'"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            draft.write(teacher=teacher, data=data, student=None, out=tmp_path / "other.yaml")
 
 
 def test_a_misspelt_setting_is_told_before_anything_is_driven(cache: Path) -> None:

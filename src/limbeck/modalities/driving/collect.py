@@ -53,7 +53,7 @@ class Drive:
     @property
     def key(self) -> str:
         """What the episodes are kept under."""
-        about = [COLLECT_VERSION, PLANNER_VERSION, self.world.fingerprint, self.who, self.seeds.start, len(self.seeds)]
+        about = [COLLECT_VERSION, planner_named(), self.world.fingerprint, self.who, self.seeds.start, len(self.seeds)]
         return fingerprint(about)
 
     def episodes(self, progress: Bar | None, title: str) -> list[Episode]:
@@ -97,17 +97,18 @@ def collect(recipe: ControlRecipe, progress: Bar | None = None) -> Splits:
         return states_of([(planner, one) for one in tested.episodes(progress, "planner drives, test")])
 
     examples, selected = states_of(train), states_of(validation)
-    by = fingerprint([COLLECT_VERSION, PLANNER_VERSION, world.fingerprint, _digest(examples), _digest(selected)])
+    by = fingerprint([COLLECT_VERSION, planner_named(), world.fingerprint, _digest(examples), _digest(selected)])
     return Splits(
         train=examples,
         validation=selected,
         test=HeldOut(test),
         transfer=None,
         classes=ACTIONS,
-        fingerprint=by,
+        fingerprint=fingerprint(
+            [by, data.test_episodes]
+        ),  # how many states these have is known once they are driven to
         labelled=by,
-        notes=(),
-        measured_on=fingerprint([world.fingerprint, PLANNER_VERSION, recipe.judge.model_dump(mode="json")]),
+        measured_on=fingerprint([world.fingerprint, planner_named(), recipe.judge.model_dump(mode="json")]),
     )
 
 

@@ -28,6 +28,7 @@ from .export import exportable
 from .measured import figures_of
 from .network import build, statistics
 from .recipe import ControlRecipe
+from .simulator import World
 from .task import Control
 from .teachers import Said, build_teachers, refuse_module
 
@@ -113,8 +114,8 @@ def exportables(model: nn.Module, task: Control, role: str) -> dict[str, Exporta
     """One graph, from states to logits; none of the planner."""
     if isinstance(model, Said):
         return {}
-    facts = {"classes": task.answers.names, "numbers": task.numbers, "environment": task.recipe.data.name}
-    return {role: exportable(model, role=role, **facts)}
+    world = World(task.recipe.data.name, task.recipe.data.settings)
+    return {role: exportable(model, role=role, classes=task.answers.names, numbers=task.numbers, world=world)}
 
 
 def beside(model: nn.Module, task: Control, role: str, folder: Path) -> tuple[str, ...]:

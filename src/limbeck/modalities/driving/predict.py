@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Tell what an exported driver does in a state: ONNX Runtime and NumPy are all it needs.
+"""Tell what an exported driver does in a state, or let it drive: ONNX Runtime and NumPy are all it needs, and the simulator to drive in.
 
     pip install onnxruntime numpy
     python predict.py student.onnx 1,0.9,0.3,0.3,0,1,0.1,0,-0.05,0,...
+
+    pip install gymnasium highway-env
+    python predict.py student.onnx --drive 7
 
 A state is the observation of the simulator that the driver was made for, row after row, as numbers with commas between them. The model
 carries in its metadata what its actions are called and how many numbers a state has. This file stands alone: copy it wherever the model goes.
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +29,7 @@ from ...models.exported import (
     answer_problem,
     answers_of,
     brief,
+    first_line,
     metadata_of,
     names_in,
     open_model,
@@ -54,6 +59,16 @@ class Metadata(NamedTuple):
     classes: tuple[str, ...]  # its actions
     numbers: int  # of a state
     environment: str
+    settings: dict[str, Any]  # of it, where they are not its own
+
+
+class Outcome(NamedTuple):
+    """How an episode went."""
+
+    decisions: int
+    reward: float
+    speed: float  # mean, metres a second
+    crashed: bool
 
 
 def predict(model: Path, states: Sequence[str], top: int = 3) -> list[Prediction]:
@@ -74,6 +89,35 @@ def predict(model: Path, states: Sequence[str], top: int = 3) -> list[Prediction
         best = np.argsort(-shares_A, kind="stable")[:top]
         found.append(Prediction(state, [(metadata.classes[a], float(shares_A[a])) for a in best]))
     return found
+
+
+def drive(model: Path, seed: int) -> Outcome:
+    """One episode of the simulator from a seed, in the environment that the driver was made for.
+
+    Raises ``ValueError`` as :func:`predict`, and where the simulator is not installed, or has no such environment.
+    """
+    session = open_model(model, threads=1)
+    metadata = read_metadata(session, model)
+    try:
+        gymnasium, _ = import_module("gymnasium"), import_module("highway_env")  # which nothing else here needs
+    except ModuleNotFoundError as missing:
+        raise ValueError(f"to drive needs {missing.name}: pip install gymnasium highway-env.") from None
+    try:
+        env = gymnasium.make(metadata.environment, config=metadata.settings)
+    except Exception as error:  # of gymnasium's own kinds
+        raise ValueError(f"there is no environment {brief(metadata.environment)} ({first_line(error)}).") from error
+    name, actions = session.get_inputs()[0].name, len(metadata.classes)
+    observation, _ = env.reset(seed=seed)
+    reward, speeds, ended, crashed = 0.0, [], False, False
+    while not ended:
+        state_F = np.asarray(observation, np.float32).reshape(1, -1)
+        if state_F.shape[1] != metadata.numbers:
+            raise ValueError(f"the environment shows {state_F.shape[1]} numbers; the model takes {metadata.numbers}.")
+        action = int(answers_of(session, {name: state_F}, (1, actions), model)[0].argmax())
+        observation, gained, terminated, truncated, info = env.step(action)
+        reward, ended, crashed = reward + float(gained), terminated or truncated, bool(info["crashed"])
+        speeds.append(float(info["speed"]))
+    return Outcome(len(speeds), reward, sum(speeds) / len(speeds), crashed)
 
 
 def read_state(text: str, numbers: int) -> np.ndarray:
@@ -106,6 +150,7 @@ def parse_metadata(value: dict[str, Any]) -> Metadata:
         classes=names_in(value["classes"], "classes"),
         numbers=whole(value["input"], "numbers", MOST_NUMBERS),
         environment=str(value["input"]["environment"]),
+        settings=dict(value["input"]["settings"]),
     )
 
 
@@ -129,15 +174,25 @@ def plain(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: prints what is done in each state; 2 where the model or a state cannot be used."""
     parser = argparse.ArgumentParser(
-        description="Tell what an exported driver does in a state.",
+        description="Tell what an exported driver does in a state, or let it drive.",
         epilog="example: python %(prog)s student.onnx 1,0.9,0.3,0.3,0,...",
     )
     parser.add_argument("model", type=Path, help="the exported .onnx file")
-    parser.add_argument("states", nargs="+", help="numbers with commas between them")
+    parser.add_argument("states", nargs="*", help="numbers with commas between them")
+    parser.add_argument("--drive", type=int, metavar="SEED", help="drive an episode of the simulator instead")
     parser.add_argument("--top", type=int, default=3, help="how many actions to name, likeliest first (default: 3)")
     given = parser.parse_args(arguments)
+    if (given.drive is None) == (not given.states):
+        parser.error("give states, or a seed to --drive from")
     try:
-        print(table(predict(given.model, given.states, given.top)))
+        if given.drive is None:
+            print(table(predict(given.model, given.states, given.top)))
+        else:
+            outcome = drive(given.model, given.drive)
+            ended = "a crash" if outcome.crashed else "its time"
+            print(
+                f"{outcome.decisions} decisions, ended by {ended}; reward {outcome.reward:.2f}, {outcome.speed:.1f} m/s"
+            )
     except ValueError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2

@@ -59,6 +59,11 @@ class World:
         return _merged(_class_of(self.name).default_config(), self.settings)
 
     @property
+    def said(self) -> dict[str, Any]:
+        """The settings as the library itself takes them, which puts a section that is given in the place of its own."""
+        return {name: self.config[name] for name in self.settings}
+
+    @property
     def decisions(self) -> int:
         """How many decisions an episode has that no crash ends."""
         return round(self.config["duration"] * self.config["policy_frequency"])
