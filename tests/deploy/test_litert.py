@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from PIL import Image
 
-from limbeck.deploy.formats import FORMATS, litert, litert_environment, micro
+from limbeck.deploy.formats import FORMATS, litert, litert_convert, litert_environment, micro
 from limbeck.deploy.graphs import of_module
 from limbeck.deploy.metadata import beside_file
 from limbeck.errors import BadInput
@@ -22,6 +23,8 @@ from tests.helpers.litert_student import FOLDER, images, student
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tflite_micro")
+
+from ai_edge_litert import schema_py_generated as schema
 
 
 def answers(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -167,3 +170,42 @@ def test_a_microcontroller_is_given_real_numbers_of_one_size_and_something_to_ca
     with pytest.raises(BadInput, match="no example to calibrate on"):
         FORMATS["micro"].write(student(), tmp_path / "x.tflite", ())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["litert", "micro"])
+def test_weights_behind_what_the_schema_describes_are_brought_into_it(name: str, tmp_path: Path) -> None:
+    """As ai-edge-quantizer 0.10 writes them where they are 256 KiB and more together; the interpreter of a board takes them for zeros."""
+    whole, path = FOLDER / f"student{FORMATS[name].suffix}", tmp_path / f"student{FORMATS[name].suffix}"
+    path.write_bytes(weights_behind(whole.read_bytes()))
+    litert_convert.unnamed(path)
+    expected, found = (FORMATS[name].ask(one)({"image": images()[:20]})[0] for one in (whole, path))
+    np.testing.assert_array_equal(found, expected)
+
+
+def weights_behind(content: bytes) -> bytes:
+    """The same LiteRT file with all large buffers at its end, each at a multiple of 16 bytes."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    moved = {
+        buffer: bytes(buffer.data) for buffer in model.buffers if buffer.data is not None and len(buffer.data) > 256
+    }
+    assert moved
+    for buffer in moved:
+        buffer.data, buffer.offset, buffer.size = (
+            None,
+            1,
+            1,
+        )  # numbers that are written, and take the place of any other
+
+    def packed() -> bytes:
+        builder = flatbuffers.Builder(len(content))
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    end = len(packed())
+    for buffer, data in moved.items():
+        buffer.offset, buffer.size = -(-end // 16) * 16, len(data)
+        end = buffer.offset + buffer.size
+    made = bytearray(packed())
+    for buffer, data in moved.items():
+        made.extend(bytes(buffer.offset - len(made)) + data)
+    return bytes(made)
