@@ -61,17 +61,17 @@ def recipe_of(given: argparse.Namespace) -> Any:
     """That of kathleen.yaml, of a recogniser and over data of which 300 clips have transcripts, written where they are not there."""
     values = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
     folder = given.out / "data"
-    if not folder.exists():
+    if not (folder / "labelled").exists():
         source = place_of(given.data, None, "--data")
         if source is None:
             raise SystemExit(f"{given.data}: the clips are to be in a folder, or in $LIMBECK_DATA.")
         write_data(source, folder)
     clips = (
-        pq.read_metadata(folder / "train.parquet").num_rows,
+        pq.read_metadata(folder / "labelled" / "train.parquet").num_rows,
         pq.read_metadata(folder / "rest" / "train.parquet").num_rows,
     )
     values["name"], values["seeds"] = "few", given.seeds
-    values["data"] |= {"name": str(folder), "transfer": {"name": str(folder / "rest")}}
+    values["data"] |= {"name": str(folder / "labelled"), "transfer": {"name": str(folder / "rest")}}
     values["teacher"] = {"recogniser": given.recogniser}
     values["targets"] = {"views": 1}
     values["student"] = STUDENT
@@ -84,9 +84,10 @@ def recipe_of(given: argparse.Namespace) -> Any:
 
 def write_data(source: Path, folder: Path) -> None:
     """The splits as they are, but for the training clips, of which those whose transcripts are kept lie apart."""
-    making = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(making, ignore_errors=True)
-    (making / "rest").mkdir(parents=True)
+    making = folder / "labelled.part"
+    for one in (making, folder / "rest"):  # beside one another: all that is below a folder is of its data
+        shutil.rmtree(one, ignore_errors=True)
+        one.mkdir(parents=True)
     for split in ("validation", "test"):
         shutil.copy(next(source.glob(f"{split}-*.parquet")), making / f"{split}.parquet")
     train = pq.read_table(next(source.glob("train-*.parquet")))
@@ -94,8 +95,8 @@ def write_data(source: Path, folder: Path) -> None:
     last = sorted(digests)[LABELLED - 1]
     labelled = pa.array([digest <= last for digest in digests])
     pq.write_table(train.filter(labelled), making / "train.parquet")
-    pq.write_table(train.filter(pc.invert(labelled)), making / "rest" / "train.parquet")
-    making.rename(folder)
+    pq.write_table(train.filter(pc.invert(labelled)), folder / "rest" / "train.parquet")
+    making.rename(folder / "labelled")
 
 
 def rows_of(results: dict[str, Any]) -> list[list[object]]:

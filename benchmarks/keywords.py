@@ -83,7 +83,7 @@ def recipe_of(setting: str, given: argparse.Namespace) -> Any:
             for views in (values["views"], values["teacher"]["views"]):
                 views["noise"] = {"snr": [0, 20]}
         if setting.startswith("few"):
-            values["data"]["transfer"] = {"name": str(folder / "unlabelled")}
+            values["data"]["transfer"] = {"name": str(unlabelled(folder))}
             values["train"]["batch_size"] = 64
         if setting == "few":
             values["teacher"] = {"model": values["teacher"]["model"], "weights": str(teacher_of(given.out / "all"))}
@@ -117,8 +117,8 @@ def write_data(setting: str, source: Path, folder: Path) -> None:
         train = train.filter(heard)
     elif setting == "few":
         labelled = first_of_each(train)
-        (making / "unlabelled").mkdir()
-        pq.write_table(train.filter(pa.array([not one for one in labelled])), making / "unlabelled" / "train.parquet")
+        unlabelled(folder).mkdir(exist_ok=True)
+        pq.write_table(train.filter(pa.array([not one for one in labelled])), unlabelled(folder) / "train.parquet")
         train = train.filter(pa.array(labelled))
     elif setting == "noise":
         # every tenth of each word and speaker, so that validation is as the test is
@@ -128,6 +128,11 @@ def write_data(setting: str, source: Path, folder: Path) -> None:
     pq.write_table(train, making / "train.parquet")
     pq.write_table(test, making / "test.parquet")
     making.rename(folder)
+
+
+def unlabelled(folder: Path) -> Path:
+    """Where the clips without labels are: beside the others, since all that is below a folder is of its data."""
+    return folder.with_name(f"{folder.name}_unlabelled")
 
 
 def first_of_each(table: pa.Table, count: int = SHOTS) -> list[bool]:
