@@ -239,7 +239,7 @@ def test_students_of_any_stride_are_searched_and_compared(folder: Path, tmp_path
     assert not {"student.stride", "student.hop_ms", "teacher.stride"} & set(knobs(read.from_dict(values)))
     values["objective"] = {"ctc": {}, "ctc_sequence_kd": {}}
     assert {"student.stride", "student.hop_ms", "teacher.stride"} <= set(knobs(read.from_dict(values)))
-    space = {"student.stride": [3], "student.width": [12, 16], "student.model": "ds_ctc", "objective": None}
+    space = {"student.stride": 3, "student.width": [12, 16], "student.model": "ds_ctc", "objective": None}
     settings = {"trials": 1, "finalists": 1, "rungs": [], "space": space}
     found = search(read.from_dict({**values, "search": settings}), out=tmp_path / "search", device="cpu")
     assert found["chosen"] is not None
