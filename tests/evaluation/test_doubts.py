@@ -32,3 +32,10 @@ def test_of_a_share_that_is_better_small_the_rest_counts():
     wrong = frames.FIGURES[0]
     assert no_better(wrong, 1.0, 1.0, "validation", 400) != []
     assert no_better(wrong, 0.2, 1.0, "validation", 400) == []
+
+
+def test_a_teacher_that_hears_more_than_was_said_is_told():
+    (said,) = no_better(frames.FIGURES[0], 1.3, 1.0, "validation", 400)
+    assert said.startswith(
+        "the teacher is no better on validation than always naming the commonest answer (130.0 % vs 100.0)"
+    )

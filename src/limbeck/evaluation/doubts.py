@@ -27,6 +27,7 @@ def no_better(figure: Figure, reached: float, commonest: float | None, asked: st
         return []
     if figure.share:
         right, share = (reached, commonest) if figure.sign > 0 else (1 - reached, 1 - commonest)
+        right = max(right, 0.0)  # whoever hears what nobody said errs more often than there are symbols
         better, doubtful = right > share, at_chance(right, share, count)
         figures, always = f"({100 * reached:.1f} % vs {100 * commonest:.1f})", "naming the commonest answer"
     else:
