@@ -172,6 +172,7 @@ BROKEN = [
     (b"x" * 700_000, "application/json", 413),
     (b"x" * 2_000_000, "image/png", 413),
     (b"a text", "text/plain", 415),
+    (picture(0), "audio/wav", 415),
     (b"x", "application/x-www-form-urlencoded", 415),
     (b"x", None, 415),
     (b"x", "\xff", 415),

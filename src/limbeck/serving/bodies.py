@@ -56,11 +56,12 @@ async def asked(request: Request, *, files: bool, example: str, takes: str) -> A
         return Asked(_instances(await request.body(), takes), top)
     if files and kind == "multipart/form-data":
         return Asked(await _uploaded(request, example), top)
-    if files and (kind.startswith(("image/", "audio/")) or kind == "application/octet-stream"):
+    family = "audio" if example == "sound" else example
+    if files and (kind.startswith(f"{family}/") or kind == "application/octet-stream"):
         return Asked([_something(await request.body(), example)], top)
     if not files and kind == "text/plain":
         return Asked([_something(await request.body(), example)], top)
-    what = "image/* or audio/* (one file's bytes), multipart/form-data (files)" if files else "text/plain (one)"
+    what = f"{family}/* (one file's bytes), multipart/form-data (files)" if files else "text/plain (one)"
     raise HTTPException(
         415,
         f"Content-Type is {kind[:80] or 'missing'}: this model takes {what}, or application/json "

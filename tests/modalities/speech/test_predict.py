@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import json
+import random
 import subprocess
 import sys
+import tracemalloc
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +23,7 @@ from limbeck.deploy.formats import FORMATS
 from limbeck.deploy.graphs import of_module
 from limbeck.deploy.standalone import write_standalone
 from limbeck.modalities.speech import predict as predicting
+from limbeck.modalities.speech import serve
 from limbeck.modalities.speech.examples import window_start
 from limbeck.modalities.speech.export import KEYWORDS, SPEECH, exportable, sound_metadata
 from limbeck.modalities.speech.frontend import fit
@@ -148,6 +153,36 @@ def test_the_script_alone_says_what_the_command_says(folder: Path, arguments: li
     found = predicting.predict(folder / arguments[0], [folder / "sound.wav"], width=width)
     assert done.stdout.splitlines()[1:] == predicting.table(found).splitlines()[1:]
     assert len(predicting.table(found).splitlines()) > 1
+
+
+@pytest.mark.parametrize("name", ["words", "text"])
+def test_uploads_that_are_damaged_anywhere_are_answered_or_refused_in_a_sentence(folder: Path, name: str):
+    model, whole, draw = serve.opened(folder / f"{name}.onnx"), wav(noise(4000)), random.Random(0)
+    refusals = []
+    for _ in range(100):
+        data = bytearray(whole[: draw.choice((46, 400, len(whole)))])
+        for _ in range(draw.choice((1, 2, 5))):
+            data[draw.randrange(46)] = draw.randrange(256)
+        given = bytes(data[: draw.choice((len(data), draw.randrange(len(data))))])
+        try:
+            heard = serve.read(model, draw.choice((given, {"b64": base64.b64encode(given).decode()})), 1)
+        except ValueError as error:
+            refusals.append(str(error))
+            continue
+        (answer,) = serve.ask(model, [heard])
+        assert serve.told(model, answer, 2)
+    assert len(refusals) > 20
+    assert all(one.startswith("sound 1 cannot be read: ") and one.endswith(".") for one in refusals)
+    with warnings.catch_warnings(action="error"), pytest.raises(ValueError, match="NaN or infinity"):
+        serve.read(model, wav(np.full(9, 1e300), subtype="DOUBLE"), 1)
+
+
+def test_a_short_sound_of_an_odd_rate_costs_what_it_is_long():
+    """Between two samples of 383,999 a second there are 4,000 places of an output; 83 are asked for."""
+    tracemalloc.start()
+    assert len(resampled(noise(8000), 383_999, 4000)) == 83
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["words", "text"])

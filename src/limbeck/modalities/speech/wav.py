@@ -90,7 +90,8 @@ def decoded(data: bytes) -> tuple[np.ndarray, int]:
 
 def _on_unit_scale(data: bytes, code: int, width: int) -> np.ndarray:
     if code == _FLOAT:
-        return np.frombuffer(data, f"<f{width}").astype(np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinity
+            return np.frombuffer(data, f"<f{width}").astype(np.float32)
     if width == 1:
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
     if width == 3:  # as the upper three bytes of four
@@ -113,14 +114,19 @@ def resampled(samples_T: np.ndarray, found: int, rate: int) -> np.ndarray:
     cutoff = _PASSED * min(1.0, up / down)  # of half the file's rate
     reach = math.ceil(_ZEROS / cutoff)  # samples of the file on either side
     padded = np.pad(samples_T.astype(np.float64), (reach, reach + down // up + 2))
-    # an output lies at a place between two samples of the file, of which there are but `up`
-    weights_UK = _sinc((np.arange(up) * down % up / up)[:, None] - np.arange(-reach + 1, reach + 1), cutoff, reach)
-    output_S = np.empty(count)
+    # an output lies at a place between two samples of the file, of which there are but `up`; a short sound of an odd rate has fewer
+    phase_P, which_S = np.unique(np.arange(count) * down % up, return_inverse=True)
     taps = np.arange(1, 2 * reach + 1)
-    for start in range(0, count, max(1, _AT_ONCE // len(taps))):
-        at = np.arange(start, min(count, start + max(1, _AT_ONCE // len(taps))))
+    at_once = max(1, _AT_ONCE // len(taps))
+    weights_PK = np.empty((len(phase_P), len(taps)))
+    for start in range(0, len(phase_P), at_once):
+        place_P1 = phase_P[start : start + at_once, None] / up
+        weights_PK[start : start + at_once] = _sinc(place_P1 - np.arange(-reach + 1, reach + 1), cutoff, reach)
+    output_S = np.empty(count)
+    for start in range(0, count, at_once):
+        at = np.arange(start, min(count, start + at_once))
         before = np.minimum(at * down // up, len(samples_T))
-        output_S[at] = (padded[before[:, None] + taps] * weights_UK[at % up]).sum(axis=1)
+        output_S[at] = (padded[before[:, None] + taps] * weights_PK[which_S[at]]).sum(axis=1)
     return np.clip(output_S, -1, 1).astype(np.float32)
 
 
