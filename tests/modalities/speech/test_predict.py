@@ -181,7 +181,7 @@ def test_a_short_sound_of_an_odd_rate_costs_what_it_is_long():
     """Between two samples of 383,999 a second there are 4,000 places of an output; 83 are asked for."""
     tracemalloc.start()
     assert len(resampled(noise(8000), 383_999, 4000)) == 83
-    assert tracemalloc.get_traced_memory()[1] < 50e6
+    assert tracemalloc.get_traced_memory()[1] < 100e6  # 209 MB for all places
     tracemalloc.stop()
 
 
