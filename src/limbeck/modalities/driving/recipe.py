@@ -24,7 +24,7 @@ class Rollouts(Section):
     """Episodes of a round; one in eight is for validation."""
     planner_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the decisions of the first round that are the planner's; of round r this to the power of r."""
-    epochs: Times = 40
+    epochs: Times = 200
     """Passes over all states so far, of the student that drives a round."""
 
 
@@ -62,7 +62,7 @@ class Data(Section):
 class PlannerSection(Section):
     """A driver that looks six seconds ahead, and sees more than a student: every car, and what its own is on the way to."""
 
-    tau: Positive = 0.2
+    tau: Positive = 0.5
     """In rewards of a second: soft targets are softmax(values / tau), at a temperature of 1."""
 
 
@@ -116,7 +116,7 @@ class Judge(Section):
 class ControlTrain(Train):
     """One training run."""
 
-    epochs: Times = 60
+    epochs: Times = 200
     """Passes over the training set."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
