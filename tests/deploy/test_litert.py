@@ -174,7 +174,7 @@ def test_a_microcontroller_is_given_real_numbers_of_one_size_and_something_to_ca
 
 @pytest.mark.parametrize("name", ["litert", "micro"])
 def test_weights_behind_what_the_schema_describes_are_brought_into_it(name: str, tmp_path: Path) -> None:
-    """As ai-edge-quantizer 0.10 writes them where they are 256 KiB and more together; the interpreter of a board takes them for zeros."""
+    """As ai-edge-quantizer 0.10 writes them where they are 256 KiB and more together; the interpreter of a board does not look there."""
     whole, path = FOLDER / f"student{FORMATS[name].suffix}", tmp_path / f"student{FORMATS[name].suffix}"
     path.write_bytes(weights_behind(whole.read_bytes()))
     litert_convert.unnamed(path)
