@@ -49,6 +49,34 @@ def with_words(folder: Path) -> Path:
     return folder
 
 
+_SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "conv_dim": (12,) * 7,
+}
+_SMALL |= {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "classifier_proj_size": 8}
+
+
+def for_ctc(folder: Path, letters: list[str], **settings: Any) -> Path:
+    """A wav2vec2 for CTC whose outputs are these, the first the blank."""
+    config = transformers.Wav2Vec2Config(**{**_SMALL, "vocab_size": len(letters), "pad_token_id": 0, **settings})
+    saved(transformers.Wav2Vec2ForCTC(config), folder)
+    (folder / "vocab.json").write_text(json.dumps({letter: at for at, letter in enumerate(letters)}))
+    transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json")).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return folder
+
+
+def classifier(folder: Path, classes: dict[int, str]) -> Path:
+    """A wav2vec2 that tells these classes apart."""
+    label2id = {name: at for at, name in classes.items()}
+    config = transformers.Wav2Vec2Config(**_SMALL, id2label=classes, label2id=label2id, num_labels=len(classes))
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return saved(transformers.Wav2Vec2ForSequenceClassification(config), folder)
+
+
 def saved(model: Any, folder: Path) -> Path:
     """The folder of a model, its weights drawn larger than they begin."""
     generator = torch.Generator().manual_seed(0)

@@ -20,6 +20,7 @@ from limbeck.modalities.speech.networks import build
 from limbeck.modalities.speech.whisper import RATE, SLOWER, WhisperCTC
 from limbeck.pipeline.job import Job, open_job
 from limbeck.pipeline.teacher import the_teacher
+from limbeck.recipe import draft, read
 from limbeck.sections.train import Train
 from limbeck.training.optimizer import optimizer_for
 from tests.helpers import spoken_runs, tiny_speech
@@ -130,6 +131,19 @@ def test_it_is_trained_here_and_students_of_other_frames_learn_its_transcripts(f
 def test_what_cannot_be_the_teacher_is_said_in_a_sentence(folder: Path, overrides: list[str], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         job(folder, folder / "none", *overrides)
+
+
+def test_a_recipe_is_drafted_for_it(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "drafted.yaml"
+    draft.write(
+        teacher="openai/whisper-tiny.en",
+        data=str(folder / "data"),
+        student=None,
+        out=out,
+        task="automatic-speech-recognition",
+    )
+    recipe = read.read(out)
+    assert (recipe.data.rate, recipe.student.knobs["stride"], recipe.teacher.train.batch_size) == (RATE, 2, 8)
 
 
 def test_weights_of_something_else_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from ...sections.teacher import Model
 from .examples import Clips, Splits
 from .families import check, elsewhere, ours
 from .frontend import fit
+from .model_sections import TeacherSection
 from .networks import build
-from .recipe_ctc import SpeechTeacher
 
 FITTED_TO = 512  # training clips by whose spectra a front end is fitted
 AT_ONCE = 64
@@ -49,8 +49,8 @@ def network(
     if elsewhere(section.model):
         from .pretrained import pretrained  # transformers is an extra
 
-        assert isinstance(section, SpeechTeacher)
-        model = pretrained(section, splits, seed=seed)
+        assert isinstance(section, TeacherSection)
+        model = pretrained(section, splits, seed=seed, notes=[] if notes is None else notes)
     else:
         model = made(section, classes=width, rate=splits.rate, samples=splits.samples, trust_code=trust_code, seed=seed)
     if section.weights is not None:

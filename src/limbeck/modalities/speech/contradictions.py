@@ -12,6 +12,7 @@ from ...models.places import check_onnx, check_weights
 from ...sections.teacher import Model, OnnxTeacher, members_of, precision_problems
 from ...sections.train import Train, schedule_problems
 from . import contradictions_ctc
+from .contradictions_ctc import checkpoint, checkpoint_problems
 from .families import CLASSIFIERS, check, elsewhere, ours
 from .recipe import AudioRecipe, TeacherSection
 from .recipe_ctc import SpeechRecipe
@@ -55,7 +56,9 @@ def look_for(recipe: AudioRecipe | SpeechRecipe) -> list[Path | None]:
         if isinstance(section, OnnxTeacher):
             found.append(check_onnx(Path(section.onnx)))
             continue
-        if ":" in section.model:
+        if elsewhere(section.model):
+            found.append(checkpoint(section.model))
+        elif ":" in section.model:
             found.append(None)
         if section.weights is not None:
             found.append(check_weights(section.weights))
@@ -72,7 +75,7 @@ def _teacher(where: str, teacher: TeacherSection) -> Iterator[str]:
 
 def _knobs(where: str, section: Model) -> Iterator[str]:
     if elsewhere(section.model):
-        yield f"{where}.model: {section.model} is meant for a checkpoint, which is not taken here; take {', '.join(CLASSIFIERS)}"
+        yield from checkpoint_problems(where, section, CLASSIFIERS)
     if not ours(section.model):
         return
     misplaced = list(_misplaced(where, section))

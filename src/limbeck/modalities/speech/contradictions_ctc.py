@@ -57,13 +57,26 @@ def look_for(recipe: SpeechRecipe) -> list[Path | None]:
             section.recogniser if isinstance(section, RecogniserTeacher) else "" if section is None else section.model
         )
         if elsewhere(name):
-            place = Path(locate(name))
-            found.append(place if place.exists() else cached(name, "models"))
+            found.append(checkpoint(name))
         elif isinstance(section, RecogniserTeacher) or (section is not None and ":" in section.model):
             found.append(None)
         if isinstance(section, Model) and section.weights is not None:
             found.append(check_weights(section.weights))
     return found
+
+
+def checkpoint(name: str) -> Path | None:
+    """Where a checkpoint of transformers is; None where that is nowhere here yet. Raises `BadInput` where there is no such folder."""
+    place = Path(locate(name))
+    return place if place.exists() else cached(name, "models")
+
+
+def checkpoint_problems(where: str, section: Model, instead: tuple[str, ...]) -> Iterator[str]:
+    """What is wrong with a checkpoint as the model of a section; `instead` are networks of ours that could stand there."""
+    if not where.startswith("teacher"):
+        yield f"{where}.model: {section.model} is meant for a checkpoint, which can be a teacher alone; take {' or '.join(instead)}"
+    elif section.knobs:
+        yield f"{where}.{next(iter(section.knobs))}: {section.model} is as large as its checkpoint and has no knobs; leave it out"
 
 
 def _teacher(where: str, teacher: SpeechTeacher) -> Iterator[str]:
@@ -76,10 +89,7 @@ def _teacher(where: str, teacher: SpeechTeacher) -> Iterator[str]:
 
 def _model(where: str, section: Model) -> Iterator[str]:
     if elsewhere(section.model):
-        if not where.startswith("teacher"):
-            yield f"{where}.model: {section.model} is meant for a checkpoint, which can be a teacher alone; take {' or '.join(ENCODERS)}"
-        elif section.knobs:
-            yield f"{where}.{next(iter(section.knobs))}: {section.model} is as large as its checkpoint and has no knobs; leave it out"
+        yield from checkpoint_problems(where, section, ENCODERS)
         return
     if not ours(section.model):
         return

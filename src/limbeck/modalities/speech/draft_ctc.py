@@ -8,10 +8,12 @@ from typing import Any
 from ...deploy.sizing import Size, size_of, size_sentences
 from ...errors import BadInput, printable
 from ...sections.drafting import Drafted, coarse, flow, knob_lines
-from .families import DEFAULTS, DS_CTC, KNOBS, MEANINGS
+from .families import DEFAULTS, DS_CTC, KNOBS, MEANINGS, elsewhere
 from .recipe_ctc import SpeechData
 
 _SMALLER = {"width": 64, "depth": 4}  # than a teacher of the same family, whose defaults are a teacher's
+_HEARD = 16_000  # samples a second that pretrained models of speech hear; their frames are of 20 ms
+_FINE_TUNED = {"epochs": 4, "batch_size": 8, "warmup_epochs": 0.5, "clip_norm": 5.0}
 LITTLE = 600  # minutes of transcribed speech, below which students from the start stay far behind
 _SHOWN = ("width", "depth", "stride")
 _SPELLED = 60  # letters of an alphabet that a comment shows
@@ -23,15 +25,18 @@ def draft(teacher: str, data: str, student: str | None, given: Mapping[str, Any]
     from ... import progress
     from .load import load
 
+    pretrained = elsewhere(teacher)
+    if pretrained:
+        given = {"rate": _HEARD, **given}
     given = {**_own_fields(SpeechData.model_validate({"name": data, **given})), **given}
     splits = load(SpeechData.model_validate({"name": data, **given}), progress.bar)
     symbols = splits.answers.names
     student = student or DS_CTC
     knobs = {name: DEFAULTS[student][name] for name in _SHOWN if name in DEFAULTS.get(student, {})}
     if student == DS_CTC:
-        knobs |= _SMALLER
+        knobs |= _SMALLER | ({"stride": 2} if pretrained else {})
     sizes = [
-        None if ":" in name else _size(name, values, role, splits.rate, len(symbols))
+        None if ":" in name or elsewhere(name) else _size(name, values, role, splits.rate, len(symbols))
         for role, name, values in (("teacher", teacher, {}), ("student", student, knobs))
     ]
     said = size_sentences(teacher, sizes[0], student, sizes[1])
@@ -62,7 +67,7 @@ def draft(teacher: str, data: str, student: str | None, given: Mapping[str, Any]
         *comment,
         "teacher:",
         f"  model: {flow(teacher)}",
-        f"  train: {flow(train)}",
+        f"  train: {flow(_FINE_TUNED if pretrained else train)}",
         "",
         "# The teacher answers so many views of each example, once; then students learn from what it said.",
         "targets: {views: 4}",

@@ -25,7 +25,8 @@ class TeacherSection(Model):
     """The large model. Trained here with ``train``, or ready-made with ``weights``."""
 
     model: str
-    """A family of ours (``speech_resnet``, ``ds_cnn``, ``ds_cnn_causal``), or ``module:callable``."""
+    """A family of ours (``speech_resnet``, ``ds_cnn``, ``ds_cnn_causal``), ``module:callable``, or a checkpoint of transformers that takes
+    samples (wav2vec2, HuBERT, WavLM): a folder, ``package:NAME/FOLDER``, or a name on the Hugging Face hub, owner/name."""
     train: SoundTrain | None = None
     """Train it here (from ``weights``, where given)."""
     views: SoundViews | None = None

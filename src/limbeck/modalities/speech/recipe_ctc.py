@@ -28,8 +28,9 @@ class SpeechTeacher(TeacherSection):
     """The large model. Trained here with ``train``, or ready-made with ``weights``."""
 
     model: str
-    """A family of ours (``ds_ctc``, ``conformer_ctc``), ``module:callable``, or a checkpoint of Whisper: a folder, ``package:NAME/FOLDER``, or
-    a name on the Hugging Face hub (``openai/whisper-tiny.en``), whose encoder gets a head of the data's symbols."""
+    """A family of ours (``ds_ctc``, ``conformer_ctc``), ``module:callable``, or a checkpoint of transformers: a folder, ``package:NAME/FOLDER``, or a
+    name on the Hugging Face hub. Of Whisper (``openai/whisper-tiny.en``) the encoder is taken, under a head of the data's symbols; of a model
+    for CTC that takes samples (wav2vec2, HuBERT, WavLM) those of its outputs that are the data's symbols."""
     train: SpeechTrain | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     """Train it here (from ``weights``, where given)."""
 

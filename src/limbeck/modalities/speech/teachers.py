@@ -18,6 +18,7 @@ from ...sections.teacher import OnnxTeacher, seeds_of
 from . import OUTLINES
 from .built import check_fits, network, parts_of
 from .examples import Splits
+from .families import elsewhere
 from .onnx_file import SoundOnnx
 from .recipe import AudioRecipe, Ensemble, TeacherSection
 
@@ -74,7 +75,7 @@ def _member(section: TeacherSection | OnnxTeacher, seed: int, splits: Splits, tr
         return _of_file(section, seed, splits, name)
     notes: list[str] = []
     model = network(section, splits, trust_code=trust_code, seed=seed, notes=notes)
-    if section.train is None:
+    if section.train is None and not elsewhere(section.model):
         notes += by_position(section.title, splits.classes)
     return _fitting(Member(section, seed, model, None, tuple(notes)), splits, name)
 

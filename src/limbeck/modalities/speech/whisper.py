@@ -26,6 +26,13 @@ _WINDOW = 512  # of our own front end at this rate: the first frame of an answer
 _RANGE = 8.0  # natural powers of ten below the loudest band that are told apart
 
 
+def frames_of_20_ms(samples: Any) -> Any:
+    """How many frames sounds at 16 kHz of so many samples have in our encoders of 10 ms and ``stride: 2``: of a tensor, or of a number."""
+    frames = (samples - _WINDOW) // HOP + 1
+    frames = frames.clamp(min=1) if isinstance(frames, Tensor) else torch.sym_max(1, frames)
+    return (frames + 1) // 2
+
+
 class WhisperMel(nn.Module):
     """Samples (B, S) between -1 and 1 to Whisper's log-mel frames (B, F, T), as transformers' ``WhisperFeatureExtractor`` makes them.
 
@@ -94,9 +101,7 @@ class WhisperCTC(nn.Module):
 
     def frames_of(self, lengths_B: Any) -> Any:
         """How many frames of answers (B,) clips of so many samples have; one at least."""
-        frames = (lengths_B - _WINDOW) // HOP + 1
-        frames = frames.clamp(min=1) if isinstance(frames, Tensor) else torch.sym_max(1, frames)
-        return (frames + 1) // 2
+        return frames_of_20_ms(lengths_B)
 
     def _encoded(self, mel_BFT: Tensor, own_BT: Tensor | None) -> Tensor:
         """Whisper's states (B, L, H), L half of T; transformers' own forward takes thirty seconds and nothing else."""
