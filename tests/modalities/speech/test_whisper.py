@@ -152,7 +152,7 @@ def test_weights_of_something_else_are_refused(folder: Path, tmp_path: Path) -> 
     )
     tiny_speech.saved(transformers.BertModel(bert), tmp_path / "bert")
     recipe = spoken_runs.recipe(folder, f"teacher={{model: '{tmp_path / 'bert'}', train: {{}}}}", f"data.rate={RATE}")
-    with pytest.raises(BadInput, match="is of the kind 'bert', and what hears symbols at frames is"):
+    with pytest.raises(BadInput, match="is of the kind 'bert', and what hears symbols at frames are"):
         open_job(recipe, quiet=True, out=tmp_path / "run", device="cpu")
     lacking = tiny_speech.whisper(tmp_path / "lacking", encoder_layers=1)
     config = (tmp_path / "lacking" / "config.json").read_text().replace('"encoder_layers": 1', '"encoder_layers": 2')
