@@ -30,7 +30,7 @@ def browser() -> Iterator[Any]:
             complaints: list[str] = []
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(60_000)
             yield page
             assert complaints == []
         finally:

@@ -206,7 +206,6 @@ def test_sounds_are_answered_side_by_side_and_what_is_none_gets_a_sentence(tmp_p
     letter = tmp_path / "letter.wav"
     letter.write_text("Dear <b>sound</b>")
     with opened(tmp_path / "demo") as page:
-        page.set_default_timeout(60_000)
         for file in (own, tmp_path / "demo" / shown["examples"][0]["file"]):
             expected = {
                 role: dict(predict.predict(run / f"{role}.onnx", [file], 3)[0].classes)
