@@ -19,7 +19,7 @@ from limbeck.modalities.driving.episodes import Network
 from limbeck.modalities.driving.measured import judged_drive
 from limbeck.modalities.driving.network import MLP, build, driver_of, statistics
 from limbeck.models.weights import load_weights
-from limbeck.recipe import draft
+from limbeck.recipe import draft, files
 from limbeck.recipe import read as recipe_file
 from tests.helpers import drives
 
@@ -164,6 +164,11 @@ def test_a_recipe_is_drafted_by_the_environments_name(tmp_path: Path) -> None:
     for teacher, data, says in (
         ("planer", "highway-fast-v0", "give --teacher planner"),
         ("planner", "highway-fest-v0", "Did you mean 'highway-fast-v0'"),
+        (
+            "planner",
+            "roundabout-v0",
+            "is no straight road, and the planner knows no other: take highway-fast-v0 or highway-v0",
+        ),
     ):
         with pytest.raises(BadInput, match=says):
             draft.write(teacher=teacher, data=data, student=None, out=tmp_path / "other.yaml")
@@ -171,6 +176,7 @@ def test_a_recipe_is_drafted_by_the_environments_name(tmp_path: Path) -> None:
 
 def test_a_misspelt_setting_is_told_before_anything_is_driven(cache: Path) -> None:
     recipe: Any = drives.recipe("data.settings={vehicle_count: 3}")
-    with pytest.raises(BadInput, match="Did you mean 'vehicles_count'"):
-        collect.collect(recipe)
+    for step in (files.look_for, collect.collect):  # the first is all that `limbeck run --plan` asks
+        with pytest.raises(BadInput, match="Did you mean 'vehicles_count'"):
+            step(recipe)
     assert not cache.exists()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import shown
+from ...errors import not_installed, shown
+from . import OUTLINES
 from .families import MLP, problems
 from .recipe import ControlRecipe
 
@@ -28,5 +29,13 @@ def contradictions(recipe: ControlRecipe) -> Iterator[str]:
 
 
 def look_for(recipe: ControlRecipe) -> list[Path | None]:
-    """Nothing: what is driven is made here."""
+    """Nothing: what is driven is made here.
+
+    Raises :class:`BadInput` where there is no such environment, or it has no such setting, or the simulator is not installed.
+    """
+    try:
+        from .simulator import World
+    except ModuleNotFoundError as missing:
+        raise not_installed("simulated drives", missing, str(OUTLINES[recipe.task].extra)) from missing
+    World(recipe.data.name, recipe.data.settings)
     return []

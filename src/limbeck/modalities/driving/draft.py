@@ -15,8 +15,8 @@ PLANNER = "planner"
 
 
 def plainly(teacher: str, data: str) -> bool:
-    """Whether data plainly is an environment to drive in, by its name alone."""
-    return data.startswith("highway-") and not Path(data).expanduser().exists()
+    """Whether data plainly is an environment to drive in: by its name, or since a planner is to teach."""
+    return (teacher == PLANNER or data.startswith("highway-")) and not Path(data).expanduser().exists()
 
 
 def draft(task: str, teacher: str, data: str, student: str | None, given: Mapping[str, Any]) -> Drafted:
