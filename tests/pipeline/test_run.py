@@ -28,7 +28,7 @@ TOP_LEVEL = {
     "schema_version", "limbeck_version", "name", "task", "created", "data", "teacher", "student", "baseline",
     "smoothed", "fidelity", "fidelity_baseline", "comparison", "losses", "ratios", "speed", "export", "targets",
     "timings", "student_over_teacher_seconds", "learnt_from_teacher", "fingerprints", "recipe", "environment", "test_reads",
-    "answers", "figures", "fidelity_figures", "licenses", "diagnosis", "escalation",
+    "answers", "figures", "fidelity_figures", "licenses", "diagnosis", "escalation", "parts",
 }  # fmt: skip
 
 

@@ -150,17 +150,15 @@ def test_clips_whose_transcript_no_alignment_gives_are_counted_and_named(splits:
     )
     assert f"{room} frames where {room + 2} are needed" in note
     assert modality.notes_on(model, tight) == [note]
-    # one with a fifth of the frames has too few for many, of which the first are named
-    found = crowded.facts_of(
-        splits, {"teacher": lambda lengths_B: frames_of(model)(lengths_B) // 5, "student": frames_of(model)}
-    )
+    # one with a frame a clip has too few for many, of which the first are named
+    found = crowded.facts_of(splits, {"teacher": torch.ones_like, "student": frames_of(model)})
     assert set(found) == {"teacher"}
     assert found["teacher"]["train"]["of"] == len(clips)
     assert 5 == len(found["teacher"]["train"]["first"]) < found["teacher"]["train"]["count"]
     first = found["teacher"]["train"]["first"][0]
     assert first["said"] in clips.texts
     assert first["frames"] < first["needs"]
-    task = modality_ctc.task_of(spoken_runs.recipe(Path()), tight, model, torch.device("cpu"))
+    task = modality_ctc.task_of(spoken_runs.recipe(Path()), tight, model, torch.device("cpu")).learnt_by(model)
     told = modality_ctc.facts(tight, task)["sound"]["crowded"]
     assert {role: told[role]["train"]["count"] for role in told} == {"teacher": 1, "student": 1}
 

@@ -1,7 +1,6 @@
 """Text classification from end to end: a run's products, and what changes with what."""
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -225,9 +224,9 @@ def test_killed_and_resumed_and_shared_out_the_weights_are_the_same(tmp_path: Pa
     command = ("run", str(folder / "tiny.yaml"), "--threads", "1", "--out", str(out), *settings)
     command = (*command, "--set", here[0], "--set", here[1])
     for stage, sign in (("teacher", "checkpoint.pt"), ("targets", "*.arrow"), ("student", "checkpoint.pt")):
-        pid = launched.start(*command)
+        launched.start(*command)
         until(lambda stage=stage, sign=sign: any((out / "stages" / stage).rglob(sign)), launched)
-        os.kill(pid, signal.SIGKILL)
+        launched.strike(signal.SIGKILL)
         assert launched.wait() == -signal.SIGKILL, launched.log.read_text()
         assert not finished_stage(out, stage)
     # the rest as `--jobs 2` shares it out, each part on its own
