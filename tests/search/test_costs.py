@@ -50,7 +50,7 @@ def test_an_untrained_student_costs_what_the_trained_one_will(jobs, measured, tm
 def test_a_larger_student_costs_more(measured):
     small, large = (measured[1][width].cost for width in (4, 24))
     assert set(small) == set(ALL)
-    for name in ("size_kb", "macs", "parameters"):
+    for name in ("size_kb", "macs", "parameters"):  # of latencies a busy machine may turn the order round
         assert small[name] < large[name]
     assert (
         min(small["latency_ms"], large["latency_ms"]) > 0
