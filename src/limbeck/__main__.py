@@ -38,7 +38,12 @@ def main() -> None:
     if early:
         complain(STOPPED)
         sys.exit(130)
-    command()
+    try:
+        command()
+    finally:
+        # A KeyboardInterrupt that came up within exec or eval of source text is noted by CPython, caught or not, and after
+        # `python -m limbeck` it would end the process by SIGINT in place of the exit code. Other source text clears the note.
+        exec("")
 
 
 def _plain_predict() -> Callable[[], None] | None:

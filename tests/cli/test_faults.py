@@ -167,6 +167,29 @@ def test_an_interrupt_that_the_parent_has_had_ignored_stays_ignored(tmp_path: Pa
     assert ran.stdout.startswith("limbeck ")
 
 
+# Interrupts where Python runs source text, as it does for each dataclass and each named tuple that is made.
+_INTERRUPTING = """
+import sys
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.meta_path.remove(self)
+            exec("raise KeyboardInterrupt")
+sys.meta_path.insert(0, Stop())
+"""
+
+
+def test_an_interrupt_within_source_text_is_answered_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    (tmp_path / "sitecustomize.py").write_text(_INTERRUPTING)
+    ran = subprocess.run(
+        [sys.executable, "-m", "limbeck", "run", "tiny.yaml"], cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ran.stderr == "limbeck: stopped. Run the same command again, and it goes on from where it was.\n"
+    assert ran.returncode == 130
+
+
 # --- names that come from files
 
 # clears the screen, goes back, another line, C1's own escape, right to left, no width, a line of Unicode, half a pair
