@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import huggingface_hub
-from datasets import config as datasets_config
 from huggingface_hub.errors import (
     HFValidationError,
     LocalEntryNotFoundError,
@@ -27,6 +26,8 @@ _SAFE = ("*.json", "*.safetensors", "*.onnx", "*.md", "*.txt", "*.model")
 @contextmanager
 def asked() -> Iterator[None]:
     """The hub's client without its log; where the hub has no address, what was downloaded before is all there is."""
+    from datasets import config as datasets_config  # slow to import, and needed where a hub is asked alone
+
     # Read once from the environment, when the client is imported; its log tells of every attempt.
     before = huggingface_hub.constants.HF_HUB_OFFLINE, datasets_config.HF_HUB_OFFLINE
     verbosity = huggingface_hub.logging.get_verbosity()
@@ -85,7 +86,7 @@ def has_address() -> bool:
     """
     if urllib.request.getproxies():
         return True
-    host = urllib.parse.urlsplit(datasets_config.HF_ENDPOINT).hostname
+    host = urllib.parse.urlsplit(huggingface_hub.constants.ENDPOINT).hostname
     try:
         socket.getaddrinfo(host, 443)
     except OSError:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import datasets
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_an_unknown_hub_name_without_a_network_is_refused_at_once(monkeypatch):
     # The address of documentation (RFC 2606): it resolves nowhere, with or without a network.
-    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://hub.invalid")
     for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
     refused(r"'no-one/no-data-set'.*hub cannot be reached.*LIMBECK_DATA", name="no-one/no-data-set")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.helpers.tiny import environment
 
+ROOT = Path(__file__).parents[2]
 # Every checkpoint that the loop's own limit (a twentieth of the time) allows.
 SETTINGS = environment() | {"LIMBECK_CHECKPOINT_SECONDS": "0"}
 
@@ -20,6 +21,9 @@ LAUNCHER = """
 import json, os, sys, traceback
 import torch, limbeck.cli.main, limbeck.pipeline.run, limbeck.cli.console
 import {modules}
+from tests.helpers.brief import measure_briefly
+
+measure_briefly()
 torch.set_num_threads(1)
 print("ready", flush=True)
 for line in sys.stdin:
@@ -54,7 +58,7 @@ class Launcher:
         self.pid: int | None = None  # of what is not waited for yet
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER.replace("{modules}", modules)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=SETTINGS, cwd=folder,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**SETTINGS, "PYTHONPATH": str(ROOT)}, cwd=folder,
         )  # fmt: skip
         assert self._line() == "ready"
 

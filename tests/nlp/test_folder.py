@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-import datasets
+import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(tmp_path):
 
 
 def test_a_name_without_a_network_is_refused_at_once_and_quietly(tmp_path, monkeypatch, caplog, capfd):
-    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "https://hub.invalid")  # resolves nowhere (RFC 2606)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "https://hub.invalid")  # resolves nowhere (RFC 2606)
     for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -24,11 +24,14 @@ from tests.helpers.searches import untimed
 
 JOURNALS = {"student": "journal.log", "baseline": "control.log"}
 KILLS = 4
-OVERRIDES = (
+PLAIN = (
     "search.trials=4",
     "search.budget={parameters: 4000, latency_ms: 50}",
     "search.space.student.depth=1",
     "search.space.student.kernel=3",
+)
+OVERRIDES = (
+    *PLAIN,
     "export.formats=[onnx, onnx-int4]",
     "export.quantization_aware={epochs: 2, when: 0}",
     "search.space.export.prefer=[onnx, onnx-int4]",
@@ -39,6 +42,7 @@ OVERRIDES = (
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
     folder = tmp_path_factory.mktemp("search")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(searches.values(*OVERRIDES)))
+    (folder / "plain.yaml").write_text(yaml.safe_dump(searches.values(*PLAIN)))
     started = Launcher(
         folder, "torch.onnx, onnxscript, onnxruntime, optuna, sklearn.datasets, limbeck.searching.engine"
     )
@@ -116,9 +120,9 @@ def test_killed_at_several_moments_the_trials_are_those_of_an_undisturbed_search
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for a process's children")
 def test_processes_end_with_the_one_that_was_killed_and_the_search_goes_on(launcher: Launcher) -> None:
     out = launcher.folder / "beside"
-    command = ("search", "tiny.yaml", "--out", str(out))
+    command = ("search", "plain.yaml", "--out", str(out))
     launcher.start(*command, "--threads", "2", "--jobs", "2")
-    until(lambda: any(trials(out).values()) if written(out) > 20_000 else False)
+    until(lambda: any(trials(out).values()) if written(out) > 10_000 else False)
     workers = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     assert len(workers) >= 2
     launcher.strike(signal.SIGKILL)

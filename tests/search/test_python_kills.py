@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 
 from tests.helpers import searches
-from tests.helpers.launcher import SETTINGS
+from tests.helpers.launcher import ROOT, SETTINGS
 from tests.helpers.tiny import snapshot
 
 SCRIPT = """\
 import sys
+from tests.helpers.brief import measure_briefly
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -25,6 +27,7 @@ import limbeck
 def small(width):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
 
+measure_briefly()
 torch.set_num_threads(1)
 torch.manual_seed(0)
 given = load_digits()
@@ -45,7 +48,11 @@ limbeck.search(
 def searched(folder: Path, out: str, log: str) -> subprocess.Popen[bytes]:
     with open(folder / log, "wb") as said:
         return subprocess.Popen(
-            [sys.executable, "mine.py", out], cwd=folder, env=SETTINGS, stdout=said, stderr=subprocess.STDOUT
+            [sys.executable, "mine.py", out],
+            cwd=folder,
+            env={**SETTINGS, "PYTHONPATH": str(ROOT)},
+            stdout=said,
+            stderr=subprocess.STDOUT,
         )
 
 
@@ -57,7 +64,7 @@ def results(out: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_same_call_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+def test_the_same_call_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(SCRIPT)
     out = tmp_path / "killed"
     process = searched(tmp_path, "killed", "first.txt")
@@ -75,8 +82,9 @@ def test_the_same_call_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     assert not (out / "search.json").exists()
     done = snapshot(out, "done.json")
-    for folder, log in (("killed", "again.txt"), ("whole", "whole.txt")):
-        assert searched(tmp_path, folder, log).wait() == 0, (tmp_path / log).read_text()
+    assert searched(tmp_path, "killed", "again.txt").wait() == 0, (tmp_path / "again.txt").read_text()
+    monkeypatch.setattr(sys, "argv", ["mine.py", str(tmp_path / "whole")])
+    runpy.run_path(str(tmp_path / "mine.py"), run_name="__main__")
     after = snapshot(out)
     assert {name: after[name] for name in done} == done
     assert results(out) == results(tmp_path / "whole")

@@ -24,6 +24,7 @@ from .timing import (
     typical,
 )
 
+LONGEST_SECONDS = 6.0  # of a comparison, all its models together
 BURST_SECONDS = 0.008
 USUAL_ROUNDS = 50
 RUNS_IN_A_BURST = 5  # at least; a run is undisturbed only where the one before it was
@@ -35,11 +36,11 @@ Run = Callable[[], object]
 """One run of a model on inputs that are at hand, such as ``partial(session.run, None, inputs)``."""
 
 
-def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: int = 32) -> dict[str, Any]:
+def compare_latency(paths: Mapping[str, Path], *, seconds: float | None = None, length: int = 32) -> dict[str, Any]:
     """Latency at batch 1 of several exported models, in turns of some milliseconds, so that what changes hits them alike.
 
     Measures until the interval of every ratio to the first model is narrow (:data:`.timing.HALF_WIDTH`), and for ``seconds``
-    at most, all models together, or six rounds where those take longer. ``length`` is that of the inputs, where any will
+    (None: :data:`LONGEST_SECONDS`) at most, all models together, or six rounds where those take longer. ``length`` is that of the inputs, where any will
     do. Returns
 
     * ``latency_ms``: by name, as :func:`.timing.latency` has it;
@@ -56,11 +57,11 @@ def compare_latency(paths: Mapping[str, Path], *, seconds: float = 6.0, length: 
     return summarised(in_turns(runs, seconds=seconds)) | {"threads": THREADS, "runtime": runtime_name()}
 
 
-def in_turns(runs: Mapping[str, Run], *, seconds: float = 6.0) -> dict[str, list[Burst]]:
+def in_turns(runs: Mapping[str, Run], *, seconds: float | None = None) -> dict[str, list[Burst]]:
     """The bursts of each model, as :func:`compare_latency` measures them: the first is the one whose ratios are to be narrow."""
     bursts: dict[str, list[Burst]] = {name: [] for name in runs}
     first = {name: burst(run, 0) for name, run in runs.items()}  # lays out memory
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + (LONGEST_SECONDS if seconds is None else seconds)
     with long_turns(RUNS_IN_A_TURN * max(one.typical_ms for one in first.values())):
         while not _enough(bursts, late=time.perf_counter() >= end):
             names = list(runs) if len(bursts[next(iter(runs))]) % 2 == 0 else list(runs)[::-1]

@@ -20,6 +20,7 @@ from .runtime import THREADS, example_inputs, open_session, runtime_name
 from .scheduling import long_turns
 
 THROUGHPUT_BATCH = 64
+THROUGHPUT_SECONDS = 0.5
 
 
 def parameters(model: nn.Module) -> int:
@@ -52,13 +53,13 @@ def macs(model: nn.Module, example: Tensor | Sequence[Tensor] | Mapping[str, Ten
     return counter.get_total_flops() // 2
 
 
-def measure_onnx(path: Path, *, seconds: float = 0.5, length: int = 32) -> dict[str, Any]:
+def measure_onnx(path: Path, *, seconds: float | None = None, length: int = 32) -> dict[str, Any]:
     """What an exported model costs in ONNX Runtime beside its latency (:func:`.latency.compare_latency`).
 
     ``length`` is that of the inputs, where any will do.
     Returns ``throughput_per_s`` (examples a second at ``throughput_batch``, by the processor time of one thread),
     ``peak_memory_mb`` and ``anonymous_memory_mb`` (:func:`.memory.memory_mb`, at batch 1), ``bytes`` (the file),
-    ``threads`` and ``runtime``. ``seconds`` is spent on throughput; loading and memory come on top.
+    ``threads`` and ``runtime``. ``seconds`` (None: :data:`THROUGHPUT_SECONDS`) is spent on throughput; loading and memory come on top.
     """
     path = Path(path)
     session = open_session(path)
@@ -72,8 +73,8 @@ def measure_onnx(path: Path, *, seconds: float = 0.5, length: int = 32) -> dict[
     }
 
 
-def throughput(many: Run, batch: int, *, seconds: float = 0.5) -> dict[str, float]:
+def throughput(many: Run, batch: int, *, seconds: float | None = None) -> dict[str, float]:
     """``throughput_per_s`` and ``throughput_batch`` of what answers so many examples at a time."""
     with long_turns(RUNS_IN_A_TURN * burst(many, 0, least=1).typical_ms):
-        batches = burst(many, seconds, least=2)
+        batches = burst(many, THROUGHPUT_SECONDS if seconds is None else seconds, least=2)
     return {"throughput_per_s": batch / batches.typical_ms * 1e3, "throughput_batch": batch}

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import binomtest
-from scipy.stats import t as students_t
+from scipy.special import bdtr, stdtr
 
 WEAK, KEPT, COLD, HOT, STEPS, SMALL, DATA = (
     "weak teacher",
@@ -160,9 +159,10 @@ def ahead(one: Sequence[float], other: Sequence[float]) -> bool:
     if less_N.mean() <= 0:
         return False
     if np.isin(less_N, (-1.0, 0.0, 1.0)).all():
-        return bool(binomtest(int((less_N > 0).sum()), int((less_N != 0).sum())).pvalue < LEVEL)
+        better, worse = int((less_N > 0).sum()), int((less_N < 0).sum())
+        return bool(2 * bdtr(min(better, worse), better + worse, 0.5) < LEVEL)
     noise = less_N.std(ddof=1) / len(less_N) ** 0.5 if len(less_N) > 1 else np.inf
-    return noise == 0 or bool(2 * students_t.sf(less_N.mean() / noise, len(less_N) - 1) < LEVEL)
+    return noise == 0 or bool(2 * stdtr(len(less_N) - 1, -less_N.mean() / noise) < LEVEL)
 
 
 def fall(losses: Sequence[float]) -> float | None:
