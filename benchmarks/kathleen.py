@@ -28,7 +28,7 @@ from limbeck.recipe import read as recipe_file
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "kathleen.yaml"
 LABELLED = 300
-STUDENT = {"model": "ds_ctc", "width": 112, "depth": 5}
+STUDENT = {"model": "ds_ctc", "width": 160, "depth": 6}
 COLUMNS = (
     "",
     "parameters",
@@ -73,7 +73,7 @@ def recipe_of(given: argparse.Namespace) -> Any:
     values["name"], values["seeds"] = "few", given.seeds
     values["data"] |= {"name": str(folder / "labelled"), "transfer": {"name": str(folder / "rest")}}
     values["teacher"] = {"recogniser": given.recogniser}
-    values["targets"] = {"views": 1}
+    values["targets"] = {}
     values["student"] = STUDENT
     values["objective"] = {"ctc": {}, "ctc_sequence_kd": {}}
     values["train"] = values["train"] | {"epochs": given.epochs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def words(seed: int) -> str:
 def whistle(pitch: float, seed: int) -> np.ndarray:
     """Samples (S,) float32 of a letter: a tone that wavers a little, in some noise."""
     draw = np.random.default_rng(seed)
-    time = np.arange(round(LETTER * RATE)) / RATE
-    tone = np.sin(2 * np.pi * (pitch * draw.uniform(0.9, 1.1) * time + draw.uniform()))
-    return (draw.uniform(0.1, 0.6) * tone + 0.02 * draw.standard_normal(len(time))).astype(np.float32)
+    second = np.arange(round(LETTER * RATE)) / RATE
+    tone = np.sin(2 * np.pi * (pitch * draw.uniform(0.9, 1.1) * second + draw.uniform()))
+    return (draw.uniform(0.1, 0.6) * tone + 0.02 * draw.standard_normal(len(second))).astype(np.float32)
 
 
 def spoken(text: str, seed: int) -> np.ndarray:
@@ -86,10 +87,11 @@ def job(folder: Path, out: Path, *overrides: str) -> Job:
     return open_job(recipe(folder, *overrides), quiet=True, out=out, device="cpu")
 
 
-def listener(sureness: float = 0.75) -> Any:
-    """A recogniser of such words: of each stretch of a letter the pitch that is loudest."""
+def listener(sureness: float = 0.75, takes: float = 0.0) -> Any:
+    """A recogniser of such words: of each stretch of a letter the pitch that is loudest. It takes so many seconds over a clip."""
 
     def recognise(samples_S: np.ndarray, rate: int) -> tuple[str, float]:
+        time.sleep(takes)
         step, letter, gap = (round(seconds * rate) for seconds in (LETTER + GAP, LETTER, GAP))
         said = ""
         for start in range(gap, len(samples_S) - letter + 1, step):

@@ -49,6 +49,15 @@ def test_an_averaging_teacher_answers_any_view_with_the_mean(whole):
         teacher(batch_of(torch.tensor([3]), torch.tensor([0])), Needs())
 
 
+def test_a_teacher_of_examples_as_they_are_answers_any_view_with_the_first(whole):
+    store = Store.open(whole)
+    teacher = StoredTeacher(store, first=True)
+    ids_N = shuffled_ids()
+    assert teacher.view_of(ids_N, 1000).tolist() == [1000] * N
+    answer_BC = teacher(batch_of(ids_N, torch.full((N,), 1000)), Needs()).get(DenseLogits).logits
+    assert torch.equal(answer_BC, store.gather(ids_N, torch.zeros_like(ids_N)).logits)
+
+
 def test_a_live_teacher_never_changes_even_when_set_to_train():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.LazyLinear(5))

@@ -127,6 +127,10 @@ class Task(Protocol):
         """A teacher's answer, logits (B, C), or of each position, or numbers (B, D), to ``batch.teacher_inputs`` (or ``inputs``)."""
         return model(batch.inputs if batch.teacher_inputs is None else batch.teacher_inputs)
 
+    def answers_for_all_views(self, model: nn.Module) -> bool:
+        """Whether what a teacher says of an example as it is holds for all of its views, so that it is asked about that alone."""
+        return False
+
     def heard(self, model: nn.Module, batch: Batch) -> Hypotheses | None:
         """The transcripts that a teacher of recordings gives by itself; None where they are to be found in its answer."""
         return None

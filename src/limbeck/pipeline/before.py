@@ -68,7 +68,7 @@ class Before:
         for one in reversed(self._made.get("targets", ())):
             views, seconds = one.ingredients.get("count"), one.seconds
             if isinstance(views, int) and views and seconds is not None:
-                share = recipe.targets.views / views
+                share = (1 if recipe.asked_once else recipe.targets.views) / views
                 return seconds * share, round(one.bytes * share)
         return None, None
 

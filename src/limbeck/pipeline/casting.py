@@ -117,7 +117,8 @@ def _extend_store(
     if recipe is None:
         raise BadInput(f"{path} is a store alone, and nothing says who its teacher is: name the recipe with --recipe.")
     read = recipe_file.read(recipe, overrides)
-    store = Store.open(path, {"views": read.views.model_dump(mode="json"), "view_seed": read.seed})
+    asked = type(read.views)() if read.asked_once else read.views
+    store = Store.open(path, {"views": asked.model_dump(mode="json"), "view_seed": read.seed})
     views = store.views if views is None else views
     _refuse_fewer(path, views, store.views)
     beside = (recipe.parent / "stages").is_dir()

@@ -30,7 +30,7 @@ from .report import report_stage
 from .stages import ASSISTANT, CONCLUSION, FORMATS, QUANTIZATION_AWARE, Stage, check_free
 from .students import about_student, members, train_member
 from .students import member_stage as stage_of
-from .targets import about_targets, answers_each, targets_stage, the_targets, why_live
+from .targets import about_targets, answers_each, asked_views, targets_stage, the_targets, why_live
 from .teacher import about_teacher, teacher_stages, the_teacher
 from .timing import Costs, weights_bytes
 from .training_stage import Trained
@@ -107,7 +107,8 @@ def planned_targets(job: Job, teacher: Trained | None, costs: Costs) -> PlannedS
         return PlannedStage("targets", "finished", about_targets(job))
     state = "to do" if teacher is None else _state(targets_stage(job, teacher))
     codec = job.codecs.codecs[-1]
-    size = int(wanted.views * count * answers_each(job, codec) * bytes_per_target(codec, job.splits.answers.width))
+    views = asked_views(job, job.teacher)[1]
+    size = int(views * count * answers_each(job, codec) * bytes_per_target(codec, job.splits.answers.width))
     seconds = None if state == "finished" else costs.targets()
     return PlannedStage("targets", state, about_targets(job), seconds, size)
 

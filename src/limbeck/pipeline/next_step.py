@@ -117,7 +117,7 @@ def _softening(recipe: Recipe) -> list[str]:
 
 def _more_views(recipe: Recipe, kind: str) -> list[str]:
     """More views that the teacher answers, or views at all; nothing where every epoch has views of its own already."""
-    stored = not recipe.targets.live and recipe.targets.store is None
+    stored = not recipe.targets.live and recipe.targets.store is None and not recipe.asked_once
     if recipe.views != type(recipe.views)():
         return [f"targets.views={_MORE * recipe.targets.views}"] if stored else []
     if recipe.targets.store is not None:  # whose answers are to the examples as they are

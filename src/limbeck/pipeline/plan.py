@@ -197,10 +197,13 @@ class _Plan:
         return self._asked(wanted, 0, upon)
 
     def _asked(self, wanted: Targets, which: int, upon: Sequence[_Found]) -> tuple[list[_Found], PlannedStage]:
-        certain = {"views": self.recipe.views.model_dump(mode="json"), "view_seed": self.recipe.seed}
-        certain |= {"count": wanted.views, "precision": wanted.precision}
+        views, count = self.recipe.views, wanted.views
+        if self.recipe.asked_once and which == 0:  # the second is an assistant
+            views, count = type(views)(), 1
+        certain = {"views": views.model_dump(mode="json"), "view_seed": self.recipe.seed}
+        certain |= {"count": count, "precision": wanted.precision}
         found = self._found("targets", which, upon, certain)
-        about = found.about or counted(wanted.views, "view")
+        about = found.about or counted(count, "view")
         return [found], _row("targets", about, [found], [self.before.targets(self.recipe)])
 
     def _assistant(self, upon: Sequence[_Found]) -> tuple[list[_Found], list[PlannedStage]]:

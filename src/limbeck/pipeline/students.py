@@ -75,9 +75,12 @@ def the_arms(job: Job, teacher: Trained, store: Store | None, made_of: Trained |
             if job.needs.teacher_features:
                 taught["features"] = [*job.needs.features], [*job.needs.teacher_features]
         else:
-            answers = StoredTeacher(store, average=wanted.average)
+            first = job.task.answers_for_all_views(teacher.model) and not store.ragged
+            answers = StoredTeacher(store, average=wanted.average, first=first)
             store.require(job.task.pool.ids)
             taught |= {"views_stored": wanted.views, "codec": _named(store.codec), "average": wanted.average}
+            if first:
+                taught |= {"views_stored": 1, "views_learnt": "every epoch anew"}
             if wanted.store is not None:  # whatever it says of its teacher: its contents are what is learnt from
                 taught |= {"views_stored": store.views, "teacher": {"store": contents(store.path)}}
     control: dict[str, Any] = {}

@@ -20,7 +20,7 @@ from ..interfaces.task import Ask
 from ..models.ensemble import Together, with_spread
 from ..models.identity import Identity, coarse, same_probe
 from ..models.onnx_file import OnnxFile
-from ..targets.cast import cast
+from ..targets.cast import BLOCK_SIZE, cast
 from ..targets.codecs import Codec, HypothesesCodec, Rows, answer_width, codec_from
 from ..targets.codecs.cheapest import choose
 from ..targets.codecs.fits_objective import misfit, no_deviation
@@ -40,6 +40,8 @@ from .objective import asked_live
 from .stages import Stage, stage
 from .training_stage import Trained, begun
 from .versions import TARGETS_VERSION
+
+_HEARD = 16  # clips of a shard that a recogniser fills
 
 
 def targets_section(job: Job, store: Store | None, students: int) -> dict[str, Any] | None:
@@ -117,23 +119,24 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
         here.prepare()
         began = time.monotonic()
         manner = manner_in(job, teacher, here)
-    pool = job.task.pool
+    pool, count = job.task.pool, asked_views(job, teacher.model)[1]
     known, ask = store_identity(job, teacher, manner.precision), asker(job, teacher, manner, job.codecs.codecs[0])
     donor = donor_of(here, known, pool.ids)
     if donor is not None and not (path / SEAL).exists():
-        ask, origin = start_from(donor, path, wanted.views, ask, pool.ids)
+        ask, origin = start_from(donor, path, count, ask, pool.ids)
         known = StoreIdentity(**{**known, **origin})
         before = max(before, donor.seconds)
     codec = _codec(job, path, ask)
-    with progress.bar(wanted.views * len(pool), "soft targets") as advance:
+    with progress.bar(count * len(pool), "soft targets") as advance:
         store = cast(
             path,
             known,
             pool.ids,
-            wanted.views,
+            count,
             ask,
             codec=codec,
             ragged=is_ragged(job, codec),
+            block_size=_block_size(job, teacher.model, path),
             batch_size=max(job.task.views_at_once, manner.batch_size),
             measured={} if manner.error is None else {"precision_error": dict(manner.error)},
             progress=advance,
@@ -142,7 +145,7 @@ def the_targets(job: Job, teacher: Trained) -> Store | None:
     with alone(here.folder):
         if here.finished:  # by another process, which did its part
             before = here.facts()["seconds"]
-        facts = {"seconds": before + seconds, "targets": wanted.views * len(pool), "asked": manner.facts()}
+        facts = {"seconds": before + seconds, "targets": count * len(pool), "asked": manner.facts()}
         here.finish(facts, ["store/seal.json"])
     return store.to(job.accelerator.device)
 
@@ -152,7 +155,7 @@ def asker(job: Job, teacher: Trained, manner: Manner, codec: Codec) -> Ask:
 
     Raises :class:`limbeck.errors.BadInput` where the codec keeps the deviation of several teachers' numbers, and there is one.
     """
-    pool, task, views = job.task.pool, job.task, job.recipe.views
+    pool, task, views = job.task.pool, job.task, asked_views(job, teacher.model)[0]
     of_members = codec.kind is Values and answer_width(codec, 1) > 1
     if of_members and not isinstance(teacher.model, Together):
         raise BadInput("the store keeps the deviation over an ensemble's members, and this teacher is a single one.")
@@ -241,7 +244,14 @@ def about_targets(job: Job) -> str:
     if job.recipe.targets.store is not None:
         views = given_store(job).views
         return f"{counted(views, 'view')} of {len(job.task.pool):,} examples, as given"
-    return f"{counted(job.recipe.targets.views, 'view')} of {len(job.task.pool):,} examples"
+    return f"{counted(asked_views(job, job.teacher)[1], 'view')} of {len(job.task.pool):,} examples"
+
+
+def asked_views(job: Job, model: nn.Module) -> tuple[Any, int]:
+    """How examples are varied where a teacher is asked about them, and how many views of each it answers."""
+    if job.task.answers_for_all_views(model):
+        return type(job.recipe.views)(), 1
+    return job.recipe.views, job.recipe.targets.views
 
 
 def given_store(job: Job) -> Store:
@@ -252,8 +262,9 @@ def given_store(job: Job) -> Store:
     recipe, pool = job.recipe, job.task.pool
     assert recipe.targets.store is not None
     path = one_store(Path(recipe.targets.store))
-    expect: dict[str, Any] = {"classes": job.splits.answers.width, "views": recipe.views.model_dump(mode="json")}
-    if recipe.views != type(recipe.views)():
+    views = asked_views(job, job.teacher)[0]
+    expect: dict[str, Any] = {"classes": job.splits.answers.width, "views": views.model_dump(mode="json")}
+    if views != type(views)():
         expect["view_seed"] = recipe.seed
     said = read_json(path / PLAN)["codec"]
     codec = codec_from(said["name"], said["settings"])
@@ -297,6 +308,13 @@ def _codec(job: Job, path: Path, ask: Ask) -> Codec:
     return choose(wanted.codecs, wanted.mean_kl, logits_NC, rows)[0]
 
 
+def _block_size(job: Job, model: nn.Module, path: Path) -> int:
+    """Examples in a shard, which is what a pass that is cut short has to do again: few for a recogniser, which takes seconds over one."""
+    if not job.task.answers_for_all_views(model):
+        return BLOCK_SIZE
+    return read_json(path / PLAN)["block_size"] if (path / PLAN).exists() else _HEARD
+
+
 def is_ragged(job: Job, codec: Codec) -> bool:
     """Whether a store of the job's keeps an answer for each position; transcripts are one answer."""
     return job.splits.answers.ragged and codec.kind is not Hypotheses
@@ -327,7 +345,7 @@ def store_identity(job: Job, teacher: Trained, precision: str) -> StoreIdentity:
         "teacher": teacher.identity,
         "preprocess": job.task.input_facts(job.task.teacher_sees),
         "precision": precision,
-        "views": job.recipe.views.model_dump(mode="json"),
+        "views": asked_views(job, teacher.model)[0].model_dump(mode="json"),
         "view_seed": job.recipe.seed,
     }
 
@@ -339,7 +357,7 @@ def targets_stage(job: Job, teacher: Trained) -> Stage:
         "version": TARGETS_VERSION,
         **store_identity(job, teacher, wanted.precision),
         "teacher": coarse(teacher.identity),
-        "count": wanted.views,
+        "count": asked_views(job, teacher.model)[1],
         "codec": job.codecs.ingredient,
     }
     return stage(job.out, "targets", ingredients)

@@ -28,6 +28,7 @@ from .objective import supervised
 from .sparse import epochs_more
 from .stages import ASSISTANT, CONCLUSION
 from .students import examples_of, members, objective_of, plan_of, student_of
+from .targets import asked_views
 from .training_stage import named
 
 WARM_UP_STEPS, TIMED_STEPS = 2, 5
@@ -52,10 +53,8 @@ class Costs:
 
     def targets(self) -> float | None:
         """Seconds of the soft targets."""
-        wanted, count = self.job.recipe.targets, len(self.job.task.pool)
-        return (
-            wanted.views * count * answer_seconds(self.job) if self.measure else self.before.targets(self.job.recipe)[0]
-        )
+        views, count = asked_views(self.job, self.job.teacher)[1], len(self.job.task.pool)
+        return views * count * answer_seconds(self.job) if self.measure else self.before.targets(self.job.recipe)[0]
 
     def assistant(self, assistant: Job) -> float | None:
         """Seconds of the training of the assistant whose job this is."""

@@ -176,6 +176,11 @@ class Recipe(Section):
         return (ONE_CLASS,), f"with task: {self.task} an example has one label"
 
     @property
+    def asked_once(self) -> bool:
+        """Whether the teacher is asked about each example as it is, once, and answers so for all of its views."""
+        return False
+
+    @property
     def labels_alone(self) -> str:
         """The term that labels alone teach, for answers that are read as the objective reads them."""
         ways = self.reads[0]

@@ -24,6 +24,8 @@ from .store.writer import begin, fill, finish, manifest_of, plan_of, settle
 from .teacher_pass import Asking
 
 Progress = Callable[[int], object]
+BLOCK_SIZE = 4096
+"""Examples in a shard where nothing else is said."""
 
 
 def cast(
@@ -35,7 +37,7 @@ def cast(
     *,
     codec: Codec | None = None,
     ragged: bool = False,
-    block_size: int = 4096,
+    block_size: int = BLOCK_SIZE,
     batch_size: int = 512,
     measured: Mapping[str, Any] | None = None,
     progress: Progress | None = None,

@@ -20,10 +20,16 @@ class StoredTeacher:
 
     With ``average``, every view of an example is answered with the mean of the teacher's probabilities, or of its numbers,
     over all stored views, and the student may see any view; beside numbers stands their deviation over the views.
+    With ``first``, every view is answered with what is stored of the first, and the student may see any view too; of answers at
+    positions, which views move, that is a ``ValueError``.
     """
 
-    def __init__(self, store: Store, average: bool = False) -> None:
-        self.store, self.average = store, average
+    def __init__(self, store: Store, average: bool = False, first: bool = False) -> None:
+        if first and store.ragged:
+            raise ValueError(
+                "an answer at each position is of one view, and only one for an example can hold for all of its views"
+            )
+        self.store, self.average, self.first = store, average, first
         self._found: dict[tuple[int, int], list[hearing.Heard]] = {}
         self._numbers = average and store.codec.kind is Values
         mean_NC, spread_ND = None, None
@@ -37,7 +43,9 @@ class StoredTeacher:
     @property
     def upcoming(self) -> Callable[[Tensor, Tensor], None] | None:
         """To be told the (ids, views) of the batch after the present one; None where that would gain nothing."""
-        return None if self.average or self.store.held else self.store.prefetch
+        if self.average or self.store.held:
+            return None
+        return lambda ids_B, view_B: self.store.prefetch(ids_B, self._stored(view_B))
 
     def __call__(self, batch: Batch, needs: Needs) -> Target:
         """The answer kept, of the store's kind, (B, ...) on its device; sequences (B, L, ...), as long as the mask. Averaged,
@@ -56,7 +64,7 @@ class StoredTeacher:
         if self._mean_NC is not None:
             return Target((DenseLogits(self.store.gather_rows(self._mean_NC, batch.ids)),))
         if not self.store.ragged:
-            return Target((self.store.gather(batch.ids, batch.view),))
+            return Target((self.store.gather(batch.ids, self._stored(batch.view)),))
         columns: list[Any] = []
         if needs.target != (Hypotheses,):
             columns.append(
@@ -84,9 +92,13 @@ class StoredTeacher:
         heard = hearing.packed([self._found[key] for key in keys], hearing.BEST)
         return each_tensor(heard, lambda tensor: tensor.to(self.store.device))
 
+    def _stored(self, view_B: Tensor) -> Tensor:
+        """The views whose answers stand for these."""
+        return torch.zeros_like(view_B) if self.first else view_B
+
     def view_of(self, ids_B: Tensor, epoch: int) -> Tensor:
         """Which view each example shows in an epoch: int64 (B,); one whose answer is known."""
-        if self.average:
+        if self.average or self.first:
             return torch.full_like(ids_B, epoch)
         views = self.store.view_counts(ids_B)
         offset_B = randomness.bits(self.store.view_seed, ids_B, 0, "stored.view") % views

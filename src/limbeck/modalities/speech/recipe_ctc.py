@@ -146,6 +146,11 @@ class SpeechRecipe(Recipe):
     """How the student and its baselines are trained."""
 
     @property
+    def asked_once(self) -> bool:
+        """True of a recogniser, which hears each clip once."""
+        return isinstance(self.teacher, RecogniserTeacher)
+
+    @property
     def reads(self) -> tuple[tuple[str, ...], str]:
         """As symbols over frames."""
         return (SYMBOLS,), f"with task: {self.task} an example has a transcript"

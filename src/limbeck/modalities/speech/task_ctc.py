@@ -129,6 +129,10 @@ class SpeechRecognition(Task):
         """A teacher's logits at its own frames."""
         return ragged(answered(model, batch.inputs), frames_of(model)(batch.inputs["lengths_B"]))
 
+    def answers_for_all_views(self, model: nn.Module) -> bool:
+        """True of a recogniser: no view changes what is said, and it hears a varied clip worse."""
+        return isinstance(inner(model), Recogniser)
+
     def heard(self, model: nn.Module, batch: Batch) -> Hypotheses | None:
         """What a recogniser hears; None of a model that answers with posteriors."""
         recogniser = inner(model)
