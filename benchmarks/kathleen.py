@@ -28,7 +28,7 @@ from limbeck.recipe import read as recipe_file
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "kathleen.yaml"
 LABELLED = 300
-STUDENT = {"model": "ds_ctc", "width": 160, "depth": 6}
+STUDENT = {"model": "ds_ctc", "width": 112, "depth": 5}
 COLUMNS = (
     "",
     "parameters",
