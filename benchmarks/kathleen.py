@@ -75,7 +75,8 @@ def recipe_of(given: argparse.Namespace) -> Any:
     values["teacher"] = {"recogniser": given.recogniser}
     values["targets"] = {}
     values["student"] = STUDENT
-    values["objective"] = {"ctc": {}, "ctc_sequence_kd": {}}
+    # the mean over labelled clips by their share, so that each clip weighs about alike
+    values["objective"] = {"ctc": {"weight": 0.25}, "ctc_sequence_kd": {}}
     values["train"] = values["train"] | {"epochs": given.epochs}
     # as many steps as over all clips
     values["baseline"] = {"epochs": round(given.epochs * sum(clips) / clips[0])}
