@@ -45,7 +45,7 @@ from limbeck.training.loop import on_validation
 LITERT = {"ai_edge_litert"}  # which is imported where a file of that format is asked
 # What a script that stands alone may import beside Python's own.
 ALONE = {"numpy", "onnxruntime", "PIL", "tokenizers"} | LITERT
-SERVED = {"image", "speech", "text"}
+SERVED = {"driving", "image", "speech", "text"}
 
 
 class Battery:

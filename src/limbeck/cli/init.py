@@ -20,14 +20,15 @@ def init(
         typer.Option(
             metavar="MODEL",
             help="A name (wrn_16_2, speech_resnet, ds_ctc), timm/NAME, or a name on the Hugging Face hub; a folder, or "
-            "package:NAME/FOLDER; a file of weights, or an ONNX file; or module:callable.",
+            "package:NAME/FOLDER; a file of weights, or an ONNX file; or module:callable. To drive: planner.",
         ),
     ],
     data: Annotated[
         str,
         typer.Option(
             metavar="DATA",
-            help="digits, a Hugging Face data set, a folder of files or of a data set, or a CSV or JSONL file.",
+            help="digits, a Hugging Face data set, a folder of files or of a data set, or a CSV or JSONL file; an environment to drive in "
+            "(highway-fast-v0).",
         ),
     ],
     student: Annotated[

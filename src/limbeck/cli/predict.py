@@ -17,7 +17,8 @@ def predict(
     examples: Annotated[
         list[str],
         typer.Argument(
-            metavar="EXAMPLE", help="What the model takes: files, or texts in quotes; of a model of pairs two."
+            metavar="EXAMPLE",
+            help="What the model takes: files, or texts in quotes; of a model of pairs two; of a driver numbers with commas.",
         ),
     ],
     top: Annotated[

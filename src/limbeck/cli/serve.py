@@ -49,7 +49,7 @@ def serve(
     """Serve a student over HTTP, in onnxruntime (torch is not needed).
 
     POST /predict takes one example or many: files as they are (curl -F file=@shoe.png, or --data-binary with their type), or JSON,
-    {"instances": [{"b64": "..."}]} of images and {"instances": ["a text"]} of texts. It answers {"predictions": [...]}, one for
+    {"instances": [{"b64": "..."}]} of images, {"instances": ["a text"]} of texts and {"instances": [[0.1, ...]]} of states. It answers {"predictions": [...]}, one for
     each, with what limbeck predict --json says; ?top=N asks for N classes. Examples that come at the same time are answered
     together. What cannot be read is refused with a sentence, {"error": "..."}.
 

@@ -122,7 +122,7 @@ class _File(NamedTuple):
 
 
 def _exported(exporter: Exporter, role: str, model: nn.Module, folder: Path) -> _File | None:
-    """The model's ONNX file; None for an ensemble, and a file for a fixed batch."""
+    """The model's ONNX file; None for an ensemble, a file for a fixed batch, and what nobody deploys as a file."""
     if isinstance(model, OnnxFile):
         return _File(model.path, (), model.longest) if model.timed_as_it_is else None
     if isinstance(model, Together):
@@ -130,7 +130,9 @@ def _exported(exporter: Exporter, role: str, model: nn.Module, folder: Path) -> 
     folder.mkdir()
     device = next((value.device for value in model.parameters()), None)
     try:
-        exported = exporter.export(model.to("cpu").eval(), role, folder, variants=False)
+        if not exporter.graphs(model.to("cpu").eval(), role):
+            return None
+        exported = exporter.export(model, role, folder, variants=False)
     finally:
         model.to(device)
     return _File(exported.path, exported.lengths, exported.longest)

@@ -7,9 +7,10 @@ import pytest
 
 pytest.importorskip("highway_env")
 from limbeck.modalities.driving import judge
+from limbeck.modalities.driving.actions import FASTER, IDLE, LEFT, RIGHT, SLOWER
 from limbeck.modalities.driving.episodes import SIMPLE, Always, Episode, Mixed, Network, Plans, drive, drives
 from limbeck.modalities.driving.planner import Planner, best
-from limbeck.modalities.driving.simulator import FASTER, IDLE, LEFT, RIGHT, SLOWER, World
+from limbeck.modalities.driving.simulator import World
 
 SHORT = World("highway-fast-v0", {"duration": 5, "vehicles_count": 8})
 

@@ -23,12 +23,13 @@ from ...errors import BadInput
 from ...files import atomic_path, fingerprint
 from ...progress import Bar
 from ...randomness import torch_seed
+from .actions import ACTIONS
 from .episodes import Driver, Episode, Mixed, Network, Plans, drives
 from .examples import Splits, States, states_of
 from .network import build, driver_of, statistics
 from .planner import PLANNER_VERSION, Planner
 from .recipe import ControlRecipe
-from .simulator import ACTIONS, World
+from .simulator import World
 
 COLLECT_VERSION = 1
 # Seeds: apart from one another, whatever is asked for, and from those of judging.

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .actions import ACTIONS, IDLE, SLOWER
 from .planner import Planner, best
-from .simulator import ACTIONS, IDLE, SLOWER, World
+from .simulator import World
 
 
 class Driver(Protocol):

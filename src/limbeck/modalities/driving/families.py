@@ -11,6 +11,7 @@ MLP = "mlp"
 KNOBS = {"width": (1, 1024), "second": (0, 1024)}
 """The least and the most of each knob of the perceptron: how wide its hidden layers are; ``second: 0`` is one alone."""
 DEFAULTS = {"width": 32, "second": 28}
+MEANINGS = {"width": "Units of the first hidden layer.", "second": "Units of the second; 0: there is none."}
 
 
 def problems(knobs: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .simulator import ACTIONS, FASTER, IDLE, LEFT, RIGHT, SLOWER
+from .actions import ACTIONS, FASTER, IDLE, LEFT, RIGHT, SLOWER
 
 PLANNER_VERSION = 1
 AHEAD = 3

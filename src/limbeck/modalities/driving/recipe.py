@@ -58,6 +58,14 @@ class Data(Section):
     transfer: None = None
     """None: every state is labelled."""
 
+    @property
+    def collected(self) -> str:
+        """What is driven to come by the states, in words."""
+        count = self.episodes + self.validation_episodes + self.test_episodes
+        rounds = self.rollouts
+        more = "" if rounds is None else f", {rounds.rounds} rounds of {rounds.episodes} driven by a student"
+        return f"{self.name}: {count} episodes driven by the planner{more}"
+
 
 class PlannerSection(Section):
     """A driver that looks six seconds ahead, and sees more than a student: every car, and what its own is on the way to."""

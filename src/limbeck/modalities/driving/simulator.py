@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,10 +21,6 @@ from highway_env.envs.common.observation import KinematicObservation
 from ...errors import BadInput, did_you_mean, shown
 from ...files import fingerprint
 from .fast import fast
-
-ACTIONS = ("left", "idle", "right", "faster", "slower")
-"""What a driver may decide, in the simulator's order."""
-LEFT, IDLE, RIGHT, FASTER, SLOWER = range(5)
 
 LONGEST = 1000
 """Decisions of an episode at most; one that may last longer is taken for a mistake."""
@@ -67,6 +64,11 @@ class World:
     def decisions(self) -> int:
         """How many decisions an episode has that no crash ends."""
         return round(self.config["duration"] * self.config["policy_frequency"])
+
+    @cached_property
+    def numbers(self) -> int:
+        """How many numbers a state has."""
+        return math.prod(self.environment().observation_space.shape or ())
 
     @cached_property
     def fingerprint(self) -> str:

@@ -55,7 +55,9 @@ def write_demo(run: Path, out: Path) -> list[str]:
         name = str(said_by(models["student"]).get("name") or run.resolve().name).removesuffix(" student")
         title = f"{name}: a student beside its teacher" if len(models) == 2 else f"{name}: a student"
         told: dict[str, Any] = {"title": title, "models": files, "examples": [], "which": "", "agreement": ""}
-        if len(opened) == 2:
+        if hasattr(asking, "chosen"):
+            told |= _chosen(asking, opened, folder)
+        elif len(opened) == 2:
             told |= _differing(run, asking, opened, folder)
         write_json(folder / TOLD, told)
         write_standalone(asking.__name__, folder / "asking.py")
@@ -130,6 +132,16 @@ def _differing(run: Path, asking: Any, opened: dict[str, Any], folder: Path) -> 
         "which": f"Of {told}, those on which the two differ most ({label}; what each says):",
         "agreement": agreement,
     }
+
+
+def _chosen(asking: Any, opened: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The examples that the models make themselves, such as episodes, kept in the folder."""
+    try:
+        with progress.bar(asking.LOOKED_AT, "compare") as advance:
+            return asking.chosen(opened, folder, advance)
+    except ValueError as error:
+        progress.note(f"no examples: {error}")
+        return {}
 
 
 def _values_apart(said: Sequence[dict[str, Any]]) -> np.ndarray:

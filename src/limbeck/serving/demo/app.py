@@ -102,6 +102,9 @@ def head(told: dict[str, Any], sizes: dict[str, int]) -> str:
 
 def answers(models: dict[str, Any], sizes: dict[str, int], asking: Any, example: Any) -> str:
     """What each model says of an example, side by side, as HTML; whatever names hold, they are text."""
+    shown = asking.page(models, example) if hasattr(asking, "page") else None
+    if shown is not None:
+        return shown
     said = {role: asking.ask(model, example) for role, model in models.items()}
     cards = "".join(card(role, one, sizes[role]) for role, one in said.items())
     return f'<div class="demo"><p class="verdict">{html.escape(verdict(said))}</p><div class="two">{cards}</div></div>'
