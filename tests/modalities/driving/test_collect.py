@@ -160,7 +160,7 @@ def test_a_recipe_is_drafted_by_the_environments_name(tmp_path: Path) -> None:
     drafted = draft.write(teacher="planner", data="highway-fast-v0", student=None, out=tmp_path / "highway.yaml")
     read: Any = recipe_file.read(tmp_path / "highway.yaml")
     assert (read.task, read.data.rollouts.rounds, read.student.model) == ("control", 7, "mlp")
-    assert "drives in rounds" in drafted.said[0]
+    assert "drives in 7 rounds" in drafted.said[-1]
     for teacher, data, says in (
         ("planer", "highway-fast-v0", "give --teacher planner"),
         ("planner", "highway-fest-v0", "Did you mean 'highway-fast-v0'"),
