@@ -145,16 +145,19 @@ def first_of_each(table: pa.Table, count: int = SHOTS) -> list[bool]:
     return [path in chosen for _, _, path in said]
 
 
-def noisy(table: pa.Table, seed: int) -> pa.Table:
-    """The clips with pink noise at 5 dB below their power, each with noise of its own, as 16-bit WAV."""
+def noisy(table: pa.Table, seed: int, seconds: float = 1.0) -> pa.Table:
+    """The clips in the middle of a window of pink noise at 5 dB below their power, each with noise of its own, as 16-bit WAV."""
     draw, cells = np.random.default_rng(seed), []
     for cell in table["audio"].to_pylist():
         samples, rate = soundfile.read(io.BytesIO(cell["bytes"]), dtype="float32")
-        spectrum = np.fft.rfft(draw.standard_normal(len(samples)))
-        noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), len(samples))
-        noise *= np.sqrt((samples**2).mean() / (noise**2).mean() / 10 ** (SNR / 10))
+        power, short = (samples**2).mean(), max(0, round(seconds * rate) - len(samples))
+        window = np.pad(samples, (short // 2, short - short // 2))
+        spectrum = np.fft.rfft(draw.standard_normal(len(window)))
+        hertz = np.fft.rfftfreq(len(window), 1 / rate)
+        noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(20, hertz)), len(window))
+        noise *= np.sqrt(power / (noise**2).mean() / 10 ** (SNR / 10))
         file = io.BytesIO()
-        soundfile.write(file, (samples + noise).clip(-1, 1), rate, format="WAV", subtype="PCM_16")
+        soundfile.write(file, (window + noise).clip(-1, 1), rate, format="WAV", subtype="PCM_16")
         cells.append({"bytes": file.getvalue(), "path": f"{Path(cell['path']).stem}.wav"})
     place = table.schema.get_field_index("audio")
     return table.set_column(place, table.schema.field(place), pa.array(cells, table.schema.field(place).type))
