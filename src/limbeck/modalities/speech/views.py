@@ -26,7 +26,7 @@ The two masks are SpecAugment's (Park et al. 2019, section 2), which sets parts 
 spectrogram is computed in the model here, they act on the waveform: zeros for a stretch of time, and for a band a linear-phase
 band-stop of 129 taps, which thins out rather than silences a band narrower than about a fortieth of the rate.
 
-Shapes: B batch, S samples, K taps or impulses.
+Shapes: B batch, S samples, N samples of all rows, K taps or impulses.
 """
 
 from __future__ import annotations
@@ -109,9 +109,13 @@ def _as_played(spec: SoundViews, clips: Clips, index_B: Tensor, draws: Draws) ->
     whole_BS = (at_BS >> 16).clamp(max=longest - 1)
     phase_BS = (at_BS & (_ONE - 1)) >> 6
     weights_KP = _between_samples(1 / (1 + spec.speed), index_B.device)
-    sound_BS = torch.zeros(at_BS.shape, device=index_B.device)
+    # chosen from one long row: a third of the time of gather, and of indexing by a tensor
+    row_B1 = torch.arange(len(index_B), device=index_B.device)[:, None] * around_BS.shape[1]
+    place_N, phase_N, around_N = (whole_BS + row_B1).flatten(), phase_BS.flatten(), around_BS.flatten()
+    sound_N = torch.zeros(place_N.shape, device=index_B.device)
     for tap in range(_TAPS):
-        sound_BS = sound_BS + weights_KP[tap][phase_BS] * around_BS.gather(1, whole_BS + (tap + 1))
+        sound_N += weights_KP[tap].index_select(0, phase_N) * around_N[tap + 1 :].index_select(0, place_N)
+    sound_BS = sound_N.view(at_BS.shape)
     return torch.where(_columns(sound_BS) < played_B[:, None], sound_BS, 0.0), played_B
 
 
