@@ -78,7 +78,7 @@ def row(name: str, trainings: list[Any], planner: Any, period: float) -> tuple[s
         return f"{np.mean(found):.1f}{spread}"
 
     ms = [f"{np.mean([one['decision_ms'][which] for one in said]):.3f}" for which in ("median", "p99")]
-    more = beside(trainings, planner, period)
+    more = beside(trainings, [planner], period)
 
     def interval(figure: str, scale: float, digits: int) -> str:
         if trainings[0] is planner:

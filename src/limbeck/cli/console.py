@@ -137,8 +137,10 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
     for title, model, cells in rows:
         name = title.rpartition(", ")[2] if brief else _named(title, model, room)
         table.add_row(name, *(cell for cell, told in zip(cells, shown, strict=True) if told))
+    if results.get("in_use"):
+        _print_in_use(results, console)
     console.print(table)
-    if one_sided(results):
+    if not results.get("in_use") and one_sided(results):
         _print_classes(results, console)
     if results.get("ratios") and results.get("comparison"):
         _print_verdict(results, console)
@@ -155,6 +157,20 @@ def print_results(results: Mapping[str, Any], console: Console | None = None) ->
         ):
             if (out / name).exists():
                 console.print(f"{label:<8} {quoted(str(out / name))}", soft_wrap=True)
+
+
+def _print_in_use(results: Mapping[str, Any], console: Console) -> None:
+    """What models are worth where they are used, before what misleads without it."""
+    judged = results["in_use"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    said, *_ = judged["tables"]
+    table.add_column(quoted(said["title"]), overflow="fold")
+    for heading, _ in said["columns"]:
+        table.add_column(quoted(heading), justify="right", overflow="fold")
+    for row in said["rows"]:
+        table.add_row(quoted(row["title"]), *(quoted(cell) for cell, _ in row["cells"]))
+    console.print(table)
+    console.print(f"\n{quoted(judged['misleads'])}\n")
 
 
 def print_formats(results: Mapping[str, Any], console: Console | None = None) -> None:

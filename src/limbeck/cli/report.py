@@ -27,10 +27,13 @@ def report(
     name the profile.json that it writes. Latency, memory and energy of teacher and student there land in results.json and
     report.html, under the device's name. Nothing is trained.
     """
+    from ..evaluation.verdict import headline
     from ..pipeline.report_again import report_again
     from ..report.device import lines
 
     results = report_again(run, device, trust_code=trust_code)
+    if results.get("in_use"):
+        say(headline(results))
     for line in lines(results):
         say(line)
     say(f"{run / 'report.html'}")

@@ -33,7 +33,13 @@ def verdict(results: Mapping[str, Any]) -> str:
 
 
 def headline(results: Mapping[str, Any]) -> str:
-    """What the student costs and keeps, beside its teacher."""
+    """What the student costs and keeps, beside its teacher; where models are judged in use, what it is worth there."""
+    if (judged := results.get("in_use")) is not None:
+        return judged["headline"]
+    return _on_examples(results)
+
+
+def _on_examples(results: Mapping[str, Any]) -> str:
     traits, first = _traits(results["ratios"]), read(results)[0]
     student, teacher = (over_seeds(first, results[role]["metrics"][first.name]) for role in ("student", "teacher"))
     unit = f" {first.unit}" if first.unit else ""
@@ -94,6 +100,19 @@ def _beside_balanced(results: Mapping[str, Any]) -> str:
 
 def findings(results: Mapping[str, Any]) -> list[Finding]:
     """Everything else that a reader must know before the tables, the most important first."""
+    if (judged := results.get("in_use")) is not None:
+        return [Finding(*one) for one in judged["findings"]]
+    return _findings(results)
+
+
+def on_examples(results: Mapping[str, Any]) -> list[Finding]:
+    """What is to be said of answers to examples, its headline first, where models are judged in use; nothing where they are not."""
+    if results.get("in_use") is None:
+        return []
+    return [Finding("level", "In short", _on_examples(results)), *_findings(results)]
+
+
+def _findings(results: Mapping[str, Any]) -> list[Finding]:
     what = what_of(results)
     comparison, figures = results["comparison"], _by_name(results)
     found = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .exportable import Exportable, Graph
+from .in_use import InUse
 from .task import Task
 from .tensors import Inside, RaggedLogits
 
@@ -100,6 +101,16 @@ class Modality(Protocol):
 
     def measured(self, model: nn.Module, task: Any, splits: Any) -> dict[str, float]:
         """Figures of a model that only running it tells, by name; none where its answers to examples tell all."""
+        ...
+
+    def in_use(
+        self, models: Mapping[str, Sequence[nn.Module]], task: Any, splits: Any, progress: Callable[..., Any] | None
+    ) -> InUse | None:
+        """What models are worth where they are used, set beside one another; None where their answers to examples tell it.
+
+        ``models`` by role (``teacher``, ``student``, ``baseline``, ``smoothed`` where there is one), of each seed one, the exported student
+        first of its. It is asked where the outline's ``in_use`` says how it judges.
+        """
         ...
 
     def publish(self, export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:

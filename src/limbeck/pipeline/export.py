@@ -14,6 +14,7 @@ from ..models.ensemble import Together
 from ..models.identity import coarse
 from ..models.onnx_file import OnnxFile
 from .evaluate import TestSplit, best_on_validation, normalisations, test_reads
+from .in_use import in_use_stage, judge_in_use
 from .job import Job
 from .sparse import beside_dense
 from .stages import Stage, stage
@@ -21,7 +22,9 @@ from .training_stage import Trained, begun
 from .versions import EXPORT_VERSION
 
 
-def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained) -> Stage:
+def export_and_measure(
+    job: Job, test: TestSplit, wanted: Stage, teacher: Trained, student: Trained, arms: dict[str, list[Trained]]
+) -> Stage:
     """ONNX of student and teacher, held to PyTorch's answers on test examples, then measured side by side.
 
     A teacher that is an ONNX file is measured as it is. An ensemble is not exported: nobody deploys it, and a member may
@@ -74,8 +77,9 @@ def export_and_measure(job: Job, test: TestSplit, wanted: Stage, teacher: Traine
                 exporter, student.dense, here.folder, facts["student"]["path"], ours, lengths
             )
         advance()
+    used, files = judge_in_use(job, here, teacher, arms, student)
     told = {"measured": told} if (told := {role: one for role, one in measured.items() if one}) else {}
-    here.finish(facts | told | {"test_reads": test_reads(job.out)}, made)
+    here.finish(facts | told | used | {"test_reads": test_reads(job.out)}, [*made, *files])
     return here
 
 
@@ -98,6 +102,7 @@ def export_stage(job: Job, teacher: Trained, arms: dict[str, list[Trained]]) -> 
         "classes": list(job.splits.classes),
         "limits": job.recipe.export.limits,
         "data": job.splits.fingerprint,
+        **in_use_stage(job, arms),
         **({"measured_on": job.splits.measured_on} if job.splits.measured_on else {}),
     }
     return stage(job.out, "export", ingredients)

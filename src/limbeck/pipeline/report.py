@@ -18,7 +18,7 @@ from ..evaluation import escalation
 from ..evaluation.kinds import KINDS
 from ..evaluation.losses import Groups
 from ..evaluation.results import ModelEvidence, RunEvidence, assemble, json_values, model_section
-from ..evaluation.verdict import findings, headline
+from ..evaluation.verdict import findings, headline, on_examples
 from ..files import fingerprint, publish, write_json
 from ..modalities import outline_of
 from ..report.evidence import Evidence
@@ -29,6 +29,7 @@ from .device import ADOPTED, device_section
 from .diagnose import ROLES, section_of
 from .evaluate import TestSplit, kept_of, teachers_of, test_reads
 from .formats import formats_section, publish_formats
+from .in_use import drawings_of
 from .job import Job
 from .licences import licences
 from .objective import deployed_with
@@ -68,7 +69,9 @@ def report(
         results |= sparsity_section(job, arms["student"][chosen], export, files)
         results |= {} if device is None else {"device": device}
         write_json(here.folder / "results.json", results)
-        write_report(_evidence(job, examples, arms, chosen, answers, results, teacher), here.folder / "report.html")
+        write_report(
+            _evidence(job, examples, arms, chosen, answers, results, teacher, export), here.folder / "report.html"
+        )
         here.finish({"test_reads": results["test_reads"]}, ["results.json", "report.html"])
     here.facts()
     for name in ("results.json", "report.html"):
@@ -179,7 +182,7 @@ def _results(
         recipe=recipe.model_dump(mode="json"),
         test_reads=test_reads(job.out),
     )
-    measured = {"measured": facts["measured"]} if "measured" in facts else {}
+    measured = {name: facts[name] for name in ("measured", "in_use") if name in facts}
     told = {
         "diagnosis": _diagnosis(job, teacher, arms, chosen, answers, from_teacher),
         "escalation": json_values(unsure),
@@ -218,6 +221,7 @@ def _evidence(
     answers: dict[str, Tensor],
     results: dict[str, Any],
     teacher: Trained,
+    export: Stage,
 ) -> Evidence:
     by, of = KINDS[job.splits.answers.kind], _exported(arms, chosen)
     return Evidence(
@@ -225,6 +229,8 @@ def _evidence(
         outline=outline_of(job.task.name),
         headline=headline(results),
         findings=findings(results),
+        on_examples=on_examples(results),
+        drawings=drawings_of(export),
         kind=job.splits.answers.kind,
         names=job.splits.answers.names,
         labels=answers["test/labels"].numpy(),

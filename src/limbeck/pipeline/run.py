@@ -202,7 +202,7 @@ def conclude(
     wanted = export_stage(job, teacher, arms)
     steps.next(f"export: student and teacher, parity and speed{taken_over(job, wanted)}")
     known.note(wanted, 0, models, "")
-    export = export_and_measure(job, test, wanted, teacher, arms["student"][chosen])
+    export = export_and_measure(job, test, wanted, teacher, arms["student"][chosen], arms)
     formats = format_stages(job, export)
     for number, (name, here) in enumerate(formats.items()):
         steps.next(f"format {name}{taken_over(job, here)}")

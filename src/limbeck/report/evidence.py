@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..interfaces.in_use import Drawing
 from ..sections.outline import Outline
 from .shown import Shown
 
@@ -26,6 +27,10 @@ class Evidence:
     histories: dict[str, list[dict[str, Any]]]  # per model, one entry an epoch; 'teacher' may be missing
     temperature: float | None = None  # of the distillation term; None where there is none
     findings: Sequence[tuple[str, str, str]] = ()  # (better, worse, level or doubt; about what; a sentence)
+    on_examples: Sequence[
+        tuple[str, str, str]
+    ] = ()  # what is to be said of answers to examples, where models are judged in use
+    drawings: Sequence[Drawing] = ()  # of models in use
     kept: Mapping[str, Mapping[str, np.ndarray]] = field(
         default_factory=dict
     )  # of them, where answers are not kept whole

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from ..evaluation.figure import Figure
 from ..sections.outline import Outline
-from . import charts, deployed, escalation, figures, formats, kinds, losses, sparse
+from . import charts, deployed, escalation, figures, formats, in_use, kinds, losses, sparse
 from .device import device, measured_here
 from .evidence import Evidence
 from .formats import dig, figure
@@ -54,6 +54,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     return {
         "results": results,
         "headline": evidence.headline,
+        "in_use": in_use.content(evidence),
         "findings": evidence.findings,
         "losses": losses.tables(results),
         "lost": dig(results, "losses", "examples"),
@@ -82,7 +83,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
             for one in named
             if (picture := charts.differences(dig(results, "comparison") or {}, one)) is not None
         ],
-        "trade_offs": _trade_offs(results, keys, first) if first is not None else [],
+        "trade_offs": _trade_offs(results, keys, first) if first is not None and not dig(results, "in_use") else [],
         "curve_keys": [key for key in charts.NAMES if evidence.histories.get(key)],
         "curves": _curves(evidence.histories, named[:2], figure(dig(results, "data", "validation"))),
         "fidelity": _fidelity(results),
@@ -114,6 +115,8 @@ def _content(evidence: Evidence) -> dict[str, Any]:
 
 
 def _tiles(results: dict[str, Any], outline: Outline, first: Figure | None) -> list[Tile]:
+    if isinstance(judged := dig(results, "in_use"), dict):
+        return [Tile(*one) for one in dig(judged, "tiles") or ()]
     tiles = []
     student, teacher = (
         figure(dig(results, key, "metrics", first.name)) if first is not None else None
@@ -169,7 +172,9 @@ def _quality(results: dict[str, Any], keys: list[str], told: list[Figure]) -> li
 
 
 def _measured(results: dict[str, Any], keys: list[str]) -> list[Row]:
-    """The figures of the exported models that only running them told, whatever their modality calls them."""
+    """The figures of the exported models that only running them told, whatever their modality calls them; not where they have a page's first place."""
+    if dig(results, "in_use"):
+        return []
     names = dict.fromkeys(name for key in keys for name in dig(results, "measured", key) or {})
     return [
         Row(

@@ -20,6 +20,7 @@ class Outline:
         students: kinds of student that only its recipes know.
         positions: what the length of an example is counted in ("tokens"); None where all examples have one size.
         look_first: at what, where a teacher's answers make no sense of the data: the end of a sentence.
+        in_use: how models are judged where their answers to examples say little of what they are worth: "by driving"; None where they say all.
         extra: what is installed with Limbeck for it, as in ``pip install limbeck[text]``; None: nothing more.
     """
 
@@ -32,6 +33,7 @@ class Outline:
     student_file: str
     students: tuple[str, ...] = ()
     positions: str | None = None
+    in_use: str | None = None
     extra: str | None = None
     look_first: str = "whether its labels are the data's, and stand in their order"
 

@@ -116,6 +116,10 @@ def measured(model, task, splits):
     return {"farthest": float(model(splits.validation.points).detach().abs().max())}
 
 
+def in_use(models, task, splits, progress):
+    return None
+
+
 def publish(export, student_weights, out, results):
     copy_to(export / "student.onnx", out / "student.onnx")
     write_standalone(predict.__name__, out / "predict.py")

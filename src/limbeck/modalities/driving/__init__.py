@@ -18,6 +18,7 @@ OUTLINES = {
         student_file="student.onnx",
         students=("mlp",),
         extra="driving",
+        in_use="by driving",
         look_first="at teacher.planner, whose best actions are the labels",
     )
 }

@@ -43,19 +43,20 @@ Say = Callable[..., AbstractContextManager[Any]]
 
 @dataclass(frozen=True)
 class Drive:
-    """Episodes to be driven: where, by whom, known by which name, on which seeds."""
+    """Episodes to be driven: where, by whom, known by which name, on which seeds; whether the planner is asked of each state."""
 
     world: World
     driver: Driver
     who: str
     seeds: range
     processes: int
+    labelled: bool = True
 
     @property
     def key(self) -> str:
         """What the episodes are kept under."""
         about = [COLLECT_VERSION, planner_named(), self.world.fingerprint, self.who, self.seeds.start, len(self.seeds)]
-        return fingerprint(about)
+        return fingerprint(about if self.labelled else [*about, "not labelled"])
 
     def episodes(self, progress: Bar | None, title: str) -> list[Episode]:
         """As they were kept, or driven now and kept."""
@@ -63,9 +64,8 @@ class Drive:
         if (known := read(path)) is not None:
             return known
         with nullcontext(None) if progress is None else progress(len(self.seeds), title) as advance:
-            found = drives(
-                self.world, self.driver, self.seeds, label=Planner(), processes=self.processes, advance=advance
-            )
+            label = Planner() if self.labelled else None
+            found = drives(self.world, self.driver, self.seeds, label=label, processes=self.processes, advance=advance)
         write(path, found)
         return found
 
@@ -191,7 +191,8 @@ _FACTS = ("seed", "crashed", "distance", "lane_changes")
 def write(path: Path, episodes: Sequence[Episode]) -> None:
     """Episodes as one file of arrays, whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in episodes]) for name in _ARRAYS}
+    names = [name for name in _ARRAYS if getattr(episodes[0], name) is not None]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in episodes]) for name in names}
     arrays |= {name: np.array([getattr(one, name) for one in episodes]) for name in _FACTS}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, lengths=np.array([len(one.actions_T) for one in episodes]), **arrays)
@@ -204,11 +205,12 @@ def read(path: Path) -> list[Episode] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             ends = np.cumsum(file["lengths"])[:-1]
-            arrays = {name: np.split(file[name], ends) for name in _ARRAYS}
+            arrays: dict[str, Any] = {name: np.split(file[name], ends) for name in _ARRAYS if name in file}
             facts = {name: file[name].tolist() for name in _FACTS}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
         return None  # cut short, or damaged: it is driven again
     count = len(facts["seed"])
+    arrays.setdefault("values_TA", [None] * count)  # where the planner was not asked
     return [
         Episode(**{name: arrays[name][k] for name in _ARRAYS}, **{name: facts[name][k] for name in _FACTS})
         for k in range(count)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...evaluation.intervals import paired_bootstrap
 from .episodes import Episode
+from .headway import SHORT, Headway
 from .planner import best
 
 BAD = 0.5
@@ -44,12 +45,15 @@ FIGURES: dict[str, Judged] = {
     "distance": Judged("distance of an episode", "m"),
     "lane_changes": Judged("lane changes of an episode"),
     "missed_deadlines": Judged("decisions slower than the period", "%", "less"),
+    "short_headway": Judged(f"decisions less than {SHORT:g} s from a collision with the car ahead", "%", "less"),
+    "least_headway": Judged("the shortest of an episode's times to a collision", "s", "more"),
 }
+"""The last two are of observations that hold distances to other cars (:mod:`.headway`)."""
 
 
-def scores(episodes: Sequence[Episode], period: float) -> dict[str, np.ndarray]:
-    """Each of :data:`FIGURES` of each episode (K,); ``period``: the seconds that a decision may take."""
-    return {
+def scores(episodes: Sequence[Episode], period: float, headway: Headway | None = None) -> dict[str, np.ndarray]:
+    """Each of :data:`FIGURES` of each episode (K,); ``period``: the seconds that a decision may take; ``headway`` reads distances."""
+    found = {
         "collisions": np.array([float(one.crashed) for one in episodes]),
         "reward": np.array([one.rewards_T.sum() for one in episodes]),
         "decisions": np.array([float(len(one.actions_T)) for one in episodes]),
@@ -58,12 +62,17 @@ def scores(episodes: Sequence[Episode], period: float) -> dict[str, np.ndarray]:
         "lane_changes": np.array([float(one.lane_changes) for one in episodes]),
         "missed_deadlines": np.array([(one.seconds_T > period).mean() for one in episodes]),
     }
+    if headway is not None:
+        seconds = [headway.seconds(one.states_TF) for one in episodes]
+        found["short_headway"] = np.array([(one_T < SHORT).mean() for one_T in seconds])
+        found["least_headway"] = np.array([one_T.min() for one_T in seconds])
+    return found
 
 
-def judged(episodes: Sequence[Episode], period: float) -> dict[str, Any]:
+def judged(episodes: Sequence[Episode], period: float, headway: Headway | None = None) -> dict[str, Any]:
     """The mean of each figure with its standard error over the episodes, and ``decision_ms``: median and 99th percentile of all decisions."""
     found: dict[str, Any] = {}
-    for name, score_K in scores(episodes, period).items():
+    for name, score_K in scores(episodes, period, headway).items():
         error = score_K.std(ddof=1) / len(score_K) ** 0.5 if len(score_K) > 1 else None
         found[name] = {"mean": float(score_K.mean()), "se": None if error is None else float(error)}
     seconds = np.concatenate([one.seconds_T for one in episodes])
@@ -73,21 +82,24 @@ def judged(episodes: Sequence[Episode], period: float) -> dict[str, Any]:
 
 
 def beside(
-    drivers: Sequence[Sequence[Episode]], reference: Sequence[Episode], period: float
+    drivers: Sequence[Sequence[Episode]],
+    references: Sequence[Sequence[Episode]],
+    period: float,
+    headway: Headway | None = None,
 ) -> dict[str, dict[str, Any]]:
     """By figure: how much more of it a driver has than the reference, with an interval paired by seed.
 
-    ``drivers`` are the episodes of one driver or, of several trainings, of each; the same seeds in the same order as the reference's.
-    Raises ``ValueError`` where they are not.
+    ``drivers`` are the episodes of one driver or, of several trainings, of each; ``references`` those of one driver, or of as many
+    trainings. All have the same seeds in the same order; raises ``ValueError`` where they have not.
     """
-    seeds = [one.seed for one in reference]
-    if any([one.seed for one in episodes] != seeds for episodes in drivers):
+    if len(references) == 1:
+        references = [*references] * len(drivers)
+    if len({tuple(one.seed for one in episodes) for episodes in (*drivers, *references)}) > 1:
         raise ValueError("episodes of other seeds cannot be set beside one another")
-    theirs = scores(reference, period)
-    ours = [scores(episodes, period) for episodes in drivers]
+    ours, theirs = ([scores(one, period, headway) for one in each] for each in (drivers, references))
     return {
-        name: paired_bootstrap(np.stack([one[name] for one in ours]), np.stack([theirs[name]] * len(ours)))
-        for name in FIGURES
+        name: paired_bootstrap(np.stack([one[name] for one in ours]), np.stack([one[name] for one in theirs]))
+        for name in ours[0]
     }
 
 

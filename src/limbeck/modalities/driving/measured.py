@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...files import fingerprint
 from ...models.inference import ask
-from .collect import JUDGED, Drive, planner_named
-from .episodes import Driver, Episode, Plans, drives
+from ...progress import Bar
+from .collect import JUDGED, Drive, named, planner_named
+from .episodes import Driver, Episode, Network, Plans, drives
 from .examples import Splits
 from .judge import beside, judged, offline
 from .network import MLP, driver_of
@@ -38,23 +40,33 @@ def seeds_of(recipe: ControlRecipe) -> range:
     return range(JUDGED, JUDGED + recipe.judge.episodes)
 
 
-def judged_drive(driver: Driver, recipe: ControlRecipe) -> Sequence[Episode]:
-    """An episode for each of the judge's seeds. The planner's are kept, since all are set beside them."""
-    world = World(recipe.data.name, recipe.data.settings)
+def driver_for(model: nn.Module) -> Driver:
+    """Who drives where a model decides."""
+    if isinstance(model, Said):
+        return Plans()
+    return driver_of(model) if isinstance(model, MLP) else Asked(model)
+
+
+def judged_drive(driver: Driver, recipe: ControlRecipe, progress: Bar | None = None, title: str = "") -> list[Episode]:
+    """An episode for each of the judge's seeds. They are kept, but for those of a person's own module, which has no name."""
+    world, seeds = World(recipe.data.name, recipe.data.settings), seeds_of(recipe)
     if isinstance(driver, Plans):
-        return Drive(world, driver, planner_named(), seeds_of(recipe), recipe.data.processes).episodes(None, "")
-    return drives(world, driver, seeds_of(recipe), processes=recipe.data.processes)
+        return Drive(world, driver, planner_named(), seeds, recipe.data.processes).episodes(progress, title)
+    if isinstance(driver, Asked):
+        return drives(world, driver, seeds, processes=recipe.data.processes)
+    who = named(driver) if isinstance(driver, Network) else fingerprint(repr(driver))
+    return Drive(world, driver, who, seeds, recipe.data.processes, labelled=False).episodes(progress, title)
 
 
 def figures_of(model: nn.Module, task: Control, splits: Splits) -> dict[str, float]:
     """Means over the episodes; of a student beside the planner's on the same seeds, with the ends of paired intervals."""
     recipe, period = task.recipe, task.recipe.judge.period_ms / 1e3
-    if isinstance(model, Said):
-        return _means(judged_drive(Plans(), recipe), period)
-    driver = driver_of(model) if isinstance(model, MLP) else Asked(model)
-    own, planner = judged_drive(driver, recipe), judged_drive(Plans(), recipe)
+    own = judged_drive(driver_for(model), recipe)
     found = _means(own, period)
-    for name, interval in beside([own], planner, period).items():
+    if isinstance(model, Said):
+        return found
+    planner = judged_drive(Plans(), recipe)
+    for name, interval in beside([own], [planner], period).items():
         if name in ("collisions", "reward"):
             end = {"more": interval["difference"], "at least": interval["low"], "at most": interval["high"]}
             found |= {f"{name}_beside_planner_{which.replace(' ', '_')}": float(value) for which, value in end.items()}

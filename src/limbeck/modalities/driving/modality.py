@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...deploy.standalone import write_standalone
 from ...errors import BadInput, short
 from ...files import publish as copy_to
 from ...interfaces import Exportable, Graph, Inside
+from ...interfaces.in_use import InUse
 from ...interfaces.modality import Teachers
 from ...models.inference import ask
 from ...models.own_code import from_code
@@ -25,6 +26,7 @@ from . import predict
 from .collect import collect
 from .examples import Splits, States
 from .export import exportable
+from .in_use import in_use as judge_in_use
 from .measured import figures_of
 from .network import build, statistics
 from .recipe import ControlRecipe
@@ -138,6 +140,13 @@ def answered(graphs: Mapping[str, Graph], model: nn.Module, task: Control, role:
 def measured(model: nn.Module, task: Control, splits: Splits) -> dict[str, float]:
     """How it drives, on seeds that nothing was chosen by; and what its decisions cost in the validation states."""
     return figures_of(model, task, splits)
+
+
+def in_use(
+    models: Mapping[str, Sequence[nn.Module]], task: Control, splits: Splits, progress: Callable[..., Any] | None
+) -> InUse:
+    """How all drive, on the judge's seeds."""
+    return judge_in_use(models, task, splits, progress)
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:

@@ -174,6 +174,11 @@ def _seen(task: ImageTask, role: str) -> Normalisation:
     return task.normalisation if role == "student" else task.teacher_sees or task.normalisation
 
 
+def in_use(models: Any, task: Any, splits: Any, progress: Any) -> None:
+    """None: what a network of images is worth its answers tell."""
+    return None
+
+
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
     """What :func:`limbeck.deploy.published.publish` copies."""
     widths = json.loads((export / WIDTHS).read_text(encoding="utf-8")) if (export / WIDTHS).exists() else None

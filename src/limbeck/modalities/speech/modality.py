@@ -155,6 +155,11 @@ def measured(model: nn.Module, task: AnyTask, splits: Splits) -> dict[str, float
     return false_accepts(model, recordings, task.samples, task.rate, task.background.threshold)
 
 
+def in_use(models: Any, task: Any, splits: Any, progress: Any) -> None:
+    """None: what a model of sounds is worth its answers tell."""
+    return None
+
+
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
     """What :func:`limbeck.deploy.published.publish` copies."""
     config, card = published.config_of(results), sound_card(results)

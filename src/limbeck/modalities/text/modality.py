@@ -217,6 +217,11 @@ def measured(model: nn.Module, task: TextClassification, splits: TextSplits) -> 
     return {}
 
 
+def in_use(models: Any, task: Any, splits: Any, progress: Any) -> None:
+    """None: what a classifier is worth its answers tell."""
+    return None
+
+
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
     """The student's folder with its model card, the exported teacher, and ``predict.py``."""
     card = text_card(results, model_type=_model_type(export / STUDENT), inputs=inputs_of(export / STUDENT / ONNX))
