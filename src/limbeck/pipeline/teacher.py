@@ -31,6 +31,7 @@ from .versions import TRAINING_VERSION
 
 # Examples that a teacher which came ready-made is measured on, before anything is learnt from it.
 DOUBTED = 512
+DOUBTED_ONCE = 32  # of one that takes a second over an example, as a recogniser does: whenever a run goes on they are asked about again
 
 
 def the_teacher(job: Job) -> Trained:
@@ -70,7 +71,8 @@ def doubts(job: Job, teacher: Trained) -> list[str]:
         reached = kept(teacher.history, plans[0], by.FIGURES)[field(by.FIGURES[0])]
         said = no_better(by.FIGURES[0], reached, by.commonest(validation.labels.cpu()), "validation", len(validation))
         return [f"{one}: train it longer, or look whether its labels are the data's." for one in said]
-    validation = validation.take(validation.ids.argsort()[:DOUBTED])
+    few = DOUBTED_ONCE if job.task.answers_for_all_views(teacher.model) else DOUBTED
+    validation = validation.take(validation.ids.argsort()[:few])
     device = job.accelerator.device
     parts = job.task.answers_to(teacher.model.to(device), validation.to(device), as_teacher=True)
     answers = keep(by, parts, validation.labels.cpu())
