@@ -3,13 +3,15 @@
     python benchmarks/kill_resume.py
     LIMBECK_DATA=... python benchmarks/kill_resume.py --task recognition
     LIMBECK_DATA=... python benchmarks/kill_resume.py --task keywords
+    python benchmarks/kill_resume.py --task control
 
 Runs `limbeck run recipes/digits_all_labels.yaml --set seeds=1` once undisturbed; with `--task` a recipe of sounds, short enough to be
 killed often. Then the same command in another folder is killed (SIGKILL, its whole process group) ten times and given again each time,
 until it finishes. Each kill is meant for a stage, so that all of them are hit, the short ones too: it falls at a random moment after the
 stage was seen to be at work, within the time that the stage took undisturbed. Where the stage was quicker this time, the kill hits
 whatever came next; the table says what it hit. One thread, CPU; checkpoints every 0.3 s in the killed run and as
-ever in the other. About 5 minutes on 2 cores. Exit code 1 where anything differs.
+ever in the other. Of drivers most kills fall while episodes are driven, before the first stage: at a random moment after another file of
+episodes was written, within the time that one took undisturbed. About 5 minutes on 2 cores. Exit code 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -46,7 +48,14 @@ COMPARED = (
     "evaluate/*/answers.safetensors",
     "export/*/*.onnx",
 )
+DRIVEN = "episodes"  # driven before the first stage, and kept in XDG_CACHE_HOME
+MEANT_DRIVING = (*(DRIVEN,) * 6, "targets", "student", "baseline", "export")
 SHORT = {
+    "control": (
+        "data={name: highway-fast-v0, settings: {duration: 15, vehicles_count: 12}, episodes: 12, validation_episodes: 4, test_episodes: 4, "
+        "rollouts: {rounds: 5, episodes: 12, epochs: 40}}",
+        "student.width=12", "train.epochs=60", "judge.episodes=6", "baseline.label_smoothing=0",
+    ),
     "digits": (),
     "recognition": (
         "data.limit=200", "views={speed: 0.1, gain: 6}",
@@ -59,7 +68,11 @@ SHORT = {
         "train.epochs=6", "baseline.label_smoothing=0.1",
     ),
 }  # fmt: skip
-RECIPES = {"recognition": Path("recipes/kathleen.yaml"), "keywords": Path("recipes/keywords.yaml")}
+RECIPES = {
+    "control": Path("recipes/highway.yaml"),
+    "recognition": Path("recipes/kathleen.yaml"),
+    "keywords": Path("recipes/keywords.yaml"),
+}
 
 
 def start(command: list[str], out: Path, log: Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -68,15 +81,27 @@ def start(command: list[str], out: Path, log: Path, **environment: str) -> subpr
             [*command, "--out", str(out)],
             stdout=file,
             stderr=file,
-            env=os.environ | environment,
+            env=os.environ | {"XDG_CACHE_HOME": str(cache_of(out).parents[1])} | environment,
             start_new_session=True,
         )
 
 
 def meant_in(out: Path) -> list[str]:
     """Which stages the kills are meant for, in their order: those of a run, ten in all."""
+    if cache_of(out).exists():
+        return list(MEANT_DRIVING)
     there = [stage for stage in MEANT if (out / "stages" / stage).exists()]
     return sorted([*there, *("targets", "evaluate", "baseline")[: len(MEANT) - len(there)]], key=STAGES.index)
+
+
+def cache_of(out: Path) -> Path:
+    """Where the run in a folder keeps its episodes: beside it, so that neither run takes the other's."""
+    return out.with_name(f"{out.name}_cache") / "limbeck" / "driving"
+
+
+def files_of_episodes(out: Path) -> list[float]:
+    """When each file of episodes was written, in order."""
+    return sorted(path.stat().st_mtime for path in cache_of(out).glob("*.npz"))
 
 
 def at_work(out: Path) -> str | None:
@@ -89,7 +114,10 @@ def at_work(out: Path) -> str | None:
 
 
 def seconds_of(out: Path, stage: str) -> float:
-    """How long a finished stage took, all its seeds together."""
+    """How long a finished stage took, all its seeds together; of episodes the mean of a file."""
+    if stage == DRIVEN:
+        times = files_of_episodes(out)
+        return (times[-1] - times[0]) / (len(times) - 1)
     folders = list((out / "stages" / stage).iterdir())
     return sum((f / "done.json").stat().st_mtime - (f / "ingredients.json").stat().st_mtime for f in folders)
 
@@ -104,13 +132,15 @@ def killed(command: list[str], out: Path, log: Path, meant: str, delay: float) -
 
     Returns what was hit and the seconds from the command's start; None where it had finished by then.
     """
-    before, began = written(out / "recipe.yaml"), time.monotonic()
+    before, began, driven = written(out / "recipe.yaml"), time.monotonic(), len(files_of_episodes(out))
     process = start(command, out, log, LIMBECK_CHECKPOINT_SECONDS="0.3")
     try:
         while process.poll() is None:
+            if meant == DRIVEN and len(files_of_episodes(out)) > driven:
+                break
             # the recipe is written anew when the stages begin; until then, what lies there is the last kill's
             now = at_work(out) if written(out / "recipe.yaml") != before else None
-            if now and STAGES.index(now) >= STAGES.index(meant):
+            if now and (meant == DRIVEN or STAGES.index(now) >= STAGES.index(meant)):
                 break
             time.sleep(0.005)
         deadline = time.monotonic() + delay
@@ -119,7 +149,9 @@ def killed(command: list[str], out: Path, log: Path, meant: str, delay: float) -
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return at_work(out) or "between stages", time.monotonic() - began
+            here = at_work(out) if written(out / "recipe.yaml") != before else None
+            driving = f"episodes, file {len(files_of_episodes(out)) + 1}"
+            return here or (driving if meant == DRIVEN else "between stages"), time.monotonic() - began
         return None
     finally:
         if process.poll() is None:
