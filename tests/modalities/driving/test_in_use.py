@@ -1,12 +1,15 @@
 """How drivers are told of: the time to a collision, episodes driven once more, and what stands out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("highway_env")
 from limbeck.modalities.driving import judge, scenes
 from limbeck.modalities.driving.actions import FASTER, SLOWER
-from limbeck.modalities.driving.episodes import Always, Plans, drives
+from limbeck.modalities.driving.episodes import Always, Episode, Network, Plans, drives
+from limbeck.modalities.driving.fallback import Careful, chosen
 from limbeck.modalities.driving.headway import MOST, headway_of
 from limbeck.modalities.driving.simulator import World
 from tests.helpers.drives import SETTINGS
@@ -60,3 +63,24 @@ def test_pictures_show_who_crashed_and_the_first_other_decision() -> None:
     assert drawn[0].svg.count('class="crash"') == 1
     alike = scenes.scenes(SHORT, planner, planner)
     assert all("alike to the end" in one.caption for one in alike)
+
+
+def test_a_fallback_slows_down_where_the_student_hardly_prefers_another_action() -> None:
+    bias_A = np.array([0.0, 0.3, 0.0, 0.5, 0.0], np.float32)  # it goes faster, 0.5 ahead of slower
+    network = Network(((np.zeros((5, 25), np.float32), bias_A),))
+    draw, state_F = np.random.default_rng(0), np.zeros(25, np.float32)
+    assert Careful(network, 0.4)(state_F, None, draw)[0] == FASTER
+    assert Careful(network, 0.6)(state_F, None, draw)[0] == SLOWER
+    alone, slow = drives(SHORT, network, range(4)), drives(SHORT, Careful(network, 0.6), range(4))
+    assert any(one.crashed for one in alone)
+    assert not any(one.crashed for one in slow)
+    assert Careful(network, 0.6).interventions(slow) == 1
+    assert Careful(network, 0.4).interventions(alone) == 0
+
+    # fewer collisions at enough reward; of as many the least lead; none that costs too much
+    def at(times: float) -> list[Episode]:
+        whole = sum(one.rewards_T.sum() for one in alone) / sum(one.rewards_T.sum() for one in slow)
+        return [replace(one, rewards_T=one.rewards_T * times * whole) for one in slow]
+
+    assert chosen(alone, {0.4: alone, 0.6: at(0.96), 0.7: at(0.96)}) == 0.6
+    assert chosen(alone, {0.6: at(0.94)}) == 0
