@@ -262,12 +262,14 @@ def given_store(job: Job) -> Store:
     recipe, pool = job.recipe, job.task.pool
     assert recipe.targets.store is not None
     path = one_store(Path(recipe.targets.store))
-    views = asked_views(job, job.teacher)[0]
-    expect: dict[str, Any] = {"classes": job.splits.answers.width, "views": views.model_dump(mode="json")}
-    if views != type(views)():
-        expect["view_seed"] = recipe.seed
-    said = read_json(path / PLAN)["codec"]
-    codec = codec_from(said["name"], said["settings"])
+    expect: dict[str, Any] = {"classes": job.splits.answers.width}
+    plan = read_json(path / PLAN)
+    # what holds for all views holds for these too, of whichever it was said
+    if plan.get("ragged") or not job.task.answers_for_all_views(job.teacher):
+        expect["views"] = recipe.views.model_dump(mode="json")
+        if recipe.views != type(recipe.views)():
+            expect["view_seed"] = recipe.seed
+    codec = codec_from(plan["codec"]["name"], plan["codec"]["settings"])
     # before the store is opened, which would speak of another number of classes
     why = misfit(codec, job.objective(), average=recipe.targets.average)
     if why is not None:

@@ -69,7 +69,7 @@ def test_other_views_ask_the_recogniser_nothing_and_a_store_of_it_can_be_given(f
     again = the_targets(other, the_teacher(other))
     assert again is not None
     assert again.path == store.path
-    given = job_of(folder, tmp_path / "two", f"targets.store={store.path}")
+    given = job_of(folder, tmp_path / "two", "views={gain: 3}", f"targets.store={store.path}")
     learnt = the_targets(given, the_teacher(given))
     assert learnt is not None
     assert learnt.views == 1
