@@ -20,7 +20,7 @@ def init(
         typer.Option(
             metavar="MODEL",
             help="A name (wrn_16_2, speech_resnet, ds_ctc), timm/NAME, or a name on the Hugging Face hub; a folder, or "
-            "package:NAME/FOLDER; a file of weights, or an ONNX file; or module:callable. To drive: planner.",
+            "package:NAME/FOLDER; a file of weights, or an ONNX file; or module:callable. To drive: planner, or mlp.",
         ),
     ],
     data: Annotated[

@@ -245,6 +245,7 @@ class SplitsOf(Generic[E]):
     alphabet: tuple[
         str, ...
     ] = ()  # of labels without an alignment: their symbols, the blank first; there are no classes
+    unlearnt: bool = False  # whether classes may lack training examples, such as decisions that a teacher never takes
     elsewhere: bool = False  # whether some of it was read from files that lie outside the folders a recipe names
     measured_on: str = (
         ""  # a fingerprint of what figures that only running a model tells are taken on; empty: of nothing
@@ -272,7 +273,7 @@ class SplitsOf(Generic[E]):
                 check_symbols(examples.labels, self.alphabet, split)
             else:
                 check_labels(examples.labels, self.classes, split)
-        if self.numbers or self.alphabet:
+        if self.numbers or self.alphabet or self.unlearnt:
             return
         assert self.train.labels is not None
         check_every_class(self.train.labels, self.classes, "train")

@@ -19,8 +19,8 @@ from .tensors import Inside, RaggedLogits
 class Modality(Protocol):
     """What a module of a modality offers."""
 
-    def load(self, recipe: Any, progress: Callable[..., Any] | None = None) -> Any:
-        """The splits that the recipe names; the test split stays shut."""
+    def load(self, recipe: Any, progress: Callable[..., Any] | None = None, *, trust_code: bool = False) -> Any:
+        """The splits that the recipe names; the test split stays shut. ``trust_code`` where a teacher labels the examples."""
         ...
 
     def origins(self, recipe: Any, splits: Any) -> dict[str, dict[str, list[Any]]]:

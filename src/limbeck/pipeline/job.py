@@ -131,7 +131,7 @@ def open_job(
     use_threads(threads)
     modality = modality_of(recipe)
     if splits is None:
-        splits = modality.load(recipe, None if quiet else progress.bar)
+        splits = modality.load(recipe, None if quiet else progress.bar, trust_code=trust_code)
     teachers = modality.teachers_of(recipe, splits, trust_code=trust_code)
     job = job_from_models(
         recipe,

@@ -99,7 +99,7 @@ def _class_weights(name: str, given: Any, splits: Any) -> tuple[float, ...]:
                 _digits((len(labels) - yes) / yes if yes < len(labels) else 1.0) for yes in labels.sum(0).tolist()
             )
         counts = torch.bincount(labels, minlength=len(classes)).tolist()
-        return tuple(_digits(len(labels) / (len(classes) * count)) for count in counts)
+        return tuple(_digits(len(labels) / (len(classes) * count)) if count else 1.0 for count in counts)
     if len(given) != len(classes):
         raise BadInput(
             f"{field}: {len(given)} values were given for {len(classes)} classes ({', '.join(classes[:5])})."

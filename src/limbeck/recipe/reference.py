@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from ..modalities import DEFAULT_TASK, TASKS, outline_of, recipe_class
 from ..sections.drafting import flow
 from ..sections.recipe import Recipe
-from ..sections.section import ENSEMBLE, ONNX, ORDINARY, Schedule, Way, meanings
+from ..sections.section import ENSEMBLE, ONNX, ORDINARY, PLANNER, POLICY, Schedule, Way, meanings
 from ..sections.teacher import Model, kind_of_section
 from .sentences import limit_text, section_of, sections_of
 
@@ -61,7 +61,7 @@ Told = dict[
 _HAVE_OWN = ("teacher.", "assistant.")
 
 # What heads the chapters of a section that may be of several kinds.
-_KINDS = {ONNX: ": an ONNX file", ENSEMBLE: ": an ensemble"}
+_KINDS = {ONNX: ": an ONNX file", ENSEMBLE: ": an ensemble", PLANNER: ": the planner", POLICY: ": a policy"}
 
 
 def schema() -> dict[str, Any]:

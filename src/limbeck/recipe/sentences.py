@@ -17,10 +17,10 @@ from pydantic import BaseModel, ValidationError
 from ..errors import did_you_mean, shown
 from ..modalities import DEFAULT_TASK, TASKS, recipe_class
 from ..sections.recipe import Recipe
-from ..sections.section import ENSEMBLE, MODEL, ONNX, TAGS, meanings
+from ..sections.section import ENSEMBLE, MODEL, ONNX, PLANNER, POLICY, TAGS, meanings
 from ..sections.teacher import kind_of_section
 
-_KINDS = (MODEL, ONNX, ENSEMBLE)  # of teachers
+_KINDS = (MODEL, ONNX, ENSEMBLE, PLANNER, POLICY)  # of teachers
 
 _WANTED = {
     "int_type": "a whole number",

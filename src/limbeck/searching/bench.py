@@ -172,7 +172,7 @@ class Bench:
 
     def _ground_of(self, recipe: Recipe) -> _Ground:
         """Another teacher may read texts by another vocabulary, so the data is loaded by its recipe; where it comes to the same, it is kept once."""
-        splits = self.job.modality.load(recipe)
+        splits = self.job.modality.load(recipe, trust_code=self._trust_code)
         if splits.fingerprint == self.job.splits.fingerprint:
             splits = self.job.splits
         return _Ground(open_job(recipe, splits, out=self._out, trust_code=self._trust_code, device=self._device))

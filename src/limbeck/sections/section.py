@@ -206,9 +206,10 @@ def most(value: float | Schedule) -> float:
 # Tags of what a value may be; no field is called so, and where a problem lies is said without them.
 NUMBER, SCHEDULE, ONE, SEVERAL = ("<number>", "<schedule>", "<one>", "<several>")
 MODEL, ONNX, ENSEMBLE = ("<model>", "<onnx>", "<ensemble>")
+PLANNER, POLICY = ("<planner>", "<policy>")  # teachers of drivers
 WORD, SECTION = ("<word>", "<section>")
 BY_NAME = "<by name>"
-TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE, WORD, SECTION, BY_NAME)
+TAGS = (NUMBER, SCHEDULE, ONE, SEVERAL, MODEL, ONNX, ENSEMBLE, PLANNER, POLICY, WORD, SECTION, BY_NAME)
 
 
 def _number_or_schedule(value: Any) -> str:

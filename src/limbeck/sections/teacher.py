@@ -110,6 +110,8 @@ def kind_of_teacher(value: Any) -> str:
 
 def kind_of_section(section: type) -> str:
     """The tag of the kind of teacher that a section describes."""
+    if kind := getattr(section, "KIND", None):
+        return kind
     return ONNX if issubclass(section, OnnxTeacher) else ENSEMBLE if issubclass(section, Ensemble) else MODEL
 
 

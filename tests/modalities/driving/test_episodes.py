@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("highway_env")
+from limbeck.errors import BadInput
 from limbeck.modalities.driving import judge
 from limbeck.modalities.driving.actions import FASTER, IDLE, LEFT, RIGHT, SLOWER
 from limbeck.modalities.driving.episodes import SIMPLE, Always, Episode, Mixed, Network, Plans, drive, drives
@@ -29,13 +30,13 @@ def network(seed: int) -> Network:
 
 @pytest.mark.parametrize("driver", [Plans(), network(3), SIMPLE["random"], Mixed(Plans(), network(3), 0.5)])
 def test_an_episode_is_a_pure_function_of_its_seed_and_driver(driver: Any) -> None:
-    env, planner = SHORT.environment(), Planner()
-    first = drive(env, driver, 11, label=planner)
+    env = SHORT.environment()
+    first = drive(env, driver, 11, label=Plans())
     drive(env, Always(FASTER), 12)
     np.random.seed(5)  # noqa: NPY002  # whatever others drew
-    assert same(first, drive(env, driver, 11, label=planner))
-    assert same(first, drive(SHORT.environment(), driver, 11, label=planner))
-    assert not same(first, drive(env, driver, 13, label=planner))
+    assert same(first, drive(env, driver, 11, label=Plans()))
+    assert same(first, drive(SHORT.environment(), driver, 11, label=Plans()))
+    assert not same(first, drive(env, driver, 13, label=Plans()))
     assert first.values_TA is not None
     assert first.values_TA.shape == (len(first.actions_T), 5)
     assert first.states_TF.shape == (len(first.actions_T), 25)
@@ -43,8 +44,8 @@ def test_an_episode_is_a_pure_function_of_its_seed_and_driver(driver: Any) -> No
 
 
 def test_processes_drive_the_same() -> None:
-    alone = drives(SHORT, network(1), range(4), label=Planner())
-    together = drives(SHORT, network(1), range(4), label=Planner(), processes=2)
+    alone = drives(SHORT, network(1), range(4), label=Plans())
+    together = drives(SHORT, network(1), range(4), label=Plans(), processes=2)
     assert all(map(same, alone, together))
 
 
@@ -52,7 +53,7 @@ def test_an_episode_that_goes_on_after_its_end_is_told() -> None:
     env = SHORT.environment()
     env._is_truncated = lambda: False  # as an environment that forgot its end
     env._is_terminated = lambda: False
-    with pytest.raises(RuntimeError, match="goes on after its 5 decisions"):
+    with pytest.raises(BadInput, match=r"seed 0 does not end: .* after the 5 decisions"):
         drive(env, Always(SLOWER), 0)
 
 

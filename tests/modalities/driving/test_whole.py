@@ -54,6 +54,10 @@ def test_a_recipe_is_drafted_with_what_was_seen_of_the_environment(tmp_path: Pat
     read = recipe_file.read(tmp_path / "own.yaml")
     assert (read.student.model, read.data.rollouts) == ("my.nets:small", None)
     assert "does not drive while states are collected" in own.said[-1]
+    between = draft.write(teacher="mlp", data="highway-v0", student=None, out=tmp_path / "between.yaml")
+    read = recipe_file.read(tmp_path / "between.yaml")
+    assert (read.teacher.train.epochs, read.teacher.knobs["width"]) == (100, 512)
+    assert between.said[2] == "The student has 1/147 of the teacher's parameters."
     with pytest.raises(BadInput, match="--student resnet20: it is no network of states"):
         draft.write(teacher="planner", data="highway-v0", student="resnet20", out=tmp_path / "none.yaml")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...data.examples import HeldOut
+from ...data.examples import HeldOut, classes_missing, listed_names
 from ...errors import BadInput
 from ...files import atomic_path, fingerprint
 from ...progress import Bar
@@ -26,8 +26,8 @@ from ...randomness import torch_seed
 from .actions import ACTIONS
 from .episodes import Driver, Episode, Mixed, Network, Plans, drives
 from .examples import Splits, States, states_of
+from .labels import Labels, labels_of, named, planner_named
 from .network import build, driver_of, statistics
-from .planner import PLANNER_VERSION, Planner
 from .recipe import ControlRecipe
 from .simulator import World
 
@@ -51,11 +51,12 @@ class Drive:
     seeds: range
     processes: int
     labelled: bool = True
+    labels: Labels = field(default_factory=lambda: Labels(Plans(), planner_named(), "planner", 1.0))
 
     @property
     def key(self) -> str:
         """What the episodes are kept under."""
-        about = [COLLECT_VERSION, planner_named(), self.world.fingerprint, self.who, self.seeds.start, len(self.seeds)]
+        about = [COLLECT_VERSION, self.labels.name, self.world.fingerprint, self.who, self.seeds.start, len(self.seeds)]
         return fingerprint(about if self.labelled else [*about, "not labelled"])
 
     def episodes(self, progress: Bar | None, title: str) -> list[Episode]:
@@ -64,7 +65,7 @@ class Drive:
         if (known := read(path)) is not None:
             return known
         with nullcontext(None) if progress is None else progress(len(self.seeds), title) as advance:
-            label = Planner() if self.labelled else None
+            label = self.labels.driver if self.labelled else None
             found = drives(self.world, self.driver, self.seeds, label=label, processes=self.processes, advance=advance)
         write(path, found)
         return found
@@ -75,54 +76,58 @@ def kept_in() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "limbeck" / "driving"
 
 
-def collect(recipe: ControlRecipe, progress: Bar | None = None) -> Splits:
+def collect(recipe: ControlRecipe, progress: Bar | None = None, *, trust_code: bool = False) -> Splits:
     """The splits of a run.
 
     Raises :class:`BadInput` where the recipe names no environment, or a setting that it does not have; where the student that is to
-    drive is not ours; where the planner never takes one of the actions.
+    drive is not ours; where who labels the states cannot be read.
     """
     data, world = recipe.data, World(recipe.data.name, recipe.data.settings)
-    planner = planner_named()
+    labels = labels_of(recipe, trust_code=trust_code)
 
-    def planned(first: int, count: int) -> Drive:
-        return Drive(world, Plans(), planner, range(first, first + count), data.processes)
+    def driven(first: int, count: int) -> Drive:
+        return Drive(world, labels.driver, labels.name, range(first, first + count), data.processes, labels)
 
-    train = [(planner, one) for one in planned(TRAIN, data.episodes).episodes(progress, "planner drives")]
-    held = planned(VALIDATION, data.validation_episodes).episodes(progress, "planner drives, validation")
-    validation = [(planner, one) for one in held]
+    said = f"{labels.title} drives"
+    train = [(labels.name, one) for one in driven(TRAIN, data.episodes).episodes(progress, said)]
+    held = driven(VALIDATION, data.validation_episodes).episodes(progress, f"{said}, validation")
+    validation = [(labels.name, one) for one in held]
     if data.rollouts is not None:
-        _rounds(recipe, world, train, validation, progress)
-    tested = planned(TEST, data.test_episodes)
+        _rounds(recipe, world, labels, train, validation, progress)
+    tested = driven(TEST, data.test_episodes)
 
     def test(notes: list[str]) -> States:
-        return states_of([(planner, one) for one in tested.episodes(progress, "planner drives, test")])
+        return states_of([(labels.name, one) for one in tested.episodes(progress, f"{said}, test")])
 
     examples, selected = states_of(train), states_of(validation)
-    by = fingerprint([COLLECT_VERSION, planner_named(), world.fingerprint, _digest(examples), _digest(selected)])
+    judges = dict.fromkeys([planner_named(), labels.name])
+    by = fingerprint([COLLECT_VERSION, labels.name, world.fingerprint, _digest(examples), _digest(selected)])
     return Splits(
         train=examples,
         validation=selected,
         test=HeldOut(test),
         transfer=None,
         classes=ACTIONS,
+        unlearnt=True,
+        notes=tuple(_never(examples, labels.title)),
         fingerprint=fingerprint(
             [by, data.test_episodes]
         ),  # how many states these have is known once they are driven to
         labelled=by,
-        measured_on=fingerprint([world.fingerprint, planner_named(), recipe.judge.model_dump(mode="json")]),
+        measured_on=fingerprint([world.fingerprint, *judges, recipe.judge.model_dump(mode="json")]),
     )
 
 
-def planner_named() -> str:
-    """What tells the planner from other drivers."""
-    return fingerprint(
-        ["planner", PLANNER_VERSION, [[one.name, getattr(Planner(), one.name)] for one in fields(Planner)]]
-    )
+def _never(train: States, who: str) -> Iterator[str]:
+    """A note where some decision is the best in no state."""
+    if missing := classes_missing(train.labels, ACTIONS):
+        yield f"{who} decides {listed_names(missing)} in no training state: from its best decisions alone nobody learns to."
 
 
 def _rounds(
     recipe: ControlRecipe,
     world: World,
+    labels: Labels,
     train: list[tuple[str, Episode]],
     validation: list[tuple[str, Episode]],
     progress: Bar | None,
@@ -136,20 +141,20 @@ def _rounds(
             "student.model, or leave out data.rollouts."
         )
     for number in range(1, rollouts.rounds + 1):
-        driver: Driver = learnt(states_of(train), recipe, rollouts.epochs, recipe.seed + number)
+        driver: Driver = learnt(states_of(train), recipe, labels.scale, rollouts.epochs, recipe.seed + number)
         who = named(driver)
         if (share := rollouts.planner_share**number) > 0:
-            driver, who = Mixed(Plans(), driver, share), fingerprint([who, planner_named(), share])
+            driver, who = Mixed(labels.driver, driver, share), fingerprint([who, labels.name, share])
         first = ROUNDS + number * A_ROUND
         seeds = range(first, first + rollouts.episodes)
         title = f"student drives, round {number}/{rollouts.rounds}"
-        driven = Drive(world, driver, who, seeds, recipe.data.processes).episodes(progress, title)
+        driven = Drive(world, driver, who, seeds, recipe.data.processes, labels).episodes(progress, title)
         for place, one in enumerate(driven):
             (validation if place % HELD_OUT == HELD_OUT - 1 else train).append((who, one))
 
 
-def learnt(states: States, recipe: ControlRecipe, epochs: int, seed: int) -> Network:
-    """A student of these states: cross-entropy with softmax(values / tau), AdamW, a learning rate that falls to 0 along a cosine.
+def learnt(states: States, recipe: ControlRecipe, scale: float, epochs: int, seed: int) -> Network:
+    """A student of these states: cross-entropy with softmax(values / scale), AdamW, a learning rate that falls to 0 along a cosine.
 
     A pure function of its arguments (on one machine: it computes in one thread).
     """
@@ -157,7 +162,7 @@ def learnt(states: States, recipe: ControlRecipe, epochs: int, seed: int) -> Net
     torch.set_num_threads(1)
     try:
         model = build(recipe.student.knobs, *statistics(states.states_NF), len(ACTIONS), seed)
-        targets_NA = torch.softmax(states.values_NA / recipe.teacher.planner.tau, 1)
+        targets_NA = torch.softmax(states.values_NA / scale, 1)
         optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=5e-4)
         steps = epochs * -(-len(states) // BATCH)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -171,11 +176,6 @@ def learnt(states: States, recipe: ControlRecipe, epochs: int, seed: int) -> Net
         return driver_of(model)
     finally:
         torch.set_num_threads(threads)
-
-
-def named(driver: Network) -> str:
-    """What tells a network from others: its weights, to the bit."""
-    return fingerprint(["network", [[one.tobytes().hex() for one in layer] for layer in driver.layers]])
 
 
 def _digest(states: States) -> str:

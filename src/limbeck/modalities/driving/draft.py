@@ -15,6 +15,17 @@ from .families import DEFAULTS, KNOBS, MEANINGS, MLP
 from .recipe import Rollouts
 
 PLANNER = "planner"
+_LARGE = {"width": 512, "second": 512}
+_PLANNER = (
+    "# It looks six seconds ahead, and sees more than the student. Its values become soft targets, softmax(values / tau); try tau",
+    "# from 0.1 to 1. Its best action is the label.",
+    f"teacher: {flow({PLANNER: {'tau': 0.5}})}",
+)
+_NETWORK = (
+    "# A large network between planner and student: it learns softmax(values / tau) of the planner, whose best actions are the labels;",
+    "# try tau from 0.1 to 1.",
+    f"teacher: {flow({'model': MLP, **_LARGE, 'tau': 0.5, 'train': {'epochs': 100}})}",
+)
 
 
 def plainly(teacher: str, data: str) -> bool:
@@ -28,8 +39,11 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
         from .simulator import World
     except ModuleNotFoundError as missing:
         raise not_installed("simulated drives", missing, str(OUTLINES[task].extra)) from missing
-    if teacher != PLANNER:
-        raise BadInput(f"--teacher {teacher}: who drives is taught by {PLANNER}; give --teacher {PLANNER}.")
+    if teacher not in (PLANNER, MLP):
+        raise BadInput(
+            f"--teacher {teacher}: who drives is taught by {PLANNER}, or by a large network that learns from it; give --teacher {PLANNER} or "
+            f"--teacher {MLP}. (A policy of stable-baselines3 is named in the recipe, teacher.stable_baselines3.)"
+        )
     name = student or MLP
     if name != MLP and ":" not in name:
         raise BadInput(f"--student {name}: it is no network of states; {MLP} is, or module:callable.")
@@ -37,8 +51,9 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
     rounds = Rollouts.model_validate(given.get("rollouts") or {})
     drives = name == MLP and given.get("rollouts", {}) is not None
     rest = {field: value for field, value in given.items() if field not in ("settings", "rollouts")}
-    size = _size(world.numbers) if name == MLP else None
-    sizes = size_sentences(PLANNER, None, name, size)[1:]
+    size = _size(world.numbers, {}) if name == MLP else None
+    sizes = size_sentences(teacher, _size(world.numbers, _LARGE) if teacher == MLP else None, name, size)
+    sizes = sizes if teacher == MLP else sizes[1:]
     driven = (
         f"Its student drives in {rounds.rounds} rounds, and the planner says of each state what it would have done (data.rollouts)."
         if drives
@@ -63,9 +78,7 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
         "# have done (DAgger). settings: the environment's own where they are to differ, such as {vehicles_count: 30}.",
         f"data: {flow(values)}",
         "",
-        "# It looks six seconds ahead, and sees more than the student. Its values become soft targets, softmax(values / tau); try tau",
-        "# from 0.1 to 1. Its best action is the label.",
-        f"teacher: {flow({PLANNER: {'tau': 0.5}})}",
+        *(_NETWORK if teacher == MLP else _PLANNER),
         "",
         *(f"# {printable(line)}" for line in sizes),
         f"student: {flow({'model': name, **(DEFAULTS if name == MLP else {})})}",
@@ -86,12 +99,12 @@ def draft(task: str, teacher: str, data: str, student: str | None, given: Mappin
     return Drafted("\n".join(lines) + "\n", (*sizes, driven), ())
 
 
-def _size(numbers: int) -> Any:
+def _size(numbers: int, knobs: Mapping[str, int]) -> Any:
     import torch
 
     from .network import build
 
-    model = build({}, torch.zeros(numbers), torch.ones(numbers), len(ACTIONS), seed=0)
+    model = build(knobs, torch.zeros(numbers), torch.ones(numbers), len(ACTIONS), seed=0)
     return size_of(model, torch.zeros(1, numbers), "a state")
 
 

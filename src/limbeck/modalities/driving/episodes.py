@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...errors import BadInput
 from .actions import ACTIONS, IDLE, SLOWER
 from .planner import Planner, best
 from .simulator import World
@@ -38,7 +39,7 @@ class Episode:
         seed: of the simulator.
         states_TF: (T, F) float32, what the driver was shown.
         actions_T: (T,) int64, what was decided.
-        values_TA: (T, A) float64, what the planner says of each state; None where it was not asked.
+        values_TA: (T, A) float64, what who labels says of each state; None where nobody was asked.
         rewards_T, speeds_T: (T,) float64, of each second; metres a second.
         seconds_T: (T,) float64, how long a decision took.
         crashed: whether it ended so, or by its time.
@@ -87,17 +88,27 @@ class AtRandom:
         return int(draw.integers(len(ACTIONS))), None
 
 
+BETWEEN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.where(x > 0, x, np.float32(0.01) * x),
+}
+"""What may be between two layers, as torch has them where nothing is said."""
+
+
 @dataclass(frozen=True)
 class Network:
-    """A multi-layer perceptron as arrays: (weight (out, in), bias (out,)) of each layer, ReLU between them; float32."""
+    """A multi-layer perceptron as arrays: (weight (out, in), bias (out,)) of each layer, one of :data:`BETWEEN` between them; float32."""
 
     layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    activation: str = "relu"
 
     def logits(self, state_F: np.ndarray) -> np.ndarray:
         """(A,) float32."""
-        found = state_F
+        found, between = state_F, BETWEEN[self.activation]
         for weight, bias in self.layers[:-1]:
-            found = np.maximum(weight @ found + bias, 0)
+            found = between(weight @ found + bias)
         weight, bias = self.layers[-1]
         return weight @ found + bias
 
@@ -121,10 +132,10 @@ SIMPLE: dict[str, Driver] = {"random": AtRandom(), "always idle": Always(IDLE), 
 """Drivers that every other is set beside."""
 
 
-def drive(env: Any, driver: Driver, seed: int, *, label: Planner | None = None) -> Episode:
-    """One episode. ``label`` is asked about every state, whoever drives, where there is one.
+def drive(env: Any, driver: Driver, seed: int, *, label: Driver | None = None) -> Episode:
+    """One episode. ``label``, a driver that knows the values of all actions, is asked about every state, whoever drives, where there is one.
 
-    Raises ``RuntimeError`` where the environment goes on after the time that its settings give an episode.
+    Raises :class:`BadInput` where the environment goes on after the time that its settings give an episode.
     """
     observation, _ = env.reset(seed=seed)
     draw = np.random.default_rng([seed, 0x11BECC])
@@ -134,14 +145,17 @@ def drive(env: Any, driver: Driver, seed: int, *, label: Planner | None = None) 
     longest = round(env.config["duration"] * env.config["policy_frequency"])
     while not ended:
         if len(states) >= longest:
-            raise RuntimeError(f"the episode of seed {seed} goes on after its {longest} decisions")
+            raise BadInput(
+                f"the episode of seed {seed} does not end: the environment goes on after the {longest} decisions that its settings give it "
+                "(duration, policy_frequency)."
+            )
         state_F = np.asarray(observation, np.float32).reshape(-1)
         before = time.perf_counter()
         action, valued_A = driver(state_F, env, draw)
         seconds.append(time.perf_counter() - before)
         if label is not None:
-            asked = isinstance(driver, Plans) and driver.planner == label
-            values.append(valued_A if asked else label.values(env))
+            asked = driver is label or (isinstance(driver, Plans) and driver == label)
+            values.append(valued_A if asked else label(state_F, env, draw)[1])
         aimed = env.vehicle.target_lane_index
         observation, reward, terminated, truncated, info = env.step(action)
         ended, crashed = bool(terminated or truncated), bool(info["crashed"])
@@ -169,7 +183,7 @@ def drives(
     driver: Driver,
     seeds: Sequence[int],
     *,
-    label: Planner | None = None,
+    label: Driver | None = None,
     processes: int = 1,
     advance: Callable[[], object] | None = None,
 ) -> list[Episode]:
@@ -186,7 +200,7 @@ def drives(
 
 
 def _each(
-    world: World, driver: Driver, seeds: Sequence[int], label: Planner | None, processes: int
+    world: World, driver: Driver, seeds: Sequence[int], label: Driver | None, processes: int
 ) -> Iterator[Episode]:
     if processes <= 1:
         env = world.environment()
@@ -203,7 +217,7 @@ def _each(
 _HERE: dict[str, Any] = {}
 
 
-def _begin(world: World, driver: Driver, label: Planner | None) -> None:
+def _begin(world: World, driver: Driver, label: Driver | None) -> None:
     _HERE.update(env=world.environment(), driver=driver, label=label)
 
 

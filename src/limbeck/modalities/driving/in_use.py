@@ -15,7 +15,7 @@ from ...interfaces.in_use import InUse, Row, Table
 from ...models.inference import ask
 from ...progress import Bar
 from .actions import ACTIONS
-from .episodes import SIMPLE, Episode
+from .episodes import SIMPLE, Episode, Plans
 from .examples import Splits
 from .headway import MOST, SHORT, Headway, headway_of
 from .judge import BAD, FIGURES, beside, judged, regrets
@@ -24,9 +24,11 @@ from .recipe import ControlRecipe
 from .scenes import scenes
 from .simulator import World
 from .task import Control
+from .teacher_sections import PlannerTeacher
 
+PLANNER = "planner"
 TITLES = {
-    "teacher": "planner",
+    "teacher": PLANNER,
     "student": "student",
     "baseline": "no teacher",
     "smoothed": "smoothed labels",
@@ -61,19 +63,20 @@ def in_use(models: Mapping[str, Sequence[nn.Module]], task: Control, splits: Spl
     recipe = task.recipe
     world = World(recipe.data.name, recipe.data.settings)
     headway, period = headway_of(world), recipe.judge.period_ms / 1e3
-    everyone = [
-        Who(
-            role,
-            TITLES[role],
-            [judged_drive(driver_for(one), recipe, progress, f"{TITLES[role]} drives") for one in ones],
-        )
-        for role, ones in models.items()
-    ]
+    titles = {**TITLES}
+    everyone = list[Who]()
+    if not isinstance(recipe.teacher, PlannerTeacher):  # whom all are set beside, whoever teaches
+        titles["teacher"] = f"teacher, {recipe.teacher.title}"
+        everyone.append(Who(None, PLANNER, [judged_drive(Plans(), recipe, progress, f"{PLANNER} drives")]))
+    for role, ones in models.items():
+        title = titles[role]
+        drives = [judged_drive(driver_for(one), recipe, progress, f"{title} drives") for one in ones]
+        everyone.append(Who(role, title, drives))
     everyone += [
         Who(None, name, [judged_drive(driver, recipe, progress, f"{name} drives")]) for name, driver in SIMPLE.items()
     ]
     by_role = {one.role: one for one in everyone if one.role is not None}
-    planner, student = by_role["teacher"], by_role["student"]
+    planner, student = next(one for one in everyone if one.title == PLANNER), by_role["student"]
     figures = {one.title: _figures(one, planner, headway, period) for one in everyone}
     gain = beside(student.drives, by_role["baseline"].drives, period, headway) if "baseline" in by_role else None
     if gain is not None:

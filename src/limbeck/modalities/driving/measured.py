@@ -43,7 +43,7 @@ def seeds_of(recipe: ControlRecipe) -> range:
 def driver_for(model: nn.Module) -> Driver:
     """Who drives where a model decides."""
     if isinstance(model, Said):
-        return Plans()
+        return model.driver
     return driver_of(model) if isinstance(model, MLP) else Asked(model)
 
 

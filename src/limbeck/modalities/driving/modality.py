@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...deploy.standalone import write_standalone
+from ...deploy import published
 from ...errors import BadInput, short
-from ...files import publish as copy_to
 from ...interfaces import Exportable, Graph, Inside
 from ...interfaces.in_use import InUse
-from ...interfaces.modality import Teachers
+from ...interfaces.modality import Member, Teachers
 from ...models.inference import ask
 from ...models.own_code import from_code
 from ...models.seeding import seeded
@@ -23,6 +22,7 @@ from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Text
 from . import predict
+from .card import driver_card
 from .collect import collect
 from .examples import Splits, States
 from .export import exportable
@@ -31,13 +31,13 @@ from .measured import figures_of
 from .network import build, statistics
 from .recipe import ControlRecipe
 from .simulator import World
-from .task import Control
+from .task import VALUES, Control
 from .teachers import Said, build_teachers, refuse_module
 
 
-def load(recipe: ControlRecipe, progress: Bar | None = None) -> Splits:
+def load(recipe: ControlRecipe, progress: Bar | None = None, *, trust_code: bool = False) -> Splits:
     """The splits: what was driven, or is driven now."""
-    return collect(recipe, progress)
+    return collect(recipe, progress, trust_code=trust_code)
 
 
 def origins(recipe: ControlRecipe, splits: Splits) -> dict[str, dict[str, list[Any]]]:
@@ -46,13 +46,15 @@ def origins(recipe: ControlRecipe, splits: Splits) -> dict[str, dict[str, list[A
 
 
 def teachers_of(recipe: ControlRecipe, splits: Splits, *, trust_code: bool) -> Teachers:
-    """The planner."""
-    return build_teachers(recipe)
+    """The planner, a policy, or a network."""
+    return build_teachers(recipe, splits, trust_code=trust_code)
 
 
 def given_teacher(model: nn.Module, recipe: ControlRecipe, splits: Splits) -> Teachers:
     """A planner's part as it was made here; raises :class:`BadInput` for any other module."""
-    return build_teachers(recipe) if isinstance(model, Said) else refuse_module()
+    if isinstance(model, Said):
+        return Teachers(model, VALUES, (Member(recipe.teacher, recipe.seed, model, VALUES),))
+    return refuse_module()
 
 
 def student_of(
@@ -89,7 +91,7 @@ def check(model: nn.Module, splits: Splits, name: str) -> None:
 
 def task_of(recipe: ControlRecipe, splits: Splits, teachers: Teachers, device: torch.device) -> Control:
     """The task."""
-    return Control(recipe, splits, device)
+    return Control(recipe, splits, device, teachers.sees)
 
 
 def starts_from_teacher(recipe: ControlRecipe) -> bool:
@@ -150,10 +152,9 @@ def in_use(
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
-    """``student.onnx``, ``student.safetensors`` and ``predict.py``."""
-    copy_to(export / "student.onnx", out / "student.onnx")
-    copy_to(student_weights, out / "student.safetensors")
-    write_standalone(predict.__name__, out / "predict.py")
+    """What :func:`limbeck.deploy.published.publish` copies."""
+    config, card = published.config_of(results), driver_card(results)
+    published.publish(export, student_weights, out, script=predict.__name__, config=config, card=card)
 
 
 def show(examples: States) -> Callable[[int], Text]:

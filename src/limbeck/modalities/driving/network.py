@@ -83,10 +83,12 @@ def statistics(states_NF: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(varies_F, mean_F, 0.0).float(), torch.where(varies_F, deviation_F, 1.0).float()
 
 
-def build(knobs: Mapping[str, Any], mean_F: Tensor, deviation_F: Tensor, actions: int, seed: int) -> MLP:
+def build(
+    knobs: Mapping[str, Any], mean_F: Tensor, deviation_F: Tensor, actions: int, seed: int, role: str = "student"
+) -> MLP:
     """A fresh network. Raises :class:`BadInput` for a knob that it does not have, or one out of range."""
     for why in problems(knobs):
-        raise BadInput(f"student{why}")
+        raise BadInput(f"{role}{why}")
     with seeded(seed):
         return MLP(mean_F, deviation_F, actions, **{**DEFAULTS, **knobs})
 

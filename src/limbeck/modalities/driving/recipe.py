@@ -11,7 +11,7 @@ from ...sections.recipe import Recipe
 from ...sections.section import AnyViews, Count, Positive, Section, Times
 from ...sections.targets import Targets
 from ...sections.teacher import Model
-from ...sections.train import Train
+from .teacher_sections import ControlTrain, Teacher
 
 
 class Rollouts(Section):
@@ -67,40 +67,6 @@ class Data(Section):
         return f"{self.name}: {count} episodes driven by the planner{more}"
 
 
-class PlannerSection(Section):
-    """A driver that looks six seconds ahead, and sees more than a student: every car, and what its own is on the way to."""
-
-    tau: Positive = 0.5
-    """In rewards of a second: soft targets are softmax(values / tau), at a temperature of 1."""
-
-
-class Teacher(Section):
-    """Who is learnt from."""
-
-    planner: PlannerSection
-    """The planner; ``{}``: as it is."""
-
-    @property
-    def title(self) -> str:
-        """How a person sees it."""
-        return "planner"
-
-    @property
-    def train(self) -> Train | None:
-        """None: it comes ready-made."""
-        return None
-
-    @property
-    def views(self) -> None:
-        """None: states are not varied."""
-        return None
-
-    @property
-    def opaque(self) -> str | None:
-        """Why its inner modules cannot be looked at."""
-        return "a planner gives the values of its actions alone"
-
-
 class Student(Model):
     """The small model. Further fields are its knobs (``width: 32``)."""
 
@@ -119,17 +85,6 @@ class Judge(Section):
     """One for each seed, the same for all who are judged."""
     period_ms: Positive = 50.0
     """Milliseconds that a decision may take; more is a missed deadline."""
-
-
-class ControlTrain(Train):
-    """One training run."""
-
-    epochs: Times = 200
-    """Passes over the training set."""
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    """SGD with Nesterov momentum 0.9 unless said otherwise, or AdamW."""
-    learning_rate: Positive | None = 0.005
-    """Peak learning rate."""
 
 
 class ControlRecipe(Recipe):

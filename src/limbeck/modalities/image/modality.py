@@ -41,7 +41,7 @@ AT_ONCE = 256
 WIDTHS = "student-widths.json"  # beside the export of a pruned student
 
 
-def load(recipe: ImageRecipe, progress: Bar | None = None) -> Splits:
+def load(recipe: ImageRecipe, progress: Bar | None = None, *, trust_code: bool = False) -> Splits:
     """The splits of the recipe's data."""
     return load_images(recipe.data, progress)
 

@@ -38,7 +38,7 @@ PARITY_CLIPS = 5000
 AT_ONCE = 256
 
 
-def load(recipe: AnyRecipe, progress: Bar | None = None) -> Splits:
+def load(recipe: AnyRecipe, progress: Bar | None = None, *, trust_code: bool = False) -> Splits:
     """The splits of the recipe's data."""
     splits = load_sounds(recipe.data, progress)
     background = None if isinstance(recipe, SpeechRecipe) else recipe.data.background

@@ -45,7 +45,7 @@ STUDENT = "student"  # the folder of the student, as transformers loads it
 ONNX = "model.onnx"
 
 
-def load(recipe: TextRecipe, progress: Bar | None = None) -> TextSplits:
+def load(recipe: TextRecipe, progress: Bar | None = None, *, trust_code: bool = False) -> TextSplits:
     """The splits of the recipe's data, in the tokens of its teacher."""
     return load_texts(recipe.data, tokenizer_of(recipe), progress)
 
