@@ -86,7 +86,7 @@ def collect(recipe: ControlRecipe, progress: Bar | None = None, *, trust_code: b
     labels = labels_of(recipe, trust_code=trust_code)
 
     def driven(first: int, count: int) -> Drive:
-        return Drive(world, labels.driver, labels.name, range(first, first + count), data.processes, labels)
+        return Drive(world, labels.driver, labels.name, range(first, first + count), data.processes, labels=labels)
 
     said = f"{labels.title} drives"
     train = [(labels.name, one) for one in driven(TRAIN, data.episodes).episodes(progress, said)]
@@ -148,7 +148,7 @@ def _rounds(
         first = ROUNDS + number * A_ROUND
         seeds = range(first, first + rollouts.episodes)
         title = f"student drives, round {number}/{rollouts.rounds}"
-        driven = Drive(world, driver, who, seeds, recipe.data.processes, labels).episodes(progress, title)
+        driven = Drive(world, driver, who, seeds, recipe.data.processes, labels=labels).episodes(progress, title)
         for place, one in enumerate(driven):
             (validation if place % HELD_OUT == HELD_OUT - 1 else train).append((who, one))
 
