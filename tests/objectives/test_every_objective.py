@@ -14,7 +14,7 @@ from tests.objectives.cases import EXACT, normal
 
 EXAMPLES, WIDTH = 6, 5
 # 0 elsewhere than where the student equals the teacher: at a teacher that is transformed, or nowhere
-ELSEWHERE = ("nkd", "ttm", "wttm", "policy_kl", "mse", "huber", "bounded_regression")
+ELSEWHERE = ("nkd", "ttm", "wttm", "policy_kl", "expected_regret", "mse", "huber", "bounded_regression")
 NO_FORMULAS = ("adaptive_kl",)  # whose weights are held fixed
 MADE = {
     entry.name: entry for entry in CATALOGUE.values() if entry.module in set(modules.MODULES) - set(modules.WRITTEN)

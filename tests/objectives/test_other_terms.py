@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from limbeck.objectives.functional import (
     common,
+    expected_regret,
+    expected_regret_positions,
     forward_kl,
     kd,
     policy_kl,
@@ -166,3 +168,33 @@ def test_policy_kl_refuses_a_temperature_that_is_not_positive():
     for temperature in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="teacher_temperature"):
             policy_kl(normal(2, 3), normal(2, 3), teacher_temperature=temperature)
+
+
+# ------------------------------------------------------------------------------------------------ expected_regret
+
+
+def test_expected_regret_is_what_the_policy_loses_and_a_slip_among_equals_is_free():
+    values = torch.tensor([[2.0, 2.0, 1.0, -1.0]], dtype=torch.float64)
+    even = torch.zeros(1, 4, dtype=torch.float64)
+    assert expected_regret(even, values).item() == pytest.approx((0 + 0 + 1 + 3) / 4)
+    assert expected_regret(even, 3 * values + 7).item() == pytest.approx(3)
+    slip, crash = (torch.full((1, 4), -200.0, dtype=torch.float64) for _ in range(2))
+    slip[0, 1], crash[0, 3] = 200.0, 200.0
+    assert expected_regret(slip, values).item() == pytest.approx(0, abs=1e-12)
+    assert expected_regret(crash, values).item() == pytest.approx(3)
+    student = normal(6, 5, seed=1)
+    softer = expected_regret_positions(student / 2, normal(6, 5, seed=2))
+    torch.testing.assert_close(expected_regret_positions(student, normal(6, 5, seed=2), temperature=2.0), softer)
+
+
+def test_expected_regret_does_without_actions_that_are_not_allowed():
+    values, student = normal(3, 5, seed=1), normal(3, 5, seed=2).requires_grad_()
+    barred = values.clone()
+    barred[:, 2] = -math.inf
+    rest = [0, 1, 3, 4]
+    value = expected_regret(student, barred)
+    torch.testing.assert_close(value, expected_regret(student[:, rest], values[:, rest]))
+    value.backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+    assert (student.grad[:, 2] == 0).all()

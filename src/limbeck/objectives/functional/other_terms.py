@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from .common import at_least_float32, check_same_shape, check_temperature, log_p
 from .divergences import closed_kl, probabilities
 from .log_and_prob import softened
 
-__all__ = ["policy_kl", "policy_kl_positions", "uld", "uld_positions"]
+__all__ = ["expected_regret", "expected_regret_positions", "policy_kl", "policy_kl_positions", "uld", "uld_positions"]
 
 
 def uld(
@@ -139,6 +140,50 @@ def policy_kl_positions(
     _check_policy(student_logits, teacher_values, temperature, teacher_temperature)
     log_target = log_probabilities(_advantages(teacher_values), teacher_temperature)
     return weighted_gap(log_target.exp(), log_target, log_probabilities(student_logits, temperature))
+
+
+def expected_regret(
+    student_logits: Tensor,
+    teacher_values: Tensor,
+    *,
+    labels: Tensor | None = None,
+    mask: Tensor | None = None,
+    temperature: float = 1.0,
+) -> Tensor:
+    """``Σ_a q_a (max Q - Q_a)``: what the student's policy ``q = softmax(s / T)`` is expected to lose by the teacher's values Q.
+
+    The cost-sensitive loss of Ross and Bagnell 2014, "Reinforcement and Imitation Learning via Interactive No-Regret Learning"
+    (AggreVaTe), of a policy that is drawn from. A slip among actions of like value costs next to nothing, one that the teacher
+    values far below its best all of the gap; a cross-entropy counts both alike. Linear in the values: twice as large, twice the
+    loss. 0 where the student is certain of a best action. Flat where it is certain of another, so keep a cross-entropy or a
+    divergence beside it.
+
+    Args:
+        student_logits: (..., A), logits of the actions.
+        teacher_values: (..., A), values of the actions, or logits that are those over a temperature; -inf for an action that is
+            not allowed, which the student's policy is then without; no gradient reaches it.
+        labels: (...) action ids; positions of -100 do not count. The labels are not used otherwise.
+        mask: (...) bool; true where a position counts.
+        temperature: T > 0, the student's.
+
+    Returns:
+        Scalar, at least float32.
+
+    Raises:
+        ValueError: shapes differ, or the temperature is not positive.
+    """
+    check_same_shape(student_logits, teacher_values)
+    values_of = partial(expected_regret_positions, temperature=temperature)
+    return mean_of(values_of, student_logits, teacher_values.detach(), labels=labels, mask=mask)
+
+
+def expected_regret_positions(student_logits: Tensor, teacher_values: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """:func:`expected_regret` at every position: (..., A), (..., A) -> (...)."""
+    check_same_shape(student_logits, teacher_values)
+    check_temperature(temperature)
+    barred = teacher_values.detach() == -math.inf
+    regrets = -_advantages(teacher_values).masked_fill(barred, 0)
+    return (probabilities(student_logits.masked_fill(barred, -math.inf), temperature) * regrets).sum(dim=-1)
 
 
 def _advantages(teacher_values: Tensor) -> Tensor:

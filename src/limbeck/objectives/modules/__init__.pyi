@@ -47,6 +47,7 @@ __all__ = [
     "WTTM",
     "MSELogits",
     "PolicyKL",
+    "ExpectedRegret",
     "ForwardKL",
     "ReverseKL",
     "JSD",
@@ -171,6 +172,16 @@ class PolicyKL(OnLogits):
     """
 
     def __init__(self, teacher_temperature: Scheduled = 0.01, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
+
+class ExpectedRegret(OnLogits):
+    """What a student's policy is expected to lose by a teacher's values of the actions (Ross and Bagnell 2014).
+
+    Beside KD, where some mistakes cost much and many nothing: two actions of like value are as good.
+
+    See :func:`limbeck.functional.expected_regret`.
+    """
+
+    def __init__(self, temperature: Scheduled = 1.0, weight: Scheduled = 1.0) -> None: ...
 
 class ReverseKL(OnLogits):
     """KL(student || teacher) (Gu et al. 2024).
