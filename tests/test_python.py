@@ -76,7 +76,7 @@ def test_advice_names_what_distill_takes(tmp_path) -> None:
 
 def test_a_task_that_there_is_not_is_named_with_those_there_are(tmp_path) -> None:
     given = {"teacher": ConvNet(2, 1, 8, width=2), "student": ConvNet(2, 1, 8, width=1), "train": [], "out": tmp_path}
-    tasks = "image-classification, image-regression, text-classification, audio-classification, automatic-speech-recognition"
+    tasks = "image-classification, image-regression, text-classification, audio-classification, automatic-speech-recognition, control"
     with pytest.raises(limbeck.BadInput, match=rf"'regression' is not one of {tasks}\.$"):
         limbeck.distill(**given, task="regression")
 

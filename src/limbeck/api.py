@@ -129,7 +129,7 @@ def _folder_of(place: str | Path, revision: str | None) -> Path:
 
 def distill(
     *,
-    teacher: nn.Module,
+    teacher: nn.Module | str | None,
     student: nn.Module | Callable[[], nn.Module],
     train: Any,
     validation: Any = None,
@@ -147,6 +147,8 @@ def distill(
     rate: int | None = None,
     seconds: float | None = None,
     alphabet: str | None = None,
+    tau: float | None = None,
+    judge: Mapping[str, Any] | None = None,
     classes: Sequence[str] | None = None,
     numbers: Sequence[str] | str | None = None,
     unit: Sequence[str] | str | None = None,
@@ -162,7 +164,8 @@ def distill(
         teacher: a trained module, which is never changed: from images (B, C, H, W), from ``input_ids`` and
             ``attention_mask`` (B, L) as a transformers model takes them, or from the samples (B, S) of sounds, to logits
             (B, classes), or to numbers (B, D) in the labels' units; of recognition from ``samples_BS`` and ``lengths_B`` to logits
-            (B, frames, symbols), with a method ``frames_of(lengths_B)``.
+            (B, frames, symbols), with a method ``frames_of(lengths_B)``; of driving from states (B, numbers) to logits (B, actions). Of
+            driving ``"planner"`` where ``train`` is an environment, and None where values of the actions are given with the states.
         student: a module, whose weights every seed starts from, or a function that makes a fresh one: it is called
             under torch's seed, so that a seed always gives the same student. The module itself is never changed. One of numbers that a
             function makes answers in the labels' units from the first step on; a module's answers are taken as they are.
@@ -171,15 +174,17 @@ def distill(
             floats, (N,) or (N, D). Of texts a ``datasets.Dataset``,
             ``(texts, labels)``, or a list of (text, label); a text may be a pair of them. Of sounds ``(sounds, labels)`` or a
             data set of (samples, label): mono, (S,) each, of any lengths, floats in [-1, 1] or integers; of recognition with a
-            transcript, a text, in the place of the label.
+            transcript, a text, in the place of the label. Of driving an environment, ``"highway-fast-v0"`` or a mapping of a recipe's
+            ``data``; or ``(states, values)``, values (N, actions) that become soft targets, whose best action is the label; or ``(states,
+            actions)`` with a module as the teacher.
         validation: where not given, carved from train.
         test: where not given, carved from train; read once, at the end.
         transfer: unlabelled examples for the soft targets, or a data set whose labels are ignored.
         task: a recipe's ``task``: ``image-classification``, ``image-regression``, ``text-classification``,
-            ``audio-classification`` or ``automatic-speech-recognition``.
+            ``audio-classification``, ``automatic-speech-recognition`` or ``control``.
         validation_fraction: the share of ``train`` that each split carved from it gets.
         objective: what the student is asked to match, ``0.9 * KD(temperature=4) + 0.1 * CrossEntropy()`` by default, of
-            numbers ``0.5 * MSEValues() + 0.5 * MSE()``, of recognition ``CTCFrameKD() + CTC()``.
+            numbers ``0.5 * MSEValues() + 0.5 * MSE()``, of recognition ``CTCFrameKD() + CTC()``, of driving ``KD(temperature=1)``.
         views: how examples are varied: :class:`limbeck.Views`, of texts a mapping such as ``{"mask": 0.1}``.
         train_plan: how students are trained (:class:`limbeck.Train`); what it does not say is as usual for the task.
         targets: how the teacher is asked (:class:`limbeck.Targets`), likewise.
@@ -191,7 +196,9 @@ def distill(
             trained on; 30.
         alphabet: of recognition: the letters in the order of a model's outputs, the blank before them, in which transcripts are written;
             all that stand in the training transcripts, in lower case, where not given.
-        classes: names of the classes.
+        tau: of driving: soft targets are softmax(values / tau); 0.5 where not given.
+        judge: of driving in an environment: ``{"episodes": 100, "period_ms": 50}``, as a recipe's ``judge``.
+        classes: names of the classes, or of the actions.
         numbers: of a regression: what its numbers are called; ``number`` where not given.
         unit: of a regression: what they are in, for people to read; one for all, or one each.
         seeds: how many students are trained, for mean and standard deviation.
@@ -218,19 +225,27 @@ def distill(
         rate=rate,
         seconds=seconds,
         alphabet=alphabet,
+        tau=tau,
+        judge=judge,
         numbers=numbers,
         unit=unit,
     )
+    made_here = isinstance(teacher, nn.Module)
+    if not made_here and not hasattr(python, "teacher_of"):
+        raise BadInput(f"teacher is {shown(teacher)}: a trained torch module is right.")
     with in_python(python.ARGUMENTS):
+        sections = python.sections_of(
+            type(teacher).__name__ if made_here else str(teacher),
+            type(student).__name__ if isinstance(student, nn.Module) else name_of(student),
+            validation_fraction=validation_fraction,
+            transfer=transfer is not None,
+            **own,
+        )
+        if hasattr(python, "data_of"):
+            sections["data"] = {**sections["data"], **python.data_of(train)}
         recipe = recipe_of(
             task,
-            python.sections_of(
-                type(teacher).__name__,
-                type(student).__name__ if isinstance(student, nn.Module) else name_of(student),
-                validation_fraction=validation_fraction,
-                transfer=transfer is not None,
-                **own,
-            ),
+            sections,
             {"views": views, "targets": targets, "train": train_plan, "export": {"formats": tuple(formats)}},
             name=Path(out).name,
             seeds=seeds,
@@ -242,7 +257,7 @@ def distill(
             recipe,
             splits,
             out=Path(out),
-            teacher=copy.deepcopy(teacher),
+            teacher=copy.deepcopy(teacher) if isinstance(teacher, nn.Module) else python.teacher_of(teacher, recipe),
             student=lambda number: fresh(student, number, lambda made: python.fresh(made, splits)),
             objective=lambda: copy.deepcopy(given),
             device=device,

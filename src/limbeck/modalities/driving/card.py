@@ -7,6 +7,7 @@ from typing import Any
 
 from ...deploy.model_card import escaped, model_card
 from ...deploy.published import ONNX, weights_said
+from .families import MLP
 
 
 def driver_card(results: Mapping[str, Any], *, base_model: str | None = None, license: str | None = None) -> str:
@@ -15,6 +16,12 @@ def driver_card(results: Mapping[str, Any], *, base_model: str | None = None, li
     ``base_model`` and ``license`` as :func:`limbeck.deploy.model_card.model_card`, which raises what this does.
     """
     return model_card(results, usage=usage(results), library="onnx", base_model=base_model, license=license)
+
+
+def is_own(results: Mapping[str, Any]) -> bool:
+    """Whether the student's class is that of a person's program, where no recipe names it."""
+    model = results["recipe"]["student"]["model"]
+    return model != MLP and ":" not in model
 
 
 def usage(results: Mapping[str, Any]) -> str:
@@ -30,4 +37,5 @@ def usage(results: Mapping[str, Any]) -> str:
             f"```console\n$ python predict.py {ONNX} --drive 7\n```"
         )
     model = str((results["recipe"].get("student") or {}).get("model"))
-    return "\n\n".join([*parts, weights_said(results, model, "logits = student(states)  # (batch, numbers)")])
+    said = {**results, "data": {"name": "python"}} if is_own(results) else results
+    return "\n\n".join([*parts, weights_said(said, model, "logits = student(states)  # (batch, numbers)")])

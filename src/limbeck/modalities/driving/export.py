@@ -15,14 +15,20 @@ from .predict import SCHEMA_VERSION
 from .simulator import World
 
 
-def exportable(model: nn.Module, *, role: str, classes: tuple[str, ...], numbers: int, world: World) -> Exportable:
+def exportable(
+    model: nn.Module, *, role: str, classes: tuple[str, ...], numbers: int, world: World | None
+) -> Exportable:
     """What takes a ``state`` (batch, numbers) and answers ``logits`` (batch, actions)."""
     metadata: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "task": "control",
         "name": role,
         "classes": list(classes),
-        "input": {"numbers": numbers, "environment": world.name, "settings": world.said},
+        "input": {
+            "numbers": numbers,
+            "environment": "" if world is None else world.name,
+            "settings": {} if world is None else world.said,
+        },
         "limbeck_version": __version__,
     }
     state = Input(torch.linspace(-1, 1, 2 * numbers).view(2, numbers), (BATCH, numbers))

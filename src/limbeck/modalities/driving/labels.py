@@ -122,9 +122,7 @@ def labels_of(recipe: ControlRecipe, *, trust_code: bool = False) -> Labels:
     not trusted.
     """
     teacher = recipe.teacher
-    if isinstance(teacher, PlannerTeacher):
-        return Labels(Plans(), planner_named(), "planner", teacher.scale)
-    if isinstance(teacher, NetworkTeacher) and teacher.train is not None:
+    if isinstance(teacher, PlannerTeacher) or (isinstance(teacher, NetworkTeacher) and teacher.by_planner):
         return Labels(Plans(), planner_named(), "planner", teacher.scale)
     numbers = World(recipe.data.name, recipe.data.settings).numbers
     if isinstance(teacher, PolicyTeacher):

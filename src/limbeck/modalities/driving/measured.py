@@ -43,6 +43,7 @@ def seeds_of(recipe: ControlRecipe) -> range:
 def driver_for(model: nn.Module) -> Driver:
     """Who drives where a model decides."""
     if isinstance(model, Said):
+        assert model.driver is not None, "values that are given with states are judged nowhere"
         return model.driver
     return driver_of(model) if isinstance(model, MLP) else Asked(model)
 

@@ -13,7 +13,7 @@ from ...deploy import published
 from ...errors import BadInput, short
 from ...interfaces import Exportable, Graph, Inside
 from ...interfaces.in_use import InUse
-from ...interfaces.modality import Member, Teachers
+from ...interfaces.modality import Teachers
 from ...models.inference import ask
 from ...models.own_code import from_code
 from ...models.seeding import seeded
@@ -22,7 +22,7 @@ from ...nlp.anatomy import inside
 from ...progress import Bar
 from ...report.shown import Text
 from . import predict
-from .card import driver_card
+from .card import driver_card, is_own
 from .collect import collect
 from .examples import Splits, States
 from .export import exportable
@@ -31,8 +31,8 @@ from .measured import figures_of
 from .network import build, statistics
 from .recipe import ControlRecipe
 from .simulator import World
-from .task import VALUES, Control
-from .teachers import Said, build_teachers, refuse_module
+from .task import Control
+from .teachers import Said, build_teachers, given
 
 
 def load(recipe: ControlRecipe, progress: Bar | None = None, *, trust_code: bool = False) -> Splits:
@@ -51,10 +51,10 @@ def teachers_of(recipe: ControlRecipe, splits: Splits, *, trust_code: bool) -> T
 
 
 def given_teacher(model: nn.Module, recipe: ControlRecipe, splits: Splits) -> Teachers:
-    """A planner's part as it was made here; raises :class:`BadInput` for any other module."""
-    if isinstance(model, Said):
-        return Teachers(model, VALUES, (Member(recipe.teacher, recipe.seed, model, VALUES),))
-    return refuse_module()
+    """What was said of the states, or a person's own module; raises :class:`BadInput` where it does not fit the states."""
+    if not isinstance(model, Said):
+        check(model, splits, "teacher")
+    return given(model, recipe)
 
 
 def student_of(
@@ -118,7 +118,8 @@ def exportables(model: nn.Module, task: Control, role: str) -> dict[str, Exporta
     """One graph, from states to logits; none of the planner."""
     if isinstance(model, Said):
         return {}
-    world = World(task.recipe.data.name, task.recipe.data.settings)
+    data = task.recipe.data
+    world = None if data.name == "python" else World(data.name, data.settings)
     return {role: exportable(model, role=role, classes=task.answers.names, numbers=task.numbers, world=world)}
 
 
@@ -141,19 +142,19 @@ def answered(graphs: Mapping[str, Graph], model: nn.Module, task: Control, role:
 
 def measured(model: nn.Module, task: Control, splits: Splits) -> dict[str, float]:
     """How it drives, on seeds that nothing was chosen by; and what its decisions cost in the validation states."""
-    return figures_of(model, task, splits)
+    return {} if task.recipe.data.name == "python" else figures_of(model, task, splits)
 
 
 def in_use(
     models: Mapping[str, Sequence[nn.Module]], task: Control, splits: Splits, progress: Callable[..., Any] | None
-) -> InUse:
-    """How all drive, on the judge's seeds."""
-    return judge_in_use(models, task, splits, progress)
+) -> InUse | None:
+    """How all drive, on the judge's seeds; None of states from nowhere in particular."""
+    return None if task.recipe.data.name == "python" else judge_in_use(models, task, splits, progress)
 
 
 def publish(export: Path, student_weights: Path, out: Path, results: Mapping[str, Any]) -> None:
     """What :func:`limbeck.deploy.published.publish` copies."""
-    config, card = published.config_of(results), driver_card(results)
+    config, card = published.config_of(results, own=is_own(results)), driver_card(results)
     published.publish(export, student_weights, out, script=predict.__name__, config=config, card=card)
 
 

@@ -98,6 +98,8 @@ def drive(model: Path, seed: int) -> Outcome:
     """
     session = open_model(model, threads=1)
     metadata = read_metadata(session, model)
+    if not metadata.environment:
+        raise ValueError(f"model {model} was made of states that no environment is known of: give a state.")
     try:
         gymnasium, _ = import_module("gymnasium"), import_module("highway_env")  # which nothing else here needs
     except ModuleNotFoundError as missing:

@@ -125,9 +125,14 @@ class NetworkTeacher(Model):
         return None if self.train else "what it said of a state is kept with it, and nothing else of it"
 
     @property
+    def by_planner(self) -> bool:
+        """Whether the planner drives and labels the states."""
+        return self.train is not None
+
+    @property
     def scale(self) -> float:
         """What the answers of whoever labels the states are divided by."""
-        return self.tau if self.train or self.gives == "values" else 1.0
+        return self.tau if self.by_planner or self.gives == "values" else 1.0
 
 
 def kind_of_teacher(value: Any) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ...errors import BadInput
 from ...interfaces.modality import Member, Teachers
 from ...models.own_code import from_code
 from ...models.seeding import seeded
@@ -25,7 +24,7 @@ from .teacher_sections import NetworkTeacher
 class Said(nn.Module):
     """Values (B, A) to logits: softmax(values / scale) at a temperature of 1. The states' own were asked of ``driver`` when they were driven to."""
 
-    def __init__(self, scale: float, driver: Driver) -> None:
+    def __init__(self, scale: float, driver: Driver | None) -> None:
         super().__init__()
         self.scale, self.driver = scale, driver
 
@@ -53,12 +52,10 @@ def build_teachers(recipe: ControlRecipe, splits: Splits, *, trust_code: bool) -
     return _alone(recipe, model, LEARNS)
 
 
-def _alone(recipe: ControlRecipe, model: nn.Module, sees: str) -> Teachers:
+def _alone(recipe: ControlRecipe, model: nn.Module, sees: str | None) -> Teachers:
     return Teachers(model, sees, (Member(recipe.teacher, recipe.seed, model, sees),))
 
 
-def refuse_module() -> Teachers:
-    """Raises :class:`BadInput`: a module takes what the student sees, and states are labelled by a planner."""
-    raise BadInput(
-        "a module cannot be the teacher of task: control, whose labels the planner gives; write a recipe with teacher: {planner: {}}."
-    )
+def given(model: nn.Module, recipe: ControlRecipe) -> Teachers:
+    """What was said of the states, or a person's own module, which is asked about what the student sees."""
+    return _alone(recipe, model, VALUES if isinstance(model, Said) else None)
