@@ -3,9 +3,9 @@
     python benchmarks/driving.py --out runs/driving
     python benchmarks/driving.py --rounds 0 7 --trainings 1 --out runs/driving
 
-For each number of rounds of `data.rollouts` (0: the planner's episodes alone) the recipe is run from each of so many seeds, whole: its own rounds, its
-own student from soft targets, its own baseline from the planner's best actions. All drive on the judge's seeds. Each is a run in a folder of OUT:
-the same command goes on from where it was stopped, and with all finished only drives.
+For each number of rounds of `data.rollouts` (0: the planner's episodes alone) the recipe is run from each of so many seeds, whole: its own rounds, and on
+their states its own students, from the planner's best actions (the baseline), from soft targets, and from soft targets beside expected regret. All
+drive on the judge's seeds. Runs lie in folders of OUT: the same command goes on from where it was stopped.
 """
 
 from __future__ import annotations
@@ -28,9 +28,14 @@ from limbeck.pipeline.run import run
 from limbeck.recipe import read as recipe_file
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "highway.yaml"
+ARMS = {
+    "best actions": ("baseline", "{kd: {temperature: 1}}"),
+    "soft targets": ("student", "{kd: {temperature: 1}}"),
+    "soft targets, regret": ("student", "{kd: {temperature: 1}, expected_regret: {weight: 1.5}}"),
+}
 COLUMNS = (
     *("driver", "collisions, %", "reward", "speed, m/s", "lane changes", "decision, ms: median", "p99"),
-    *("more collisions than the planner, points", "more reward"),
+    *("more collisions than the planner, points", "more reward", "of its reward, %", "times as fast"),
 )
 
 
@@ -48,18 +53,19 @@ def main() -> None:
     rows = [row("planner", [planner], planner, period)]
     rows += [row(name, [judged_drive(driver, recipe)], planner, period) for name, driver in SIMPLE.items()]
     for rounds in given.rounds:
-        for arm, learns in (("baseline", "best actions"), ("student", "soft targets")):
-            driven = [driven_by(given, rounds, seed, arm) for seed in range(given.trainings)]
+        for learns in ARMS:
+            driven = [driven_by(given, rounds, seed, *ARMS[learns]) for seed in range(given.trainings)]
             rows.append(row(f"{learns}, {rounds} rounds", driven, planner, period))
     print_table(COLUMNS, rows)
     print(f"{recipe.judge.episodes} episodes each, {given.trainings} training(s) of each student.")
     print_conditions(", ".join(map(str, range(given.trainings))), began)
 
 
-def driven_by(given: argparse.Namespace, rounds: int, seed: int, arm: str) -> list[Episode]:
+def driven_by(given: argparse.Namespace, rounds: int, seed: int, arm: str, objective: str) -> list[Episode]:
     """How one arm of a run drives."""
     rollouts = [f"data.rollouts.rounds={rounds}"] if rounds else ["data.rollouts=null"]
-    recipe: Any = recipe_file.read(RECIPE, [*given.set, *rollouts, f"seed={seed}", "baseline.label_smoothing=0"])
+    fields = (f"seed={seed}", f"objective={objective}", "baseline.label_smoothing=0")
+    recipe: Any = recipe_file.read(RECIPE, [*given.set, *rollouts, *fields])
     out = given.out / f"{rounds}_rounds_{seed}"
     results = run(recipe, out=out, device="cpu")
     model = open_job(recipe, out=out, device="cpu", quiet=True).student(seed)
@@ -86,9 +92,12 @@ def row(name: str, trainings: list[Any], planner: Any, period: float) -> tuple[s
         found = (scale * more[figure][end] for end in ("difference", "low", "high"))
         return "{:+.{d}f} ({:+.{d}f} to {:+.{d}f})".format(*found, d=digits)
 
+    theirs = judged(planner, period)
+    reward = 100 * np.mean([one["reward"]["mean"] for one in said]) / theirs["reward"]["mean"]
+    speed = theirs["decision_ms"]["median"] / np.mean([one["decision_ms"]["median"] for one in said])
     return (
         *(name, mean("collisions", 100), mean("reward"), mean("speed"), mean("lane_changes"), *ms),
-        *(interval("collisions", 100, 0), interval("reward", 1, 1)),
+        *(interval("collisions", 100, 0), interval("reward", 1, 1), f"{reward:.1f}", f"{speed:,.0f}"),
     )
 
 

@@ -14,7 +14,7 @@ from ...files import fingerprint
 from ...models.inference import ask
 from ...progress import Bar
 from .collect import JUDGED, Drive, named, planner_named
-from .episodes import Driver, Episode, Network, Plans, drives
+from .episodes import Always, AtRandom, Driver, Episode, Network, Plans, drives
 from .examples import Splits
 from .judge import beside, judged, offline
 from .network import MLP, driver_of
@@ -49,11 +49,11 @@ def driver_for(model: nn.Module) -> Driver:
 
 
 def judged_drive(driver: Driver, recipe: ControlRecipe, progress: Bar | None = None, title: str = "") -> list[Episode]:
-    """An episode for each of the judge's seeds. They are kept, but for those of a person's own module, which has no name."""
+    """An episode for each of the judge's seeds. They are kept, but for those of a person's own code, which has no name."""
     world, seeds = World(recipe.data.name, recipe.data.settings), seeds_of(recipe)
     if isinstance(driver, Plans):
         return Drive(world, driver, planner_named(), seeds, recipe.data.processes).episodes(progress, title)
-    if isinstance(driver, Asked):
+    if not isinstance(driver, (Network, Always, AtRandom)):  # who knows by what its code decides
         return drives(world, driver, seeds, processes=recipe.data.processes)
     who = named(driver) if isinstance(driver, Network) else fingerprint(repr(driver))
     return Drive(world, driver, who, seeds, recipe.data.processes, labelled=False).episodes(progress, title)
