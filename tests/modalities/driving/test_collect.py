@@ -1,8 +1,9 @@
 """States that were driven to: kept, gone on with, and the same whatever happened in between; and the run of them."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from limbeck.models.weights import load_weights
 from limbeck.recipe import draft, files
 from limbeck.recipe import read as recipe_file
 from tests.helpers import drives
+from tests.helpers.launcher import ROOT
 from tests.helpers.pages import Page, assert_harmless
 
 
@@ -32,29 +34,34 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cache" / "limbeck" / "driving"
 
 
-def stopped_in(title: str) -> Callable[..., AbstractContextManager[Any]]:
-    """A bar that is interrupted after the second episode of what is called so."""
+# A process that is killed, as `kill -9` does it, after the second episode of what is called so.
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from limbeck.modalities.driving import collect
+from tests.helpers import drives
 
-    @contextmanager
-    def bar(total: int, said: str) -> Iterator[Callable[[], None]]:
-        count = [0]
+@contextmanager
+def bar(total, said):
+    left = [2]
+    def advance():
+        left[0] -= 1
+        if said.startswith(sys.argv[1]) and left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    yield advance
 
-        def advance() -> None:
-            count[0] += 1
-            if said.startswith(title) and count[0] == 2:
-                raise KeyboardInterrupt
-
-        yield advance
-
-    return bar
+collect.collect(drives.recipe(drives.ROUNDS), bar)
+"""
 
 
-def test_a_run_that_was_stopped_or_whose_files_were_damaged_ends_with_the_same_states(
+def test_a_run_that_was_killed_or_whose_files_were_damaged_ends_with_the_same_states(
     cache: Path, tmp_path: Path
 ) -> None:
     recipe: Any = drives.recipe(drives.ROUNDS)
-    with pytest.raises(KeyboardInterrupt):
-        collect.collect(recipe, stopped_in("student drives, round 2"))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, "student drives, round 2"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     kept = {path.name: path.stat().st_mtime_ns for path in cache.iterdir()}
     assert len(kept) == 3  # the planner's twice, and the first round
     stopped = collect.collect(recipe)
