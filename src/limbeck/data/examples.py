@@ -245,6 +245,9 @@ class SplitsOf(Generic[E]):
     alphabet: tuple[
         str, ...
     ] = ()  # of labels without an alignment: their symbols, the blank first; there are no classes
+    ids_of: str = (
+        ""  # what ids are made of where that is not the examples' content, so that only the same data has them
+    )
     unlearnt: bool = False  # whether classes may lack training examples, such as decisions that a teacher never takes
     elsewhere: bool = False  # whether some of it was read from files that lie outside the folders a recipe names
     measured_on: str = (

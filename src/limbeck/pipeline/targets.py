@@ -269,6 +269,11 @@ def given_store(job: Job) -> Store:
         expect["views"] = recipe.views.model_dump(mode="json")
         if recipe.views != type(recipe.views)():
             expect["view_seed"] = recipe.seed
+    if (made_of := job.splits.ids_of) and plan.get("data") != job.splits.fingerprint:
+        raise BadInput(
+            f"targets.store: {path} was cast over other data: ids here are made of {made_of}, so that an id may stand for another example "
+            "there. Leave out targets.store, or name the store of a run with the same data section."
+        )
     codec = codec_from(plan["codec"]["name"], plan["codec"]["settings"])
     # before the store is opened, which would speak of another number of classes
     why = misfit(codec, job.objective(), average=recipe.targets.average)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 pytest.importorskip("highway_env")
 from limbeck.cli.main import app
@@ -166,6 +168,22 @@ def test_a_search_and_a_comparison_choose_among_students(folder: Path) -> None:
     beside = json.loads(Path("beside/compare.json").read_text())
     assert {"soft", "hard"} <= {row["name"] for row in beside["rows"]}
     assert beside["teacher"]["bytes"] is None  # nobody deploys a planner as a file
+
+
+def test_soft_targets_of_another_configuration_are_refused(folder: Path) -> None:
+    given = "--set=targets.store=runs/short"
+    app(["run", "short.yaml", "--out", "again", given], standalone_mode=False)
+    before, after = (json.loads(Path(f"{run}/results.json").read_text()) for run in ("runs/short", "again"))
+    assert after["student"]["metrics"] == before["student"]["metrics"]
+    # the same ids, of other states: eleven cars in the place of ten
+    changed = drives.recipe("data.settings.vehicles_count=11")
+    theirs, ours = (collect.collect(one).train.ids for one in (changed, drives.recipe()))  # type: ignore[arg-type]
+    assert torch.isin(theirs, ours).float().mean() > 0.5
+    done = CliRunner().invoke(
+        app, ["run", "short.yaml", "--out", "other", given, "--set=data.settings.vehicles_count=11"]
+    )
+    assert done.exit_code == 2
+    assert "was cast over other data: ids here are made of who drove" in " ".join(done.output.split())
 
 
 def test_a_student_is_exported_in_the_formats_of_devices(folder: Path, student: Path) -> None:

@@ -109,6 +109,7 @@ def collect(recipe: ControlRecipe, progress: Bar | None = None, *, trust_code: b
         transfer=None,
         classes=ACTIONS,
         unlearnt=True,
+        ids_of="who drove, an episode's seed and the step, in this environment, with these settings and this version of the simulator",
         notes=tuple(_never(examples, labels.title)),
         fingerprint=fingerprint(
             [by, data.test_episodes]
