@@ -68,6 +68,8 @@ def doubts(job: Job, teacher: Trained) -> list[str]:
     validation, plans = job.splits.validation, [one.section.train for one in job.teachers]
     by = KINDS[job.splits.answers.kind]
     if teacher.history and plans[0] is not None:
+        if outline_of(job.recipe.task).in_use is not None:  # which alone tells how good it is
+            return []
         reached = kept(teacher.history, plans[0], by.FIGURES)[field(by.FIGURES[0])]
         said = no_better(by.FIGURES[0], reached, by.commonest(validation.labels.cpu()), "validation", len(validation))
         return [f"{one}: train it longer, or look whether its labels are the data's." for one in said]
@@ -106,7 +108,8 @@ def _misgivings(job: Job, answers: Kept, labels: Tensor, asked: str, first: str)
     kind = job.splits.answers
     by = KINDS[kind.kind]
     reached = by.figures(answers)[by.FIGURES[0].name]
-    chance = no_better(by.FIGURES[0], reached, by.commonest(labels), asked, len(labels))
+    says_little = outline_of(job.recipe.task).in_use is not None
+    chance = [] if says_little else no_better(by.FIGURES[0], reached, by.commonest(labels), asked, len(labels))
     mixed = confused(taken_for(answers["answer"], labels), kind.names) if kind.kind == "classes" else None
     return [f"{one}. {first}" for one in chance] + ([] if mixed is None else [mixed])
 

@@ -208,10 +208,13 @@ def test_what_is_wrong_about_a_teacher_is_said(teacher: dict[str, Any], says: st
         recipe(teacher)
 
 
-def test_a_large_network_learns_from_the_planner_and_teaches_the_student(folder: Path) -> None:
+def test_a_large_network_learns_from_the_planner_and_teaches_the_student(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     teacher = {"model": "mlp", "width": 512, "second": 512, "tau": 0.3, "train": {"epochs": 4, "batch_size": 32}}
     Path("between.yaml").write_text(yaml.safe_dump({**drives.VALUES, "name": "between", "teacher": teacher}))
     app(["run", "between.yaml"], standalone_mode=False)
+    assert "no better on validation" not in capsys.readouterr().err  # which how it drives tells alone
     results = json.loads(Path("runs/between/results.json").read_text())
     assert results["teacher"]["parameters"] == 26 * 512 + 513 * 512 + 513 * 5 >= 200_000
     assert {"collisions", "reward"} <= set(results["measured"]["teacher"])
