@@ -22,7 +22,7 @@ from limbeck.deploy.graphs import of_module
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.helpers.litert_student import images, student
+from tests.helpers.litert_student import images, linear, student
 
 LEAST_AGREEMENT = {"litert": 1.0, "litert-int8": 0.97, "micro": 0.97}
 
@@ -50,6 +50,8 @@ def main() -> None:
             rows.append([name, path.stat().st_size, f"{seconds:.0f}", f"{largest:.3g}", f"{same:.1%}", said or "–"])
             if same < least:
                 sys.exit(f"{name}: the same class on {same:.1%} of {len(ours_NC)} images, where {least:.0%} is right")
+        if asked.keep is not None:
+            FORMATS["litert"].write(linear(), folder / "linear.tflite", ())
     print_table(["format", "bytes", "s to write", "largest difference", "same class", "further"], rows)
     print(f"\nLogits of the network range over {np.ptp(theirs_NC):.1f}.")
     print_conditions("none: the weights lie beside the files", began)

@@ -12,6 +12,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from limbeck.deploy.formats import FORMATS, litert, litert_convert, litert_environment, micro
 from limbeck.deploy.graphs import of_module
@@ -19,7 +20,7 @@ from limbeck.deploy.metadata import beside_file
 from limbeck.errors import BadInput
 from limbeck.files import write_json
 from limbeck.modalities.image import predict
-from tests.helpers.litert_student import FOLDER, images, student
+from tests.helpers.litert_student import FOLDER, images, linear, student
 
 pytest.importorskip("ai_edge_litert")
 pytest.importorskip("tflite_micro")
@@ -51,6 +52,19 @@ def test_any_number_of_examples_is_answered_like_one_after_the_other() -> None:
     (whole_NC,) = answer({"image": images_NCHW})
     parts = [answer({"image": part})[0] for part in np.split(images_NCHW, [1, 8, 9, 150])]
     np.testing.assert_allclose(np.concatenate(parts), whole_NC, atol=1e-5)
+
+
+def test_linear_layers_alone_are_made_of_one_example_and_answer_any_number() -> None:
+    path, graph = FOLDER / "linear.tflite", linear()
+    states_NF = np.random.default_rng(1).normal(size=(90, 25)).astype(np.float32)
+    answer = FORMATS["litert"].ask(path)
+    for count in (1, 90, 2):
+        (expected_NA,) = of_module(graph)({"state": states_NF[:count]})
+        np.testing.assert_allclose(answer({"state": states_NF[:count]})[0], expected_NA, atol=1e-5)
+    job = {"out": str(path), "inputs": [{"name": "state", **graph.inputs["state"].said}]}
+    litert_convert.check_batches(job, graph.module)
+    with pytest.raises(ValueError, match="made of one example, it answers several otherwise"):
+        litert_convert.check_batches(job, nn.Linear(25, 5))
 
 
 def test_a_microcontrollers_integers_are_those_of_the_reference_kernels_on_200_examples() -> None:

@@ -6,11 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
+from torch import nn
 
-from limbeck.interfaces import Exportable
+from limbeck.interfaces import Exportable, Input
+from limbeck.interfaces.exportable import BATCH
 from limbeck.modalities.image.export import exportable, image_metadata
+from limbeck.models.seeding import seeded
 from limbeck.vision.convnet import ConvNet
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "litert"
@@ -22,6 +26,14 @@ def student() -> Exportable:
     model.load_state_dict(load_file(FOLDER / "student.safetensors"))
     form = {"channels": 1, "height": 8, "width": 8, "mean": (0.5,), "std": (0.5,)}
     return exportable(model.eval(), image_metadata(name="digits", classes=[*"0123456789"], **form))
+
+
+def linear() -> Exportable:
+    """A network of linear layers alone, such as a driver, of which the converter takes one example only."""
+    with seeded(0):
+        layers = nn.Sequential(nn.Linear(25, 8), nn.ReLU(), nn.Linear(8, 5)).eval()
+    state = Input(torch.linspace(-1, 1, 50).view(2, 25), (BATCH, 25))
+    return Exportable("Linear", layers, {"state": state}, (BATCH, 5), {})
 
 
 def images() -> np.ndarray:

@@ -45,20 +45,29 @@ def main(job: dict[str, Any]) -> None:
     words = dict.fromkeys(side for one in job["inputs"] for side in one["shape"] if isinstance(side, str))
     free = {word: torch.export.Dim(word, min=1, max=job["most"].get(word)) for word in words}
     sizes = {word: 1 if fixed else 2 + place for place, word in enumerate(words)}
-    sample = {
-        one["name"]: torch.zeros(
-            [sizes[side] if isinstance(side, str) else side for side in one["shape"]],
-            dtype=getattr(torch, one["dtype"]),
-        )
-        for one in job["inputs"]
-    }
+
+    def sample(sizes: dict[str, int]) -> dict[str, Any]:
+        return {
+            one["name"]: torch.zeros(
+                [sizes[side] if isinstance(side, str) else side for side in one["shape"]],
+                dtype=getattr(torch, one["dtype"]),
+            )
+            for one in job["inputs"]
+        }
+
     shapes = {
         one["name"]: {place: free[side] for place, side in enumerate(one["shape"]) if isinstance(side, str)}
         for one in job["inputs"]
     }
-    made = litert_torch.convert(
-        Named().eval(), sample_kwargs=sample, dynamic_shapes=None if fixed else {"inputs": shapes}
-    )
+    one_by_one = False
+    try:
+        dynamic = None if fixed else {"inputs": shapes}
+        made = litert_torch.convert(Named().eval(), sample_kwargs=sample(sizes), dynamic_shapes=dynamic)
+    except Exception:
+        # of a linear layer that is given an input itself the converter takes no batch of any size: it is made of one example
+        if fixed or [*words] != ["batch"]:
+            raise
+        made, one_by_one = litert_torch.convert(Named().eval(), sample_kwargs=sample({"batch": 1})), True
     if job["way"] == "float32":
         made.export(job["out"])
     else:
@@ -66,11 +75,42 @@ def main(job: dict[str, Any]) -> None:
         made.export(exact)
         quantised(exact, job)
         Path(exact).unlink()
-    unnamed(Path(job["out"]))
+    unnamed(Path(job["out"]), any_batch=one_by_one)
+    if one_by_one and job["way"] == "float32":
+        check_batches(job, program)
 
 
-def unnamed(path: Path) -> None:
+def check_batches(job: dict[str, Any], program: Any) -> None:
+    """Raises ``ValueError`` where a file that was made of one example answers several otherwise than the program."""
+    import numpy as np
+    import torch
+    from ai_edge_litert.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
+
+    examples = 3
+    given = [
+        np.random.default_rng(place).normal(size=[examples, *one["shape"][1:]]).astype(one["dtype"])
+        for place, one in enumerate(job["inputs"])
+    ]
+    interpreter = Interpreter(job["out"], num_threads=1)
+    interpreter.allocate_tensors()
+    details = next(iter(interpreter._get_full_signature_list().values()))["inputs"]
+    for one, array in zip(job["inputs"], given, strict=True):
+        interpreter.resize_tensor_input(details[one["name"]], array.shape)
+    interpreter.allocate_tensors()
+    for one, array in zip(job["inputs"], given, strict=True):
+        interpreter.set_tensor(details[one["name"]], array)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    with torch.no_grad():
+        expected = program(*map(torch.from_numpy, given)).numpy()
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-3):
+        raise ValueError("made of one example, it answers several otherwise")
+
+
+def unnamed(path: Path, *, any_batch: bool = False) -> None:
     """Takes the names of all tensors but inputs and answers out of a file: what runs it needs none, and of a small one they are 8 %.
+
+    ``any_batch``: says of all that is worked out that the first dimension, which is one example, may be any number.
 
     The quantiser puts weights of 256 KiB and more behind what the schema describes; they are brought into it, where every runtime looks.
     """
@@ -89,6 +129,9 @@ def unnamed(path: Path) -> None:
         for place, tensor in enumerate(graph.tensors):
             if place not in kept:
                 tensor.name = None
+            given = model.buffers[tensor.buffer].data
+            if any_batch and (given is None or not len(given)) and len(tensor.shape) > 1 and tensor.shape[0] == 1:
+                tensor.shapeSignature = [-1, *map(int, tensor.shape[1:])]
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(builder.Output())
