@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 pytest.importorskip("highway_env")
 from limbeck.cli.main import app
 from limbeck.errors import BadInput
-from limbeck.modalities.driving import collect, predict, serve
+from limbeck.modalities.driving import animation, collect, predict, serve
 from limbeck.recipe import draft
 from limbeck.recipe import read as recipe_file
 from tests.helpers import drives
@@ -124,10 +124,13 @@ def test_a_server_and_its_container_take_states(folder: Path, student: Path) -> 
     assert {"Dockerfile", "server.py", "modality.py", "student"} <= {one.name for one in Path("box").iterdir()}
 
 
-def test_a_demo_drives_beside_the_planner_from_any_seed(folder: Path, student: Path) -> None:
+def test_a_demo_drives_beside_the_planner_from_any_seed(
+    folder: Path, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("gradio")
     from limbeck.modalities.driving import demo
 
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")  # as servers have it
     app(["demo", "runs/short", "--out", "demo"], standalone_mode=False)
     shown = json.loads(Path("demo/demo.json").read_text())
     assert len(shown["examples"]) == demo.SHOWN
@@ -139,6 +142,8 @@ def test_a_demo_drives_beside_the_planner_from_any_seed(folder: Path, student: P
         assert (outcome.reward, outcome.crashed) == (pytest.approx(driven[1].reward), driven[1].crashed)
         picture = Image.open(Path("demo") / example["file"])
         assert picture.n_frames >= 2  # type: ignore[attr-defined]
+        road = picture.convert("RGB").crop((0, animation.STRIP, picture.width, picture.height // 2))
+        assert len(road.getcolors(1 << 20) or ()) > 3  # road, lines and cars
     planned = collect.Drive(collect.World("highway-fast-v0", drives.SETTINGS), collect.Plans(), "", range(7, 8), 1)
     (episode,) = planned.episodes(None, "")
     first, _ = demo.driven(models, 7)

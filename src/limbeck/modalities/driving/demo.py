@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -149,6 +151,7 @@ def values_of(example: dict[str, Any], folder: Path) -> list[Any]:
 def _drive(student: Model, seed: int, name: str, model: Model | None) -> Drive:
     """An episode in the student's environment, of a model or of the planner."""
     metadata = student.metadata
+    _without_a_screen()
     try:
         gymnasium, _ = import_module("gymnasium"), import_module("highway_env")
     except ModuleNotFoundError as missing:
@@ -178,6 +181,13 @@ def _drive(student: Model, seed: int, name: str, model: Model | None) -> Drive:
     frames.append(np.asarray(env.render()))
     env.close()
     return Drive(name, frames, decisions, reward, float(np.mean(speeds)), crashed)
+
+
+def _without_a_screen() -> None:
+    """Pictures need no screen, of which SDL would complain. Under its driver for none the simulator draws nothing: they would be black."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    if os.environ.get("SDL_VIDEODRIVER") == "dummy":
+        del os.environ["SDL_VIDEODRIVER"]
 
 
 def _picture(drives: Sequence[Drive]) -> bytes:
