@@ -262,7 +262,7 @@ class _Plan:
 
 def collected(recipe: Recipe) -> str | None:
     """What is done to come by the examples, in words; None where they lie there."""
-    return getattr(recipe.data, "collected", None)
+    return getattr(recipe, "collected", None)
 
 
 def where_needed(recipe: Recipe) -> str:

@@ -162,6 +162,8 @@ def test_a_file_that_is_no_such_policy_is_refused(
 
 
 def test_files_of_a_teacher_are_looked_for_first(folder: Path) -> None:
+    said = recipe(policy("dqn", "relu"), "data.rollouts={}").collected  # type: ignore[attr-defined]
+    assert said == "highway-fast-v0: 14 episodes driven by dqn.zip, 7 rounds of 44 by a student"
     assert [one.name for one in files.look_for(recipe(policy("dqn", "relu"))) if one] == ["dqn.zip", "dqn.npz"]
     with pytest.raises(
         BadInput, match=r"teacher\.stable_baselines3: there is no file dqm\.zip\. Did you mean 'dqn\.zip'"

@@ -11,7 +11,7 @@ from ...sections.recipe import Recipe
 from ...sections.section import AnyViews, Count, Positive, Section, Times
 from ...sections.targets import Targets
 from ...sections.teacher import Model
-from .teacher_sections import ControlTrain, Teacher
+from .teacher_sections import ControlTrain, NetworkTeacher, PolicyTeacher, Teacher
 
 
 class Rollouts(Section):
@@ -58,14 +58,6 @@ class Data(Section):
     transfer: None = None
     """None: every state is labelled."""
 
-    @property
-    def collected(self) -> str:
-        """What is driven to come by the states, in words."""
-        count = self.episodes + self.validation_episodes + self.test_episodes
-        rounds = self.rollouts
-        more = "" if rounds is None else f", {rounds.rounds} rounds of {rounds.episodes} driven by a student"
-        return f"{self.name}: {count} episodes driven by the planner{more}"
-
 
 class Student(Model):
     """The small model. Further fields are its knobs (``width: 32``)."""
@@ -110,6 +102,19 @@ class ControlRecipe(Recipe):
     """How the student and its baselines are trained."""
     judge: Judge = Judge()
     """How drivers are judged."""
+
+    @property
+    def collected(self) -> str:
+        """What is driven to come by the states, in words."""
+        data = self.data
+        count = data.episodes + data.validation_episodes + data.test_episodes
+        more = (
+            "" if data.rollouts is None else f", {data.rollouts.rounds} rounds of {data.rollouts.episodes} by a student"
+        )
+        own = isinstance(self.teacher, PolicyTeacher) or (
+            isinstance(self.teacher, NetworkTeacher) and self.teacher.train is None
+        )
+        return f"{data.name}: {count} episodes driven by {self.teacher.title if own else 'the planner'}{more}"
 
 
 RECIPES: dict[str, type[Recipe]] = {"control": ControlRecipe}
