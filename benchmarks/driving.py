@@ -48,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, nargs="*", default=[0, 1, 3, 7])
     parser.add_argument("--trainings", type=int, default=3)
+    parser.add_argument("--arms", nargs="*", choices=ARMS, default=[*ARMS])
     parser.add_argument("--out", type=Path, default=Path("runs/driving"))
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `limbeck run`")
     given = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
     rows = [row("planner", [planner], planner, period)]
     rows += [row(name, [judged_drive(driver, recipe)], planner, period) for name, driver in SIMPLE.items()]
     for rounds in given.rounds:
-        for learns in ARMS:
+        for learns in given.arms:
             driven = [driven_by(given, rounds, seed, *ARMS[learns]) for seed in range(given.trainings)]
             rows.append(row(f"{learns}, {rounds} rounds", driven, planner, period))
     print_table(COLUMNS, rows)
