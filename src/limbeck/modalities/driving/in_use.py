@@ -33,6 +33,7 @@ TITLES = {
     "baseline": "no teacher",
     "smoothed": "smoothed labels",
 }
+ALONE = "the same network without a teacher's values"
 MISLEADS = (
     "Figures on states alone mislead. In many states the planner's two best actions are worth nearly the same, and whichever of them it "
     "names counts as the right one: even its own values, asked once more, break such ties otherwise. Who takes the other drives as well. "
@@ -157,9 +158,7 @@ def _headline(figures: Mapping[str, Any], recipe: ControlRecipe) -> str:
     ours, theirs = (_mean(figures, who, "collisions") for who in (student, planner))
     against = [f"the planner in {_percent(theirs)}"]
     if other in figures:
-        against.append(
-            f"the same network without the planner's values in {_percent(_mean(figures, other, 'collisions'))}"
-        )
+        against.append(f"{ALONE} in {_percent(_mean(figures, other, 'collisions'))}")
     said = f"The student ends {_percent(ours)} of {counted(recipe.judge.episodes, 'episode')} in a collision, {listed(against)}."
     reward = _mean(figures, planner, "reward")
     kept = (
@@ -178,7 +177,7 @@ def _findings(figures: Mapping[str, Any], gain: Mapping[str, Any] | None, studen
     more = figures[student.title]["beside_planner"]
     yield _found("Planner", "the planner", more)
     if gain is not None:
-        yield _found("No teacher", "the same network without the planner's values", _ends(gain))
+        yield _found("No teacher", ALONE, _ends(gain))
     simple = [
         f"{name} ends {_percent(_mean(figures, name, 'collisions'))} in a collision, at a reward of {_mean(figures, name, 'reward'):.1f}"
         for name in SIMPLE
