@@ -23,7 +23,7 @@ from tests.helpers.launcher import Launcher
 from tests.helpers.searches import untimed
 
 JOURNALS = {"student": "journal.log", "baseline": "control.log"}
-KILLS = 4
+KILLS = 3
 PLAIN = (
     "search.trials=4",
     "search.budget={parameters: 4000, latency_ms: 50}",
