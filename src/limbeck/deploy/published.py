@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import BadInput, short
 from ..files import atomic_folder, write_json, write_text
 from ..files import publish as copy_to
+from ..models.state_file import read_sets
+from ..sections.teacher import Model
 from .standalone import write_standalone
 
 ONNX = "model.onnx"
 """The exported student in the folder that is published."""
+_REUSED = {"body", "projector", "classifier"}  # what simkd deploys together
 
 
 def publish(
@@ -51,6 +56,33 @@ def config_of(results: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         **more,
         "limbeck_version": results["limbeck_version"],
     }
+
+
+def section_of(folder: Path, example: str) -> tuple[Model, Mapping[str, Any] | None]:
+    """How the recipe described the student whose weights lie in a published folder, or the teacher that was pruned, with the widths that this left.
+
+    ``example``: what ``limbeck predict`` is given of it, such as ``PICTURE``. Raises :class:`BadInput` where no module can be built of it.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        cut = config.get("pruned")
+        section = Model.model_validate({**(config["model"] if cut is None else cut["of"]), "weights": None})
+        widths = None if cut is None else dict(cut["widths"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
+    parts = {name.partition(".")[0] for state in read_sets(folder / "model.safetensors").values() for name in state}
+    if parts >= _REUSED:
+        raise BadInput(
+            f"{folder} holds what simkd deployed, which is more than the network of its recipe: a body, a projector and the "
+            f"teacher's classifier. No module of them is built here: its ONNX file is whole, so ask that, with limbeck predict "
+            f"{folder} {example}, or from a program with predict(...) of the predict.py beside it."
+        )
+    if config.get("own"):
+        raise BadInput(
+            f"{folder} holds weights of a person's own class, {section.model}: give a module of it, "
+            f"limbeck.load(..., model={section.model}())."
+        )
+    return section, widths
 
 
 def weights_said(results: Mapping[str, Any], model: str, call: str) -> str:

@@ -24,7 +24,7 @@ from .export import export_stage
 from .formats import format_stages
 from .job import Job, open_job, taught_by
 from .objective import deployed_with
-from .plan import PlannedStage, collected, not_needed, where_needed
+from .plan import PlannedStage, not_needed, where_needed
 from .quantization_aware import Further, about, further_of, further_stages
 from .report import report_stage
 from .stages import ASSISTANT, CONCLUSION, FORMATS, QUANTIZATION_AWARE, Stage, check_free
@@ -63,7 +63,7 @@ def check_job(job: Job, *, measure: bool = False) -> list[PlannedStage]:
     stored = job.asks_teacher and not job.live
     costs, first = Costs(job, measure), learns_from_teacher(job)
     with progress.bar(3 + stored, "measure" if measure else "check") as advance:
-        about = collected(job.recipe)  # by now they are there
+        about = job.recipe.collected  # by now they are there
         planned = [] if about is None else [PlannedStage("data", "finished", about)]
         planned.append(planned_teacher(job, costs))
         known = planned[-1].state == "finished"

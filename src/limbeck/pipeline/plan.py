@@ -95,7 +95,7 @@ class _Plan:
         else:  # what is unfinished has no digest yet, and may come to what is there
             unsure = [one if one.state == FINISHED else _Found(NOT_KNOWN) for one in (*concluded, *more)]
             concluded.append(self._found(last, 0, unsure, self._of_conclusion(last)))
-        if (about := collected(self.recipe)) is not None:  # what was trained on them shows that they are there
+        if (about := self.recipe.collected) is not None:  # what was trained on them shows that they are there
             state = FINISHED if any(one.state == FINISHED for one in planned if one.name != "teacher") else NOT_KNOWN
             planned.insert(0, PlannedStage("data", state, about))
         for name, found in zip(CONCLUSION, concluded, strict=True):
@@ -258,11 +258,6 @@ class _Plan:
             plain = self.recipe.model_dump(mode="json", exclude_none=True)
             return {"name": self.recipe.name or "run", "recipe": plain}
         return {}
-
-
-def collected(recipe: Recipe) -> str | None:
-    """What is done to come by the examples, in words; None where they lie there."""
-    return getattr(recipe, "collected", None)
 
 
 def where_needed(recipe: Recipe) -> str:

@@ -176,6 +176,11 @@ class Recipe(Section):
         return (ONE_CLASS,), f"with task: {self.task} an example has one label"
 
     @property
+    def collected(self) -> str | None:
+        """What is done to come by the examples, in words; None where they lie there."""
+        return None
+
+    @property
     def asked_once(self) -> bool:
         """Whether the teacher is asked about each example as it is, once, and answers so for all of its views."""
         return False

@@ -87,7 +87,7 @@ def from_arrays(
         return _of_width(part, len(names))
 
     kept = None if test is None else shaped(test, "test")
-    arranged = arrange(
+    return arrange(
         _of_width(first, len(names)),
         None if validation is None else shaped(validation, "validation"),
         None if kept is None else HeldOut(lambda notes: kept.examples(), count=len(kept)),
@@ -96,7 +96,6 @@ def from_arrays(
         classes=names,
         fraction=fraction,
     )
-    return arranged
 
 
 def _part(given: Any, split: str, valued: bool) -> Part:

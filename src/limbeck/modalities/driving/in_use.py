@@ -39,7 +39,7 @@ MISLEADS = (
     "names counts as the right one: even its own values, asked once more, break such ties otherwise. Who takes the other drives as well. "
     "And the states are those that somebody else drove to."
 )
-BANDS = (1.5, 3.0, 6.0)  # seconds to a collision between which states are told apart
+BANDS = (SHORT, 3.0, 6.0)  # seconds to a collision between which states are told apart
 _SHOWN = ("collisions", "reward", "speed", "short_headway", "lane_changes")
 _HEADINGS = {
     "collisions": ("Collisions", "of episodes"),

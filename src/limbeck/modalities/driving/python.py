@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import BadInput, short, shown
+from ...deploy.published import section_of
+from ...errors import BadInput, shown
 from ...models.own_code import from_code
 from ...models.weights import load_weights
 from ...objectives.modules import KD, Objective
 from ...sections.recipe import Recipe
-from ...sections.teacher import Model
 from .arrays import from_arrays
 from .collect import collect
 from .episodes import Plans
@@ -164,7 +163,7 @@ def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_cod
     """The student that a folder holds, of whose exported model these are the ``metadata``."""
     numbers, actions = metadata.numbers, len(metadata.classes)
     if model is None:
-        section = _section(folder)
+        section, _ = section_of(folder, "STATE")
         if section.model == MLP:
             model = build(section.knobs, torch.zeros(numbers), torch.ones(numbers), actions, 0)
         else:
@@ -173,18 +172,3 @@ def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_cod
         model = copy.deepcopy(model)
     load_weights(model, folder / "model.safetensors", "student")
     return DecidingModel(model, metadata.classes, numbers).eval()
-
-
-def _section(folder: Path) -> Model:
-    """How the student's recipe described it; its weights are beside it."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        section = Model.model_validate({**config["model"], "weights": None})
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
-    if config.get("own"):
-        raise BadInput(
-            f"{folder} holds weights of a person's own class, {section.model}: give a module of it, "
-            f"limbeck.load(..., model={section.model}())."
-        )
-    return section

@@ -11,7 +11,7 @@ from ...sections.recipe import Recipe
 from ...sections.section import AnyViews, Count, Positive, Section, Times
 from ...sections.targets import Targets
 from ...sections.teacher import Model
-from .teacher_sections import ControlTrain, NetworkTeacher, PolicyTeacher, Teacher
+from .teacher_sections import ControlTrain, Teacher
 
 
 class Rollouts(Section):
@@ -104,17 +104,15 @@ class ControlRecipe(Recipe):
     """How drivers are judged."""
 
     @property
-    def collected(self) -> str:
+    def collected(self) -> str | None:
         """What is driven to come by the states, in words."""
         data = self.data
         count = data.episodes + data.validation_episodes + data.test_episodes
         more = (
             "" if data.rollouts is None else f", {data.rollouts.rounds} rounds of {data.rollouts.episodes} by a student"
         )
-        own = isinstance(self.teacher, PolicyTeacher) or (
-            isinstance(self.teacher, NetworkTeacher) and self.teacher.train is None
-        )
-        return f"{data.name}: {count} episodes driven by {self.teacher.title if own else 'the planner'}{more}"
+        who = "the planner" if self.teacher.by_planner else self.teacher.title
+        return f"{data.name}: {count} episodes driven by {who}{more}"
 
 
 RECIPES: dict[str, type[Recipe]] = {"control": ControlRecipe}

@@ -55,6 +55,7 @@ class PlannerTeacher(_AsItCame):
     """The planner teaches: it drives, labels every state with its best action, and its values are the soft targets."""
 
     KIND: ClassVar[str] = PLANNER
+    by_planner: ClassVar[bool] = True
     planner: PlannerSection
     """The planner; ``{}``: as it is."""
 
@@ -79,6 +80,7 @@ class PolicyTeacher(_AsItCame):
     answers are the soft targets. Nothing of the file is unpickled."""
 
     KIND: ClassVar[str] = POLICY
+    by_planner: ClassVar[bool] = False
     stable_baselines3: str
     """The zip that it was saved to, or a file of its ``policy.state_dict()``: of a DQN, whose values it gives, or of PPO or A2C, whose
     logits it gives."""

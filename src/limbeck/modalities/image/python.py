@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from ...data.numbers import statistics_of
-from ...errors import BadInput, short
+from ...deploy.published import section_of
+from ...errors import BadInput
 from ...models.state_file import read_sets
 from ...models.weights import load_weights
 from ...objectives.modules import KD, MSE, CrossEntropy, MSEValues, Objective
@@ -35,7 +35,6 @@ RECIPES: dict[str, type[Recipe]] = {"image-classification": ImageRecipe, "image-
 OWN = {"image-classification": ("preprocess",), "image-regression": ("preprocess", "numbers", "unit")}
 """Arguments of ``limbeck.distill`` that are of a task alone."""
 
-_REUSED = {"body", "projector", "classifier"}
 """Names that the weights of what SimKD deploys begin with (``limbeck.pipeline.simkd.ReusedClassifier``)."""
 
 # What sentences about a recipe call a thing, and what it is called there.
@@ -138,28 +137,8 @@ def load(folder: Path, metadata: Metadata, *, model: nn.Module | None, trust_cod
 
 
 def _section(folder: Path) -> tuple[Model, Mapping[str, Any] | None]:
-    """How the student's recipe described it, or the teacher that was pruned, with the widths that this left; its weights are beside
-    it, and nothing is downloaded."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        cut = config.get("pruned")
-        section = Model.model_validate({**(config["model"] if cut is None else cut["of"]), "weights": None})
-        widths = None if cut is None else dict(cut["widths"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
-    if {
-        name.partition(".")[0] for state in read_sets(folder / "model.safetensors").values() for name in state
-    } >= _REUSED:
-        raise BadInput(
-            f"{folder} holds what simkd deployed, which is more than the network of its recipe: a body, a projector and the "
-            f"teacher's classifier. No module of them is built here: its ONNX file is whole, so ask that, with limbeck predict "
-            f"{folder} PICTURE, or from a program with predict(...) of the predict.py beside it."
-        )
-    if config.get("own"):
-        raise BadInput(
-            f"{folder} holds weights of a person's own class, {section.model}: give a module of it, "
-            f"limbeck.load(..., model={section.model}())."
-        )
+    """What :func:`limbeck.deploy.published.section_of` says, and nothing is downloaded."""
+    section, widths = section_of(folder, "PICTURE")
     if "pretrained" in section.knobs:
         section = Model.model_validate({**section.model_dump(), "pretrained": False})
     return section, widths

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ...errors import BadInput, short
-from ...models.state_file import read_sets
+from ...deploy.published import section_of
+from ...errors import BadInput
 from ...models.weights import load_weights
 from ...objectives.modules import CTC, KD, CrossEntropy, CTCFrameKD, Objective
-from ...sections.teacher import Model
 from .arrays import Given, from_arrays
 from .arrays_ctc import from_transcribed
 from .built import made
@@ -26,7 +24,6 @@ from .usable import Classifier, TranscribingModel
 OWN = {"audio-classification": ("rate", "seconds"), "automatic-speech-recognition": ("rate", "seconds", "alphabet")}
 """Arguments of ``limbeck.distill`` that are of a task alone."""
 
-_REUSED = {"body", "projector", "classifier"}
 """Names that the weights of what SimKD deploys begin with (``limbeck.pipeline.simkd.ReusedClassifier``)."""
 
 # What sentences about a recipe call a thing, and what it is called there.
@@ -117,7 +114,7 @@ def load(
     weights = folder / "model.safetensors"
     if model is None:
         facts = {"classes": len(metadata.classes), "rate": metadata.rate, "samples": metadata.samples}
-        model = made(_section(folder), **facts, trust_code=trust_code, seed=0)
+        model = made(section_of(folder, "SOUND")[0], **facts, trust_code=trust_code, seed=0)
     else:
         model = copy.deepcopy(model)
     load_weights(model, weights, "student")
@@ -127,25 +124,3 @@ def load(
 def _usable(model: nn.Module, names: tuple[str, ...], rate: int, samples: int | None) -> Classifier | TranscribingModel:
     made = TranscribingModel(model, names, rate) if samples is None else Classifier(model, names, rate, samples)
     return made.eval()
-
-
-def _section(folder: Path) -> Model:
-    """How the student's recipe described it; its weights are beside it."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        section = Model.model_validate({**config["model"], "weights": None})
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadInput(f"{folder / 'config.json'} does not say what the student is ({short(error)}).") from error
-    parts = {name.partition(".")[0] for state in read_sets(folder / "model.safetensors").values() for name in state}
-    if parts >= _REUSED:
-        raise BadInput(
-            f"{folder} holds what simkd deployed, which is more than the network of its recipe: a body, a projector and the "
-            f"teacher's classifier. No module of them is built here: its ONNX file is whole, so ask that, with limbeck predict "
-            f"{folder} SOUND, or from a program with predict(...) of the predict.py beside it."
-        )
-    if config.get("own"):
-        raise BadInput(
-            f"{folder} holds weights of a person's own class, {section.model}: give a module of it, "
-            f"limbeck.load(..., model={section.model}())."
-        )
-    return section
